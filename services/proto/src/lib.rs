@@ -1,0 +1,26 @@
+//! The gRPC contracts: messages, clients and server traits of `user` and `auth`.
+//!
+//! Everything here is generated from the files under proto/; the comments there are the
+//! documentation. Domain types do not live here: each service converts at its edge.
+
+/// Accounts: `proto/user/v1/user.proto`.
+pub mod user {
+    /// Version 1 of the contract.
+    pub mod v1 {
+        tonic::include_proto!("user.v1");
+    }
+}
+
+/// Sessions: `proto/auth/v1/auth.proto`.
+pub mod auth {
+    /// Version 1 of the contract.
+    pub mod v1 {
+        tonic::include_proto!("auth.v1");
+    }
+}
+
+/// The encoded `FileDescriptorSet` of all contracts, for gRPC server reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// Every method of every service, as `package.Service/Method`.
+pub const METHODS: &[&str] = include!(concat!(env!("OUT_DIR"), "/methods.rs"));
