@@ -1,0 +1,150 @@
+//! The command line of a process.
+
+use clap::{
+    Args, FromArgMatches as _, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+/// A process's settings, and what it shall do.
+#[derive(Args, Debug)]
+#[command(subcommand_negates_reqs = true)]
+pub struct Cli<C: Args> {
+    /// What to do instead of running.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// The process's own settings.
+    #[command(flatten)]
+    pub config: C,
+}
+
+/// What a process can do besides running.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Subcommand)]
+pub enum Command {
+    /// Asks the running process whether it is ready: exits with 0 if so, else with 1
+    Health,
+}
+
+/// Reads the command line and the environment into settings.
+///
+/// Ends the process with exit code 2 and one line that names the setting where one is missing
+/// or wrong, and with 0 after `--help` and `--version`.
+#[must_use]
+pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
+    let mut command = complete::<C>(command);
+    let outcome = command
+        .try_get_matches_from_mut(std::env::args_os())
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    match outcome {
+        Ok(cli) => cli,
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
+            _ => {
+                #[expect(clippy::print_stderr, reason = "telemetry is not running yet")]
+                {
+                    eprintln!("{}", explain(&error, &command));
+                }
+                #[expect(clippy::exit, reason = "nothing is running yet that must be stopped")]
+                std::process::exit(2)
+            }
+        },
+    }
+}
+
+/// The command with the settings of `C`, and with the description it came with: Clap would
+/// replace that by the one of [`Cli`].
+fn complete<C: Args>(command: clap::Command) -> clap::Command {
+    let about = command.get_about().cloned().unwrap_or_default();
+    Cli::<C>::augment_args(command)
+        .about(about)
+        .after_long_help(telemetry::STANDARD_VARIABLES)
+}
+
+/// One line of a usage error, with the environment's name of the setting, which may be where
+/// the value came from.
+fn explain(error: &clap::Error, command: &clap::Command) -> String {
+    let rendered = error.render().to_string();
+    let mut line = rendered
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
+
+    let named: Vec<&str> = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(name)) => vec![name],
+        Some(ContextValue::Strings(names)) => names.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    for argument in command.get_arguments() {
+        let Some(variable) = argument.get_env().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        let is_named = |name: &&str| {
+            argument.get_long().is_some_and(|long| {
+                name.split([' ', '=', '|'])
+                    .any(|part| part == format!("--{long}"))
+            })
+        };
+        if named.iter().any(is_named) {
+            line = format!("{line} (environment: {variable})");
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Args, Debug)]
+    #[group(id = "config")]
+    struct Config {
+        /// A port
+        #[arg(long, env = "CHASSIS_TEST_PORT", default_value_t = 1)]
+        port: u16,
+        /// A secret
+        #[arg(long, env = "CHASSIS_TEST_SECRET", required = true)]
+        secret: Option<String>,
+    }
+
+    fn explained(args: &[&str]) -> String {
+        let mut command = complete::<Config>(clap::Command::new("x"));
+        let error = command
+            .try_get_matches_from_mut([&["x"], args].concat())
+            .unwrap_err();
+        explain(&error, &command)
+    }
+
+    #[test]
+    fn a_wrong_value_is_one_line_with_both_names() {
+        let line = explained(&["--port=70000", "--secret=s"]);
+        assert!(!line.contains('\n'));
+        assert!(line.contains("--port") && line.contains("70000"), "{line}");
+        assert!(line.ends_with("(environment: CHASSIS_TEST_PORT)"), "{line}");
+    }
+
+    #[test]
+    fn a_missing_value_is_one_line_with_both_names() {
+        let line = explained(&[]);
+        assert!(!line.contains('\n'));
+        assert!(line.contains("--secret"), "{line}");
+        assert!(
+            line.ends_with("(environment: CHASSIS_TEST_SECRET)"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_subcommand_needs_no_secret() {
+        let mut command = complete::<Config>(clap::Command::new("x"));
+        let matches = command
+            .try_get_matches_from_mut(["x", "--port=2", "health"])
+            .unwrap();
+        let cli = Cli::<Config>::from_arg_matches(&matches).unwrap();
+        assert_eq!(cli.command, Some(Command::Health));
+        assert_eq!(cli.config.port, 2);
+        assert_eq!(cli.config.secret, None);
+    }
+}

@@ -1,0 +1,183 @@
+//! Calling another service: one connection kept alive, a deadline for every call, and bounded
+//! retries of what is safe to repeat.
+
+use std::{error::Error as _, time::Duration};
+
+use backon::{ExponentialBuilder, Retryable as _};
+use telemetry::grpc::{Client, ClientLayer};
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint, Uri},
+};
+use tower::Layer as _;
+
+/// A channel whose calls are observed.
+pub type ObservedChannel = Client<Channel>;
+
+/// Attempts after the first.
+const RETRIES: usize = 3;
+
+/// A channel to another service. It connects at the first call and again whenever the
+/// connection is lost, so the other service need not be there yet.
+#[must_use]
+pub fn channel(uri: Uri, methods: &'static [&'static str]) -> ObservedChannel {
+    let channel = Endpoint::from(uri)
+        .connect_timeout(Duration::from_secs(1))
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true)
+        .connect_lazy();
+    ClientLayer::new(methods).layer(channel)
+}
+
+/// Reads the address of a service, given as `HOST:PORT` or as a URL; for settings.
+///
+/// # Errors
+/// With a text for the person who set it.
+pub fn address(text: &str) -> Result<Uri, String> {
+    let url = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
+    };
+    let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
+    match (uri.scheme_str(), uri.port_u16()) {
+        (Some("http"), Some(_)) if matches!(uri.path(), "" | "/") => Ok(uri),
+        _ => Err("not of the form HOST:PORT or http://HOST:PORT".to_owned()),
+    }
+}
+
+/// Makes a call that must not be repeated: once, within `deadline`.
+///
+/// # Errors
+/// The status, where a lost connection and a passed deadline count as `UNAVAILABLE`.
+pub async fn once<T>(
+    deadline: Duration,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    match tokio::time::timeout(deadline, call).await {
+        Ok(outcome) => outcome.map_err(unanswered),
+        Err(_) => Err(Status::unavailable("no answer within the deadline")),
+    }
+}
+
+/// Makes a call that may be repeated: again on `UNAVAILABLE` only, after an exponential delay
+/// with jitter, all within `deadline`.
+///
+/// Give each attempt its own deadline too (`Request::set_timeout`), so that the server stops
+/// working for a caller that has gone.
+///
+/// # Errors
+/// The last status, where a lost connection and a passed deadline count as `UNAVAILABLE`: to
+/// the caller they are the same thing, a service that does not answer.
+pub async fn retry<T, F, C>(deadline: Duration, mut call: F) -> Result<T, Status>
+where
+    F: FnMut() -> C,
+    C: Future<Output = Result<T, Status>>,
+{
+    let delays = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(25))
+        .with_factor(2.0)
+        .with_max_delay(Duration::from_millis(500))
+        .with_max_times(RETRIES)
+        .with_jitter();
+    let attempts = (|| {
+        let attempt = call();
+        async move { attempt.await.map_err(unanswered) }
+    })
+    .retry(delays)
+    .when(|status| status.code() == Code::Unavailable)
+    .notify(|status, delay| {
+        tracing::debug!(error = %status.message(), delay_ms = delay.as_millis() as u64, "retrying");
+    });
+    match tokio::time::timeout(deadline, attempts).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Status::unavailable("no answer within the deadline")),
+    }
+}
+
+/// Makes one code of all the ways in which a service can fail to answer.
+///
+/// A status with a source was made on this side, of a connection that could not be opened or
+/// broke; one that the server sent has none.
+fn unanswered(status: Status) -> Status {
+    match status.code() {
+        _ if status.source().is_some() => Status::unavailable(status.message()),
+        Code::Cancelled | Code::DeadlineExceeded => Status::unavailable(status.message()),
+        _ => status,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    async fn attempts(code: Code) -> usize {
+        let count = AtomicUsize::new(0);
+        let outcome: Result<(), Status> = retry(Duration::from_secs(5), || {
+            count.fetch_add(1, Ordering::Relaxed);
+            async move { Err(Status::new(code, "x")) }
+        })
+        .await;
+        assert_eq!(outcome.unwrap_err().code(), code);
+        count.into_inner()
+    }
+
+    #[test]
+    fn addresses_are_host_and_port() {
+        for good in [
+            "127.0.0.1:8080",
+            "user:8080",
+            "http://user:8080",
+            "http://[::1]:8080/",
+        ] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "user",
+            "https://user:1",
+            "http://user:1/x",
+            ":1",
+            "user:99999",
+            "a b:1",
+        ] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_unavailable_is_repeated() {
+        assert_eq!(attempts(Code::Unavailable).await, 1 + RETRIES);
+        assert_eq!(attempts(Code::Internal).await, 1);
+        assert_eq!(attempts(Code::ResourceExhausted).await, 1);
+    }
+
+    #[tokio::test]
+    async fn the_deadline_bounds_all_attempts() {
+        let started = tokio::time::Instant::now();
+        let outcome: Result<(), Status> =
+            retry(Duration::from_millis(50), std::future::pending).await;
+        assert_eq!(outcome.unwrap_err().code(), Code::Unavailable);
+        assert!(started.elapsed() < Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_unavailable() {
+        let uri = Uri::from_static("http://127.0.0.1:1");
+        let client = tonic_health::pb::health_client::HealthClient::new(channel(uri, &[]));
+        let outcome = retry(Duration::from_secs(5), || {
+            let mut client = client.clone();
+            async move {
+                client
+                    .check(tonic_health::pb::HealthCheckRequest::default())
+                    .await
+            }
+        })
+        .await;
+        assert_eq!(outcome.unwrap_err().code(), Code::Unavailable);
+    }
+}

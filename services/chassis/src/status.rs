@@ -1,0 +1,44 @@
+//! gRPC statuses that every service answers alike.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+/// `INTERNAL`: no detail but the id of the trace, in the text for people and as
+/// `google.rpc.RequestInfo` for programs.
+#[must_use]
+pub fn internal() -> Status {
+    let Some(trace_id) = telemetry::current_trace_id() else {
+        return Status::internal("internal error");
+    };
+    let text = format!("internal error, trace {trace_id}");
+    let mut details = ErrorDetails::new();
+    details.set_request_info(trace_id, "");
+    Status::with_error_details(Code::Internal, text, details)
+}
+
+/// `INVALID_ARGUMENT` with a `google.rpc.BadRequest` that names each field.
+#[must_use]
+pub fn invalid<'a>(violations: impl IntoIterator<Item = (&'a str, String)>) -> Status {
+    let violations: Vec<_> = violations
+        .into_iter()
+        .map(|(field, description)| FieldViolation::new(field, description))
+        .collect();
+    let text = violations
+        .iter()
+        .map(|violation| format!("{}: {}", violation.field, violation.description))
+        .collect::<Vec<_>>()
+        .join("; ");
+    Status::with_error_details(
+        Code::InvalidArgument,
+        text,
+        ErrorDetails::with_bad_request(violations),
+    )
+}
+
+/// A refusal that says, by `google.rpc.RetryInfo`, when to try again.
+#[must_use]
+pub fn retry_later(code: Code, text: &str, delay: Duration) -> Status {
+    Status::with_error_details(code, text, ErrorDetails::with_retry_info(Some(delay)))
+}

@@ -1,0 +1,163 @@
+//! Log records on stdout, each with the ids of the trace and the span it was made in.
+//!
+//! The ids come from the active OpenTelemetry context and not from span fields, so that a
+//! record and the span it belongs to cannot disagree.
+
+use std::fmt;
+
+use opentelemetry::{
+    Context,
+    trace::{SpanContext, TraceContextExt as _},
+};
+use serde_json::{Map, Value};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::Writer,
+        time::{FormatTime as _, SystemTime},
+    },
+    registry::LookupSpan,
+};
+
+/// One JSON object a line: `timestamp`, `level`, `target`, `message`, the fields, `trace_id`
+/// and `span_id`.
+#[derive(Debug)]
+pub(crate) struct Json;
+
+/// A line for people, with the trace id at its end.
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) color: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Json
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut timestamp = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
+
+        let mut record = Record(Map::new());
+        record.0.insert("timestamp".to_owned(), timestamp.into());
+        record
+            .0
+            .insert("level".to_owned(), event.metadata().level().as_str().into());
+        record
+            .0
+            .insert("target".to_owned(), event.metadata().target().into());
+        event.record(&mut record);
+        if let Some(span) = current() {
+            record
+                .0
+                .insert("trace_id".to_owned(), span.trace_id().to_string().into());
+            record
+                .0
+                .insert("span_id".to_owned(), span.span_id().to_string().into());
+        }
+        let line = serde_json::to_string(&record.0).or(Err(fmt::Error))?;
+        writeln!(writer, "{line}")
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Text
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let (dim, reset) = if self.color {
+            ("\x1b[2m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
+        let level = *event.metadata().level();
+        let color = match level {
+            _ if !self.color => "",
+            Level::ERROR => "\x1b[31m",
+            Level::WARN => "\x1b[33m",
+            Level::INFO => "\x1b[32m",
+            Level::DEBUG | Level::TRACE => "\x1b[34m",
+        };
+        write!(writer, "{dim}")?;
+        SystemTime.format_time(&mut writer)?;
+        write!(
+            writer,
+            "{reset} {color}{level:>5}{reset} {dim}{}:{reset} ",
+            event.metadata().target()
+        )?;
+        context.format_fields(writer.by_ref(), event)?;
+        if let Some(span) = current() {
+            write!(writer, " {dim}trace_id={}{reset}", span.trace_id())?;
+        }
+        writeln!(writer)
+    }
+}
+
+fn current() -> Option<SpanContext> {
+    let context = Context::current();
+    let span = context.span().span_context().clone();
+    span.is_valid().then_some(span)
+}
+
+/// The fields of an event as JSON values of their own types.
+struct Record(Map<String, Value>);
+
+impl Record {
+    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Record {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        // The whole chain: this is the edge where an error stops.
+        let mut text = value.to_string();
+        let mut cause = value.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        self.put(field, text);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}"));
+    }
+}

@@ -1,0 +1,388 @@
+//! A span and a duration of every RPC, on the server's and on the client's side.
+//!
+//! A call ends with its trailers, so that a streamed answer counts whole. Calls of the health
+//! and reflection services are not observed: probes would drown what people do.
+
+use std::{
+    error::Error,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use opentelemetry::{KeyValue, metrics::Histogram};
+use tonic::Code;
+use tower::{Layer, Service};
+use tracing::{Instrument as _, Span, field::Empty};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::{names, propagate};
+
+/// Observes the calls that a server answers, and continues the caller's trace.
+#[derive(Clone, Debug)]
+pub struct ServerLayer(Observer);
+
+/// Observes the calls that a client makes, and passes its trace on.
+#[derive(Clone, Debug)]
+pub struct ClientLayer(Observer);
+
+/// What [`ServerLayer`] makes of a service.
+#[derive(Clone, Debug)]
+pub struct Server<S> {
+    inner: S,
+    observer: Observer,
+}
+
+/// What [`ClientLayer`] makes of a channel.
+#[derive(Clone, Debug)]
+pub struct Client<S> {
+    inner: S,
+    observer: Observer,
+}
+
+impl ServerLayer {
+    /// A layer that knows these methods, each as `package.Service/Method`.
+    ///
+    /// Others are reported as [`names::OTHER`], so that a caller cannot make series.
+    #[must_use]
+    pub fn new(methods: &'static [&'static str]) -> Self {
+        Self(Observer::new(
+            methods,
+            names::RPC_SERVER_CALL_DURATION,
+            Side::Server,
+        ))
+    }
+}
+
+impl ClientLayer {
+    /// A layer that knows these methods, each as `package.Service/Method`.
+    #[must_use]
+    pub fn new(methods: &'static [&'static str]) -> Self {
+        Self(Observer::new(
+            methods,
+            names::RPC_CLIENT_CALL_DURATION,
+            Side::Client,
+        ))
+    }
+}
+
+impl<S> Layer<S> for ServerLayer {
+    type Service = Server<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Server {
+            inner,
+            observer: self.0.clone(),
+        }
+    }
+}
+
+impl<S> Layer<S> for ClientLayer {
+    type Service = Client<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Client {
+            inner,
+            observer: self.0.clone(),
+        }
+    }
+}
+
+impl<S, Q, P> Service<Request<Q>> for Server<S>
+where
+    S: Service<Request<Q>, Response = Response<P>>,
+    S::Future: Send + 'static,
+    S::Error: Error + 'static,
+    P: Body<Data = Bytes> + 'static,
+{
+    type Response = Response<Observed<P>>;
+    type Error = S::Error;
+    type Future = Observation<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        let call = self.observer.start(request.uri().path(), |span| {
+            let parent = propagate::headers::extract(request.headers());
+            // Fails only where spans are not exported, or the span has begun: neither matters.
+            let _ = span.set_parent(parent);
+        });
+        let answer = self.inner.call(request);
+        Box::pin(observe(call, answer))
+    }
+}
+
+impl<S, Q, P> Service<Request<Q>> for Client<S>
+where
+    S: Service<Request<Q>, Response = Response<P>>,
+    S::Future: Send + 'static,
+    S::Error: Error + 'static,
+    P: Body<Data = Bytes> + 'static,
+{
+    type Response = Response<Observed<P>>;
+    type Error = S::Error;
+    type Future = Observation<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        let call = self.observer.start(request.uri().path(), |_| ());
+        if let Some(call) = &call {
+            propagate::headers::inject_context(&call.span.context(), request.headers_mut());
+        }
+        let answer = self.inner.call(request);
+        Box::pin(observe(call, answer))
+    }
+}
+
+type Observation<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+async fn observe<F, P, E>(call: Option<Call>, answer: F) -> Result<Response<Observed<P>>, E>
+where
+    F: Future<Output = Result<Response<P>, E>>,
+    E: Error + 'static,
+{
+    let Some(mut call) = call else {
+        return Ok(answer.await?.map(|inner| Observed { inner, call: None }));
+    };
+    match answer.instrument(call.span.clone()).await {
+        Ok(response) => {
+            // An error without a body has its status in the headers (gRPC's Trailers-Only).
+            let rest = match status(response.headers()) {
+                Some(code) => {
+                    call.finish(code);
+                    None
+                }
+                None => Some(call),
+            };
+            Ok(response.map(|inner| Observed { inner, call: rest }))
+        }
+        Err(error) => {
+            call.finish(local_code(&error));
+            Err(error)
+        }
+    }
+}
+
+/// The code of a failure that no server sent.
+fn local_code(error: &(dyn Error + 'static)) -> Code {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<tonic::TimeoutExpired>() {
+            return Code::DeadlineExceeded;
+        }
+        cause = error.source();
+    }
+    Code::Unavailable
+}
+
+fn status(headers: &HeaderMap) -> Option<Code> {
+    let value = headers.get("grpc-status")?;
+    Some(Code::from_bytes(value.as_bytes()))
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Client,
+    Server,
+}
+
+#[derive(Clone, Debug)]
+struct Observer {
+    methods: &'static [&'static str],
+    duration: Histogram<f64>,
+    side: Side,
+}
+
+impl Observer {
+    fn new(methods: &'static [&'static str], metric: &'static str, side: Side) -> Self {
+        let duration = crate::meter(env!("CARGO_PKG_NAME"))
+            .f64_histogram(metric)
+            .with_unit("s")
+            .with_description("Duration of RPCs")
+            .with_boundaries(names::DURATION_BOUNDS.to_vec())
+            .build();
+        Self {
+            methods,
+            duration,
+            side,
+        }
+    }
+
+    fn start(&self, path: &str, parent: impl FnOnce(&Span)) -> Option<Call> {
+        let path = path.trim_start_matches('/');
+        if path.starts_with("grpc.health.") || path.starts_with("grpc.reflection.") {
+            return None;
+        }
+        let method = self
+            .methods
+            .iter()
+            .find(|known| **known == path)
+            .unwrap_or(&names::OTHER);
+        let kind = match self.side {
+            Side::Client => "client",
+            Side::Server => "server",
+        };
+        let span = tracing::info_span!(
+            "rpc",
+            otel.name = method,
+            otel.kind = kind,
+            otel.status_code = Empty,
+            { names::RPC_SYSTEM_NAME } = names::GRPC,
+            { names::RPC_METHOD } = method,
+            { names::RPC_RESPONSE_STATUS_CODE } = Empty,
+            { names::ERROR_TYPE } = Empty,
+        );
+        parent(&span);
+        Some(Call {
+            span,
+            started: Instant::now(),
+            method,
+            side: self.side,
+            duration: self.duration.clone(),
+            finished: false,
+        })
+    }
+}
+
+/// A call under observation; one that is dropped before its end was cancelled.
+#[derive(Debug)]
+struct Call {
+    span: Span,
+    started: Instant,
+    method: &'static str,
+    side: Side,
+    duration: Histogram<f64>,
+    finished: bool,
+}
+
+impl Call {
+    fn finish(&mut self, code: Code) {
+        self.finished = true;
+        let name = code_name(code);
+        self.span.record(names::RPC_RESPONSE_STATUS_CODE, name);
+        let mut attributes = vec![
+            KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),
+            KeyValue::new(names::RPC_METHOD, self.method),
+            KeyValue::new(names::RPC_RESPONSE_STATUS_CODE, name),
+        ];
+        if is_failure(self.side, code) {
+            self.span.record("otel.status_code", "ERROR");
+            self.span.record(names::ERROR_TYPE, name);
+            attributes.push(KeyValue::new(names::ERROR_TYPE, name));
+        }
+        // Within the span, so that an exemplar can name it.
+        self.span.in_scope(|| {
+            self.duration
+                .record(self.started.elapsed().as_secs_f64(), &attributes);
+        });
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.finish(Code::Cancelled);
+        }
+    }
+}
+
+/// On the server a client's mistake is no failure; the client was not served in any case.
+/// (Semantic conventions for gRPC, "Span status".)
+fn is_failure(side: Side, code: Code) -> bool {
+    match side {
+        Side::Client => code != Code::Ok,
+        Side::Server => matches!(
+            code,
+            Code::Unknown
+                | Code::DeadlineExceeded
+                | Code::Unimplemented
+                | Code::Internal
+                | Code::Unavailable
+                | Code::DataLoss
+        ),
+    }
+}
+
+/// The name of a code as the gRPC specification writes it.
+#[must_use]
+pub fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A body that ends its call's span with its trailers.
+    #[derive(Debug)]
+    pub struct Observed<B> {
+        #[pin]
+        inner: B,
+        call: Option<Call>,
+    }
+}
+
+impl<B: Default> Default for Observed<B> {
+    fn default() -> Self {
+        Self {
+            inner: B::default(),
+            call: None,
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Observed<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = self.project();
+        let polled = this.inner.poll_frame(cx);
+        let end = match &polled {
+            Poll::Ready(Some(Ok(frame))) => frame
+                .trailers_ref()
+                .map(|trailers| status(trailers).unwrap_or(Code::Unknown)),
+            Poll::Ready(Some(Err(_))) => Some(Code::Unavailable),
+            Poll::Ready(None) => Some(Code::Unknown),
+            Poll::Pending => None,
+        };
+        if let (Some(code), Some(mut call)) = (end, end.and_then(|_| this.call.take())) {
+            call.finish(code);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

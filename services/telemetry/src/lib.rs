@@ -1,0 +1,40 @@
+//! Traces, metrics and logs of a process.
+//!
+//! [`init`] sets the three signals up from [`Settings`]; the value it returns must be
+//! [shut down](Telemetry::shutdown) before the process ends, or the last spans are lost.
+//! [`grpc`] and [`http`] are the tower layers that make a span and a duration of every request;
+//! [`propagate`] is the one place where trace context crosses a process boundary.
+//!
+//! What must not happen here: a request waiting for an exporter. Spans, metrics and log records
+//! go to bounded queues that drop when they are full.
+
+pub mod grpc;
+pub mod http;
+pub mod names;
+pub mod propagate;
+
+mod blocking;
+mod format;
+mod init;
+mod settings;
+
+pub use crate::{
+    blocking::spawn_blocking,
+    init::{Error, Telemetry, init, meter},
+    settings::{LogFormat, STANDARD_VARIABLES, Settings},
+};
+
+use opentelemetry::trace::TraceContextExt as _;
+
+/// The id of the trace that the current code runs in, as 32 hexadecimal digits.
+///
+/// `None` outside any span, and where telemetry is switched off.
+#[must_use]
+pub fn current_trace_id() -> Option<String> {
+    let context = opentelemetry::Context::current();
+    let span = context.span();
+    let span_context = span.span_context();
+    span_context
+        .is_valid()
+        .then(|| span_context.trace_id().to_string())
+}

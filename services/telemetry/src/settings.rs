@@ -1,0 +1,166 @@
+//! The settings of telemetry, under the names of the OpenTelemetry specification.
+
+use clap::{Args, ValueEnum};
+
+/// What `--help` says about the variables that the SDK reads by itself.
+pub const STANDARD_VARIABLES: &str = "\
+Also read, as the OpenTelemetry specification defines them:
+  OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG,
+  OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_TIMEOUT,
+  OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
+  OTEL_BLRP_MAX_QUEUE_SIZE, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE";
+
+/// How a process reports on itself.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Telemetry")]
+pub struct Settings {
+    /// Where traces, metrics and logs are sent by OTLP over gRPC, such as
+    /// <http://127.0.0.1:4317>; without it nothing is sent
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    pub otlp_endpoint: Option<String>,
+
+    /// Where traces are sent, if not to the common endpoint
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    pub otlp_traces_endpoint: Option<String>,
+
+    /// Where metrics are sent, if not to the common endpoint
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    pub otlp_metrics_endpoint: Option<String>,
+
+    /// Where logs are sent, if not to the common endpoint
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    pub otlp_logs_endpoint: Option<String>,
+
+    /// The OTLP transport; there is one
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "grpc", value_parser = ["grpc"])]
+    pub otlp_protocol: String,
+
+    /// Name under which the process appears, if not its own
+    #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME")]
+    pub service_name: Option<String>,
+
+    /// Milliseconds between two exports of metrics
+    #[arg(long, env = "OTEL_METRIC_EXPORT_INTERVAL", value_name = "MS", default_value = "5000",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub metric_export_interval: u64,
+
+    /// Milliseconds that a finished span waits for others before they are sent
+    #[arg(long, env = "OTEL_BSP_SCHEDULE_DELAY", value_name = "MS", default_value = "1000",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub span_export_delay: u64,
+
+    /// Milliseconds that a log record waits for others before they are sent
+    #[arg(long, env = "OTEL_BLRP_SCHEDULE_DELAY", value_name = "MS", default_value = "1000",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub log_export_delay: u64,
+
+    /// Switches traces, metrics and exported logs off; logs on stdout stay
+    #[arg(long, env = "OTEL_SDK_DISABLED", num_args = 0..=1, default_value_t = false,
+        default_missing_value = "true", value_name = "BOOL")]
+    pub sdk_disabled: bool,
+
+    /// Which log records are written: a level, or directives such as info,auth=debug
+    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
+    pub log: String,
+
+    /// How log records look on stdout; auto is text on a terminal and JSON elsewhere
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    pub log_format: LogFormat,
+}
+
+/// How log records look on stdout.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// A line for people.
+    Text,
+}
+
+impl Settings {
+    pub(crate) fn traces_endpoint(&self) -> Option<&str> {
+        self.endpoint(self.otlp_traces_endpoint.as_ref())
+    }
+
+    pub(crate) fn metrics_endpoint(&self) -> Option<&str> {
+        self.endpoint(self.otlp_metrics_endpoint.as_ref())
+    }
+
+    pub(crate) fn logs_endpoint(&self) -> Option<&str> {
+        self.endpoint(self.otlp_logs_endpoint.as_ref())
+    }
+
+    fn endpoint<'a>(&'a self, own: Option<&'a String>) -> Option<&'a str> {
+        own.or(self.otlp_endpoint.as_ref())
+            .map(String::as_str)
+            .filter(|endpoint| !endpoint.is_empty())
+    }
+}
+
+/// Accepts an http or https URL, and the empty string, which the specification treats as unset.
+fn endpoint(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let uri: ::http::Uri = text.parse().map_err(|error| format!("{error}"))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http" | "https"), Some(_)) => Ok(text.to_owned()),
+        _ => Err("not a URL of the form http://HOST:PORT".to_owned()),
+    }
+}
+
+fn filter(text: &str) -> Result<String, String> {
+    tracing_subscriber::EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn parse(args: &[&str]) -> Result<Settings, clap::Error> {
+        Cli::try_parse_from([&["x"], args].concat()).map(|cli| cli.settings)
+    }
+
+    #[test]
+    fn a_signal_prefers_its_own_endpoint() {
+        let settings = parse(&[
+            "--otlp-endpoint=http://127.0.0.1:1",
+            "--otlp-logs-endpoint=http://127.0.0.1:2",
+        ])
+        .unwrap();
+        assert_eq!(settings.traces_endpoint(), Some("http://127.0.0.1:1"));
+        assert_eq!(settings.logs_endpoint(), Some("http://127.0.0.1:2"));
+    }
+
+    #[test]
+    fn an_empty_endpoint_counts_as_unset() {
+        let settings = parse(&["--otlp-endpoint="]).unwrap();
+        assert_eq!(settings.traces_endpoint(), None);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for bad in [
+            "--otlp-endpoint=127.0.0.1:4317",
+            "--otlp-endpoint=ftp://x",
+            "--otlp-protocol=http/protobuf",
+            "--metric-export-interval=0",
+            "--log=a=b=c",
+            "--log-format=xml",
+        ] {
+            assert!(parse(&[bad]).is_err(), "{bad}");
+        }
+    }
+}
