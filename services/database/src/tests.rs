@@ -1,0 +1,205 @@
+//! Against real files.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use diesel::{
+    Connection as _, RunQueryDsl as _,
+    sql_types::{BigInt, Text},
+};
+use diesel_migrations::embed_migrations;
+use tempfile::TempDir;
+
+use super::*;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("src/tests/migrations");
+
+#[derive(diesel::QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn open(folder: &TempDir) -> Database {
+    Database::open(&folder.path().join("x.db"), &MIGRATIONS).unwrap()
+}
+
+async fn insert(database: &Database, text: &str) -> Result<(), Error> {
+    let text = text.to_owned();
+    database
+        .write(move |connection| {
+            diesel::sql_query("INSERT INTO notes (text) VALUES (?)")
+                .bind::<Text, _>(text)
+                .execute(connection)
+                .map(drop)
+        })
+        .await
+}
+
+async fn count(database: &Database) -> i64 {
+    database
+        .read(|connection| {
+            diesel::sql_query("SELECT count(*) AS n FROM notes")
+                .get_result::<Count>(connection)
+                .map(|row| row.n)
+        })
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_was_written_is_read_after_reopening() {
+    let folder = folder();
+    insert(&open(&folder), "one").await.unwrap();
+    assert_eq!(count(&open(&folder)).await, 1);
+}
+
+#[tokio::test]
+async fn the_file_belongs_to_its_owner_alone() {
+    let folder = folder();
+    insert(&open(&folder), "one").await.unwrap();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", entry.path().display());
+    }
+}
+
+#[tokio::test]
+async fn commits_are_durable() {
+    #[derive(diesel::QueryableByName)]
+    struct Setting {
+        #[diesel(sql_type = BigInt)]
+        synchronous: i64,
+    }
+    let folder = folder();
+    let setting = open(&folder)
+        .write(|connection| {
+            diesel::sql_query("PRAGMA synchronous").get_result::<Setting>(connection)
+        })
+        .await
+        .unwrap();
+    assert_eq!(setting.synchronous, 2, "FULL");
+}
+
+#[tokio::test]
+async fn a_duplicate_is_told_apart() {
+    let folder = folder();
+    let database = open(&folder);
+    insert(&database, "one").await.unwrap();
+    assert!(matches!(
+        insert(&database, "one").await,
+        Err(Error::NotUnique)
+    ));
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_the_write_and_loses_nothing() {
+    let folder = folder();
+    let database = open(&folder);
+    insert(&database, "one").await.unwrap();
+    database
+        .writer
+        .pool
+        .get()
+        .unwrap()
+        .batch_execute("PRAGMA max_page_count = 1")
+        .unwrap();
+    let error = insert(&database, &"x".repeat(100_000)).await.unwrap_err();
+    let Error::Failed(source) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(source.to_string(), "database or disk is full");
+    assert_eq!(count(&database).await, 1);
+}
+
+#[tokio::test]
+async fn a_read_cannot_write() {
+    let folder = folder();
+    let error = open(&folder)
+        .read(|connection| connection.batch_execute("DELETE FROM notes"))
+        .await
+        .unwrap_err();
+    let Error::Failed(source) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(source.to_string(), "attempt to write a readonly database");
+}
+
+#[tokio::test]
+async fn a_lock_of_another_process_is_busy_for_writers_only() {
+    let folder = folder();
+    let database = open(&folder);
+    let path = folder.path().join("x.db");
+    let mut other = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+
+    assert!(matches!(insert(&database, "one").await, Err(Error::Busy)));
+    assert_eq!(count(&database).await, 0);
+
+    other.batch_execute("COMMIT").unwrap();
+    insert(&database, "one").await.unwrap();
+}
+
+#[tokio::test]
+async fn writers_queue_in_order() {
+    let folder = folder();
+    let database = open(&folder);
+    let writes: Vec<_> = (0..200)
+        .map(|number| {
+            let database = database.clone();
+            tokio::spawn(async move { insert(&database, &number.to_string()).await })
+        })
+        .collect();
+    for write in writes {
+        write.await.unwrap().unwrap();
+    }
+    assert_eq!(count(&database).await, 200);
+}
+
+#[test]
+fn a_newer_database_is_refused_and_left_alone() {
+    let folder = folder();
+    let path = folder.path().join("x.db");
+    drop(Database::open(&path, &MIGRATIONS).unwrap());
+    let mut connection = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
+    connection
+        .batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99999999')")
+        .unwrap();
+    let error = Database::open(&path, &MIGRATIONS).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("newer version (it has migration 99999999)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_read_only_file_is_refused() {
+    let folder = folder();
+    let path = folder.path().join("x.db");
+    drop(Database::open(&path, &MIGRATIONS).unwrap());
+    let uri = format!("file:{}?mode=ro&immutable=1", path.display());
+    let error = Database::open(Path::new(&uri), &MIGRATIONS).unwrap_err();
+    assert!(error.to_string().contains("readonly"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let folder = folder();
+    let path = folder.path().join("x.db");
+    std::fs::write(
+        &path,
+        "not a database, but long enough to be looked at ".repeat(100),
+    )
+    .unwrap();
+    let error = Database::open(&path, &MIGRATIONS).unwrap_err();
+    assert!(
+        error.to_string().contains("file is not a database"),
+        "{error}"
+    );
+}

@@ -1,0 +1,118 @@
+//! What can be done with accounts.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use uuid::Uuid;
+
+use crate::{
+    email::Email,
+    error::Error,
+    hasher::Hasher,
+    password::Password,
+    store::{Store, UserRow},
+};
+
+/// An account as others may see it.
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) id: String,
+    pub(crate) email: String,
+    pub(crate) created_at: SystemTime,
+}
+
+/// How an account is looked up.
+#[derive(Debug)]
+pub(crate) enum Key {
+    Id(Uuid),
+    Email(Email),
+}
+
+/// All accounts.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    store: Store,
+    hasher: Hasher,
+}
+
+impl Accounts {
+    pub(crate) fn new(store: Store, hasher: Hasher) -> Self {
+        Self { store, hasher }
+    }
+
+    /// Creates an account. With an id of the caller's choice the call can be repeated: an
+    /// account of that id and email is the answer to the second one.
+    pub(crate) async fn create(
+        &self,
+        id: Option<Uuid>,
+        email: Email,
+        password: Password,
+    ) -> Result<User, Error> {
+        // Before the expensive hash; the unique index decides in the end.
+        if let Some(existing) = self.store.by_email(&email).await? {
+            return repeated(existing, id);
+        }
+        let row = UserRow {
+            id: id.unwrap_or_else(Uuid::now_v7).to_string(),
+            email: email.as_str().to_owned(),
+            password_hash: self.hasher.hash(password).await?,
+            created_at: microseconds(SystemTime::now()),
+        };
+        match self.store.insert(row.clone()).await {
+            Ok(()) => {
+                tracing::info!(user.id = row.id, "user created");
+                Ok(row.into())
+            }
+            Err(database::Error::NotUnique) => {
+                let existing = self.store.by_email(&email).await?;
+                existing.map_or(
+                    Err(Error::Invalid(vec![("user_id", "is taken".to_owned())])),
+                    |row| repeated(row, id),
+                )
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads an account.
+    pub(crate) async fn get(&self, key: Key) -> Result<User, Error> {
+        let row = match key {
+            Key::Id(id) => self.store.by_id(id.to_string()).await?,
+            Key::Email(email) => self.store.by_email(&email).await?,
+        };
+        row.map(User::from).ok_or(Error::NotFound)
+    }
+
+    /// Reads the account that an email and a password belong to.
+    pub(crate) async fn verify(&self, email: &Email, password: Password) -> Result<User, Error> {
+        let row = self.store.by_email(email).await?;
+        let hash = row.as_ref().map(|row| row.password_hash.clone());
+        match (row, self.hasher.verify(password, hash).await?) {
+            (Some(row), true) => Ok(row.into()),
+            (Some(_) | None, _) => Err(Error::WrongCredentials),
+        }
+    }
+}
+
+fn repeated(existing: UserRow, id: Option<Uuid>) -> Result<User, Error> {
+    if id.is_some_and(|id| id.to_string() == existing.id) {
+        Ok(existing.into())
+    } else {
+        Err(Error::EmailTaken)
+    }
+}
+
+impl From<UserRow> for User {
+    fn from(row: UserRow) -> Self {
+        let since_epoch = Duration::from_micros(row.created_at.try_into().unwrap_or_default());
+        Self {
+            id: row.id,
+            email: row.email,
+            created_at: UNIX_EPOCH + since_epoch,
+        }
+    }
+}
+
+fn microseconds(time: SystemTime) -> i64 {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_micros().try_into().unwrap_or(i64::MAX)
+}

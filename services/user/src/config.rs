@@ -1,0 +1,85 @@
+//! The settings of the user service.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use clap::Args;
+
+/// What the user service can be told. Each field is a flag and an environment variable.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// Address to listen on
+    #[arg(
+        long,
+        env = "LISTEN_ADDRESS",
+        value_name = "IP",
+        default_value = "127.0.0.1"
+    )]
+    pub listen_address: IpAddr,
+
+    /// Port to listen on
+    #[arg(long, env = "PORT", default_value_t = 8080)]
+    pub port: u16,
+
+    /// Folder for data
+    #[arg(
+        long,
+        env = "OTELIX_DATA",
+        value_name = "FOLDER",
+        default_value = "volumes"
+    )]
+    pub data: PathBuf,
+
+    /// SQLite file of the accounts; by default user.db in the data folder
+    #[arg(long, env = "DB_PATH", value_name = "FILE")]
+    pub db_path: Option<PathBuf>,
+
+    /// How passwords are hashed.
+    #[command(flatten)]
+    pub hashing: Hashing,
+
+    /// How the process reports on itself.
+    #[command(flatten)]
+    pub telemetry: telemetry::Settings,
+}
+
+/// The cost of a password hash: Argon2id (RFC 9106), by default with the parameters that
+/// OWASP's password storage cheat sheet recommends.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Password hashing")]
+pub struct Hashing {
+    /// Memory of one hash in KiB; hashes made with other costs stay valid
+    #[arg(long, env = "HASH_MEMORY_KIB", value_name = "KIB", default_value_t = 19_456,
+        value_parser = clap::value_parser!(u32).range(8..=4_194_304))]
+    pub hash_memory: u32,
+
+    /// Passes over that memory
+    #[arg(long, env = "HASH_ITERATIONS", value_name = "COUNT", default_value_t = 2,
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub hash_iterations: u32,
+
+    /// Hashes computed at the same time; 0 means one for each processor
+    #[arg(long, env = "HASH_CONCURRENCY", value_name = "COUNT", default_value_t = 0,
+        value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub hash_concurrency: u16,
+
+    /// Passwords that may wait to be hashed; further ones are refused
+    #[arg(long, env = "HASH_QUEUE", value_name = "COUNT", default_value_t = 256)]
+    pub hash_queue: u16,
+}
+
+impl Config {
+    /// The address and port to listen on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        (self.listen_address, self.port).into()
+    }
+
+    pub(crate) fn db_path(&self) -> PathBuf {
+        self.db_path
+            .clone()
+            .unwrap_or_else(|| self.data.join("user.db"))
+    }
+}

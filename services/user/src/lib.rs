@@ -1,0 +1,47 @@
+//! The user service owns the accounts: emails, and passwords as Argon2id hashes that never
+//! leave the process.
+//!
+//! [`run`] serves `user.v1.UserService`. The layers point inward: `grpc` speaks the protocol,
+//! `accounts` decides, `store` and `hasher` are what it decides with.
+
+mod accounts;
+mod config;
+mod email;
+mod error;
+mod grpc;
+mod hasher;
+mod password;
+mod store;
+
+pub use crate::config::{Config, Hashing};
+
+use anyhow::Context as _;
+use chassis::server::Contract;
+use proto::user::v1::user_service_server::{SERVICE_NAME, UserServiceServer};
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+
+use crate::{accounts::Accounts, grpc::Grpc, hasher::Hasher, store::Store};
+
+/// Serves accounts on `listener` until `shutdown` ends and the calls under way are answered.
+///
+/// # Errors
+/// When the database cannot be opened, or the server fails.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let path = config.db_path();
+    tracing::info!(path = %path.display(), "opening the database");
+    let store = telemetry::spawn_blocking(move || Store::open(&path)).await?;
+    let hasher = Hasher::new(&config.hashing).context("cannot hash passwords")?;
+    let service = UserServiceServer::new(Grpc::new(Accounts::new(store, hasher)));
+
+    let contract = Contract {
+        service: SERVICE_NAME,
+        methods: proto::METHODS,
+        descriptors: proto::DESCRIPTORS,
+    };
+    chassis::server::serve(contract, Routes::new(service), listener, shutdown).await
+}

@@ -1,0 +1,75 @@
+//! Passwords in clear, for as long as it takes to hash them.
+
+use std::fmt;
+
+const MIN_CHARS: usize = 8;
+const MAX_CHARS: usize = 128;
+const MAX_BYTES: usize = 512;
+
+/// A password of an acceptable length. Length is the only rule (NIST SP 800-63B, section
+/// 3.1.1.2, advises against rules of composition).
+#[derive(Clone)]
+pub(crate) struct Password(String);
+
+impl Password {
+    /// Takes the password of a new account.
+    ///
+    /// # Errors
+    /// With a text for the person who typed it.
+    pub(crate) fn parse(text: String) -> Result<Self, String> {
+        if text.len() > MAX_BYTES || text.chars().count() > MAX_CHARS {
+            return Err(format!("must not be longer than {MAX_CHARS} characters"));
+        }
+        if text.chars().count() < MIN_CHARS {
+            return Err(format!("must have at least {MIN_CHARS} characters"));
+        }
+        Ok(Self(text))
+    }
+
+    /// Takes a password to compare. One that no account can have is wrong, not malformed: but
+    /// it must be there, and be of a size that is fit to be hashed.
+    ///
+    /// # Errors
+    /// With a text for the person who typed it.
+    pub(crate) fn parse_attempt(text: String) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("must not be empty".to_owned());
+        }
+        if text.len() > MAX_BYTES {
+            return Err(format!("must not be longer than {MAX_CHARS} characters"));
+        }
+        Ok(Self(text))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// Says nothing.
+impl fmt::Debug for Password {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Password(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_count_and_not_bytes() {
+        assert!(Password::parse("pässwörd".to_owned()).is_ok());
+        assert!(Password::parse("ä".repeat(7)).is_err());
+        assert!(Password::parse("ä".repeat(128)).is_ok());
+        assert!(Password::parse("ä".repeat(129)).is_err());
+        assert!(Password::parse("𓀀".repeat(128)).is_ok());
+    }
+
+    #[test]
+    fn an_attempt_may_be_short_but_not_empty_or_huge() {
+        assert!(Password::parse_attempt("x".to_owned()).is_ok());
+        assert!(Password::parse_attempt(String::new()).is_err());
+        assert!(Password::parse_attempt("x".repeat(1 << 20)).is_err());
+    }
+}
