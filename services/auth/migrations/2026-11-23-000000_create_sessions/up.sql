@@ -1,0 +1,12 @@
+CREATE TABLE sessions (
+    -- The token's jti claim: a UUID, version 7.
+    id TEXT PRIMARY KEY NOT NULL,
+    user_id TEXT NOT NULL,
+    -- Seconds since the Unix epoch, as in the token.
+    expires_at INTEGER NOT NULL,
+    -- The same; null while the session is open.
+    revoked_at INTEGER
+) STRICT;
+
+-- For the removal of expired sessions.
+CREATE INDEX sessions_expires_at ON sessions (expires_at);

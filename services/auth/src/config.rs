@@ -1,0 +1,155 @@
+//! The settings of the auth service.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    path::PathBuf,
+};
+
+use clap::Args;
+use tonic::transport::Uri;
+
+/// What the auth service can be told. Each field is a flag and an environment variable.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// Address to listen on
+    #[arg(
+        long,
+        env = "LISTEN_ADDRESS",
+        value_name = "IP",
+        default_value = "127.0.0.1"
+    )]
+    pub listen_address: IpAddr,
+
+    /// Port to listen on
+    #[arg(long, env = "PORT", default_value_t = 8081)]
+    pub port: u16,
+
+    /// Where the user service is, as HOST:PORT or as a URL
+    #[arg(long, env = "USER_SERVICE_ADDRESS", value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080", value_parser = chassis::client::address)]
+    pub user_service_address: Uri,
+
+    /// Folder for data
+    #[arg(
+        long,
+        env = "OTELIX_DATA",
+        value_name = "FOLDER",
+        default_value = "volumes"
+    )]
+    pub data: PathBuf,
+
+    /// SQLite file of the sessions; by default auth.db in the data folder
+    #[arg(long, env = "DB_PATH", value_name = "FILE")]
+    pub db_path: Option<PathBuf>,
+
+    /// What tokens are signed with.
+    #[command(flatten)]
+    pub secrets: Secrets,
+
+    /// How often a sign-in may fail.
+    #[command(flatten)]
+    pub limits: Limits,
+
+    /// How the process reports on itself.
+    #[command(flatten)]
+    pub telemetry: telemetry::Settings,
+}
+
+/// The secrets that tokens are signed with: one that signs, and during a rotation the one
+/// before it, whose tokens are still accepted.
+///
+/// To rotate: move the current secret to the previous one, set a new one, restart; forget the
+/// previous one when its last token has expired, after 24 hours.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Tokens")]
+pub struct Secrets {
+    /// File with the secret that tokens are signed with, at least 32 bytes; a line break at
+    /// its end does not count
+    #[arg(
+        long,
+        env = "JWT_SECRET_FILE",
+        value_name = "FILE",
+        required_unless_present = "jwt_secret",
+        conflicts_with = "jwt_secret"
+    )]
+    pub jwt_secret_file: Option<PathBuf>,
+
+    /// The secret itself; prefer the environment, as others can see a command line
+    #[arg(
+        long,
+        env = "JWT_SECRET",
+        value_name = "SECRET",
+        hide_env_values = true
+    )]
+    pub jwt_secret: Option<String>,
+
+    /// File with the secret before the current one
+    #[arg(
+        long,
+        env = "JWT_PREVIOUS_SECRET_FILE",
+        value_name = "FILE",
+        conflicts_with = "jwt_previous_secret"
+    )]
+    pub jwt_previous_secret_file: Option<PathBuf>,
+
+    /// The secret before the current one
+    #[arg(
+        long,
+        env = "JWT_PREVIOUS_SECRET",
+        value_name = "SECRET",
+        hide_env_values = true
+    )]
+    pub jwt_previous_secret: Option<String>,
+}
+
+/// How often a sign-in may fail before further ones are refused for a while.
+///
+/// Counted in memory, by each process for itself, and forgotten at a restart.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// Failed sign-ins per account and minute
+    #[arg(
+        long,
+        env = "FAILED_LOGINS_PER_ACCOUNT",
+        value_name = "COUNT",
+        default_value = "10"
+    )]
+    pub failed_logins_per_account: NonZeroU32,
+
+    /// Failed sign-ins per client address and minute (an IPv6 address counts by its /64 network)
+    #[arg(
+        long,
+        env = "FAILED_LOGINS_PER_ADDRESS",
+        value_name = "COUNT",
+        default_value = "60"
+    )]
+    pub failed_logins_per_address: NonZeroU32,
+}
+
+impl Config {
+    /// The address and port to listen on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        (self.listen_address, self.port).into()
+    }
+
+    pub(crate) fn db_path(&self) -> PathBuf {
+        self.db_path
+            .clone()
+            .unwrap_or_else(|| self.data.join("auth.db"))
+    }
+}
+
+/// Names the files and hides the secrets.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Secrets")
+            .field("jwt_secret_file", &self.jwt_secret_file)
+            .field("jwt_previous_secret_file", &self.jwt_previous_secret_file)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,51 @@
+//! The auth service owns the sessions: it opens them as signed tokens, reads them, and revokes
+//! them. Accounts are the business of `user`, which it calls.
+//!
+//! [`run`] serves `auth.v1.AuthService`. The layers point inward: `grpc` speaks the protocol,
+//! `sessions` decides, `token`, `store`, `limiter` and `users` are what it decides with.
+
+mod config;
+mod error;
+mod grpc;
+mod limiter;
+mod sessions;
+mod store;
+mod token;
+mod users;
+
+pub use crate::config::{Config, Limits, Secrets};
+
+use chassis::server::Contract;
+use proto::auth::v1::auth_service_server::{AuthServiceServer, SERVICE_NAME};
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+
+use crate::{grpc::Grpc, sessions::Sessions, store::Store, token::Keys, users::Users};
+
+/// Serves sessions on `listener` until `shutdown` ends and the calls under way are answered.
+///
+/// # Errors
+/// When a secret is missing or too short, the database cannot be opened, or the server fails.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let keys = Keys::load(&config.secrets)?;
+    let path = config.db_path();
+    tracing::info!(path = %path.display(), "opening the database");
+    let store = telemetry::spawn_blocking(move || Store::open(&path)).await?;
+    let users = Users::connect(config.user_service_address);
+    let sessions = Sessions::new(keys, store.clone(), users, &config.limits);
+
+    let contract = Contract {
+        service: SERVICE_NAME,
+        methods: proto::METHODS,
+        descriptors: proto::DESCRIPTORS,
+    };
+    let own = Routes::new(AuthServiceServer::new(Grpc::new(sessions)));
+    tokio::select! {
+        outcome = chassis::server::serve(contract, own, listener, shutdown) => outcome,
+        () = store.remove_expired_forever() => Ok(()),
+    }
+}

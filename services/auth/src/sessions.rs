@@ -1,0 +1,165 @@
+//! What can be done with sessions.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use ipnet::Ipv6Net;
+use proto::user::v1::User;
+use uuid::Uuid;
+
+use crate::{
+    config::Limits,
+    error::Error,
+    limiter::Limiter,
+    store::Store,
+    token::{Claims, Keys},
+    users::Users,
+};
+
+/// A session that was just opened.
+pub(crate) struct Opened {
+    pub(crate) token: String,
+    pub(crate) expires_at: SystemTime,
+    pub(crate) user: User,
+}
+
+/// All sessions.
+pub(crate) struct Sessions {
+    keys: Keys,
+    store: Store,
+    users: Users,
+    failures_by_account: Limiter<String>,
+    failures_by_address: Limiter<IpAddr>,
+}
+
+impl Sessions {
+    pub(crate) fn new(keys: Keys, store: Store, users: Users, limits: &Limits) -> Self {
+        Self {
+            keys,
+            store,
+            users,
+            failures_by_account: Limiter::new(limits.failed_logins_per_account),
+            failures_by_address: Limiter::new(limits.failed_logins_per_address),
+        }
+    }
+
+    /// Creates an account and opens its first session.
+    pub(crate) async fn register(&self, email: String, password: String) -> Result<Opened, Error> {
+        let user = self.users.create(email, password).await?;
+        let opened = self.open(user).await?;
+        tracing::info!(user.id = opened.user.id, "user registered");
+        Ok(opened)
+    }
+
+    /// Opens a session for an email and a password, unless too many attempts have failed for
+    /// the account or from the address.
+    pub(crate) async fn login(
+        &self,
+        email: String,
+        password: String,
+        address: Option<IpAddr>,
+    ) -> Result<Opened, Error> {
+        let by_address = address
+            .map(|address| self.failures_by_address.attempt(network(address)))
+            .transpose()
+            .map_err(Error::TooMany)?;
+        let by_account = match self.failures_by_account.attempt(account(&email)) {
+            Ok(attempt) => attempt,
+            // A refusal counts against the address too: otherwise one that tries many
+            // passwords could go on for free.
+            Err(wait) => return Err(Error::TooMany(wait)),
+        };
+        let outcome = self.users.verify(email, password).await;
+        if !matches!(outcome, Err(Error::WrongCredentials)) {
+            by_account.forgive();
+            if let Some(attempt) = by_address {
+                attempt.forgive();
+            }
+        }
+        let opened = self.open(outcome?).await?;
+        tracing::info!(user.id = opened.user.id, "user signed in");
+        Ok(opened)
+    }
+
+    /// Reads the account of a session, and when the session ends.
+    pub(crate) async fn me(&self, token: &str) -> Result<(User, SystemTime), Error> {
+        let claims = self.keys.verify(token)?;
+        // Both at once; whether the session is open decides first.
+        let (open, user) = tokio::join!(self.store.is_open(claims.jti), self.users.get(claims.sub));
+        if !open? {
+            return Err(Error::InvalidSession("revoked"));
+        }
+        let user = user?.ok_or(Error::InvalidSession("no such user"))?;
+        Ok((user, expires_at(&claims)))
+    }
+
+    /// Revokes a session.
+    pub(crate) async fn logout(&self, token: &str) -> Result<(), Error> {
+        let claims = self.keys.verify(token)?;
+        self.store.revoke(claims.jti).await?;
+        tracing::info!(user.id = %claims.sub, "user signed out");
+        Ok(())
+    }
+
+    async fn open(&self, user: User) -> Result<Opened, Error> {
+        let id = Uuid::try_parse(&user.id).map_err(|_source| {
+            Error::Users(Box::new(tonic::Status::internal(
+                "a user id that is no UUID",
+            )))
+        })?;
+        let (token, claims) = self.keys.sign(id)?;
+        self.store.insert(&claims).await?;
+        Ok(Opened {
+            token,
+            expires_at: expires_at(&claims),
+            user,
+        })
+    }
+}
+
+fn expires_at(claims: &Claims) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(claims.exp)
+}
+
+/// Accounts are counted by what was typed, known or not, in the letter case that `user`
+/// compares; a prefix is enough, and bounds the memory.
+fn account(email: &str) -> String {
+    email
+        .trim()
+        .chars()
+        .take(254)
+        .collect::<String>()
+        .to_lowercase()
+}
+
+/// Whoever has one IPv6 address has a network of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => Ipv6Net::new(address, 64)
+            .map_or(address, |network| network.network())
+            .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letter_case_does_not_make_another_account() {
+        assert_eq!(account(" Ann@Example.com"), account("ann@example.COM"));
+        assert!(account(&"x".repeat(1 << 20)).len() <= 254);
+    }
+
+    #[test]
+    fn an_ipv6_network_counts_as_one() {
+        let address = |text: &str| network(text.parse().unwrap());
+        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
+        assert_eq!(address("::ffff:192.0.2.1"), address("192.0.2.1"));
+        assert_ne!(address("192.0.2.1"), address("192.0.2.2"));
+    }
+}

@@ -1,0 +1,240 @@
+//! Tokens: JSON Web Tokens (RFC 7519), signed with HMAC-SHA-256 (HS256, RFC 7518).
+//!
+//! The header names the key (`kid`), so that the secret can be rotated: the current one signs,
+//! the current and the previous one verify.
+
+use std::{
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context as _;
+use chassis::process::BadSetting;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::{config::Secrets, error::Error};
+
+/// How long a token is valid.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+const ISSUER: &str = "auth";
+const AUDIENCE: &str = "otelix";
+
+/// HS256 wants a key of at least the size of its hash (RFC 7518, section 3.2).
+const MIN_SECRET_BYTES: usize = 32;
+
+/// Tokens of ours have about 400 bytes; what is far longer is not worth a look.
+const MAX_TOKEN_BYTES: usize = 4096;
+
+/// What a token says.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Claims {
+    iss: String,
+    aud: String,
+    /// The account's id.
+    pub(crate) sub: Uuid,
+    /// The session's id.
+    pub(crate) jti: Uuid,
+    iat: u64,
+    nbf: u64,
+    /// Seconds since the Unix epoch.
+    pub(crate) exp: u64,
+}
+
+/// The keys that sign and verify.
+pub(crate) struct Keys {
+    header: Header,
+    signing: EncodingKey,
+    /// The current key first.
+    verifying: Vec<(String, DecodingKey)>,
+    validation: Validation,
+}
+
+impl Keys {
+    /// Reads the secrets from where the settings say.
+    ///
+    /// # Errors
+    /// When one is missing, cannot be read, or is too short.
+    pub(crate) fn load(secrets: &Secrets) -> anyhow::Result<Self> {
+        let current = secret(
+            "JWT_SECRET",
+            secrets.jwt_secret.as_deref(),
+            secrets.jwt_secret_file.as_deref(),
+        )?
+        .ok_or_else(|| bad("JWT_SECRET", "is missing".to_owned()))?;
+        let previous = secret(
+            "JWT_PREVIOUS_SECRET",
+            secrets.jwt_previous_secret.as_deref(),
+            secrets.jwt_previous_secret_file.as_deref(),
+        )?;
+        Ok(Self::new(&current, previous.as_deref()))
+    }
+
+    fn new(current: &[u8], previous: Option<&[u8]>) -> Self {
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = Some(key_id(current));
+
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+        validation.validate_nbf = true;
+        // Seconds by which the clocks of two instances may differ.
+        validation.leeway = 5;
+
+        Self {
+            header,
+            signing: EncodingKey::from_secret(current),
+            verifying: std::iter::once(current)
+                .chain(previous)
+                .map(|secret| (key_id(secret), DecodingKey::from_secret(secret)))
+                .collect(),
+            validation,
+        }
+    }
+
+    /// Signs a token for a new session of an account.
+    pub(crate) fn sign(&self, user_id: Uuid) -> Result<(String, Claims), Error> {
+        let now = seconds(SystemTime::now());
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: user_id,
+            jti: Uuid::now_v7(),
+            iat: now,
+            nbf: now,
+            exp: now + LIFETIME.as_secs(),
+        };
+        let token =
+            jsonwebtoken::encode(&self.header, &claims, &self.signing).map_err(Error::Sign)?;
+        Ok((token, claims))
+    }
+
+    /// Reads a token that one of the keys has signed and that is valid now.
+    pub(crate) fn verify(&self, token: &str) -> Result<Claims, Error> {
+        if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
+            return Err(Error::InvalidSession("not a token"));
+        }
+        let header =
+            jsonwebtoken::decode_header(token).or(Err(Error::InvalidSession("not a token")))?;
+        let key = self
+            .verifying
+            .iter()
+            .find(|(id, _)| header.kid.as_deref() == Some(id))
+            .map(|(_, key)| key)
+            .ok_or(Error::InvalidSession("unknown key"))?;
+        jsonwebtoken::decode(token, key, &self.validation)
+            .map(|token| token.claims)
+            .map_err(|error| {
+                Error::InvalidSession(match error.kind() {
+                    ErrorKind::ExpiredSignature => "expired",
+                    ErrorKind::ImmatureSignature => "not valid yet",
+                    ErrorKind::InvalidSignature => "wrong signature",
+                    ErrorKind::InvalidAlgorithm => "wrong algorithm",
+                    ErrorKind::InvalidIssuer => "wrong issuer",
+                    ErrorKind::InvalidAudience => "wrong audience",
+                    _ => "malformed",
+                })
+            })
+    }
+}
+
+fn secret(
+    name: &'static str,
+    value: Option<&str>,
+    file: Option<&Path>,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    let secret = match (value, file) {
+        (Some(value), _) => value.as_bytes().to_vec(),
+        (None, Some(file)) => {
+            let mut bytes = std::fs::read(file)
+                .map_err(|error| bad(name, format!("{}: {error}", file.display())))
+                .context("cannot read a secret")?;
+            bytes.truncate(bytes.trim_ascii_end().len());
+            bytes
+        }
+        (None, None) => return Ok(None),
+    };
+    if secret.len() < MIN_SECRET_BYTES {
+        let reason = format!(
+            "must have at least {MIN_SECRET_BYTES} bytes, and has {}",
+            secret.len()
+        );
+        return Err(bad(name, reason).into());
+    }
+    Ok(Some(secret))
+}
+
+fn bad(name: &'static str, reason: String) -> BadSetting {
+    BadSetting { name, reason }
+}
+
+/// Names a secret without telling it: the same on every instance, without a setting.
+fn key_id(secret: &[u8]) -> String {
+    Sha256::digest(secret)
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+pub(crate) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &[u8] = b"an old secret of thirty-two bytes or more";
+    const NEW: &[u8] = b"a new secret of thirty-two bytes or more.";
+
+    fn reason(outcome: Result<Claims, Error>) -> &'static str {
+        match outcome {
+            Err(Error::InvalidSession(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_token_is_read_as_it_was_signed() {
+        let keys = Keys::new(NEW, None);
+        let user = Uuid::now_v7();
+        let (token, claims) = keys.sign(user).unwrap();
+        let read = keys.verify(&token).unwrap();
+        assert_eq!(
+            (read.sub, read.jti, read.exp),
+            (user, claims.jti, claims.exp)
+        );
+        assert_eq!(read.exp - read.iat, LIFETIME.as_secs());
+    }
+
+    #[test]
+    fn a_rotation_keeps_the_sessions_that_are_open() {
+        let (token, _) = Keys::new(OLD, None).sign(Uuid::now_v7()).unwrap();
+        assert!(Keys::new(NEW, Some(OLD)).verify(&token).is_ok());
+        assert_eq!(reason(Keys::new(NEW, None).verify(&token)), "unknown key");
+    }
+
+    #[test]
+    fn any_altered_bit_is_noticed() {
+        let keys = Keys::new(NEW, None);
+        let (token, _) = keys.sign(Uuid::now_v7()).unwrap();
+        for index in 0..token.len() {
+            for bit in 0..7 {
+                let mut bytes = token.clone().into_bytes();
+                bytes[index] ^= 1 << bit;
+                let altered = String::from_utf8(bytes).unwrap();
+                // The last character of each part has bits that base64 does not use.
+                if keys.verify(&altered).is_ok() {
+                    panic!("bit {bit} of byte {index} can be altered");
+                }
+            }
+        }
+    }
+}

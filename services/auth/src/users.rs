@@ -1,0 +1,114 @@
+//! The user service, as seen from here.
+
+use std::time::Duration;
+
+use chassis::client::{self, ObservedChannel};
+use proto::user::v1::{
+    CreateUserRequest, GetUserRequest, User, VerifyPasswordRequest, get_user_request::Key,
+    user_service_client::UserServiceClient,
+};
+use tonic::{Code, Request, Status, transport::Uri};
+use tonic_types::StatusExt as _;
+use uuid::Uuid;
+
+use crate::error::Error;
+
+/// How long a read may take in all.
+const READ_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long a call may take in all that waits for a password to be hashed. Less than the
+/// deadline of our own callers, so that they learn the reason.
+const HASH_DEADLINE: Duration = Duration::from_secs(4);
+
+/// A client of the user service.
+#[derive(Clone, Debug)]
+pub(crate) struct Users(UserServiceClient<ObservedChannel>);
+
+impl Users {
+    pub(crate) fn connect(address: Uri) -> Self {
+        Self(UserServiceClient::new(client::channel(
+            address,
+            proto::METHODS,
+        )))
+    }
+
+    /// Creates an account. The id, ours to choose, makes the call safe to repeat.
+    pub(crate) async fn create(&self, email: String, password: String) -> Result<User, Error> {
+        let message = CreateUserRequest {
+            email,
+            password,
+            user_id: Uuid::now_v7().to_string(),
+        };
+        let answer = client::retry(HASH_DEADLINE, || {
+            let mut client = self.0.clone();
+            let request = request(message.clone(), HASH_DEADLINE);
+            async move { client.create_user(request).await }
+        });
+        present(answer.await.map_err(error)?.into_inner().user)
+    }
+
+    /// Reads an account; `None` when there is none of that id.
+    pub(crate) async fn get(&self, id: Uuid) -> Result<Option<User>, Error> {
+        let message = GetUserRequest {
+            key: Some(Key::Id(id.to_string())),
+        };
+        let answer = client::retry(READ_DEADLINE, || {
+            let mut client = self.0.clone();
+            let request = request(message.clone(), READ_DEADLINE);
+            async move { client.get_user(request).await }
+        });
+        match answer.await {
+            Ok(response) => present(response.into_inner().user).map(Some),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(error(status)),
+        }
+    }
+
+    /// Reads the account that an email and a password belong to.
+    pub(crate) async fn verify(&self, email: String, password: String) -> Result<User, Error> {
+        let message = VerifyPasswordRequest { email, password };
+        let answer = client::retry(HASH_DEADLINE, || {
+            let mut client = self.0.clone();
+            let request = request(message.clone(), HASH_DEADLINE);
+            async move { client.verify_password(request).await }
+        });
+        present(answer.await.map_err(error)?.into_inner().user)
+    }
+}
+
+fn request<T>(message: T, deadline: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(deadline);
+    request
+}
+
+fn present(user: Option<User>) -> Result<User, Error> {
+    user.ok_or_else(|| Error::Users(Box::new(Status::internal("an answer without a user"))))
+}
+
+fn error(status: Status) -> Error {
+    match status.code() {
+        Code::InvalidArgument => {
+            let details = status.get_error_details();
+            let violations = details
+                .bad_request()
+                .map(|bad| bad.field_violations.clone())
+                .unwrap_or_default();
+            Error::Invalid(
+                violations
+                    .into_iter()
+                    .map(|violation| (violation.field, violation.description))
+                    .collect(),
+            )
+        }
+        Code::AlreadyExists => Error::EmailTaken,
+        Code::Unauthenticated => Error::WrongCredentials,
+        Code::ResourceExhausted => {
+            let details = status.get_error_details();
+            let delay = details.retry_info().and_then(|info| info.retry_delay);
+            Error::TooMany(delay.unwrap_or(Duration::from_secs(1)))
+        }
+        Code::Unavailable => Error::UsersUnavailable(status.message().to_owned()),
+        _ => Error::Users(Box::new(status)),
+    }
+}
