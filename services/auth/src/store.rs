@@ -61,7 +61,7 @@ impl Store {
                 let revoked_at: Option<Option<i64>> = sessions::table
                     .find(id)
                     .select(sessions::revoked_at)
-                    .first(connection)
+                    .get_result(connection)
                     .optional()?;
                 Ok(matches!(revoked_at, Some(None)))
             })

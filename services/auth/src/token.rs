@@ -60,15 +60,19 @@ impl Keys {
     /// When one is missing, cannot be read, or is too short.
     pub(crate) fn load(secrets: &Secrets) -> anyhow::Result<Self> {
         let current = secret(
-            "JWT_SECRET",
-            secrets.jwt_secret.as_deref(),
-            secrets.jwt_secret_file.as_deref(),
+            ("JWT_SECRET", secrets.jwt_secret.as_deref()),
+            ("JWT_SECRET_FILE", secrets.jwt_secret_file.as_deref()),
         )?
         .ok_or_else(|| bad("JWT_SECRET", "is missing".to_owned()))?;
         let previous = secret(
-            "JWT_PREVIOUS_SECRET",
-            secrets.jwt_previous_secret.as_deref(),
-            secrets.jwt_previous_secret_file.as_deref(),
+            (
+                "JWT_PREVIOUS_SECRET",
+                secrets.jwt_previous_secret.as_deref(),
+            ),
+            (
+                "JWT_PREVIOUS_SECRET_FILE",
+                secrets.jwt_previous_secret_file.as_deref(),
+            ),
         )?;
         Ok(Self::new(&current, previous.as_deref()))
     }
@@ -142,19 +146,18 @@ impl Keys {
     }
 }
 
+/// Takes a secret from one of two settings, each given by its name and its value.
 fn secret(
-    name: &'static str,
-    value: Option<&str>,
-    file: Option<&Path>,
+    (value_name, value): (&'static str, Option<&str>),
+    (file_name, file): (&'static str, Option<&Path>),
 ) -> anyhow::Result<Option<Vec<u8>>> {
-    let secret = match (value, file) {
-        (Some(value), _) => value.as_bytes().to_vec(),
+    let (name, secret) = match (value, file) {
+        (Some(value), _) => (value_name, value.as_bytes().to_vec()),
         (None, Some(file)) => {
-            let mut bytes = std::fs::read(file)
-                .map_err(|error| bad(name, format!("{}: {error}", file.display())))
+            let bytes = std::fs::read(file)
+                .map_err(|error| bad(file_name, format!("{}: {error}", file.display())))
                 .context("cannot read a secret")?;
-            bytes.truncate(bytes.trim_ascii_end().len());
-            bytes
+            (file_name, without_line_break(&bytes).to_vec())
         }
         (None, None) => return Ok(None),
     };
@@ -166,6 +169,14 @@ fn secret(
         return Err(bad(name, reason).into());
     }
     Ok(Some(secret))
+}
+
+/// Editors end a file with a line break. Other white space can be part of random bytes.
+fn without_line_break(bytes: &[u8]) -> &[u8] {
+    match bytes.strip_suffix(b"\n") {
+        Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
+        None => bytes,
+    }
 }
 
 fn bad(name: &'static str, reason: String) -> BadSetting {

@@ -87,7 +87,12 @@ fn explain(error: &clap::Error, command: &clap::Command) -> String {
                     .any(|part| part == format!("--{long}"))
             })
         };
-        if named.iter().any(is_named) {
+        // Clap does not say which value is no text.
+        let is_no_text = || {
+            error.kind() == ErrorKind::InvalidUtf8
+                && std::env::var_os(variable).is_some_and(|value| value.to_str().is_none())
+        };
+        if named.iter().any(is_named) || is_no_text() {
             line = format!("{line} (environment: {variable})");
         }
     }

@@ -43,7 +43,9 @@ pub fn address(text: &str) -> Result<Uri, String> {
     };
     let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
     match (uri.scheme_str(), uri.port_u16()) {
-        (Some("http"), Some(_)) if matches!(uri.path(), "" | "/") => Ok(uri),
+        (Some("http"), Some(1..)) if uri.host() != Some("") && matches!(uri.path(), "" | "/") => {
+            Ok(uri)
+        }
         _ => Err("not of the form HOST:PORT or http://HOST:PORT".to_owned()),
     }
 }
@@ -142,6 +144,8 @@ mod tests {
             "https://user:1",
             "http://user:1/x",
             ":1",
+            "user:",
+            "user:0",
             "user:99999",
             "a b:1",
         ] {

@@ -3,12 +3,13 @@
 use std::{any::Any, time::Duration};
 
 use anyhow::Context as _;
+use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
 use telemetry::grpc::ServerLayer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{body::Body, service::Routes, transport::Server};
 use tonic_health::ServingStatus;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::{catch_panic::CatchPanicLayer, validate_request::ValidateRequestHeaderLayer};
 
 /// How long calls that are under way at a stop may take to end.
 pub const DRAIN: Duration = Duration::from_secs(10);
@@ -54,6 +55,7 @@ pub async fn serve(
     let server = Server::builder()
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .layer(ValidateRequestHeaderLayer::custom(only_grpc))
         .layer(ServerLayer::new(contract.methods))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| {
             internal_after_panic(panic.as_ref())
@@ -100,8 +102,20 @@ fn nodelay(
     })
 }
 
+/// What is not gRPC is refused as the protocol says, which tonic leaves to its layers (gRPC over
+/// HTTP/2, "Requests": HTTP status 415).
+fn only_grpc<B: Default>(request: &mut Request<Body>) -> Result<(), Response<B>> {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+        return Ok(());
+    }
+    let mut refusal = Response::new(B::default());
+    *refusal.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(refusal)
+}
+
 /// A panic fails its own request and no other of the connection.
-fn internal_after_panic(panic: &(dyn Any + Send)) -> http::Response<Body> {
+fn internal_after_panic(panic: &(dyn Any + Send)) -> Response<Body> {
     let reason = panic
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -2,36 +2,47 @@
 //!
 //! SQLite has one writer at a time. Connections that compete for it poll with sleeps; so here
 //! all writes go through one connection, for which they queue in order, and reads have their
-//! own. Work runs on the blocking pool, never more of it than there are connections.
+//! own.
+//!
+//! Each connection has a thread, and the threads share a queue. A query takes microseconds: to
+//! wake a thread for each, as the runtime's blocking pool does, costs more than the query. A
+//! thread that finds more in the queue just goes on.
 //!
 //! Nothing here knows a table.
 
 use std::{
+    any::Any,
     fmt, io,
     os::unix::fs::OpenOptionsExt as _,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use diesel::{
     QueryResult, SqliteConnection,
     connection::SimpleConnection as _,
     migration::{Migration, MigrationSource, MigrationVersion},
-    r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection},
+    r2d2::{ConnectionManager, CustomizeConnection, NopErrorHandler, Pool},
     result::{DatabaseErrorKind, Error as QueryError},
     sqlite::Sqlite,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _};
 // Diesel links SQLite through this crate; naming it here builds the library from its source.
 use libsqlite3_sys as _;
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
+use tracing::Span;
 
 /// Connections that read.
-const READERS: usize = 4;
+const READERS: u32 = 2;
 
-/// How long a statement waits for a lock that another process holds, and a task for a
-/// connection. Shorter than the deadlines of the callers, so that they learn the reason.
+/// Work that may wait for a connection; further work is refused.
+const QUEUE: usize = 1024;
+
+/// How long a statement waits for a lock that another process holds, and work for its turn.
+/// Shorter than the deadlines of the callers, so that they learn the reason.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An open database. Clones share the connections.
@@ -107,8 +118,8 @@ impl Database {
             source,
         })?;
 
-        let writer = Connections::open(path, Role::Writer, 1)?;
-        let mut connection = writer.get(path)?;
+        let pool = Role::Writer.pool(path, 1)?;
+        let mut connection = pool.get().map_err(|error| open_error(path, &error))?;
         // A file that is read-only says so at the first write; better now than then.
         connection
             .batch_execute("BEGIN IMMEDIATE; CREATE TABLE probe (x); ROLLBACK")
@@ -116,8 +127,10 @@ impl Database {
         migrate(&mut connection, path, migrations)?;
         drop(connection);
 
-        let readers = Connections::open(path, Role::Reader, READERS)?;
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer: Connections::start(path, Role::Writer, &pool)?,
+            readers: Connections::start(path, Role::Reader, &Role::Reader.pool(path, READERS)?)?,
+        })
     }
 
     /// Runs a read.
@@ -179,33 +192,26 @@ impl From<QueryError> for Error {
     }
 }
 
-/// Connections of one role, and a queue for them that does not occupy threads.
+/// Threads of one role, each with a connection, and the queue that they share.
 #[derive(Clone)]
-struct Connections {
-    pool: Pool<ConnectionManager<SqliteConnection>>,
-    queue: Arc<Semaphore>,
-}
+struct Connections(Sender<Job>);
+
+/// Work with a connection, or without one where none is to be had.
+type Job = Box<dyn FnOnce(Option<&mut SqliteConnection>) + Send>;
+
+type ConnectionPool = Pool<ConnectionManager<SqliteConnection>>;
 
 impl Connections {
-    fn open(path: &Path, role: Role, size: usize) -> Result<Self, OpenError> {
-        let pool = Pool::builder()
-            .max_size(u32::try_from(size).unwrap_or(u32::MAX))
-            .min_idle(Some(1))
-            .connection_timeout(PATIENCE)
-            // A file does not go away like a server does.
-            .test_on_check_out(false)
-            .connection_customizer(Box::new(role))
-            .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
-            .build(ConnectionManager::new(path.to_string_lossy()))
-            .map_err(|error| open_error(path, &error))?;
-        Ok(Self {
-            pool,
-            queue: Arc::new(Semaphore::new(size)),
-        })
-    }
-
-    fn get(&self, path: &Path) -> Result<Connection, OpenError> {
-        self.pool.get().map_err(|error| open_error(path, &error))
+    fn start(path: &Path, role: Role, pool: &ConnectionPool) -> Result<Self, OpenError> {
+        let (sender, receiver) = bounded(QUEUE);
+        for _ in 0..pool.max_size() {
+            let (pool, receiver) = (pool.clone(), receiver.clone());
+            thread::Builder::new()
+                .name(role.name().to_owned())
+                .spawn(move || work(&pool, &receiver))
+                .map_err(|error| open_error(path, &error))?;
+        }
+        Ok(Self(sender))
     }
 
     async fn run<T, F>(&self, work: F) -> Result<T, Error>
@@ -213,22 +219,45 @@ impl Connections {
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
         T: Send + 'static,
     {
-        let queue = Arc::clone(&self.queue).acquire_owned();
-        let Ok(Ok(turn)) = tokio::time::timeout(PATIENCE, queue).await else {
-            return Err(Error::Busy);
-        };
-        let pool = self.pool.clone();
-        telemetry::spawn_blocking(move || {
-            // Held by the work and not by the caller, who may go away before it is done.
-            let _turn = turn;
-            let mut connection = pool.get().or(Err(Error::Busy))?;
-            Ok(work(&mut connection)?)
-        })
-        .await
+        type Outcome<T> = Result<Result<T, Error>, Box<dyn Any + Send>>;
+        let (sender, receiver) = oneshot::channel::<Outcome<T>>();
+        let (queued, span) = (Instant::now(), Span::current());
+        let job: Job = Box::new(move |connection| {
+            // Nobody waits for it any more, and it was not begun.
+            if sender.is_closed() {
+                return;
+            }
+            let outcome = match connection {
+                Some(connection) if queued.elapsed() < PATIENCE => span.in_scope(|| {
+                    catch_unwind(AssertUnwindSafe(|| work(connection).map_err(Error::from)))
+                }),
+                _ => Ok(Err(Error::Busy)),
+            };
+            // The caller may have gone meanwhile.
+            let _ = sender.send(outcome);
+        });
+        self.0.try_send(job).or(Err(Error::Busy))?;
+        match receiver.await {
+            Ok(Ok(outcome)) => outcome,
+            // A panic of the work continues here, where the request can be failed.
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(_) => Err(Error::Busy),
+        }
     }
 }
 
-type Connection = PooledConnection<ConnectionManager<SqliteConnection>>;
+/// The life of a thread: ends when the last [`Database`] that shares the queue is gone.
+fn work(pool: &ConnectionPool, jobs: &Receiver<Job>) {
+    while let Ok(job) = jobs.recv() {
+        match pool.get() {
+            Ok(mut connection) => job(Some(&mut connection)),
+            Err(error) => {
+                tracing::error!(error = %error, "no connection to the database");
+                job(None);
+            }
+        }
+    }
+}
 
 fn open_error(path: &Path, error: &dyn std::error::Error) -> OpenError {
     OpenError::Open {
@@ -241,6 +270,27 @@ fn open_error(path: &Path, error: &dyn std::error::Error) -> OpenError {
 enum Role {
     Reader,
     Writer,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Reader => "database-reader",
+            Self::Writer => "database-writer",
+        }
+    }
+
+    fn pool(self, path: &Path, size: u32) -> Result<ConnectionPool, OpenError> {
+        Pool::builder()
+            .max_size(size)
+            .connection_timeout(PATIENCE)
+            // A file does not go away like a server does.
+            .test_on_check_out(false)
+            .connection_customizer(Box::new(self))
+            .error_handler(Box::new(NopErrorHandler))
+            .build(ConnectionManager::new(path.to_string_lossy()))
+            .map_err(|error| open_error(path, &error))
+    }
 }
 
 impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Role {

@@ -102,11 +102,8 @@ async fn a_full_disk_fails_the_write_and_loses_nothing() {
     let database = open(&folder);
     insert(&database, "one").await.unwrap();
     database
-        .writer
-        .pool
-        .get()
-        .unwrap()
-        .batch_execute("PRAGMA max_page_count = 1")
+        .write(|connection| connection.batch_execute("PRAGMA max_page_count = 1"))
+        .await
         .unwrap();
     let error = insert(&database, &"x".repeat(100_000)).await.unwrap_err();
     let Error::Failed(source) = error else {
@@ -142,6 +139,45 @@ async fn a_lock_of_another_process_is_busy_for_writers_only() {
 
     other.batch_execute("COMMIT").unwrap();
     insert(&database, "one").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_fails_its_own_work_and_is_rolled_back() {
+    let folder = folder();
+    let database = open(&folder);
+    let panicking = database.clone();
+    let outcome = tokio::spawn(async move {
+        panicking
+            .write(|connection| -> QueryResult<()> {
+                connection.batch_execute("INSERT INTO notes (text) VALUES ('lost')")?;
+                panic!("on purpose")
+            })
+            .await
+    })
+    .await;
+    assert!(outcome.unwrap_err().is_panic());
+    insert(&database, "kept").await.unwrap();
+    assert_eq!(count(&database).await, 1);
+}
+
+#[tokio::test]
+async fn work_that_nobody_waits_for_is_not_begun() {
+    let folder = folder();
+    let database = open(&folder);
+    let mut other =
+        SqliteConnection::establish(&folder.path().join("x.db").to_string_lossy()).unwrap();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let first = tokio::spawn({
+        let database = database.clone();
+        async move { insert(&database, "first").await }
+    });
+    tokio::task::yield_now().await;
+    let second = tokio::time::timeout(Duration::from_millis(50), insert(&database, "second")).await;
+    assert!(second.is_err(), "it waits behind the first");
+    other.batch_execute("COMMIT").unwrap();
+    first.await.unwrap().unwrap();
+    insert(&database, "third").await.unwrap();
+    assert_eq!(count(&database).await, 2);
 }
 
 #[tokio::test]

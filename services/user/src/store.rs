@@ -31,6 +31,9 @@ pub(crate) struct UserRow {
 }
 
 /// The table of accounts.
+///
+/// Rows are looked up by unique columns, so without a `LIMIT`: SQLite would prepare a statement
+/// anew each time a bound limit is set.
 #[derive(Clone, Debug)]
 pub(crate) struct Store(Database);
 
@@ -57,7 +60,7 @@ impl Store {
             .read(move |connection| {
                 UserRow::query()
                     .filter(users::id.eq(id))
-                    .first(connection)
+                    .get_result(connection)
                     .optional()
             })
             .await
@@ -69,7 +72,7 @@ impl Store {
             .read(move |connection| {
                 UserRow::query()
                     .filter(users::email.eq(email))
-                    .first(connection)
+                    .get_result(connection)
                     .optional()
             })
             .await

@@ -1,0 +1,119 @@
+//! A user service that does what a test wants.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use proto::user::v1::{
+    CreateUserRequest, CreateUserResponse, GetUserRequest, GetUserResponse, User,
+    VerifyPasswordRequest, VerifyPasswordResponse,
+    user_service_server::{UserService, UserServiceServer},
+};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, transport::Server};
+
+/// The account that it knows.
+pub(crate) const USER_ID: &str = "0190a6a8-3f5c-7c3a-8f6e-0123456789ab";
+
+/// What the fake answers to its nth call, from 0; `None`: never.
+type Script = dyn Fn(usize) -> Option<Result<(), Status>> + Send + Sync;
+
+/// Counts the calls of all methods.
+#[derive(Clone)]
+pub(crate) struct Fake {
+    calls: Arc<AtomicUsize>,
+    /// The `traceparent` of the last call.
+    parent: Arc<Mutex<String>>,
+    script: Arc<Script>,
+}
+
+impl Fake {
+    pub(crate) fn new(
+        script: impl Fn(usize) -> Option<Result<(), Status>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            calls: Arc::default(),
+            parent: Arc::default(),
+            script: Arc::new(script),
+        }
+    }
+
+    /// One that always fails like this.
+    pub(crate) fn failing(status: Status) -> Self {
+        Self::new(move |_| Some(Err(status.clone())))
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// The `traceparent` that came with the last call.
+    pub(crate) fn parent(&self) -> String {
+        self.parent.lock().unwrap().clone()
+    }
+
+    /// Serves on a port of its own.
+    pub(crate) async fn start(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(self.clone().serve(listener));
+        address
+    }
+
+    pub(crate) async fn serve(self, listener: TcpListener) {
+        Server::builder()
+            .add_service(UserServiceServer::new(self))
+            .serve_with_incoming(TcpListenerStream::new(listener))
+            .await
+            .unwrap();
+    }
+
+    async fn answer<T: Sync>(&self, request: &Request<T>) -> Result<Option<User>, Status> {
+        if let Some(parent) = request.metadata().get("traceparent") {
+            *self.parent.lock().unwrap() = parent.to_str().unwrap().to_owned();
+        }
+        let index = self.calls.fetch_add(1, Ordering::SeqCst);
+        match (self.script)(index) {
+            Some(outcome) => outcome.map(|()| {
+                Some(User {
+                    id: USER_ID.to_owned(),
+                    email: "ann@example.com".to_owned(),
+                    created_at: None,
+                })
+            }),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl UserService for Fake {
+    async fn create_user(
+        &self,
+        request: Request<CreateUserRequest>,
+    ) -> Result<Response<CreateUserResponse>, Status> {
+        let user = self.answer(&request).await?;
+        Ok(Response::new(CreateUserResponse { user }))
+    }
+
+    async fn get_user(
+        &self,
+        request: Request<GetUserRequest>,
+    ) -> Result<Response<GetUserResponse>, Status> {
+        let user = self.answer(&request).await?;
+        Ok(Response::new(GetUserResponse { user }))
+    }
+
+    async fn verify_password(
+        &self,
+        request: Request<VerifyPasswordRequest>,
+    ) -> Result<Response<VerifyPasswordResponse>, Status> {
+        let user = self.answer(&request).await?;
+        Ok(Response::new(VerifyPasswordResponse { user }))
+    }
+}

@@ -1,0 +1,255 @@
+//! The service, started on a port and a folder of its own, and a user service for it.
+
+use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
+
+use clap::Args;
+use diesel::{Connection as _, SqliteConnection};
+use proto::{
+    auth::v1::{
+        LoginRequest, LogoutRequest, MeRequest, RegisterRequest, RegisterResponse,
+        auth_service_client::AuthServiceClient,
+    },
+    user::v1::User,
+};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpSocket};
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint},
+};
+use tonic_types::StatusExt as _;
+
+use crate::process::program;
+
+/// A password that does.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+pub(crate) const SECRET: &str = "a secret of the tests, thirty-two bytes or more";
+
+/// What a caller of this service waits for at most, as `frontend` does.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
+
+pub(crate) type Client = AuthServiceClient<Channel>;
+
+/// The auth service in this process. It ends with the runtime of its test.
+pub(crate) struct Service {
+    pub(crate) channel: Channel,
+    pub(crate) client: Client,
+    pub(crate) folder: Arc<TempDir>,
+}
+
+impl Service {
+    /// Starts it with a real user service.
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same, with these arguments.
+    pub(crate) async fn with(args: &[&str]) -> Self {
+        Self::before(start_user().await, args).await
+    }
+
+    /// Starts it with a user service at this address, which need not be there.
+    pub(crate) async fn before(users: SocketAddr, args: &[&str]) -> Self {
+        Self::again(Arc::new(tempfile::tempdir().unwrap()), users, args).await
+    }
+
+    /// Starts it on a folder that may hold the data of an earlier one.
+    pub(crate) async fn again(folder: Arc<TempDir>, users: SocketAddr, args: &[&str]) -> Self {
+        let data = folder.path().to_str().unwrap();
+        let users = users.to_string();
+        let mut arguments = vec!["auth", "--data", data, "--user-service-address", &users];
+        if !args
+            .iter()
+            .any(|argument| argument.starts_with("--jwt-secret"))
+        {
+            arguments.extend(["--jwt-secret", SECRET]);
+        }
+        let config: auth::Config = config(&[&arguments[..], args].concat());
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let channel = channel(listener.local_addr().unwrap());
+        let used = Arc::clone(&folder);
+        tokio::spawn(async move {
+            auth::run(config, listener, std::future::pending())
+                .await
+                .unwrap();
+            // Who only keeps the client keeps the folder too.
+            drop(used);
+        });
+        Self {
+            client: Client::new(channel.clone()),
+            channel,
+            folder,
+        }
+    }
+
+    /// Another connection to the database, as another process would have it.
+    pub(crate) fn database(&self) -> SqliteConnection {
+        let path = self.folder.path().join("auth.db");
+        SqliteConnection::establish(path.to_str().unwrap()).unwrap()
+    }
+}
+
+/// Settings from arguments alone, whatever the environment of the tests says.
+fn config<C: Args>(args: &[&str]) -> C {
+    let command =
+        C::augment_args(clap::Command::new("service")).mut_args(|arg| arg.env(None::<&str>));
+    let matches = command.try_get_matches_from(args).unwrap();
+    C::from_arg_matches(&matches).unwrap()
+}
+
+/// Starts a real user service with cheap hashes on a port of its own.
+pub(crate) async fn start_user() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    start_user_on(listener);
+    address
+}
+
+/// The same, on a port that is known already.
+pub(crate) fn start_user_on(listener: TcpListener) {
+    let folder = tempfile::tempdir().unwrap();
+    let config: user::Config = config(&[
+        "user",
+        "--data",
+        folder.path().to_str().unwrap(),
+        "--hash-memory=8",
+        "--hash-iterations=1",
+    ]);
+    tokio::spawn(async move {
+        user::run(config, listener, std::future::pending())
+            .await
+            .unwrap();
+        drop(folder);
+    });
+}
+
+/// A port that is ours and on which nobody listens, until somebody does.
+pub(crate) struct Port {
+    _kept: TcpSocket,
+    pub(crate) address: SocketAddr,
+}
+
+impl Port {
+    pub(crate) fn new() -> Self {
+        let socket = Self::socket("127.0.0.1:0".parse().unwrap());
+        Self {
+            address: socket.local_addr().unwrap(),
+            _kept: socket,
+        }
+    }
+
+    pub(crate) fn listen(&self) -> TcpListener {
+        Self::socket(self.address).listen(128).unwrap()
+    }
+
+    fn socket(address: SocketAddr) -> TcpSocket {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseport(true).unwrap();
+        socket.bind(address).unwrap();
+        socket
+    }
+}
+
+/// The service's program, on a free port, with data in this folder and no secret.
+pub(crate) fn binary(data: &Path, users: SocketAddr) -> Command {
+    let mut command = program(env!("CARGO_BIN_EXE_auth"));
+    command
+        .env("PORT", "0")
+        .env("OTELIX_DATA", data)
+        .env("USER_SERVICE_ADDRESS", users.to_string());
+    command
+}
+
+/// An address that nobody serves.
+pub(crate) fn nowhere() -> SocketAddr {
+    "127.0.0.1:1".parse().unwrap()
+}
+
+pub(crate) fn client(address: SocketAddr) -> Client {
+    Client::new(channel(address))
+}
+
+fn channel(address: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}"))
+        .unwrap()
+        // What takes longer hangs.
+        .timeout(Duration::from_secs(20))
+        .connect_lazy()
+}
+
+pub(crate) fn register(email: &str, password: &str) -> RegisterRequest {
+    RegisterRequest {
+        email: email.to_owned(),
+        password: password.to_owned(),
+    }
+}
+
+/// A sign-in that leaves the client's address to the connection.
+pub(crate) fn login(email: &str, password: &str) -> LoginRequest {
+    login_from("", email, password)
+}
+
+pub(crate) fn login_from(address: &str, email: &str, password: &str) -> LoginRequest {
+    LoginRequest {
+        email: email.to_owned(),
+        password: password.to_owned(),
+        client_address: address.to_owned(),
+    }
+}
+
+pub(crate) fn me(token: &str) -> MeRequest {
+    MeRequest {
+        token: token.to_owned(),
+    }
+}
+
+pub(crate) fn logout(token: &str) -> LogoutRequest {
+    LogoutRequest {
+        token: token.to_owned(),
+    }
+}
+
+/// Registers an account that must be accepted; its token, and what it is.
+pub(crate) async fn registered(client: &Client, email: &str) -> (String, User) {
+    let outcome = client.clone().register(register(email, PASSWORD)).await;
+    let RegisterResponse { session, user } = outcome.unwrap().into_inner();
+    (session.unwrap().token, user.unwrap())
+}
+
+/// Whether a token opens anything. A refusal must be the one that there is.
+pub(crate) async fn is_valid(client: &Client, token: &str) -> bool {
+    match client.clone().me(me(token)).await {
+        Ok(_) => true,
+        Err(status) => {
+            is_invalid_session(&status);
+            false
+        }
+    }
+}
+
+/// Asserts that a status is the one answer to all tokens that are not valid.
+pub(crate) fn is_invalid_session(status: &Status) {
+    assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+    assert_eq!(status.message(), "the session is not valid");
+    assert!(status.details().is_empty(), "{status:?}");
+}
+
+/// How long a `RESOURCE_EXHAUSTED` says to wait.
+pub(crate) fn retry_delay(status: &Status) -> Duration {
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    let details = status.get_error_details();
+    details.retry_info().unwrap().retry_delay.unwrap()
+}
+
+/// The fields that an `INVALID_ARGUMENT` names.
+pub(crate) fn fields(status: &Status) -> Vec<String> {
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    let details = status.get_error_details();
+    let violations = &details.bad_request().unwrap().field_violations;
+    violations
+        .iter()
+        .map(|violation| violation.field.clone())
+        .collect()
+}

@@ -1,0 +1,65 @@
+//! A database of sessions that is locked, or none at all.
+
+use diesel::connection::SimpleConnection as _;
+use tonic::Code;
+
+use crate::{
+    harness::{
+        PASSWORD, SECRET, Service, binary, is_valid, login, logout, nowhere, register, registered,
+    },
+    process::Process,
+};
+
+#[tokio::test]
+async fn a_locked_database_makes_no_answer_wrong() {
+    let service = Service::start().await;
+    let client = &service.client;
+    let (open, _) = registered(client, "ann@example.com").await;
+    let (revoked, _) = registered(client, "bob@example.com").await;
+    client.clone().logout(logout(&revoked)).await.unwrap();
+    let mut other = service.database();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+
+    let [mut one, mut two, mut three] = [(); 3].map(|()| client.clone());
+    let (logout_outcome, login_outcome, register_outcome) = tokio::join!(
+        one.logout(logout(&open)),
+        two.login(login("ann@example.com", PASSWORD)),
+        three.register(register("eve@example.com", PASSWORD)),
+    );
+    let refusals = [
+        logout_outcome.map(drop),
+        login_outcome.map(drop),
+        register_outcome.map(drop),
+    ];
+    for outcome in refusals {
+        let status = outcome.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        assert_eq!(status.message(), "the database is busy");
+    }
+    assert!(is_valid(client, &open).await, "not signed out");
+    assert!(!is_valid(client, &revoked).await);
+
+    other.batch_execute("COMMIT").unwrap();
+    client.clone().logout(logout(&open)).await.unwrap();
+    assert!(!is_valid(client, &open).await);
+    // The registration got as far as to the account.
+    client
+        .clone()
+        .login(login("eve@example.com", PASSWORD))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("auth.db");
+    std::fs::write(&path, "a letter to a friend\n".repeat(1000)).unwrap();
+    let mut command = binary(folder.path(), nowhere());
+    let ended = Process::run(command.env("JWT_SECRET", SECRET)).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    for word in ["auth.db", "not a database"] {
+        assert!(ended.stderr.contains(word), "{ended:?}");
+    }
+}

@@ -1,0 +1,222 @@
+//! A user service that is not there, hangs, stumbles, fails, or dies.
+
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::{
+    fake::Fake,
+    harness::{
+        Client, DEADLINE, PASSWORD, Port, SECRET, Service, binary, client, is_valid, login, me,
+        register, registered, start_user_on,
+    },
+    process::{Process, eventually},
+};
+
+/// Makes each call that needs the user service, all at once.
+async fn outcomes(client: &Client, token: &str) -> [Result<(), Status>; 3] {
+    let [mut one, mut two, mut three] = [(); 3].map(|()| client.clone());
+    let (register, login, me) = tokio::join!(
+        one.register(register("bob@example.com", PASSWORD)),
+        two.login(login("ann@example.com", PASSWORD)),
+        three.me(me(token)),
+    );
+    [register.map(drop), login.map(drop), me.map(drop)]
+}
+
+/// Asserts that each call says in time that the user service does not answer.
+async fn unavailable(client: &Client, token: &str) {
+    let started = Instant::now();
+    for outcome in outcomes(client, token).await {
+        let status = outcome.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        assert_eq!(status.message(), "the user service does not answer");
+        assert!(status.details().is_empty());
+    }
+    assert!(started.elapsed() < DEADLINE, "{:?}", started.elapsed());
+}
+
+/// A service that knows a session and whose users are at this port from now on.
+async fn signed_in_before(port: &Port) -> (Service, String) {
+    let first = Service::start().await;
+    let (token, _) = registered(&first.client, "ann@example.com").await;
+    let service = Service::again(first.folder, port.address, &[]).await;
+    (service, token)
+}
+
+#[tokio::test]
+async fn one_that_is_down_is_unavailable_until_it_comes_back() {
+    let port = Port::new();
+    let (service, token) = signed_in_before(&port).await;
+    unavailable(&service.client, &token).await;
+    unavailable(&service.client, &token).await;
+
+    start_user_on(port.listen());
+    let (token, _) = eventually("it comes back", async || {
+        let outcome = service
+            .client
+            .clone()
+            .register(register("bob@example.com", PASSWORD))
+            .await;
+        match outcome {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                Some((answer.session.unwrap().token, answer.user.unwrap()))
+            }
+            Err(status) => {
+                assert_eq!(status.code(), Code::Unavailable);
+                None
+            }
+        }
+    })
+    .await;
+    assert!(is_valid(&service.client, &token).await);
+}
+
+#[tokio::test]
+async fn one_that_hangs_is_unavailable_within_the_deadline() {
+    // One that takes calls and never answers, and one that does not even do that, like a
+    // process that is stopped.
+    let fake = Fake::new(|call| (call == 0).then_some(Ok(())));
+    let hanging = Service::before(fake.start().await, &[]).await;
+    let (token, _) = registered(&hanging.client, "ann@example.com").await;
+    let port = Port::new();
+    let _never_accepts = port.listen();
+    let (stopped, other_token) = signed_in_before(&port).await;
+    tokio::join!(
+        unavailable(&hanging.client, &token),
+        unavailable(&stopped.client, &other_token),
+    );
+    // A read does not wait for as long as a password may take.
+    let started = Instant::now();
+    let outcome = hanging.client.clone().me(me(&token)).await;
+    assert_eq!(outcome.unwrap_err().code(), Code::Unavailable);
+    assert!(started.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn one_that_stumbles_twice_is_asked_three_times() {
+    let stumbling = |call| match call % 3 {
+        2 => Some(Ok(())),
+        _ => Some(Err(Status::unavailable("not now"))),
+    };
+    let fake = Fake::new(stumbling);
+    let mut client = Service::before(fake.start().await, &[]).await.client;
+    let (token, _) = registered(&client, "ann@example.com").await;
+    assert_eq!(fake.calls(), 3);
+    client
+        .login(login("ann@example.com", PASSWORD))
+        .await
+        .unwrap();
+    assert_eq!(fake.calls(), 6);
+    client.me(me(&token)).await.unwrap();
+    assert_eq!(fake.calls(), 9);
+}
+
+#[tokio::test]
+async fn retries_are_bounded() {
+    let fake = Fake::failing(Status::unavailable("never"));
+    let mut client = Service::before(fake.start().await, &[]).await.client;
+    let outcome = client.login(login("ann@example.com", PASSWORD)).await;
+    assert_eq!(outcome.unwrap_err().code(), Code::Unavailable);
+    assert!((2..=5).contains(&fake.calls()), "{}", fake.calls());
+}
+
+#[tokio::test]
+async fn one_that_fails_is_asked_once_and_its_reason_stays_inside() {
+    let fake = Fake::new(|call| match call {
+        0 => Some(Ok(())),
+        _ => Some(Err(Status::internal("the table of passwords is gone"))),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = binary(folder.path(), fake.start().await);
+    let mut process = Process::start(command.env("JWT_SECRET", SECRET));
+    let client = client(process.address().await);
+    let (token, _) = registered(&client, "ann@example.com").await;
+
+    for outcome in outcomes(&client, &token).await {
+        let status = outcome.unwrap_err();
+        assert_eq!(status.code(), Code::Internal);
+        let details = status.get_error_details();
+        let trace_id = &details.request_info().unwrap().request_id;
+        assert_eq!(trace_id.len(), 32);
+        assert_eq!(
+            status.message(),
+            format!("internal error, trace {trace_id}")
+        );
+        assert!(!format!("{status:?}").contains("table"), "{status:?}");
+        // The operator learns it.
+        let record = process.logged("trace_id", trace_id).await;
+        assert_eq!(record["level"], "ERROR");
+        let error = record["error"].as_str().unwrap();
+        assert!(error.contains("the table of passwords is gone"), "{error}");
+    }
+    assert_eq!(fake.calls(), 4);
+}
+
+#[tokio::test]
+async fn an_answer_that_makes_no_sense_is_internal() {
+    for code in [
+        Code::Unknown,
+        Code::PermissionDenied,
+        Code::Unimplemented,
+        Code::OutOfRange,
+        Code::FailedPrecondition,
+        Code::Aborted,
+        Code::DataLoss,
+    ] {
+        let fake = Fake::failing(Status::new(code, "the table of passwords is gone"));
+        let mut client = Service::before(fake.start().await, &[]).await.client;
+        let outcome = client.login(login("ann@example.com", PASSWORD)).await;
+        let status = outcome.unwrap_err();
+        assert_eq!(status.code(), Code::Internal, "{code:?}");
+        assert!(!format!("{status:?}").contains("table"), "{status:?}");
+        assert_eq!(fake.calls(), 1, "{code:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_dies_during_a_call_is_unavailable_until_it_is_back() {
+    let port = Port::new();
+    let (service, token) = signed_in_before(&port).await;
+    let fake = Fake::new(|_| None);
+    // A runtime of its own: all its connections end at once with it, as with a process.
+    let process = Runtime::new().unwrap();
+    {
+        let _inside = process.enter();
+        process.spawn(fake.clone().serve(port.listen()));
+    }
+    let mut client = service.client.clone();
+    let call = tokio::spawn({
+        let token = token.clone();
+        async move { client.me(me(&token)).await }
+    });
+    eventually("the call is under way", async || {
+        (fake.calls() == 1).then_some(())
+    })
+    .await;
+    let died = Instant::now();
+    process.shutdown_background();
+    let status = call.await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(died.elapsed() < DEADLINE);
+
+    let back = Fake::new(|_| Some(Ok(())));
+    tokio::spawn(back.clone().serve(port.listen()));
+    eventually("it comes back", async || {
+        service.client.clone().me(me(&token)).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sign_out_needs_no_user_service() {
+    let port = Port::new();
+    let (service, token) = signed_in_before(&port).await;
+    let request = crate::harness::logout(&token);
+    service.client.clone().logout(request).await.unwrap();
+    // Revoked, and not: the user service does not answer.
+    assert!(!is_valid(&service.client, &token).await);
+}

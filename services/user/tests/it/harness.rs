@@ -1,0 +1,188 @@
+//! The service, started on a port and a folder of its own.
+
+use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
+
+use clap::{Args as _, FromArgMatches as _};
+use diesel::{Connection as _, SqliteConnection};
+use proto::user::v1::{
+    CreateUserRequest, GetUserRequest, User, VerifyPasswordRequest, get_user_request::Key,
+    user_service_client::UserServiceClient,
+};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint},
+};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use user::Config;
+
+use crate::process::program;
+
+/// A password that does.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// The least that Argon2 accepts.
+pub(crate) const CHEAP: [&str; 2] = ["--hash-memory=8", "--hash-iterations=1"];
+
+/// A hash that takes far longer than a call without one, and one of them at a time.
+pub(crate) const SLOW: [&str; 3] = [
+    "--hash-memory=19456",
+    "--hash-iterations=60",
+    "--hash-concurrency=1",
+];
+
+pub(crate) type Client = UserServiceClient<Channel>;
+
+/// The service in this process. It ends with the runtime of its test.
+pub(crate) struct Service {
+    pub(crate) channel: Channel,
+    pub(crate) client: Client,
+    pub(crate) folder: Arc<TempDir>,
+    address: SocketAddr,
+}
+
+impl Service {
+    /// Starts it with cheap hashes.
+    pub(crate) async fn start() -> Self {
+        Self::with(&CHEAP).await
+    }
+
+    /// Starts it with these arguments.
+    pub(crate) async fn with(args: &[&str]) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let data = folder.path().to_str().unwrap();
+        let config = config(&[&["user", "--data", data], args].concat());
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let channel = channel(address);
+        let used = Arc::clone(&folder);
+        tokio::spawn(async move {
+            user::run(config, listener, std::future::pending())
+                .await
+                .unwrap();
+            // Who only keeps the client keeps the folder too.
+            drop(used);
+        });
+        Self {
+            client: Client::new(channel.clone()),
+            channel,
+            folder,
+            address,
+        }
+    }
+
+    /// A client with a connection of its own.
+    pub(crate) fn connect(&self) -> Client {
+        client(self.address)
+    }
+
+    /// Another connection to the database, as another process would have it.
+    pub(crate) fn database(&self) -> SqliteConnection {
+        database(self.folder.path())
+    }
+}
+
+/// Settings from arguments alone, whatever the environment of the tests says.
+fn config(args: &[&str]) -> Config {
+    let command =
+        Config::augment_args(clap::Command::new("user")).mut_args(|arg| arg.env(None::<&str>));
+    let matches = command.try_get_matches_from(args).unwrap();
+    Config::from_arg_matches(&matches).unwrap()
+}
+
+/// The service's program, on a free port, with data in this folder.
+pub(crate) fn binary(data: &Path) -> Command {
+    let mut command = program(env!("CARGO_BIN_EXE_user"));
+    command.env("PORT", "0").env("OTELIX_DATA", data);
+    command
+}
+
+/// The same, with the cheapest hashes.
+pub(crate) fn cheap_binary(data: &Path) -> Command {
+    let mut command = binary(data);
+    command.args(CHEAP);
+    command
+}
+
+/// The database that the service keeps in this folder.
+pub(crate) fn database(data: &Path) -> SqliteConnection {
+    let path = data.join("user.db");
+    SqliteConnection::establish(path.to_str().unwrap()).unwrap()
+}
+
+pub(crate) fn channel(address: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}"))
+        .unwrap()
+        // What takes longer hangs.
+        .timeout(Duration::from_secs(20))
+        .connect_lazy()
+}
+
+pub(crate) fn client(address: SocketAddr) -> Client {
+    Client::new(channel(address))
+}
+
+pub(crate) fn create(email: &str, password: &str) -> CreateUserRequest {
+    CreateUserRequest {
+        email: email.to_owned(),
+        password: password.to_owned(),
+        user_id: String::new(),
+    }
+}
+
+pub(crate) fn create_as(id: &str, email: &str) -> CreateUserRequest {
+    CreateUserRequest {
+        user_id: id.to_owned(),
+        ..create(email, PASSWORD)
+    }
+}
+
+pub(crate) fn by_id(id: &str) -> GetUserRequest {
+    GetUserRequest {
+        key: Some(Key::Id(id.to_owned())),
+    }
+}
+
+pub(crate) fn by_email(email: &str) -> GetUserRequest {
+    GetUserRequest {
+        key: Some(Key::Email(email.to_owned())),
+    }
+}
+
+pub(crate) fn verify(email: &str, password: &str) -> VerifyPasswordRequest {
+    VerifyPasswordRequest {
+        email: email.to_owned(),
+        password: password.to_owned(),
+    }
+}
+
+/// Creates an account that must be accepted.
+pub(crate) async fn created(client: &Client, email: &str) -> User {
+    let answer = client.clone().create_user(create(email, PASSWORD)).await;
+    answer.unwrap().into_inner().user.unwrap()
+}
+
+/// What a refusal consists of: code, text, and the details of `google.rpc`.
+pub(crate) fn parts(status: &Status) -> (Code, String, ErrorDetails) {
+    (
+        status.code(),
+        status.message().to_owned(),
+        status.get_error_details(),
+    )
+}
+
+/// The fields that an `INVALID_ARGUMENT` names.
+pub(crate) fn fields(status: &Status) -> Vec<String> {
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    let details = status.get_error_details();
+    let violations = &details.bad_request().unwrap().field_violations;
+    for violation in violations {
+        assert!(!violation.description.is_empty(), "{violation:?}");
+    }
+    violations
+        .iter()
+        .map(|violation| violation.field.clone())
+        .collect()
+}

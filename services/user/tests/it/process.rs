@@ -1,0 +1,143 @@
+//! A service's program as a process of its own. The tests of `auth` include this file too.
+
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longer than anything here takes: what is not there by then will never be.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A process that is killed when nobody needs it any more.
+pub(crate) struct Process {
+    child: Child,
+    output: TempDir,
+}
+
+/// What a process left that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// `None` where a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A program with an empty environment.
+pub(crate) fn program(path: impl AsRef<Path>) -> Command {
+    let mut command = Command::new(path.as_ref());
+    command.env_clear();
+    command
+}
+
+/// Asks until there is an answer.
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+impl Process {
+    /// Starts a program. What it writes goes to files, so that it can never wait for a reader.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let output = tempfile::tempdir().unwrap();
+        let file = |name| File::create(output.path().join(name)).unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file("stdout"))
+            .stderr(file("stderr"))
+            .spawn()
+            .unwrap();
+        Self { child, output }
+    }
+
+    /// Runs a program to its end.
+    pub(crate) async fn run(command: &mut Command) -> Ended {
+        Self::start(command).ended().await
+    }
+
+    /// Where the process listens, as soon as it does.
+    pub(crate) async fn address(&mut self) -> SocketAddr {
+        eventually("the process listens", async || {
+            let ready = self
+                .log()
+                .into_iter()
+                .find(|line| line["message"] == "ready");
+            if ready.is_none() {
+                let ended = self.child.try_wait().unwrap();
+                assert!(ended.is_none(), "ended at once: {}", self.read("stderr"));
+            }
+            ready
+        })
+        .await["address"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    /// The log records so far.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let text = self.read("stdout");
+        // The last line may not be written to its end yet.
+        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+        complete
+            .lines()
+            .map(|line| {
+                serde_json::from_str(line)
+                    .unwrap_or_else(|error| panic!("not JSON: {line:?}: {error}"))
+            })
+            .collect()
+    }
+
+    /// The first log record whose field has this value, as soon as it is there.
+    pub(crate) async fn logged(&self, field: &str, value: &str) -> Value {
+        eventually(value, async || {
+            self.log().into_iter().find(|line| line[field] == value)
+        })
+        .await
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let status = program("/bin/sh")
+            .args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until the process ends.
+    pub(crate) async fn ended(mut self) -> Ended {
+        let status = eventually("the process ends", async || self.child.try_wait().unwrap()).await;
+        Ended {
+            code: status.code(),
+            stdout: self.read("stdout"),
+            stderr: self.read("stderr"),
+        }
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.output.path().join(name)).unwrap()
+    }
+}
+
+/// Kills it by SIGKILL, and waits until it is gone.
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only where it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,161 @@
+//! The program on the outside: settings, exit codes, health, reflection.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
+use clap::Args as _;
+use tokio::net::TcpListener;
+use tonic::Code;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+
+use crate::{
+    harness::{Service, binary, cheap_binary},
+    process::Process,
+};
+
+#[tokio::test]
+async fn it_is_healthy_while_it_serves() {
+    let service = Service::start().await;
+    let mut health = HealthClient::new(service.channel.clone());
+    for name in ["", "user.v1.UserService"] {
+        let request = HealthCheckRequest {
+            service: name.to_owned(),
+        };
+        let answer = health.check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{name}");
+    }
+    let request = HealthCheckRequest {
+        service: "user.v2.UserService".to_owned(),
+    };
+    let status = health.check(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn the_health_subcommand_tells_whether_it_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(&mut cheap_binary(folder.path()));
+    let port = process.address().await.port().to_string();
+    let mut health = binary(folder.path());
+    health.arg("health").env("PORT", &port);
+
+    let up = Process::run(&mut health).await;
+    assert_eq!((up.code, &*up.stdout, &*up.stderr), (Some(0), "", ""));
+
+    process.terminate();
+    assert_eq!(process.ended().await.code, Some(0));
+    let down = Process::run(&mut health).await;
+    assert_eq!(down.code, Some(1));
+    assert!(
+        down.stderr.starts_with("error: ") && down.stderr.lines().count() == 1,
+        "{down:?}"
+    );
+    assert!(down.stderr.contains(&port), "{down:?}");
+}
+
+#[tokio::test]
+async fn reflection_lists_the_services() {
+    let service = Service::start().await;
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut answers = ServerReflectionClient::new(service.channel.clone())
+        .server_reflection_info(tokio_stream::once(request))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("{answer:?}");
+    };
+    let names: Vec<&str> = list.service.iter().map(|item| &*item.name).collect();
+    for name in ["user.v1.UserService", "grpc.health.v1.Health"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn help_explains_every_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = Process::run(binary(folder.path()).arg("--help")).await;
+    assert_eq!(help.code, Some(0));
+    let command = user::Config::augment_args(clap::Command::new("user"));
+    let mut names: Vec<&str> = command
+        .get_arguments()
+        .map(|argument| argument.get_env().unwrap().to_str().unwrap())
+        .collect();
+    assert!(names.contains(&"DB_PATH"), "{names:?}");
+    names.extend(["OTEL_TRACES_SAMPLER", "OTEL_RESOURCE_ATTRIBUTES"]);
+    for name in names {
+        let whole = |word: &str| word == name;
+        let is_part_of_a_name = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+        assert!(
+            help.stdout.split(is_part_of_a_name).any(whole),
+            "{name} is missing"
+        );
+    }
+    assert!(help.stdout.contains("health"), "the subcommand is missing");
+}
+
+#[tokio::test]
+async fn a_wrong_setting_is_named_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, value) in [
+        ("PORT", &b"eighty"[..]),
+        ("PORT", b"70000"),
+        ("PORT", b""),
+        ("PORT", b"80\n80"),
+        ("PORT", b"\xff"),
+        ("RUST_LOG", b"\xff"),
+        ("LISTEN_ADDRESS", b"localhost"),
+        ("HASH_MEMORY_KIB", b"7"),
+        ("HASH_MEMORY_KIB", b"19 MiB"),
+        ("HASH_ITERATIONS", b"0"),
+        ("HASH_CONCURRENCY", b"-1"),
+        ("HASH_QUEUE", b"65536"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", b"127.0.0.1:4317"),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", b"ftp://127.0.0.1:4317"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", b"http/json"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", b"0"),
+        ("LOG_FORMAT", b"xml"),
+        ("RUST_LOG", b"a=b=c"),
+    ] {
+        let value = OsStr::from_bytes(value);
+        let ended = Process::run(binary(folder.path()).env(name, value)).await;
+        assert_eq!(ended.code, Some(2), "{name}={value:?}: {ended:?}");
+        let line = ended.stderr.strip_suffix('\n').unwrap();
+        assert!(!line.contains('\n'), "{name}={value:?}: {line}");
+        assert!(line.contains(name), "{name}={value:?}: {line}");
+        assert_eq!(ended.stdout, "");
+    }
+    let ended = Process::run(binary(folder.path()).arg("--hash-cost=1")).await;
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("--hash-cost"), "{ended:?}");
+
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 0, "nothing is done before the settings are right");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_told_in_plain_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut command = binary(folder.path());
+    let ended = Process::run(command.env("PORT", address.port().to_string())).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(
+        ended.stderr,
+        format!(
+            "error: cannot listen on {address}: another process is using the port; \
+             stop that process or choose another port\n"
+        )
+    );
+}

@@ -1,0 +1,205 @@
+//! A database that is locked, full, or not to be opened at all.
+
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use diesel::connection::SimpleConnection as _;
+use tonic::Code;
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{
+    harness::{
+        CHEAP, PASSWORD, Service, by_email, by_id, cheap_binary, client, create, created, database,
+        verify,
+    },
+    process::{Ended, Process, program},
+};
+
+/// Runs the service until it has made its database.
+async fn make_database(folder: &Path) {
+    let mut process = Process::start(&mut cheap_binary(folder));
+    process.address().await;
+    process.terminate();
+    assert_eq!(process.ended().await.code, Some(0));
+}
+
+/// Asserts that a process could not start, and said why in one line that contains these words.
+fn could_not_start(ended: &Ended, words: &[&str]) {
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let line = ended.stderr.strip_suffix('\n').unwrap();
+    assert!(
+        line.starts_with("error: ") && !line.contains('\n'),
+        "{line:?}"
+    );
+    for word in words {
+        assert!(line.contains(word), "{line:?} lacks {word:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_read_only_database_is_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    make_database(folder.path()).await;
+    let path = folder.path().join("user.db");
+    let uri = format!("file:{}?mode=ro", path.display());
+    let ended = Process::run(cheap_binary(folder.path()).env("DB_PATH", uri)).await;
+    could_not_start(&ended, &["user.db", "readonly"]);
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    make_database(folder.path()).await;
+    database(folder.path())
+        .batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99999999')")
+        .unwrap();
+    let ended = Process::run(&mut cheap_binary(folder.path())).await;
+    could_not_start(&ended, &["user.db", "newer version", "99999999"]);
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_refused_at_the_start_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("user.db");
+    let text = "a letter to a friend\n".repeat(1000);
+    std::fs::write(&path, &text).unwrap();
+    let ended = Process::run(&mut cheap_binary(folder.path())).await;
+    could_not_start(&ended, &["user.db", "not a database"]);
+    assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_is_refused_at_the_start() {
+    let ended = Process::run(&mut cheap_binary(Path::new("/dev/null/data"))).await;
+    could_not_start(&ended, &["/dev/null/data/user.db"]);
+}
+
+#[tokio::test]
+async fn a_locked_database_is_unavailable_to_writers_and_open_to_readers() {
+    let service = Service::start().await;
+    let user = created(&service.client, "ann@example.com").await;
+    let mut other = service.database();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+
+    let mut client = service.client.clone();
+    let started = Instant::now();
+    let mut writer = client.clone();
+    let write = writer.create_user(create("bob@example.com", PASSWORD));
+    let reads = async {
+        client.get_user(by_id(&user.id)).await.unwrap();
+        client
+            .verify_password(verify("ann@example.com", PASSWORD))
+            .await
+            .unwrap();
+        started.elapsed()
+    };
+    let (write, read_after) = tokio::join!(write, reads);
+    let status = write.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.message(), "the database is busy");
+    assert!(
+        started.elapsed() < Duration::from_secs(4),
+        "no patience ends"
+    );
+    assert!(
+        read_after < started.elapsed(),
+        "the reads waited for the write"
+    );
+
+    other.batch_execute("COMMIT").unwrap();
+    created(&service.client, "bob@example.com").await;
+}
+
+#[tokio::test]
+async fn a_lock_that_is_let_go_in_time_is_not_noticed() {
+    let service = Service::start().await;
+    created(&service.client, "ann@example.com").await;
+    let mut other = service.database();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let create = created(&service.client, "bob@example.com");
+    // For as long as another process may well hold it: not to wait for anything.
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        other.batch_execute("COMMIT").unwrap();
+    };
+    tokio::join!(create, release);
+}
+
+/// The program under a limit on the size of files, which acts like a full disk.
+fn limited(folder: &Path) -> Command {
+    let mut command = program("/bin/sh");
+    command
+        .arg("-c")
+        .arg(r#"trap "" XFSZ; ulimit -f 400; exec "$0" "$@""#)
+        .arg(env!("CARGO_BIN_EXE_user"))
+        .args(CHEAP)
+        .env("PORT", "0")
+        .env("OTELIX_DATA", folder);
+    command
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_registrations_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(&mut limited(folder.path()));
+    let mut client = client(process.address().await);
+
+    let mut acknowledged = Vec::new();
+    let status = loop {
+        let email = format!("{}@example.com", acknowledged.len());
+        match client.create_user(create(&email, PASSWORD)).await {
+            Ok(answer) => acknowledged.push(answer.into_inner().user.unwrap()),
+            Err(status) => break status,
+        }
+        assert!(acknowledged.len() < 1000, "the limit has no effect");
+    };
+    assert!(!acknowledged.is_empty());
+    assert_eq!(status.code(), Code::Internal);
+    let details = status.get_error_details();
+    let trace_id = &details.request_info().unwrap().request_id;
+    assert_eq!(trace_id.len(), 32);
+    assert_eq!(
+        status.message(),
+        format!("internal error, trace {trace_id}"),
+        "and nothing else"
+    );
+    let mut nothing_else = ErrorDetails::new();
+    nothing_else.set_request_info(trace_id, "");
+    assert_eq!(format!("{details:?}"), format!("{nothing_else:?}"));
+
+    // The cause is for the operator.
+    let record = process.logged("trace_id", trace_id).await;
+    assert_eq!(record["level"], "ERROR", "{record}");
+    let cause = record["error"].as_str().unwrap();
+    assert!(cause.starts_with("the user store failed: "), "{cause}");
+    assert!(cause.contains("disk"), "{cause}");
+
+    // It goes on.
+    let again = client
+        .create_user(create("last@example.com", PASSWORD))
+        .await;
+    assert_eq!(again.unwrap_err().code(), Code::Internal);
+    for user in &acknowledged {
+        let found = client.get_user(by_id(&user.id)).await.unwrap();
+        assert_eq!(found.into_inner().user.as_ref(), Some(user));
+    }
+    client
+        .verify_password(verify(&acknowledged[0].email, PASSWORD))
+        .await
+        .unwrap();
+    process.terminate();
+    assert_eq!(process.ended().await.code, Some(0));
+
+    let mut process = Process::start(&mut cheap_binary(folder.path()));
+    let mut client = crate::harness::client(process.address().await);
+    for user in &acknowledged {
+        let found = client.verify_password(verify(&user.email, PASSWORD)).await;
+        assert_eq!(found.unwrap().into_inner().user.as_ref(), Some(user));
+    }
+    let refused = client.get_user(by_email("last@example.com")).await;
+    assert_eq!(refused.unwrap_err().code(), Code::NotFound);
+    created(&client, "last@example.com").await;
+}

@@ -1,0 +1,277 @@
+//! Bytes that a well-behaved client does not send, and bytes that come back.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use http_body_util::{BodyExt as _, Full};
+use prost::Message as _;
+use proto::user::v1::{CreateUserRequest, CreateUserResponse};
+use tonic::{Code, Status, body::Body, transport::Channel};
+use tower::ServiceExt as _;
+
+use crate::harness::{PASSWORD, Service, by_email, create, created, verify};
+
+const CREATE: &str = "/user.v1.UserService/CreateUser";
+const GET: &str = "/user.v1.UserService/GetUser";
+const VERIFY: &str = "/user.v1.UserService/VerifyPassword";
+
+/// An answer as it came.
+struct Answer {
+    http: StatusCode,
+    /// Headers and trailers.
+    metadata: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn code(&self) -> Code {
+        Status::from_header_map(&self.metadata).unwrap().code()
+    }
+
+    /// Everything that could be read of it.
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.body.to_vec();
+        for (name, value) in &self.metadata {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(value.as_bytes());
+        }
+        bytes
+    }
+
+    fn contains(&self, text: &str) -> bool {
+        self.bytes()
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    }
+}
+
+/// Sends these bytes as the body of a request.
+async fn send(channel: &Channel, path: &str, content_type: &str, body: Bytes) -> Answer {
+    let request = http::Request::post(path)
+        .header(CONTENT_TYPE, content_type)
+        .header("te", "trailers")
+        .body(Body::new(Full::new(body)))
+        .unwrap();
+    let response = channel.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap();
+    let mut metadata = head.headers;
+    metadata.extend(body.trailers().cloned().unwrap_or_default());
+    Answer {
+        http: head.status,
+        metadata,
+        body: body.to_bytes(),
+    }
+}
+
+/// A message behind gRPC's prefix: not compressed, and its length.
+fn frame(message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::new();
+    frame.put_u8(0);
+    frame.put_u32(message.len().try_into().unwrap());
+    frame.put_slice(message);
+    frame.freeze()
+}
+
+async fn call(channel: &Channel, path: &str, message: &[u8]) -> Answer {
+    send(channel, path, "application/grpc", frame(message)).await
+}
+
+/// A field of a protobuf message whose bytes have fewer than 128.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(bytes.len()).unwrap();
+    [&[(number << 3) | 2, length], bytes].concat()
+}
+
+async fn is_unharmed(service: &Service, email: &str) {
+    created(&service.client, email).await;
+}
+
+#[tokio::test]
+async fn neither_hash_nor_password_is_in_any_answer() {
+    let service = Service::start().await;
+    let taken = create("ann@example.com", PASSWORD).encode_to_vec();
+    let wrong = verify("ann@example.com", "another password").encode_to_vec();
+    let long = "x".repeat(1000);
+    for (path, message, code) in [
+        (CREATE, taken.clone(), Code::Ok),
+        (CREATE, taken, Code::AlreadyExists),
+        (GET, by_email("ann@example.com").encode_to_vec(), Code::Ok),
+        (
+            VERIFY,
+            verify("ann@example.com", PASSWORD).encode_to_vec(),
+            Code::Ok,
+        ),
+        (VERIFY, wrong, Code::Unauthenticated),
+        (
+            VERIFY,
+            verify("x", PASSWORD).encode_to_vec(),
+            Code::InvalidArgument,
+        ),
+        (
+            CREATE,
+            create("bob@example.com", &long).encode_to_vec(),
+            Code::InvalidArgument,
+        ),
+    ] {
+        let answer = call(&service.channel, path, &message).await;
+        assert_eq!(answer.code(), code, "{path}");
+        for secret in ["$argon2", "argon2id", PASSWORD, "another password", &long] {
+            assert!(!answer.contains(secret), "{path} {code:?} tells {secret}");
+        }
+        if code == Code::Ok {
+            assert!(answer.contains("ann@example.com"), "the search finds text");
+        }
+    }
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf_8_is_refused() {
+    let service = Service::start().await;
+    for message in [
+        field(1, b"ann\xff@example.com"),
+        [field(1, b"ann@example.com"), field(2, b"\xc3\x28password")].concat(),
+    ] {
+        let answer = call(&service.channel, CREATE, &message).await;
+        assert_eq!(answer.code(), Code::Internal);
+        is_unharmed(&service, &format!("{}@example.com", message.len())).await;
+    }
+    let found = service
+        .client
+        .clone()
+        .get_user(by_email("ann@example.com"))
+        .await;
+    assert_eq!(found.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn an_unknown_field_is_ignored() {
+    let service = Service::start().await;
+    let message = [
+        field(15, b"from a newer client"),
+        create("ann@example.com", PASSWORD).encode_to_vec(),
+        field(14, b"\xff\xff"),
+    ]
+    .concat();
+    let answer = call(&service.channel, CREATE, &message).await;
+    assert_eq!(answer.code(), Code::Ok);
+    let user = CreateUserResponse::decode(answer.body.slice(5..))
+        .unwrap()
+        .user
+        .unwrap();
+    assert_eq!(user.email, "ann@example.com");
+}
+
+#[tokio::test]
+async fn the_last_of_repeated_fields_counts() {
+    let service = Service::start().await;
+    let message = [
+        field(1, b"bob@example.com"),
+        create("ann@example.com", PASSWORD).encode_to_vec(),
+    ]
+    .concat();
+    let answer = call(&service.channel, CREATE, &message).await;
+    assert_eq!(answer.code(), Code::Ok);
+    assert!(answer.contains("ann@example.com"));
+}
+
+#[tokio::test]
+async fn a_malformed_message_is_refused() {
+    let service = Service::start().await;
+    let whole = create("ann@example.com", PASSWORD).encode_to_vec();
+    let truncated_field = &whole[..whole.len() - 3];
+    let garbage = [0xff; 64];
+    let wrong_type = [0x08, 0x01];
+    for (index, message) in [truncated_field, &garbage, &wrong_type]
+        .into_iter()
+        .enumerate()
+    {
+        let answer = call(&service.channel, CREATE, message).await;
+        assert_eq!(answer.code(), Code::Internal, "{index}");
+        is_unharmed(&service, &format!("after{index}@example.com")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_frame_that_ends_too_early_is_refused() {
+    let service = Service::start().await;
+    let whole = frame(&create("ann@example.com", PASSWORD).encode_to_vec());
+    for length in [0, 1, 4, 5, whole.len() - 1] {
+        let part = whole.slice(..length);
+        let answer = send(&service.channel, CREATE, "application/grpc", part).await;
+        assert_ne!(answer.code(), Code::Ok, "{length}");
+        is_unharmed(&service, &format!("after{length}@example.com")).await;
+    }
+    let found = service
+        .client
+        .clone()
+        .get_user(by_email("ann@example.com"))
+        .await;
+    assert_eq!(found.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn an_empty_message_has_empty_fields() {
+    let service = Service::start().await;
+    let message = CreateUserRequest::default().encode_to_vec();
+    assert!(message.is_empty());
+    let answer = call(&service.channel, CREATE, &message).await;
+    assert_eq!(answer.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_compression_that_nobody_agreed_on_is_refused() {
+    let service = Service::start().await;
+    let mut body = BytesMut::from(&frame(b"not gzip")[..]);
+    body[0] = 1;
+    let answer = send(&service.channel, CREATE, "application/grpc", body.freeze()).await;
+    assert_ne!(answer.code(), Code::Ok);
+    is_unharmed(&service, "ann@example.com").await;
+}
+
+#[tokio::test]
+async fn another_content_type_is_refused() {
+    let service = Service::start().await;
+    let message = frame(&create("ann@example.com", PASSWORD).encode_to_vec());
+    for content_type in ["application/json", "text/plain", "application/x-protobuf"] {
+        let answer = send(&service.channel, CREATE, content_type, message.clone()).await;
+        assert_eq!(
+            answer.http,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "{content_type}"
+        );
+    }
+    is_unharmed(&service, "ann@example.com").await;
+}
+
+#[tokio::test]
+async fn an_unknown_method_is_not_implemented() {
+    let service = Service::start().await;
+    for path in [
+        "/user.v1.UserService/DeleteUser",
+        "/user.v2.UserService/CreateUser",
+        "/",
+    ] {
+        let answer = call(&service.channel, path, &[]).await;
+        assert_eq!(answer.code(), Code::Unimplemented, "{path}");
+    }
+    is_unharmed(&service, "ann@example.com").await;
+}
+
+#[tokio::test]
+async fn a_message_above_four_mebibytes_is_refused() {
+    let service = Service::start().await;
+    let huge = "x".repeat((4 << 20) + 1);
+    let outcome = service
+        .client
+        .clone()
+        .create_user(create("ann@example.com", &huge))
+        .await;
+    assert_eq!(outcome.unwrap_err().code(), Code::OutOfRange);
+    is_unharmed(&service, "ann@example.com").await;
+
+    // One that is announced and never comes.
+    let announced = Bytes::from_static(&[0, 0xff, 0xff, 0xff, 0xff]);
+    let answer = send(&service.channel, CREATE, "application/grpc", announced).await;
+    assert_eq!(answer.code(), Code::OutOfRange);
+    is_unharmed(&service, "bob@example.com").await;
+}
