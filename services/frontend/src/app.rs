@@ -1,0 +1,239 @@
+//! The routes, and what happens around every one of them.
+
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{MatchedPath, Request, State},
+    http::{Extensions, StatusCode},
+    middleware::{self, Next},
+    response::Response,
+    routing::get,
+};
+use futures_util::FutureExt as _;
+use tower::Service;
+use url::Url;
+
+use crate::{
+    assets,
+    auth::Auth,
+    config::{Config, PublicUrl, TrustedProxies},
+    cross_origin, handlers, headers,
+    pages::{Frame, Problem},
+    session::SessionCookie,
+    status::Board,
+};
+
+/// How long a request may take: longer than the auth service may, shorter than the drain at a
+/// stop.
+const TIMEOUT: Duration = Duration::from_secs(8);
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) auth: Auth,
+    pub(crate) board: Board,
+    pub(crate) cookie: SessionCookie,
+    pub(crate) grafana: Option<Url>,
+    pub(crate) public: Option<PublicUrl>,
+    pub(crate) proxies: TrustedProxies,
+    timeout: Duration,
+    ready: AtomicBool,
+}
+
+impl App {
+    pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            auth: Auth::new(config.auth_service_address.clone()),
+            board: Board::new(config)?,
+            cookie: SessionCookie::new(is_https(config.pages.public_url.as_ref())),
+            grafana: config.pages.grafana_url.clone(),
+            public: config.pages.public_url.clone(),
+            proxies: config.pages.trusted_proxies.clone(),
+            timeout: TIMEOUT,
+            ready: AtomicBool::new(true),
+        })
+    }
+
+    /// Whether new requests are welcome.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// From now on the process is about to stop.
+    pub(crate) fn stop(&self) {
+        self.ready.store(false, Ordering::Relaxed);
+    }
+}
+
+fn is_https(public: Option<&PublicUrl>) -> bool {
+    public.is_some_and(PublicUrl::is_https)
+}
+
+/// Everything that is served: pages, assets, and health both ways.
+pub(crate) fn router<H>(app: Arc<App>, health: H) -> Router
+where
+    H: Service<Request, Response = axum::http::Response<tonic::body::Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    H::Future: Send + 'static,
+{
+    let pages = Router::new()
+        .route("/", get(handlers::home))
+        .route(
+            "/register",
+            get(handlers::register_form).post(handlers::register),
+        )
+        .route("/login", get(handlers::login_form).post(handlers::login))
+        .route("/account", get(handlers::account))
+        .route("/logout", axum::routing::post(handlers::logout))
+        .route("/status", get(handlers::status));
+
+    // Probes and assets make no spans: they would drown what people do.
+    let unobserved = Router::new()
+        .route("/assets/style.css", get(assets::style))
+        .route("/assets/favicon.svg", get(assets::favicon))
+        .route("/health/live", get(|| async { "live\n" }))
+        .route("/health/ready", get(ready))
+        .route_service("/grpc.health.v1.Health/{*method}", health);
+
+    let https = is_https(app.public.as_ref());
+    observed(pages, &app)
+        .merge(unobserved)
+        .layer(middleware::map_response(
+            move |mut response: Response<Body>| async move {
+                headers::secure(response.headers_mut(), https);
+                response
+            },
+        ))
+        .with_state(app)
+}
+
+/// Pages with what surrounds them: a span, a time limit, a page for every failure.
+fn observed(pages: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
+    pages
+        .fallback(|frame: Frame| async move { frame.problem(Problem::NotFound) })
+        .method_not_allowed_fallback(|frame: Frame| async move {
+            frame.problem(Problem::MethodNotAllowed)
+        })
+        .layer(middleware::from_fn_with_state(Arc::clone(app), guard))
+        .layer(telemetry::http::ServerLayer::new(route))
+}
+
+fn route(extensions: &Extensions) -> Option<&str> {
+    extensions.get::<MatchedPath>().map(MatchedPath::as_str)
+}
+
+async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
+    if app.is_ready() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    }
+}
+
+/// Refuses what comes from another site, ends what takes too long, and survives a panic.
+async fn guard(
+    State(app): State<Arc<App>>,
+    frame: Frame,
+    request: Request,
+    next: Next,
+) -> Response {
+    let own = cross_origin::is_allowed(
+        request.method(),
+        request.uri(),
+        request.headers(),
+        app.public.as_ref().map(PublicUrl::authority),
+    );
+    if !own {
+        return frame.problem(Problem::CrossSite);
+    }
+
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(app.timeout, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => {
+            let reason = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("unknown");
+            tracing::error!(reason, "a request panicked");
+            frame.problem(Problem::Internal)
+        }
+        Err(_) => {
+            tracing::warn!(
+                timeout_seconds = app.timeout.as_secs(),
+                "a request took too long"
+            );
+            frame.problem(Problem::TimedOut)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use clap::Parser as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    async fn get_page(path: &str) -> (StatusCode, String) {
+        async fn panics() {
+            panic!("a secret");
+        }
+        let mut app = App::new(&Cli::parse_from(["x"]).config).unwrap();
+        app.timeout = Duration::from_millis(50);
+        let app = Arc::new(app);
+        let pages = Router::new()
+            .route("/panic", get(panics))
+            .route("/stuck", get(std::future::pending::<()>));
+        let router = observed(pages, &app).with_state(app);
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, String::from_utf8(body.into()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_process_that_stops_is_not_ready() {
+        let app = Arc::new(App::new(&Cli::parse_from(["x"]).config).unwrap());
+        assert_eq!(ready(State(Arc::clone(&app))).await.0, StatusCode::OK);
+        app.stop();
+        assert_eq!(ready(State(app)).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_page_without_its_reason() {
+        let (status, page) = get_page("/panic").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(page.contains("Something went wrong"), "{page}");
+        assert!(!page.contains("a secret"), "{page}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_hangs_is_ended_with_a_page() {
+        let (status, page) = get_page("/stuck").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(page.contains("took too long"), "{page}");
+    }
+}

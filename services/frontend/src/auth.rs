@@ -1,0 +1,257 @@
+//! The auth service, as the pages need it. What its statuses mean is decided here and nowhere
+//! else.
+
+use std::time::{Duration, SystemTime};
+
+use axum::http::Uri;
+use chassis::client::{self, ObservedChannel};
+use proto::{
+    auth::v1::{
+        LoginRequest, LogoutRequest, MeRequest, RegisterRequest,
+        auth_service_client::AuthServiceClient,
+    },
+    user::v1::User,
+};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+
+use crate::session::Token;
+
+/// How long a page waits for the auth service.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// When to try again where the auth service does not say.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// What can go wrong, by what the person can do about it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// What was typed cannot be right.
+    #[error("a field is missing or malformed")]
+    Invalid(Vec<Violation>),
+    /// A wrong email or password, or a session that is not accepted (any more).
+    #[error("not accepted")]
+    Unauthenticated,
+    /// The email has an account.
+    #[error("the email is taken")]
+    EmailTaken,
+    /// Too many attempts.
+    #[error("too many attempts")]
+    TooMany {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// A service that is needed does not answer.
+    #[error("a service is unavailable")]
+    Unavailable(#[source] Box<Status>),
+    /// Anything else.
+    #[error("the auth service failed")]
+    Internal(#[source] Box<Status>),
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Violation {
+    pub(crate) field: String,
+    pub(crate) description: String,
+}
+
+/// What a person types to sign in or to register.
+#[derive(Clone)]
+pub(crate) struct Credentials {
+    pub(crate) email: String,
+    pub(crate) password: String,
+}
+
+/// A session that was just opened.
+pub(crate) struct OpenSession {
+    pub(crate) token: String,
+    pub(crate) expires_at: Option<SystemTime>,
+}
+
+/// An account, as its owner sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) id: String,
+    pub(crate) email: String,
+    pub(crate) created_at: Option<SystemTime>,
+    pub(crate) session_expires_at: Option<SystemTime>,
+}
+
+/// The auth service.
+#[derive(Clone, Debug)]
+pub(crate) struct Auth {
+    client: AuthServiceClient<ObservedChannel>,
+}
+
+impl Auth {
+    /// The service at an address. It need not be there yet.
+    pub(crate) fn new(address: Uri) -> Self {
+        let channel = client::channel(address, proto::METHODS);
+        Self {
+            client: AuthServiceClient::new(channel),
+        }
+    }
+
+    /// Creates an account and opens its first session.
+    pub(crate) async fn register(&self, typed: Credentials) -> Result<OpenSession, Error> {
+        let mut client = self.client.clone();
+        let request = request(RegisterRequest {
+            email: typed.email,
+            password: typed.password,
+        });
+        // Once: an answer that got lost may have been a success.
+        let answer = client::once(DEADLINE, client.register(request)).await?;
+        open_session(answer.into_inner().session)
+    }
+
+    /// Opens a session.
+    pub(crate) async fn login(
+        &self,
+        typed: Credentials,
+        client_address: String,
+    ) -> Result<OpenSession, Error> {
+        let mut client = self.client.clone();
+        let request = request(LoginRequest {
+            email: typed.email,
+            password: typed.password,
+            client_address,
+        });
+        // Once: each attempt counts against the limit.
+        let answer = client::once(DEADLINE, client.login(request)).await?;
+        open_session(answer.into_inner().session)
+    }
+
+    /// Reads the account that a session belongs to.
+    pub(crate) async fn me(&self, token: &Token) -> Result<Account, Error> {
+        let answer = client::retry(DEADLINE, || {
+            let mut client = self.client.clone();
+            let request = request(MeRequest {
+                token: token.as_str().to_owned(),
+            });
+            async move { client.me(request).await }
+        })
+        .await?
+        .into_inner();
+        let User {
+            id,
+            email,
+            created_at,
+        } = answer.user.ok_or_else(|| incomplete("user"))?;
+        Ok(Account {
+            id,
+            email,
+            created_at: created_at.and_then(time),
+            session_expires_at: answer.expires_at.and_then(time),
+        })
+    }
+
+    /// Revokes a session.
+    pub(crate) async fn logout(&self, token: &Token) -> Result<(), Error> {
+        client::retry(DEADLINE, || {
+            let mut client = self.client.clone();
+            let request = request(LogoutRequest {
+                token: token.as_str().to_owned(),
+            });
+            async move { client.logout(request).await }
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// A request that tells the server when its answer is too late.
+fn request<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(DEADLINE);
+    request
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            Code::InvalidArgument => Self::Invalid(violations(&status)),
+            Code::Unauthenticated => Self::Unauthenticated,
+            Code::AlreadyExists => Self::EmailTaken,
+            Code::ResourceExhausted => Self::TooMany {
+                retry_after: status
+                    .get_details_retry_info()
+                    .and_then(|info| info.retry_delay)
+                    .unwrap_or(RETRY_AFTER),
+            },
+            Code::Unavailable => Self::Unavailable(Box::new(status)),
+            Code::Ok
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::NotFound
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::DataLoss => Self::Internal(Box::new(status)),
+        }
+    }
+}
+
+fn violations(status: &Status) -> Vec<Violation> {
+    status
+        .get_details_bad_request()
+        .map(|details| details.field_violations)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|violation| Violation {
+            field: violation.field,
+            description: violation.description,
+        })
+        .collect()
+}
+
+fn open_session(session: Option<proto::auth::v1::Session>) -> Result<OpenSession, Error> {
+    let session = session.ok_or_else(|| incomplete("session"))?;
+    Ok(OpenSession {
+        token: session.token,
+        expires_at: session.expires_at.and_then(time),
+    })
+}
+
+/// An answer that breaks the contract.
+pub(crate) fn incomplete(part: &str) -> Error {
+    Error::Internal(Box::new(Status::internal(format!(
+        "the answer has no usable {part}"
+    ))))
+}
+
+fn time(timestamp: prost_types::Timestamp) -> Option<SystemTime> {
+    timestamp.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn violations_keep_their_field() {
+        let status = chassis::status::invalid([("email", "is empty".to_owned())]);
+        let Error::Invalid(violations) = Error::from(status) else {
+            panic!("not invalid");
+        };
+        assert_eq!(violations[0].field, "email");
+        assert_eq!(violations[0].description, "is empty");
+    }
+
+    #[test]
+    fn the_time_to_wait_is_the_services() {
+        let delay = Duration::from_secs(7);
+        let status = chassis::status::retry_later(Code::ResourceExhausted, "x", delay);
+        assert!(
+            matches!(Error::from(status), Error::TooMany { retry_after } if retry_after == delay)
+        );
+        let status = Status::resource_exhausted("x");
+        assert!(
+            matches!(Error::from(status), Error::TooMany { retry_after } if retry_after == RETRY_AFTER)
+        );
+    }
+}

@@ -1,0 +1,328 @@
+//! What the frontend is told when it starts.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use axum::http::Uri;
+use clap::Args;
+use ipnet::IpNet;
+use url::Url;
+
+/// The frontend's settings.
+#[derive(Args, Clone, Debug)]
+#[group(id = "frontend")]
+pub struct Config {
+    /// IP address to listen on
+    #[arg(
+        long,
+        env = "LISTEN_ADDRESS",
+        value_name = "IP",
+        default_value = "127.0.0.1"
+    )]
+    pub listen_address: IpAddr,
+
+    /// TCP port to listen on
+    #[arg(long, env = "PORT", value_name = "PORT", default_value_t = 8082)]
+    pub port: u16,
+
+    /// Where the auth service is, as HOST:PORT or as a URL
+    #[arg(
+        long,
+        env = "AUTH_SERVICE_ADDRESS",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8081",
+        value_parser = chassis::client::address
+    )]
+    pub auth_service_address: Uri,
+
+    /// Where the user service is; asked for its health by the status page, and for nothing else
+    #[arg(
+        long,
+        env = "USER_SERVICE_ADDRESS",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        value_parser = chassis::client::address
+    )]
+    pub user_service_address: Uri,
+
+    /// What the pages know of the world around them.
+    #[command(flatten)]
+    pub pages: Pages,
+
+    /// Traces, metrics and logs.
+    #[command(flatten)]
+    pub telemetry: telemetry::Settings,
+}
+
+/// What the pages know of the world around them.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Pages")]
+pub struct Pages {
+    /// The URL under which people reach these pages, such as <https://example.org>; with https,
+    /// cookies are sent over TLS only and browsers are told to stay with TLS
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<PublicUrl>,
+
+    /// Networks of the proxies whose X-Forwarded-For is believed, separated by commas; empty
+    /// trusts none
+    #[arg(
+        long,
+        env = "TRUSTED_PROXIES",
+        value_name = "CIDR,...",
+        default_value = "127.0.0.0/8,::1/128"
+    )]
+    pub trusted_proxies: TrustedProxies,
+
+    /// Further parts on the status page as NAME=URL, separated by commas: `grpc://HOST:PORT` asks
+    /// the gRPC health service, `http://HOST:PORT/PATH` expects a status of 2xx
+    #[arg(
+        long,
+        env = "STATUS_CHECKS",
+        value_name = "NAME=URL,...",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub status_checks: StatusChecks,
+
+    /// Where Grafana is, such as <http://127.0.0.1:3000>; with it, a page's trace id links to the
+    /// trace
+    #[arg(long, env = "GRAFANA_URL", value_name = "URL", value_parser = web)]
+    pub grafana_url: Option<Url>,
+}
+
+impl Config {
+    /// The address to listen on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.listen_address, self.port)
+    }
+}
+
+/// The URL under which people reach the pages: a scheme and a host, no path.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PublicUrl {
+    https: bool,
+    authority: String,
+}
+
+impl PublicUrl {
+    /// Whether people use TLS, whoever ends it.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// The host, with its port unless that is the scheme's own.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = web(text)?;
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return Err("the pages live at the root: the URL must not have a path".to_owned());
+        }
+        Ok(Self {
+            https: url.scheme() == "https",
+            authority: authority(&url).ok_or("the URL has no host")?,
+        })
+    }
+}
+
+/// The networks of the proxies in front of the frontend.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct TrustedProxies(pub Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Whether the address is a proxy's.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+impl FromStr for TrustedProxies {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        items(text)
+            .map(|item| {
+                item.parse()
+                    .ok()
+                    .or_else(|| item.parse::<IpAddr>().ok().map(IpNet::from))
+                    .ok_or_else(|| format!("{item} is not a network such as 10.0.0.0/8"))
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+/// The parts that the status page asks besides the services.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct StatusChecks(pub Vec<StatusCheck>);
+
+/// A part that the status page asks.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StatusCheck {
+    /// What the page calls it.
+    pub name: String,
+    /// How it is asked.
+    pub target: Target,
+}
+
+/// How a part is asked whether it works.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// By the gRPC health checking protocol, at an `http` URL.
+    Grpc(String),
+    /// By a GET that must be answered with 2xx.
+    Http(Url),
+}
+
+impl FromStr for StatusChecks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        items(text)
+            .map(StatusCheck::from_str)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+impl FromStr for StatusCheck {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, address) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.trim().is_empty())
+            .ok_or_else(|| format!("{text} is not of the form NAME=URL"))?;
+        let url: Url = address
+            .parse()
+            .map_err(|error| format!("{address}: {error}"))?;
+        let target = match (url.scheme(), url.host_str(), url.port()) {
+            ("grpc", Some(host), Some(port)) => Target::Grpc(format!("http://{host}:{port}")),
+            ("http", Some(_), _) => Target::Http(url),
+            _ => {
+                return Err(format!(
+                    "{address} is neither grpc://HOST:PORT nor http://HOST"
+                ));
+            }
+        };
+        Ok(Self {
+            name: name.trim().to_owned(),
+            target,
+        })
+    }
+}
+
+/// The non-empty parts of a list with commas.
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+}
+
+/// The host of a URL, with its port unless that is the scheme's own: what a browser sends as
+/// `Host` and in `Origin`.
+pub(crate) fn authority(url: &Url) -> Option<String> {
+    let host = url.host_str()?;
+    Some(match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    })
+}
+
+fn web(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        _ => Err("not a URL of the form https://HOST".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    fn parse(args: &[&str]) -> Result<Config, clap::Error> {
+        Cli::try_parse_from([&["x"], args].concat()).map(|cli| cli.config)
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_one_machine() {
+        let config = parse(&[]).unwrap();
+        assert_eq!(config.address().to_string(), "127.0.0.1:8082");
+        assert_eq!(config.auth_service_address, "http://127.0.0.1:8081/");
+        assert_eq!(config.user_service_address, "http://127.0.0.1:8080/");
+        assert!(config.pages.trusted_proxies.contains([127, 0, 0, 9].into()));
+        assert_eq!(config.pages.status_checks, StatusChecks::default());
+    }
+
+    #[test]
+    fn a_public_url_has_no_path() {
+        let url: PublicUrl = "https://Example.org:443/".parse().unwrap();
+        assert!(url.is_https());
+        assert_eq!(url.authority(), "example.org");
+        let url: PublicUrl = "http://example.org:8080".parse().unwrap();
+        assert!(!url.is_https());
+        assert_eq!(url.authority(), "example.org:8080");
+        for bad in [
+            "example.org",
+            "ftp://x",
+            "https://x/app",
+            "https://x/?q",
+            "",
+        ] {
+            assert!(bad.parse::<PublicUrl>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn proxies_are_networks_or_addresses() {
+        let proxies: TrustedProxies = "10.0.0.0/8, 192.0.2.1,".parse().unwrap();
+        assert!(proxies.contains([10, 1, 2, 3].into()));
+        assert!(proxies.contains([192, 0, 2, 1].into()));
+        assert!(!proxies.contains([192, 0, 2, 2].into()));
+        assert_eq!("".parse(), Ok(TrustedProxies::default()));
+        assert!("10.0.0.0/33".parse::<TrustedProxies>().is_err());
+    }
+
+    #[test]
+    fn checks_have_a_name_and_a_url() {
+        let checks: StatusChecks = "Tempo=http://127.0.0.1:3200/ready,Bus=grpc://[::1]:1"
+            .parse()
+            .unwrap();
+        assert_eq!(checks.0[0].name, "Tempo");
+        assert_eq!(
+            checks.0[1].target,
+            Target::Grpc("http://[::1]:1".to_owned())
+        );
+        for bad in [
+            "http://x/",
+            "=http://x/",
+            "x=",
+            "x=grpc://h",
+            "x=ftp://h/",
+            "x=https://h/",
+        ] {
+            assert!(bad.parse::<StatusChecks>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Refuses what another site makes a person's browser send (cross-site request forgery).
+//!
+//! The algorithm of Go's `net/http.CrossOriginProtection`: browsers say where a request comes
+//! from, in `Sec-Fetch-Site` or, older ones, in `Origin`. A client that says neither is no
+//! browser, and carries nobody's cookies but its own.
+
+use axum::http::{HeaderMap, Method, Uri, header};
+use url::Url;
+
+use crate::config::authority;
+
+/// Whether a request may act.
+///
+/// `public` is the host under which people reach the pages, where a proxy rewrites `Host`.
+pub(crate) fn is_allowed(
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    public: Option<&str>,
+) -> bool {
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return true;
+    }
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin" || site == "none";
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let Some(origin) = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| Url::parse(origin).ok())
+        .and_then(|origin| authority(&origin))
+    else {
+        return false;
+    };
+    // HTTP/2 has no Host but an authority.
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .or_else(|| uri.authority().map(|authority| authority.as_str()));
+    [host, public]
+        .into_iter()
+        .flatten()
+        .any(|own| own.eq_ignore_ascii_case(&origin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Method, `Sec-Fetch-Site`, `Origin`, `Host`, whether it is allowed.
+    type Row<'a> = (&'a str, Option<&'a str>, Option<&'a str>, &'a str, bool);
+
+    const OWN: &str = "example.org:8082";
+
+    #[test]
+    fn the_table() {
+        let own = Some("http://example.org:8082");
+        let other = Some("https://evil.example");
+        let rows: &[Row<'_>] = &[
+            // Reading is always allowed.
+            ("GET", Some("cross-site"), other, OWN, true),
+            ("HEAD", Some("cross-site"), other, OWN, true),
+            ("OPTIONS", Some("cross-site"), other, OWN, true),
+            // Sec-Fetch-Site decides.
+            ("POST", Some("same-origin"), own, OWN, true),
+            ("POST", Some("same-origin"), other, OWN, true),
+            ("POST", Some("none"), None, OWN, true),
+            ("POST", Some("same-site"), own, OWN, false),
+            ("POST", Some("cross-site"), own, OWN, false),
+            ("POST", Some(""), own, OWN, false),
+            ("POST", Some("bogus"), None, OWN, false),
+            ("PUT", Some("cross-site"), None, OWN, false),
+            ("DELETE", Some("cross-site"), None, OWN, false),
+            ("BREW", Some("cross-site"), None, OWN, false),
+            // Without it, Origin must be ours.
+            ("POST", None, own, OWN, true),
+            ("POST", None, Some("https://example.org:8082"), OWN, true),
+            ("POST", None, own, "EXAMPLE.ORG:8082", true),
+            ("POST", None, Some("https://public.example"), OWN, true),
+            ("POST", None, Some("https://public.example:1"), OWN, false),
+            ("POST", None, Some("http://example.org"), OWN, false),
+            ("POST", None, Some("http://example.org:8083"), OWN, false),
+            ("POST", None, other, OWN, false),
+            ("POST", None, Some("null"), OWN, false),
+            ("POST", None, Some(""), OWN, false),
+            ("POST", None, Some("\u{e9}"), OWN, false),
+            // Without both it is no browser.
+            ("POST", None, None, OWN, true),
+        ];
+        for row in rows {
+            let (method, site, origin, host, allowed) = *row;
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            if let Some(site) = site {
+                headers.insert("sec-fetch-site", site.parse().unwrap());
+            }
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, origin.parse().unwrap());
+            }
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!(
+                is_allowed(
+                    &method,
+                    &Uri::from_static("/login"),
+                    &headers,
+                    Some("public.example")
+                ),
+                allowed,
+                "{row:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_authority_of_http_2_is_a_host() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ORIGIN, "http://example.org:8082".parse().unwrap());
+        for (uri, allowed) in [
+            ("http://example.org:8082/login", true),
+            ("http://evil.example/login", false),
+            ("/login", false),
+        ] {
+            let uri = Uri::from_static(uri);
+            assert_eq!(
+                is_allowed(&Method::POST, &uri, &headers, None),
+                allowed,
+                "{uri}"
+            );
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What a person typed, as a browser posts it.
+
+use std::sync::Arc;
+
+use axum::{
+    body::to_bytes,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+    response::Response,
+};
+use url::form_urlencoded;
+
+use crate::{
+    app::App,
+    auth::Credentials,
+    pages::{Frame, Problem},
+};
+
+/// More than any email and password that can be right.
+const LIMIT: usize = 64 * 1024;
+
+const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
+
+impl FromRequest<Arc<App>> for Credentials {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
+        let frame = Frame::new(app, request.headers());
+        if !is_form(request.headers()) {
+            return Err(frame.problem(Problem::WrongType));
+        }
+        let is_announced_too_large = request
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
+            .is_some_and(|length| length > LIMIT as u64);
+        if is_announced_too_large {
+            return Err(frame.problem(Problem::TooLarge));
+        }
+        let body = to_bytes(request.into_body(), LIMIT)
+            .await
+            .map_err(|error| frame.problem(unread(&error)))?;
+        parse(&body).ok_or_else(|| frame.problem(Problem::Malformed))
+    }
+}
+
+/// Why a body could not be read: it is too long, or it ended early.
+fn unread(error: &axum::Error) -> Problem {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.to_string().contains("length limit exceeded") {
+            return Problem::TooLarge;
+        }
+        cause = error.source();
+    }
+    Problem::Malformed
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(MEDIA_TYPE))
+}
+
+/// A field that is missing is empty: the auth service says what is wrong with it. Fields that we
+/// do not know are none of our business.
+fn parse(body: &[u8]) -> Option<Credentials> {
+    let mut email = None;
+    let mut password = None;
+    for (name, value) in form_urlencoded::parse(body) {
+        let field = match name.as_ref() {
+            "email" => &mut email,
+            "password" => &mut password,
+            _ => continue,
+        };
+        // The parser replaces what is no UTF-8, which would make equals of different passwords.
+        if field.is_some() || value.contains(char::REPLACEMENT_CHARACTER) {
+            return None;
+        }
+        *field = Some(value.into_owned());
+    }
+    Some(Credentials {
+        email: email.unwrap_or_default(),
+        password: password.unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(body: &[u8]) -> Option<(String, String)> {
+        parse(body).map(|typed| (typed.email, typed.password))
+    }
+
+    #[test]
+    fn fields_are_decoded() {
+        let typed = parsed(b"email=a%40b.example&password=p+%26%C3%A9&x=1").unwrap();
+        assert_eq!(typed, ("a@b.example".to_owned(), "p &\u{e9}".to_owned()));
+    }
+
+    #[test]
+    fn what_is_missing_is_empty() {
+        for body in [&b""[..], b"&&", b"email", b"=&x=\xff", b"Email=a"] {
+            assert_eq!(
+                parsed(body),
+                Some((String::new(), String::new())),
+                "{body:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_refused() {
+        for body in [
+            &b"email=\xff"[..],
+            b"password=%ff%fe",
+            b"email=a&email=b",
+            b"password=a&password=a",
+        ] {
+            assert_eq!(parsed(body), None, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn the_content_type_decides() {
+        for (value, expected) in [
+            ("application/x-www-form-urlencoded", true),
+            ("Application/X-WWW-Form-URLencoded; charset=UTF-8", true),
+            ("application/json", false),
+            ("multipart/form-data; boundary=x", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, value.parse().unwrap());
+            assert_eq!(is_form(&headers), expected, "{value}");
+        }
+        assert!(!is_form(&HeaderMap::new()));
+    }
+}

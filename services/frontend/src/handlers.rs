@@ -1,0 +1,171 @@
+//! What each route does: ask the auth service, and choose the page.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use axum::{
+    extract::{ConnectInfo, FromRequestParts, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
+};
+
+use crate::{
+    app::App,
+    auth::{self, Credentials, Error, OpenSession},
+    client_address::client_address,
+    pages::{
+        Frame, Problem, account,
+        credentials::{self, Purpose},
+        home, status,
+    },
+};
+
+/// The client's IP address, or the empty string where it is not known.
+pub(crate) struct ClientAddress(String);
+
+impl FromRequestParts<Arc<App>> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Self(peer.map_or_else(String::new, |peer| {
+            client_address(peer.0.ip(), &parts.headers, &app.proxies).to_string()
+        })))
+    }
+}
+
+pub(crate) async fn home(frame: Frame) -> Response {
+    if frame.is_signed_in() {
+        return see_other("/account");
+    }
+    home::page(&frame).into_response()
+}
+
+pub(crate) async fn register_form(frame: Frame) -> Response {
+    credentials::empty(&frame, Purpose::Register).into_response()
+}
+
+pub(crate) async fn login_form(frame: Frame) -> Response {
+    credentials::empty(&frame, Purpose::Login).into_response()
+}
+
+pub(crate) async fn register(
+    State(app): State<Arc<App>>,
+    frame: Frame,
+    typed: Credentials,
+) -> Response {
+    let email = typed.email.clone();
+    match app.auth.register(typed).await {
+        Ok(session) => enter(&app, &frame, &session),
+        Err(error) => refused(&frame, Purpose::Register, &email, &error),
+    }
+}
+
+pub(crate) async fn login(
+    State(app): State<Arc<App>>,
+    frame: Frame,
+    ClientAddress(client): ClientAddress,
+    typed: Credentials,
+) -> Response {
+    let email = typed.email.clone();
+    match app.auth.login(typed, client).await {
+        Ok(session) => enter(&app, &frame, &session),
+        Err(error) => refused(&frame, Purpose::Login, &email, &error),
+    }
+}
+
+pub(crate) async fn account(
+    State(app): State<Arc<App>>,
+    frame: Frame,
+    headers: HeaderMap,
+) -> Response {
+    let Some(token) = app.cookie.read(&headers) else {
+        return leave(&app, &headers, "/login");
+    };
+    match app.auth.me(&token).await {
+        Ok(account) => account::page(&frame, &account).into_response(),
+        Err(Error::Unauthenticated | Error::Invalid(_)) => leave(&app, &headers, "/login"),
+        Err(error) => failed(&frame, &error, Problem::AccountUnavailable),
+    }
+}
+
+pub(crate) async fn logout(
+    State(app): State<Arc<App>>,
+    frame: Frame,
+    headers: HeaderMap,
+) -> Response {
+    let Some(token) = app.cookie.read(&headers) else {
+        return leave(&app, &headers, "/");
+    };
+    match app.auth.logout(&token).await {
+        // A token that is not accepted any more needs no revoking.
+        Ok(()) | Err(Error::Unauthenticated | Error::Invalid(_)) => leave(&app, &headers, "/"),
+        Err(error) => failed(&frame, &error, Problem::NotSignedOut),
+    }
+}
+
+pub(crate) async fn status(State(app): State<Arc<App>>, frame: Frame) -> Response {
+    let outcomes = app.board.ask().await;
+    status::page(&frame, app.is_ready(), &outcomes).into_response()
+}
+
+/// A session was opened: the browser keeps it.
+fn enter(app: &App, frame: &Frame, session: &OpenSession) -> Response {
+    let Some(cookie) = app.cookie.store(&session.token, session.expires_at) else {
+        return failed(frame, &auth::incomplete("token"), Problem::Internal);
+    };
+    let mut response = see_other("/account");
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    response
+}
+
+/// There is no session (any more): the browser forgets it.
+fn leave(app: &App, headers: &HeaderMap, location: &'static str) -> Response {
+    let mut response = see_other(location);
+    if app.cookie.is_present(headers)
+        && let Some(cookie) = app.cookie.clear()
+    {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// The form once more, with what was wrong.
+fn refused(frame: &Frame, purpose: Purpose, email: &str, error: &Error) -> Response {
+    report(error);
+    credentials::refused(frame, purpose, email, error)
+        .unwrap_or_else(|| frame.problem(Problem::Internal))
+}
+
+/// A page that says what did not work.
+fn failed(frame: &Frame, error: &Error, unavailable: Problem) -> Response {
+    report(error);
+    match error {
+        Error::Unavailable(_) | Error::TooMany { .. } => frame.problem(unavailable),
+        Error::Invalid(_) | Error::Unauthenticated | Error::EmailTaken | Error::Internal(_) => {
+            frame.problem(Problem::Internal)
+        }
+    }
+}
+
+/// Logs what is not the person's mistake. This is where such an error stops.
+fn report(error: &Error) {
+    match error {
+        Error::Unavailable(status) => {
+            tracing::warn!(reason = status.message(), "auth is unavailable");
+        }
+        Error::Internal(status) => tracing::error!(
+            code = telemetry::grpc::code_name(status.code()),
+            reason = status.message(),
+            "auth failed"
+        ),
+        Error::Invalid(_) | Error::Unauthenticated | Error::EmailTaken | Error::TooMany { .. } => {}
+    }
+}
+
+fn see_other(location: &'static str) -> Response {
+    (
+        StatusCode::SEE_OTHER,
+        [(header::LOCATION, HeaderValue::from_static(location))],
+    )
+        .into_response()
+}

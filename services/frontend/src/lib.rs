@@ -1,0 +1,85 @@
+//! The web pages: register, sign in, account, sign out, and the status of every part.
+//!
+//! HTML is rendered here and works without scripts. This process keeps no state of its own: the
+//! session lives in a cookie that only the auth service can make or read, and accounts are read
+//! through it. What must not happen here: deciding whether an email, a password or a token is
+//! good, and writing any of them to a log.
+
+mod app;
+mod assets;
+mod auth;
+mod client_address;
+mod config;
+mod cross_origin;
+mod form;
+mod handlers;
+mod headers;
+mod pages;
+mod session;
+mod status;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
+use chassis::server::DRAIN;
+use tokio::net::TcpListener;
+use tonic_health::ServingStatus;
+
+use crate::app::App;
+pub use crate::config::{
+    Config, Pages, PublicUrl, StatusCheck, StatusChecks, Target, TrustedProxies,
+};
+
+/// Serves the pages until `shutdown` ends: then says so to health checks, takes no new
+/// connections, and waits up to [`DRAIN`] for the requests under way.
+///
+/// # Errors
+/// When the server cannot be started, or fails.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let address = listener
+        .local_addr()
+        .context("the listener has no address")?;
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let app = Arc::new(App::new(&config)?);
+    let router = app::router(Arc::clone(&app), health_service);
+
+    // Small answers must not wait for more to say (Nagle's algorithm).
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "cannot switch off Nagle's algorithm");
+        }
+    });
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = axum::serve(
+        listener,
+        router.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(async {
+        // An error means that the sender is gone, which is a stop too.
+        let _ = stopped.await;
+    });
+    tracing::info!(%address, "ready");
+
+    let announced = async {
+        shutdown.await;
+        app.stop();
+        health
+            .set_service_status("", ServingStatus::NotServing)
+            .await;
+        let _ = stop.send(());
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        outcome = server => outcome.context("the server failed")?,
+        () = announced => tracing::warn!(
+            drain_seconds = DRAIN.as_secs(),
+            "requests were still under way at the end of the drain"
+        ),
+    }
+    Ok(())
+}

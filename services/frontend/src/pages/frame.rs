@@ -1,0 +1,205 @@
+//! What surrounds every page: head, navigation, and the trace that made it.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, request::Parts},
+};
+use maud::{DOCTYPE, Markup, html};
+use url::Url;
+
+use crate::{
+    app::App,
+    assets::{FAVICON, STYLE},
+};
+
+/// Where in the navigation a page is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    Home,
+    Register,
+    Login,
+    Account,
+    Status,
+    /// Not in the navigation.
+    Elsewhere,
+}
+
+/// Whom a navigation entry is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Audience {
+    Everybody,
+    SignedIn,
+    SignedOut,
+}
+
+/// The navigation, in its order.
+const NAVIGATION: [(Place, &str, &str, Audience); 4] = [
+    (Place::Status, "/status", "Status", Audience::Everybody),
+    (Place::Account, "/account", "Account", Audience::SignedIn),
+    (Place::Login, "/login", "Sign in", Audience::SignedOut),
+    (
+        Place::Register,
+        "/register",
+        "Register",
+        Audience::SignedOut,
+    ),
+];
+
+/// What a page knows about the request that it answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    is_signed_in: bool,
+    grafana: Option<Url>,
+}
+
+impl FromRequestParts<Arc<App>> for Frame {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
+        Ok(Self::new(app, &parts.headers))
+    }
+}
+
+impl Frame {
+    pub(crate) fn new(app: &App, headers: &HeaderMap) -> Self {
+        Self {
+            is_signed_in: app.cookie.read(headers).is_some(),
+            grafana: app.grafana.clone(),
+        }
+    }
+
+    /// Whether the browser has a session; only the auth service knows whether it is still good.
+    pub(crate) fn is_signed_in(&self) -> bool {
+        self.is_signed_in
+    }
+
+    /// A whole page. `content` has the page's one `h1`.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "content is made for the page and used up by it"
+    )]
+    pub(crate) fn page(&self, title: &str, place: Place, content: Markup) -> Markup {
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (title) " · otelix" }
+                    link rel="stylesheet" href=(STYLE.href());
+                    link rel="icon" type="image/svg+xml" href=(FAVICON.href());
+                }
+                body {
+                    a.skip href="#main" { "Skip to the content" }
+                    header.top { (self.navigation(place)) }
+                    main #main tabindex="-1" { (content) }
+                    footer.bottom { div.foot { (self.trace()) } }
+                }
+            }
+        }
+    }
+
+    fn navigation(&self, place: Place) -> Markup {
+        let audience = if self.is_signed_in {
+            Audience::SignedIn
+        } else {
+            Audience::SignedOut
+        };
+        html! {
+            div.bar {
+                a.brand href="/" aria-current=[current(place == Place::Home)] {
+                    (mark()) "otelix"
+                }
+                nav aria-label="Main" {
+                    ul {
+                        @for (target, href, text, shown_to) in NAVIGATION {
+                            @if shown_to == Audience::Everybody || shown_to == audience {
+                                li { a href=(href) aria-current=[current(place == target)] { (text) } }
+                            }
+                        }
+                        @if self.is_signed_in {
+                            li {
+                                form method="post" action="/logout" {
+                                    button.link type="submit" { "Sign out" }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The trace that makes this page, so that whoever sees it can look the page up.
+    fn trace(&self) -> Markup {
+        let Some(id) = telemetry::current_trace_id() else {
+            return html! { p { "This page has no trace: telemetry is switched off." } };
+        };
+        html! {
+            p {
+                "This page was made by trace "
+                @match self.explore(&id) {
+                    Some(href) => { a href=(href) { code { (id) } } }
+                    None => { code { (id) } }
+                }
+            }
+        }
+    }
+
+    /// The trace in Grafana's Explore.
+    fn explore(&self, id: &str) -> Option<String> {
+        let mut url = self.grafana.clone()?;
+        url.path_segments_mut().ok()?.pop_if_empty().push("explore");
+        // An id is hexadecimal: nothing in it needs to be escaped in JSON.
+        let panes = format!(
+            r#"{{"trace":{{"datasource":"tempo","queries":[{{"refId":"A","datasource":{{"type":"tempo","uid":"tempo"}},"queryType":"traceql","query":"{id}"}}],"range":{{"from":"now-1h","to":"now"}}}}}}"#
+        );
+        url.query_pairs_mut()
+            .append_pair("schemaVersion", "1")
+            .append_pair("orgId", "1")
+            .append_pair("panes", &panes);
+        Some(url.into())
+    }
+}
+
+fn current(is_current: bool) -> Option<&'static str> {
+    is_current.then_some("page")
+}
+
+/// The mark: three spans of a trace.
+fn mark() -> Markup {
+    html! {
+        svg.mark viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" focusable="false" {
+            rect x="2" y="4" width="12" height="4" rx="2" {}
+            rect x="6" y="10" width="11" height="4" rx="2" {}
+            rect x="12" y="16" width="10" height="4" rx="2" {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_links_to_explore_under_grafanas_own_path() {
+        for base in ["http://g.example:3000", "http://g.example:3000/grafana/"] {
+            let frame = Frame {
+                is_signed_in: false,
+                grafana: Some(base.parse().unwrap()),
+            };
+            let link: Url = frame.explore("abc").unwrap().parse().unwrap();
+            assert!(link.as_str().starts_with(base), "{link}");
+            assert!(link.path().ends_with("/explore"), "{link}");
+            let (_, panes) = link
+                .query_pairs()
+                .find(|(name, _)| name == "panes")
+                .unwrap();
+            assert!(panes.contains(r#""uid":"tempo""#), "{panes}");
+            assert!(panes.contains(r#""query":"abc""#), "{panes}");
+        }
+    }
+}

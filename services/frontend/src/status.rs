@@ -1,0 +1,115 @@
+//! Asks every part whether it works.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use futures_util::future::join_all;
+use tokio::{sync::Mutex, time::Instant};
+
+use crate::config::{Config, StatusCheck, Target};
+
+/// How long a part may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long an answer is good for: many people who look at once cause one round of questions.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Who is asked, and what was answered last.
+#[derive(Debug)]
+pub(crate) struct Board {
+    checks: Vec<StatusCheck>,
+    http: reqwest::Client,
+    last: Mutex<Option<(Instant, Arc<[Outcome]>)>>,
+}
+
+/// What one part answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    pub(crate) took: Duration,
+}
+
+/// Whether a part works.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum State {
+    /// It answers and says that it is ready.
+    Ready,
+    /// It cannot be reached, or says that it is not ready.
+    NotReady,
+    /// It did not answer in time.
+    Silent,
+}
+
+impl Board {
+    pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
+        let service = |name: &str, address: &axum::http::Uri| StatusCheck {
+            name: name.to_owned(),
+            target: Target::Grpc(address.to_string()),
+        };
+        let mut checks = vec![
+            service("auth", &config.auth_service_address),
+            service("user", &config.user_service_address),
+        ];
+        checks.extend(config.pages.status_checks.0.iter().cloned());
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .context("cannot make an HTTP client")?;
+        Ok(Self {
+            checks,
+            http,
+            last: Mutex::new(None),
+        })
+    }
+
+    /// Asks all parts at once.
+    pub(crate) async fn ask(&self) -> Arc<[Outcome]> {
+        let mut last = self.last.lock().await;
+        if let Some((at, outcomes)) = &*last
+            && at.elapsed() < FRESH
+        {
+            return Arc::clone(outcomes);
+        }
+        let outcomes: Arc<[Outcome]> =
+            join_all(self.checks.iter().map(|check| self.outcome(check)))
+                .await
+                .into();
+        *last = Some((Instant::now(), Arc::clone(&outcomes)));
+        outcomes
+    }
+
+    async fn outcome(&self, check: &StatusCheck) -> Outcome {
+        let started = Instant::now();
+        let answer = tokio::time::timeout(TIMEOUT, self.check(&check.target)).await;
+        let took = started.elapsed();
+        let state = match answer {
+            Ok(Ok(())) => State::Ready,
+            // A connection that was not opened in time.
+            Ok(Err(_)) if took >= TIMEOUT => State::Silent,
+            Ok(Err(error)) => {
+                // The page says that it does not work; why is for whoever runs it.
+                tracing::debug!(part = check.name, error = format!("{error:#}"), "not ready");
+                State::NotReady
+            }
+            Err(_) => State::Silent,
+        };
+        Outcome {
+            name: check.name.clone(),
+            state,
+            took,
+        }
+    }
+
+    async fn check(&self, target: &Target) -> anyhow::Result<()> {
+        match target {
+            Target::Grpc(url) => chassis::health::check(url).await,
+            Target::Http(url) => {
+                let status = self.http.get(url.clone()).send().await?.status();
+                anyhow::ensure!(status.is_success(), "the answer is {status}");
+                Ok(())
+            }
+        }
+    }
+}

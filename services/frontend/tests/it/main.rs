@@ -1,0 +1,9 @@
+//! The pages as a browser sees them: the real server over HTTP, a fake auth service behind it.
+
+mod auth;
+mod forms;
+mod harness;
+mod pages;
+mod process;
+mod sessions;
+mod status;

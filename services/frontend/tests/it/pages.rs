@@ -1,0 +1,133 @@
+//! What all pages have in common, and the files they load.
+
+use reqwest::{Method, StatusCode};
+
+use crate::{
+    auth::TOKEN,
+    harness::{Frontend, Page},
+};
+
+#[tokio::test]
+async fn the_start_page_says_what_this_is_or_leads_to_the_account() {
+    let frontend = Frontend::start(&[]).await;
+    let page = frontend.get("/").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.has("main a[href='/register']"));
+    assert!(page.has("main a[href='/login']"));
+
+    let page = frontend.get_as("/", TOKEN).await;
+    assert_eq!(page.status, StatusCode::SEE_OTHER);
+    assert_eq!(page.header("location"), "/account");
+}
+
+#[tokio::test]
+async fn every_answer_has_the_headers_that_forbid() {
+    let frontend = Frontend::start(&[]).await;
+    for path in [
+        "/",
+        "/login",
+        "/account",
+        "/status",
+        "/nowhere",
+        "/assets/style.css",
+        "/health/ready",
+    ] {
+        let page = frontend.get(path).await;
+        assert_eq!(
+            page.header("content-security-policy"),
+            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+             base-uri 'none'; frame-ancestors 'none'",
+            "{path}"
+        );
+        assert_eq!(page.header("x-content-type-options"), "nosniff");
+        assert_eq!(page.header("referrer-policy"), "same-origin");
+        assert_eq!(page.header("cross-origin-opener-policy"), "same-origin");
+        assert!(page.headers.contains_key("permissions-policy"));
+        assert!(!page.headers.contains_key("strict-transport-security"));
+        if path != "/assets/style.css" {
+            assert_eq!(page.header("cache-control"), "no-store", "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_page_can_be_used_without_seeing_it() {
+    let frontend = Frontend::start(&[]).await;
+    for path in ["/", "/login", "/register", "/status", "/nowhere"] {
+        let page = frontend.get(path).await;
+        assert_eq!(page.attribute("html", "lang").as_deref(), Some("en"));
+        assert_eq!(page.texts("h1").len(), 1, "{path}");
+        assert!(page.has("a.skip[href='#main']") && page.has("main#main"));
+        assert!(page.texts("title")[0].ends_with(" · otelix"));
+        assert!(!page.text.contains("<script") && !page.text.contains(" style="));
+        let inputs = page.texts("input").len();
+        assert_eq!(page.texts("label[for]").len(), inputs, "{path}");
+    }
+    let page = frontend.get("/login").await;
+    assert_eq!(page.texts("nav [aria-current=page]"), ["Sign in"]);
+}
+
+#[tokio::test]
+async fn what_is_not_there_has_a_page() {
+    let frontend = Frontend::start(&[]).await;
+    for path in ["/nowhere", "/login/", "/assets/x.css", "/%ff", "//", "/%00"] {
+        let page = frontend.get(path).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(page.texts("h1"), ["Page not found"]);
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_meant_has_a_page() {
+    let frontend = Frontend::start(&[]).await;
+    for (method, path, allow) in [
+        (Method::GET, "/logout", "POST"),
+        (Method::POST, "/", "GET,HEAD"),
+        (Method::DELETE, "/login", "GET,HEAD,POST"),
+    ] {
+        let page = Page::of(frontend.request(method, path)).await;
+        assert_eq!(page.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(page.header("allow"), allow);
+        assert_eq!(page.texts("h1").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn assets_are_kept_until_they_change() {
+    let frontend = Frontend::start(&[]).await;
+    let home = frontend.get("/").await;
+    for (link, media_type) in [
+        ("link[rel=stylesheet]", "text/css; charset=utf-8"),
+        ("link[rel=icon]", "image/svg+xml"),
+    ] {
+        let href = home.attribute(link, "href").unwrap();
+        let page = frontend.get(&href).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert_eq!(page.header("content-type"), media_type);
+        assert_eq!(
+            page.header("cache-control"),
+            "public, max-age=31536000, immutable"
+        );
+
+        let plain = href.split('?').next().unwrap();
+        let known = frontend
+            .request(Method::GET, plain)
+            .header("if-none-match", page.header("etag"));
+        let known = Page::of(known).await;
+        assert_eq!(known.status, StatusCode::NOT_MODIFIED);
+        assert_eq!(known.text, "");
+        assert_eq!(known.header("cache-control"), "no-cache");
+    }
+}
+
+#[tokio::test]
+async fn headers_beyond_all_measure_end_the_request_and_not_the_server() {
+    let frontend = Frontend::start(&[]).await;
+    let request = frontend
+        .request(Method::GET, "/account")
+        .header("cookie", format!("session={}", "x".repeat(1 << 20)));
+    if let Ok(response) = request.send().await {
+        assert!(response.status().is_client_error(), "{}", response.status());
+    }
+    assert_eq!(frontend.get("/").await.status, StatusCode::OK);
+}

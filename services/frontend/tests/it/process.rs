@@ -1,0 +1,177 @@
+//! The real program: its settings, its signals, its traces.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails by panicking"
+)]
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use reqwest::StatusCode;
+
+use crate::{
+    auth::{self, PASSWORD},
+    harness::{Page, browser},
+};
+
+const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_frontend"));
+    command.env_clear().args(args);
+    command
+}
+
+fn output(args: &[&str]) -> Output {
+    command(args).output().unwrap()
+}
+
+/// A running process, which ends with the test.
+struct Process {
+    child: Child,
+    address: String,
+}
+
+impl Process {
+    fn start(args: &[&str]) -> Self {
+        let mut child = command(args)
+            .args(["--port=0", "--log-format=json"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = lines.map(Result::unwrap);
+        let ready = lines
+            .find(|line| line.contains(r#""message":"ready""#))
+            .unwrap();
+        let address = ready
+            .split(r#""address":""#)
+            .nth(1)
+            .and_then(|rest| rest.split('"').next())
+            .unwrap()
+            .to_owned();
+        // What nobody reads must not stop the process.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address }
+    }
+
+    fn terminate(&self) {
+        let status = Command::new("sh")
+            .args(["-c", &format!("kill -TERM {}", self.child.id())])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn every_page_names_its_trace_and_links_to_it() {
+    let process = Process::start(&["--grafana-url=http://grafana.example:3000"]);
+    for path in ["/", "/login", "/nowhere"] {
+        let request = browser()
+            .get(format!("http://{}{path}", process.address))
+            .header("traceparent", format!("00-{TRACE_ID}-b7ad6b7169203331-01"));
+        let page = Page::of(request).await;
+        assert_eq!(page.texts("footer code"), [TRACE_ID]);
+        let link = page.attribute("footer a", "href").unwrap();
+        assert!(
+            link.starts_with("http://grafana.example:3000/explore?"),
+            "{link}"
+        );
+        assert!(link.contains(TRACE_ID), "{link}");
+    }
+
+    let ids: Vec<String> = {
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let page = Page::of(browser().get(format!("http://{}/", process.address))).await;
+            ids.push(page.texts("footer code")[0].clone());
+        }
+        ids
+    };
+    assert!(ids[0].len() == 32 && ids[0] != ids[1], "{ids:?}");
+}
+
+#[tokio::test]
+async fn health_asks_the_running_process() {
+    let process = Process::start(&[]);
+    let port = process.address.rsplit(':').next().unwrap();
+    let port = format!("--port={port}");
+    let probe = output(&[&port, "health"]);
+    assert_eq!(probe.status.code(), Some(0), "{probe:?}");
+
+    let probe = output(&["--port=1", "health"]);
+    assert_eq!(probe.status.code(), Some(1));
+    assert_eq!(String::from_utf8(probe.stderr).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn a_wrong_setting_is_one_line_and_exit_code_2() {
+    for (arg, variable) in [
+        ("--port=70000", "PORT"),
+        ("--listen-address=here", "LISTEN_ADDRESS"),
+        (
+            "--auth-service-address=https://auth",
+            "AUTH_SERVICE_ADDRESS",
+        ),
+        ("--user-service-address=", "USER_SERVICE_ADDRESS"),
+        ("--public-url=example.org", "PUBLIC_URL"),
+        ("--trusted-proxies=10.0.0.0/99", "TRUSTED_PROXIES"),
+        ("--status-checks=x", "STATUS_CHECKS"),
+        ("--grafana-url=grafana", "GRAFANA_URL"),
+    ] {
+        let outcome = output(&[arg]);
+        assert_eq!(outcome.status.code(), Some(2), "{arg}");
+        let stderr = String::from_utf8(outcome.stderr).unwrap();
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains(variable), "{stderr}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_explained() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let outcome = output(&[&format!("--port={port}")]);
+    assert_eq!(outcome.status.code(), Some(1));
+    let stderr = String::from_utf8(outcome.stderr).unwrap();
+    assert!(
+        stderr.contains("another process is using the port"),
+        "{stderr}"
+    );
+}
+
+#[tokio::test]
+async fn sigterm_lets_a_request_under_way_end() {
+    let (auth, asked) = auth::start().await;
+    let auth = format!("--auth-service-address={auth}");
+    let mut process = Process::start(&[&auth]);
+    let slow = tokio::spawn(
+        browser()
+            .post(format!("http://{}/login", process.address))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!(
+                "email=slow%40example.org&password={}",
+                PASSWORD.replace(' ', "+")
+            ))
+            .send(),
+    );
+    while asked.calls().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    process.terminate();
+    let answer = slow.await.unwrap().unwrap();
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    let status = telemetry::spawn_blocking(move || process.child.wait().unwrap()).await;
+    assert_eq!(status.code(), Some(0));
+}

@@ -1,0 +1,106 @@
+//! The account, and the end of a session.
+
+use reqwest::{Method, StatusCode};
+
+use crate::{
+    auth::{Asked, TOKEN},
+    harness::{Frontend, Page},
+};
+
+const CLEARED: &str = "session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0";
+
+#[tokio::test]
+async fn the_account_is_shown_to_its_owner() {
+    let frontend = Frontend::start(&[]).await;
+    let page = frontend.get_as("/account", TOKEN).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert_eq!(page.header("cache-control"), "no-store");
+    assert_eq!(page.texts("dd")[0], "ada@example.org");
+    assert_eq!(
+        page.attribute("time", "datetime").as_deref(),
+        Some("2026-01-02T03:04:05Z")
+    );
+    assert_eq!(page.texts("nav li"), ["Status", "Account", "Sign out"]);
+    assert!(!page.text.contains(TOKEN));
+}
+
+#[tokio::test]
+async fn without_a_session_the_account_is_the_sign_in() {
+    let frontend = Frontend::start(&[]).await;
+    let page = frontend.get("/account").await;
+    assert_eq!(page.status, StatusCode::SEE_OTHER);
+    assert_eq!(page.header("location"), "/login");
+    assert_eq!(page.header("set-cookie"), "");
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_accepted_is_forgotten() {
+    let frontend = Frontend::start(&[]).await;
+    let huge = "x".repeat(8 << 10);
+    for token in ["expired", "", huge.as_str(), "\u{e9}"] {
+        let page = frontend.get_as("/account", token).await;
+        assert_eq!(page.status, StatusCode::SEE_OTHER);
+        assert_eq!(page.header("location"), "/login");
+        assert_eq!(page.header("set-cookie"), CLEARED);
+    }
+    assert_eq!(frontend.asked.calls(), ["me expired"]);
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_read_now_ends_no_session() {
+    let frontend = Frontend::start(&[]).await;
+    let page = frontend.get_as("/account", "down").await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(page.header("set-cookie"), "");
+    assert!(page.header("retry-after").parse::<u64>().is_ok());
+    assert_eq!(page.texts("h1"), ["Your account is out of reach"]);
+    assert_eq!(frontend.asked.calls().len(), 4, "reading is repeated");
+
+    let page = frontend.get_as("/account", "bug").await;
+    assert_eq!(page.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!page.text.contains("secret"));
+}
+
+#[tokio::test]
+async fn signing_out_revokes_the_session_and_clears_the_cookie() {
+    let frontend = Frontend::start(&[]).await;
+    for token in [TOKEN, "expired"] {
+        let request = frontend
+            .request(Method::POST, "/logout")
+            .header("cookie", format!("session={token}"));
+        let page = Page::of(request).await;
+        assert_eq!(page.status, StatusCode::SEE_OTHER);
+        assert_eq!(page.header("location"), "/");
+        assert_eq!(page.header("set-cookie"), CLEARED);
+    }
+    assert_eq!(
+        frontend.asked.calls(),
+        [format!("logout {TOKEN}"), "logout expired".to_owned()]
+    );
+
+    let page = Page::of(frontend.request(Method::POST, "/logout")).await;
+    assert_eq!(page.status, StatusCode::SEE_OTHER);
+    assert_eq!(page.header("set-cookie"), "");
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_revoked_is_not_said_to_be() {
+    let frontend =
+        Frontend::start_alone(&["--auth-service-address=127.0.0.1:1"], Asked::default()).await;
+    let request = frontend
+        .request(Method::POST, "/logout")
+        .header("cookie", format!("session={TOKEN}"));
+    let page = Page::of(request).await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(page.header("set-cookie"), "");
+    assert_eq!(page.texts("h1"), ["You are not signed out yet"]);
+    assert!(page.has("main form[action='/logout']"));
+}
+
+#[tokio::test]
+async fn a_plain_cookie_is_no_session_under_https() {
+    let frontend = Frontend::start(&["--public-url=https://example.org"]).await;
+    let page = frontend.get_as("/account", TOKEN).await;
+    assert_eq!(page.header("location"), "/login");
+    assert_eq!(frontend.asked.calls(), Vec::<String>::new());
+}
