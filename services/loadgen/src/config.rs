@@ -1,0 +1,219 @@
+//! The settings of the load generator.
+
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU16, NonZeroU64},
+    time::Duration,
+};
+
+use clap::Args;
+
+use crate::{journey::Mix, schedule::Shape, target::Address};
+
+/// What load is made, and of what.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// What is put under load: the frontend's forms by `http://HOST:PORT`, or auth's gRPC by
+    /// `grpc://HOST:PORT`
+    #[arg(
+        long,
+        env = "LOADGEN_TARGET",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8082"
+    )]
+    pub target: Address,
+
+    /// Journeys that start per second, on average: 0.001 to 100000
+    #[arg(long, env = "LOADGEN_RATE", value_name = "PER_SECOND", default_value = "10", value_parser = rate)]
+    pub rate: f64,
+
+    /// How long journeys start, such as 30s or 5m; 0s or `forever` is until SIGTERM or SIGINT
+    #[arg(long, env = "LOADGEN_DURATION", value_name = "TIME", default_value = "30s", value_parser = length)]
+    pub duration: Length,
+
+    /// How many journeys start at most; without it only the duration counts
+    #[arg(long, env = "LOADGEN_COUNT", value_name = "NUMBER")]
+    pub count: Option<NonZeroU64>,
+
+    /// How journeys arrive in time
+    #[arg(long, env = "LOADGEN_SHAPE", value_enum, default_value_t = Shape::Steady)]
+    pub shape: Shape,
+
+    /// How often each journey is made, relative to the others
+    #[arg(
+        long,
+        env = "LOADGEN_MIX",
+        value_name = "JOURNEY=WEIGHT,..",
+        default_value = "register=1,login=3,me=6,logout=1"
+    )]
+    pub mix: Mix,
+
+    /// Share of journeys that are made with bad input: 0 to 1
+    #[arg(long, env = "LOADGEN_BAD", value_name = "SHARE", default_value = "0.1", value_parser = share)]
+    pub bad: f64,
+
+    /// Seed of all choices and of the schedule, which are the same for the same seed and
+    /// settings; random without it, and part of the report
+    #[arg(long, env = "LOADGEN_SEED", value_name = "NUMBER")]
+    pub seed: Option<u64>,
+
+    /// Journeys under way at most; later ones wait for their turn, which counts as their latency
+    #[arg(
+        long,
+        env = "LOADGEN_MAX_IN_FLIGHT",
+        value_name = "NUMBER",
+        default_value = "256"
+    )]
+    pub max_in_flight: NonZeroU16,
+
+    /// How long the answer to a request may take
+    #[arg(long, env = "LOADGEN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = timeout)]
+    pub timeout: Duration,
+
+    /// How long the target may take to become ready before the first journey
+    #[arg(long, env = "LOADGEN_WAIT", value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub wait: Duration,
+
+    /// Accounts that are registered before the first journey: 1 to 1000
+    #[arg(long, env = "LOADGEN_ACCOUNTS", value_name = "NUMBER", default_value = "8",
+        value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub accounts: u16,
+
+    /// Writes the report as one JSON document; no log records are written then
+    #[arg(long, env = "LOADGEN_JSON", num_args = 0..=1, default_value_t = false,
+        default_missing_value = "true", value_name = "BOOL")]
+    pub json: bool,
+
+    /// Where health checks are answered by gRPC, such as 127.0.0.1:8084; nowhere without it
+    #[arg(long, env = "LOADGEN_LISTEN", value_name = "IP:PORT")]
+    pub listen_address: Option<SocketAddr>,
+
+    /// Traces, metrics and logs.
+    #[command(flatten)]
+    pub telemetry: telemetry::Settings,
+}
+
+/// How long journeys start.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Length {
+    /// Until the process is asked to stop.
+    Forever,
+    /// For this time.
+    For(Duration),
+}
+
+impl Length {
+    /// The time, where there is one.
+    #[must_use]
+    pub fn bound(self) -> Option<Duration> {
+        match self {
+            Self::Forever => None,
+            Self::For(time) => Some(time),
+        }
+    }
+}
+
+/// A year: no sum of two times may overflow, and nothing waits for longer.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text)
+        .map_err(|error| format!("not a time such as 30s or 5m: {error}"))?;
+    if time > LONGEST {
+        return Err("longer than a year".to_owned());
+    }
+    Ok(time)
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        Duration::ZERO => Err("must be above 0".to_owned()),
+        time => Ok(time),
+    }
+}
+
+fn length(text: &str) -> Result<Length, String> {
+    if text == "forever" {
+        return Ok(Length::Forever);
+    }
+    Ok(match time(text)? {
+        Duration::ZERO => Length::Forever,
+        time => Length::For(time),
+    })
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    number(text, 0.001, 100_000.0)
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text, 0.0, 1.0)
+}
+
+fn number(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("not a number from {least} to {most}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches as _;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Config, clap::Error> {
+        let command = Config::augment_args(clap::Command::new("loadgen"));
+        let matches = command.try_get_matches_from([&["loadgen"], args].concat())?;
+        Config::from_arg_matches(&matches)
+    }
+
+    #[test]
+    fn nothing_has_to_be_set() {
+        let config = parse(&[]).unwrap();
+        assert_eq!(config.target.to_string(), "http://127.0.0.1:8082");
+        assert_eq!(config.duration, Length::For(Duration::from_secs(30)));
+        assert_eq!(config.mix.to_string(), "register=1,login=3,me=6,logout=1");
+        assert_eq!(
+            (config.seed, config.count, config.json),
+            (None, None, false)
+        );
+    }
+
+    #[test]
+    fn zero_is_forever() {
+        for text in ["0s", "forever"] {
+            assert_eq!(
+                parse(&["--duration", text]).unwrap().duration,
+                Length::Forever
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for bad in [
+            "--target=127.0.0.1:8082",
+            "--rate=0",
+            "--rate=-1",
+            "--rate=NaN",
+            "--rate=inf",
+            "--duration=30",
+            "--duration=-1s",
+            "--duration=1000years",
+            "--count=0",
+            "--shape=round",
+            "--mix=me=0",
+            "--bad=1.1",
+            "--bad=nan",
+            "--seed=-1",
+            "--max-in-flight=0",
+            "--timeout=0s",
+            "--accounts=0",
+            "--listen-address=8084",
+        ] {
+            assert!(parse(&[bad]).is_err(), "{bad}");
+        }
+    }
+}

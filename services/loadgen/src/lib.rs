@@ -1,0 +1,105 @@
+//! An open-loop load generator for the frontend and for auth.
+//!
+//! Journeys start by a schedule that is made of a seed, and not when the target has answered the
+//! ones before: a target that stalls sees them pile up, as it would with people, and their
+//! latency counts from when they should have started. [`run`] makes them; what comes of it is a
+//! [`Report`].
+//!
+//! A password, a token or an email must not appear in any log record, span or report.
+
+pub mod config;
+pub mod journey;
+pub mod report;
+pub mod schedule;
+pub mod target;
+
+mod drive;
+mod people;
+mod prepare;
+mod process;
+mod progress;
+mod record;
+mod visit;
+
+pub use crate::{
+    config::Config,
+    process::{health, start},
+    report::Report,
+};
+
+use std::{pin::pin, sync::Arc};
+
+use crate::{
+    drive::Drive, people::People, progress::Progress, report::Settings, schedule::Plan,
+    target::Target, visit::World,
+};
+
+/// Puts the target under load, until the settings say that it is enough or `shutdown` ends.
+///
+/// `ready` is called when the target has answered and the first journey is about to start.
+///
+/// # Errors
+/// When the target does not become ready in time, or the generator itself cannot work.
+pub async fn run(
+    config: &Config,
+    shutdown: impl Future<Output = ()>,
+    ready: impl FnOnce(),
+) -> anyhow::Result<Report> {
+    let mut shutdown = pin!(shutdown);
+    let plan = Plan {
+        // Short enough to be typed, and exact in every reader of JSON.
+        seed: config.seed.unwrap_or_else(|| rand::random::<u32>().into()),
+        rate: config.rate,
+        shape: config.shape,
+        mix: config.mix,
+        bad: config.bad,
+        length: config.duration.bound(),
+        count: config.count.map(Into::into),
+    };
+    let max_in_flight = config.max_in_flight.get();
+    let world = Arc::new(World {
+        target: Target::new(&config.target, config.timeout, usize::from(max_in_flight))?,
+        people: People::new(),
+    });
+
+    let is_prepared = tokio::select! {
+        outcome = prepare::prepare(&world, config) => outcome.map(|()| true)?,
+        () = &mut shutdown => false,
+    };
+
+    let drive = Arc::new(Drive::new(max_in_flight));
+    if is_prepared {
+        ready();
+        tracing::info!(url = %config.target, seed = plan.seed, rate = plan.rate, "load begins");
+        let progress = Arc::new(Progress::new());
+        let title = format!("{} at {}/s, seed {}", config.target, plan.rate, plan.seed);
+        let _shown = progress.show(Arc::clone(&drive), title);
+        drive
+            .run(plan, &world, &progress, config.timeout, shutdown)
+            .await?;
+    }
+
+    let elapsed = drive.started.elapsed();
+    let (total, rows, errors) = drive.recorder.rows(elapsed);
+    Ok(Report {
+        version: env!("CARGO_PKG_VERSION"),
+        target: config.target.to_string(),
+        seed: plan.seed,
+        settings: Settings {
+            rate: plan.rate,
+            shape: plan.shape,
+            duration: plan.length.map(|length| length.as_secs_f64()),
+            count: plan.count,
+            mix: plan.mix,
+            bad: plan.bad,
+            max_in_flight: usize::from(max_in_flight),
+            timeout: config.timeout.as_secs_f64(),
+            accounts: usize::from(config.accounts),
+        },
+        elapsed: elapsed.as_secs_f64(),
+        passed: Report::passes(&total),
+        total,
+        rows,
+        errors,
+    })
+}

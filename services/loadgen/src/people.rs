@@ -1,0 +1,337 @@
+//! The people of a run: the accounts they have made and the sessions they have open.
+//!
+//! Both pools are bounded, so that a run without end does not grow. Nothing in here may be
+//! logged: no type that holds a password, a token or an email prints it.
+
+use std::{
+    fmt,
+    net::Ipv4Addr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rand::{RngExt as _, distr::Alphanumeric};
+
+/// Accounts and sessions kept at most, each.
+const CAPACITY: usize = 1_024;
+
+/// The time between two wrong passwords for one account: auth locks it at about ten a minute, and
+/// a locked account would answer a good login wrongly.
+const FAILURE_GAP: Duration = Duration::from_secs(15);
+
+/// Logins to one account at a time. A person signs in once, and auth counts attempts under way
+/// towards its ten a minute: it would refuse a good login among many.
+const LOGINS_AT_ONCE: usize = 4;
+
+/// Sessions are not used for longer than this. Theirs is a day, but a run may last for weeks.
+const SESSION_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// An account that exists at the target, or is about to.
+pub(crate) struct Account {
+    pub(crate) email: String,
+    pub(crate) password: String,
+    /// Where its person's requests seem to come from.
+    pub(crate) address: Ipv4Addr,
+}
+
+/// An open session.
+pub(crate) struct Session {
+    pub(crate) token: String,
+    pub(crate) address: Ipv4Addr,
+    opened: Instant,
+}
+
+impl Session {
+    pub(crate) fn new(token: String, address: Ipv4Addr) -> Self {
+        Self {
+            token,
+            address,
+            opened: Instant::now(),
+        }
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+/// Everybody.
+#[derive(Debug)]
+pub(crate) struct People {
+    /// Keeps the emails of this run apart from those of every other run.
+    run: String,
+    serial: AtomicU64,
+    address: AtomicU32,
+    pools: Mutex<Pools>,
+}
+
+#[derive(Debug, Default)]
+struct Pools {
+    accounts: Vec<Known>,
+    sessions: Vec<Arc<Session>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    account: Arc<Account>,
+    failed: Option<Instant>,
+}
+
+impl People {
+    pub(crate) fn new() -> Self {
+        Self {
+            run: format!("{:016x}", rand::random::<u64>()),
+            serial: AtomicU64::new(0),
+            address: AtomicU32::new(rand::random()),
+            pools: Mutex::default(),
+        }
+    }
+
+    /// An account that does not exist yet: its email was never used.
+    pub(crate) fn stranger(&self) -> Account {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        Account {
+            email: format!("{}-{serial}@load.example.com", self.run),
+            password: random_text(24),
+            address: self.address(),
+        }
+    }
+
+    /// The next address of the block that RFC 2544 keeps for benchmarks, 198.18.0.0/15.
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        let host = self.address.fetch_add(1, Ordering::Relaxed) % (1 << 17);
+        Ipv4Addr::from_bits(Ipv4Addr::new(198, 18, 0, 0).to_bits() + host)
+    }
+
+    /// Adds an account that the target has created. When there is no room, another one that
+    /// `draw` picks is forgotten.
+    pub(crate) fn add_account(&self, account: Arc<Account>, draw: u64) {
+        let known = Known {
+            account,
+            failed: None,
+        };
+        let accounts = &mut self.pools().accounts;
+        if accounts.len() < CAPACITY {
+            accounts.push(known);
+        } else {
+            accounts[pick(draw, CAPACITY)] = known;
+        }
+    }
+
+    /// An account that `draw` picks.
+    pub(crate) fn account(&self, draw: u64) -> Option<Arc<Account>> {
+        let accounts = &self.pools().accounts;
+        let index = pick(draw, accounts.len());
+        accounts.get(index).map(|known| Arc::clone(&known.account))
+    }
+
+    /// An account that may be signed in to now. While the answer is held, it counts as a login.
+    pub(crate) fn account_to_enter(&self, draw: u64) -> Option<Arc<Account>> {
+        let accounts = &self.pools().accounts;
+        let start = pick(draw, accounts.len());
+        let (before, after) = accounts.split_at(start);
+        // New references are made only under the lock that is held here; one is the pool's own.
+        let known = after
+            .iter()
+            .chain(before)
+            .find(|known| Arc::strong_count(&known.account) <= LOGINS_AT_ONCE)?;
+        Some(Arc::clone(&known.account))
+    }
+
+    /// An account for which a wrong password may be tried now, and remembers the try.
+    pub(crate) fn account_to_fail(&self, draw: u64) -> Option<Arc<Account>> {
+        let now = Instant::now();
+        let accounts = &mut self.pools().accounts;
+        let start = pick(draw, accounts.len());
+        let (before, after) = accounts.split_at_mut(start);
+        let known = after.iter_mut().chain(before).find(|known| {
+            known
+                .failed
+                .is_none_or(|failed| now.duration_since(failed) >= FAILURE_GAP)
+        })?;
+        known.failed = Some(now);
+        Some(Arc::clone(&known.account))
+    }
+
+    /// Adds a session that the target has opened. When there is no room, another one that `draw`
+    /// picks is forgotten, and stays open at the target until it expires.
+    pub(crate) fn add_session(&self, token: String, address: Ipv4Addr, draw: u64) -> Arc<Session> {
+        let session = Arc::new(Session::new(token, address));
+        let sessions = &mut self.pools().sessions;
+        if sessions.len() < CAPACITY {
+            sessions.push(Arc::clone(&session));
+        } else {
+            sessions[pick(draw, CAPACITY)] = Arc::clone(&session);
+        }
+        session
+    }
+
+    /// A session that `draw` picks. While the answer is held, nobody can
+    /// [take](Self::take_session) it.
+    pub(crate) fn session(&self, draw: u64) -> Option<Arc<Session>> {
+        let sessions = &mut self.pools().sessions;
+        while !sessions.is_empty() {
+            let index = pick(draw, sessions.len());
+            if sessions[index].opened.elapsed() < SESSION_AGE {
+                return Some(Arc::clone(&sessions[index]));
+            }
+            sessions.swap_remove(index);
+        }
+        None
+    }
+
+    /// Takes a session that nobody else is using out of the pool: once it is closed at the
+    /// target, a request with it would be refused.
+    pub(crate) fn take_session(&self, draw: u64) -> Option<Arc<Session>> {
+        let sessions = &mut self.pools().sessions;
+        let start = pick(draw, sessions.len());
+        // New references are made only under the lock that is held here.
+        let index = (start..sessions.len())
+            .chain(0..start)
+            .find(|index| Arc::strong_count(&sessions[*index]) == 1)?;
+        Some(sessions.swap_remove(index))
+    }
+
+    fn pools(&self) -> MutexGuard<'_, Pools> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Letters and digits from the system's randomness.
+pub(crate) fn random_text(length: usize) -> String {
+    rand::rng()
+        .sample_iter(Alphanumeric)
+        .take(length)
+        .map(char::from)
+        .collect()
+}
+
+/// The token with one character of its end changed. Not the last one: in base64 its low bits may
+/// mean nothing.
+pub(crate) fn altered(token: &str) -> String {
+    let mut characters: Vec<char> = token.chars().collect();
+    let index = characters.len().saturating_sub(8);
+    match characters.get_mut(index) {
+        Some(character) => *character = if *character == 'A' { 'B' } else { 'A' },
+        None => characters.push('A'),
+    }
+    characters.into_iter().collect()
+}
+
+fn pick(draw: u64, length: usize) -> usize {
+    // An empty pool has no index; 0 is as good as any.
+    let index = draw.checked_rem(length as u64).unwrap_or_default();
+    usize::try_from(index).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn people(accounts: usize) -> People {
+        let people = People::new();
+        for _ in 0..accounts {
+            people.add_account(Arc::new(people.stranger()), 0);
+        }
+        people
+    }
+
+    #[test]
+    fn nobody_shares_an_email_an_address_or_a_password() {
+        let (here, there) = (People::new(), People::new());
+        let people: Vec<Account> = (0..500)
+            .flat_map(|_| [here.stranger(), there.stranger()])
+            .collect();
+        let emails: HashSet<&str> = people.iter().map(|person| person.email.as_str()).collect();
+        let passwords: HashSet<&str> = people
+            .iter()
+            .map(|person| person.password.as_str())
+            .collect();
+        assert_eq!((emails.len(), passwords.len()), (1_000, 1_000));
+
+        let addresses: HashSet<Ipv4Addr> = (0..1_000).map(|_| here.address()).collect();
+        assert_eq!(addresses.len(), 1_000);
+        let benchmark = |address: &Ipv4Addr| matches!(address.octets(), [198, 18 | 19, _, _]);
+        assert!(addresses.iter().all(benchmark));
+    }
+
+    #[test]
+    fn pools_are_bounded() {
+        let people = people(CAPACITY + 10);
+        for serial in 0..CAPACITY + 10 {
+            people.add_session(String::new(), Ipv4Addr::LOCALHOST, serial as u64);
+        }
+        let pools = people.pools();
+        assert_eq!(
+            (pools.accounts.len(), pools.sessions.len()),
+            (CAPACITY, CAPACITY)
+        );
+    }
+
+    #[test]
+    fn an_account_fails_once_in_a_while_only() {
+        let people = people(2);
+        let first = people.account_to_fail(0).unwrap();
+        let second = people.account_to_fail(0).unwrap();
+        assert_ne!(first.email, second.email);
+        assert!(people.account_to_fail(0).is_none());
+    }
+
+    #[test]
+    fn few_sign_in_to_one_account_at_a_time() {
+        let people = people(2);
+        let mut entering = Vec::new();
+        while let Some(account) = people.account_to_enter(0) {
+            entering.push(account);
+        }
+        assert_eq!(entering.len(), 2 * LOGINS_AT_ONCE);
+        entering.pop();
+        assert!(people.account_to_enter(0).is_some());
+    }
+
+    #[test]
+    fn a_session_in_use_is_not_taken() {
+        let people = People::new();
+        people.add_session("one".to_owned(), Ipv4Addr::LOCALHOST, 0);
+        let used = people.session(0).unwrap();
+        assert!(people.take_session(0).is_none());
+        drop(used);
+        assert_eq!(people.take_session(0).unwrap().token, "one");
+        assert!(people.session(0).is_none());
+    }
+
+    #[test]
+    fn an_altered_token_differs_in_its_signature_only() {
+        let token = "aaaa.bbbb.cccccccccccccccc";
+        let altered = altered(token);
+        assert!(altered.starts_with("aaaa.bbbb."));
+        assert_ne!(altered, token);
+        assert_eq!(altered.len(), token.len());
+        assert_ne!(super::altered(""), "");
+        assert_ne!(super::altered("AAA"), "AAA");
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let people = people(1);
+        people.add_session("hush".to_owned(), Ipv4Addr::LOCALHOST, 0);
+        let account = people.account(0).unwrap();
+        let printed = format!("{people:?}{account:?}");
+        for secret in [account.password.as_str(), account.email.as_str(), "hush"] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The load generator as a process: telemetry, health checks, signals, the report on stdout.
+
+use std::{io, process::ExitCode};
+
+use anyhow::Context as _;
+use chassis::server::Contract;
+use tokio::{net::TcpListener, sync::oneshot};
+use tonic::service::Routes;
+
+use crate::{Config, Report};
+
+/// Health checks are all that is served.
+const CONTRACT: Contract = Contract {
+    service: "loadgen",
+    methods: &[],
+    descriptors: &[],
+};
+
+/// Makes the load and writes the report to stdout.
+///
+/// The exit code is 0 where every answer was the right one, and 1 where one was not or there was
+/// none.
+///
+/// # Errors
+/// When the generator cannot start, or the target does not become ready.
+pub async fn start(config: Config) -> anyhow::Result<ExitCode> {
+    let shutdown = chassis::shutdown()?;
+    let listener = match config.listen_address {
+        Some(address) => Some(chassis::listen(address).await?),
+        None => None,
+    };
+    let mut settings = config.telemetry.clone();
+    if config.json {
+        // Records go to stdout, where a program wants to read one JSON document.
+        "off".clone_into(&mut settings.log);
+    }
+    let telemetry = telemetry::init(&settings, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))?;
+
+    let outcome = serve(&config, listener, shutdown).await;
+
+    // Flushed even when the run failed: its last spans say why.
+    telemetry.shutdown().await;
+    let report = outcome?;
+    write(&report, config.json).context("cannot write the report")?;
+    Ok(ExitCode::from(u8::from(!report.passed)))
+}
+
+/// The `health` subcommand: asks the load generator at `--listen-address` whether it is ready.
+///
+/// # Errors
+/// When there is no such address.
+pub async fn health(config: &Config) -> anyhow::Result<ExitCode> {
+    let address = config
+        .listen_address
+        .context("no health checks without --listen-address (environment: LOADGEN_LISTEN)")?;
+    Ok(chassis::health::probe(address).await)
+}
+
+/// Runs, and answers health checks from the first journey on.
+async fn serve(
+    config: &Config,
+    listener: Option<TcpListener>,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<Report> {
+    let (begun, has_begun) = oneshot::channel();
+    let (end, ended) = oneshot::channel::<()>();
+    let health = async {
+        // A sender that is gone means that there is nothing left to be healthy.
+        if let (Ok(()), Some(listener)) = (has_begun.await, listener) {
+            let ended = async { ended.await.unwrap_or_default() };
+            let served = chassis::server::serve(CONTRACT, Routes::default(), listener, ended).await;
+            if let Err(error) = served {
+                tracing::error!(error = format!("{error:#}"), "health checks have ended");
+            }
+        }
+    };
+    let load = async {
+        let ready = || begun.send(()).unwrap_or_default();
+        let outcome = crate::run(config, shutdown, ready).await;
+        drop(end);
+        outcome
+    };
+    let ((), load) = tokio::join!(health, load);
+    load
+}
+
+fn write(report: &Report, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        report.write_json(&mut out)
+    } else {
+        report.write_text(&mut out)
+    }
+}

@@ -1,0 +1,399 @@
+//! What a run comes to: a table for people, or one JSON document for programs.
+//!
+//! The JSON document is a [`Report`] as serde writes it; its fields are documented there and
+//! keep their names. Latencies and durations are in seconds.
+
+use std::{io, time::Duration};
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use crate::{
+    journey::{Input, Journey, Mix},
+    schedule::Shape,
+};
+
+/// What came of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Version of the load generator.
+    pub version: &'static str,
+    /// What was put under load, as in `--target`.
+    pub target: String,
+    /// The seed of the choices: with the same seed and settings they are the same again.
+    pub seed: u64,
+    /// The settings that shaped the run.
+    pub settings: Settings,
+    /// From the start of the schedule to the last answer.
+    pub elapsed: f64,
+    /// Whether every answer was the right one, and there was at least one.
+    pub passed: bool,
+    /// All journeys together.
+    pub total: Row,
+    /// By journey and input; those that did not occur are left out.
+    pub rows: Vec<Row>,
+    /// What was unexpected, the most frequent first.
+    pub errors: Vec<Errors>,
+}
+
+/// The settings that shaped a run, as in the report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Settings {
+    /// Journeys per second.
+    pub rate: f64,
+    /// How they arrive in time: `steady` or `burst`.
+    pub shape: Shape,
+    /// How long new ones start; `null` for ever.
+    pub duration: Option<f64>,
+    /// How many start at most; `null` without bound.
+    pub count: Option<u64>,
+    /// Weight of each journey, by name.
+    pub mix: Mix,
+    /// Share of bad input.
+    pub bad: f64,
+    /// Requests under way at most.
+    pub max_in_flight: usize,
+    /// How long an answer may take.
+    pub timeout: f64,
+    /// Accounts that existed before the first journey.
+    pub accounts: usize,
+}
+
+/// What came of some of the journeys.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// The journey: `register`, `login`, `me` or `logout`; `null` for all.
+    pub journey: Option<Journey>,
+    /// The input: `good` or `bad`; `null` for both.
+    pub input: Option<Input>,
+    /// How many ended.
+    pub count: u64,
+    /// The same per second of the run.
+    pub per_second: f64,
+    /// How many did not get the answer that was right for their input.
+    pub unexpected: u64,
+    /// How long they took; `null` where there were none.
+    pub latency: Option<Latency>,
+}
+
+/// Latencies in seconds, from the intended start of a journey to the end of its answer, whatever
+/// that was. Told apart up to 60 s.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Latency {
+    /// Half of the journeys took no longer.
+    pub p50: f64,
+    /// 90 % took no longer.
+    pub p90: f64,
+    /// 99 % took no longer.
+    pub p99: f64,
+    /// 99.9 % took no longer.
+    pub p999: f64,
+    /// None took longer.
+    pub max: f64,
+}
+
+/// One kind of unexpected answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Errors {
+    /// What came: `http STATUS`, `grpc CODE`, `timeout`, `connect`, `transport`, or `unsent` for
+    /// what was still waiting for its turn one time-out after the end of the run.
+    pub kind: String,
+    /// What it came for.
+    pub stage: Stage,
+    /// The journey that it ended.
+    pub journey: Journey,
+    /// That journey's input.
+    pub input: Input,
+    /// How often.
+    pub count: u64,
+}
+
+/// Which request of a journey got an unexpected answer.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// One that gets the journey what it needs, such as a session to close. Its duration does not
+    /// count.
+    Preparation,
+    /// The measured one.
+    Request,
+}
+
+impl Stage {
+    /// Its name in log records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Preparation => "preparation",
+            Self::Request => "request",
+        }
+    }
+}
+
+impl Report {
+    /// Whether a row says that all is well: there is something, and nothing unexpected in it.
+    pub(crate) fn passes(total: &Row) -> bool {
+        total.count > 0 && total.unexpected == 0
+    }
+
+    /// Writes the report as one JSON document in one line.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_json(&self, out: &mut impl io::Write) -> io::Result<()> {
+        serde_json::to_writer(&mut *out, self)?;
+        writeln!(out)
+    }
+
+    /// Writes the report as tables.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_text(&self, out: &mut impl io::Write) -> io::Result<()> {
+        let Settings {
+            rate,
+            shape,
+            mix,
+            bad,
+            ..
+        } = &self.settings;
+        let shape = match shape {
+            Shape::Steady => "steady",
+            Shape::Burst => "burst",
+        };
+        writeln!(out, "{} for {}", self.target, human(self.elapsed))?;
+        writeln!(
+            out,
+            "{rate}/s {shape}, {mix}, bad {bad}, seed {}",
+            self.seed
+        )?;
+        writeln!(out)?;
+
+        let mut table = plain(&[
+            "journey",
+            "input",
+            "count",
+            "per second",
+            "unexpected",
+            "p50",
+            "p90",
+            "p99",
+            "p99.9",
+            "max",
+        ]);
+        for row in self.rows.iter().chain([&self.total]) {
+            let latency = |of: fn(Latency) -> f64| {
+                row.latency
+                    .map_or_else(|| "-".to_owned(), |latency| human(of(latency)))
+            };
+            table.add_row([
+                row.journey.map_or("total", Journey::name).to_owned(),
+                row.input.map_or("", Input::name).to_owned(),
+                row.count.to_string(),
+                format!("{:.1}", row.per_second),
+                row.unexpected.to_string(),
+                latency(|latency| latency.p50),
+                latency(|latency| latency.p90),
+                latency(|latency| latency.p99),
+                latency(|latency| latency.p999),
+                latency(|latency| latency.max),
+            ]);
+        }
+        align(&mut table, 2..10);
+        write_table(out, &table)?;
+
+        if !self.errors.is_empty() {
+            writeln!(out)?;
+            let mut table = plain(&["unexpected", "journey", "input", "count"]);
+            for errors in &self.errors {
+                let kind = match errors.stage {
+                    Stage::Preparation => format!("{} (preparing)", errors.kind),
+                    Stage::Request => errors.kind.clone(),
+                };
+                table.add_row([
+                    kind,
+                    errors.journey.name().to_owned(),
+                    errors.input.name().to_owned(),
+                    errors.count.to_string(),
+                ]);
+            }
+            align(&mut table, 3..4);
+            write_table(out, &table)?;
+        }
+        Ok(())
+    }
+}
+
+fn plain(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_header(header.iter().copied());
+    table
+}
+
+fn align(table: &mut Table, columns: std::ops::Range<usize>) {
+    for index in columns {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+fn write_table(out: &mut impl io::Write, table: &Table) -> io::Result<()> {
+    for line in table.lines() {
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// Seconds with the digits that matter.
+pub(crate) fn human(seconds: f64) -> String {
+    let millis = seconds * 1e3;
+    if millis < 9.995 {
+        format!("{millis:.2} ms")
+    } else if millis < 99.95 {
+        format!("{millis:.1} ms")
+    } else if millis < 9_999.5 {
+        format!("{millis:.0} ms")
+    } else {
+        format!("{seconds:.1} s")
+    }
+}
+
+/// The same of a duration.
+pub(crate) fn human_duration(duration: Duration) -> String {
+    human(duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let latency = Some(Latency {
+            p50: 0.001_23,
+            p90: 0.0123,
+            p99: 0.123,
+            p999: 1.23,
+            max: 12.3,
+        });
+        let row = |journey, input| Row {
+            journey,
+            input,
+            count: 300,
+            per_second: 10.0,
+            unexpected: 2,
+            latency,
+        };
+        Report {
+            version: "1.2.3",
+            target: "http://127.0.0.1:8082".to_owned(),
+            seed: u64::MAX,
+            settings: Settings {
+                rate: 10.0,
+                shape: Shape::Steady,
+                duration: Some(30.0),
+                count: None,
+                mix: Mix {
+                    register: 1,
+                    login: 3,
+                    me: 6,
+                    logout: 1,
+                },
+                bad: 0.1,
+                max_in_flight: 256,
+                timeout: 10.0,
+                accounts: 8,
+            },
+            elapsed: 30.5,
+            passed: false,
+            total: row(None, None),
+            rows: vec![row(Some(Journey::Me), Some(Input::Bad))],
+            errors: vec![Errors {
+                kind: "http 503".to_owned(),
+                stage: Stage::Request,
+                journey: Journey::Me,
+                input: Input::Bad,
+                count: 2,
+            }],
+        }
+    }
+
+    #[test]
+    fn the_json_keeps_its_shape() {
+        let mut out = Vec::new();
+        report().write_json(&mut out).unwrap();
+        let latency = r#"{"p50":0.00123,"p90":0.0123,"p99":0.123,"p999":1.23,"max":12.3}"#;
+        let wanted = [
+            r#"{"version":"1.2.3","target":"http://127.0.0.1:8082","seed":18446744073709551615,"#,
+            r#""settings":{"rate":10.0,"shape":"steady","duration":30.0,"count":null,"#,
+            r#""mix":{"register":1,"login":3,"me":6,"logout":1},"bad":0.1,"#,
+            r#""max_in_flight":256,"timeout":10.0,"accounts":8},"elapsed":30.5,"passed":false,"#,
+            r#""total":{"journey":null,"input":null,"count":300,"per_second":10.0,"#,
+            r#""unexpected":2,"latency":"#,
+            latency,
+            r#"},"rows":[{"journey":"me","input":"bad","count":300,"per_second":10.0,"#,
+            r#""unexpected":2,"latency":"#,
+            latency,
+            r#"}],"errors":[{"kind":"http 503","stage":"request","journey":"me","#,
+            r#""input":"bad","count":2}]}"#,
+            "\n",
+        ];
+        assert_eq!(String::from_utf8(out).unwrap(), wanted.concat());
+    }
+
+    #[test]
+    fn the_table_is_plain() {
+        let mut out = Vec::new();
+        report().write_text(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.is_ascii(), "{text}");
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        let latencies = [
+            "1.23", "ms", "12.3", "ms", "123", "ms", "1230", "ms", "12.3", "s",
+        ];
+        for row in [
+            &["me", "bad", "300", "10.0", "2"][..],
+            &["total", "300", "10.0", "2"],
+        ] {
+            assert!(lines.contains(&[row, &latencies].concat()), "{text}");
+        }
+        assert!(
+            lines.contains(&vec!["http", "503", "me", "bad", "2"]),
+            "{text}"
+        );
+        assert!(text.contains("seed 18446744073709551615"), "{text}");
+        assert!(text.lines().all(|line| line == line.trim_end()), "{text}");
+    }
+
+    #[test]
+    fn a_run_passes_where_all_of_something_was_right() {
+        let row = |count, unexpected| Row {
+            count,
+            unexpected,
+            ..report().total
+        };
+        assert!(Report::passes(&row(1, 0)));
+        assert!(!Report::passes(&row(1_000, 1)));
+        assert!(!Report::passes(&row(0, 0)));
+    }
+
+    #[test]
+    fn a_latency_has_three_digits() {
+        for (seconds, text) in [
+            (0.000_001, "0.00 ms"),
+            (0.001_234, "1.23 ms"),
+            (0.009_996, "10.0 ms"),
+            (0.012_34, "12.3 ms"),
+            (0.099_96, "100 ms"),
+            (0.1234, "123 ms"),
+            (12.34, "12.3 s"),
+        ] {
+            assert_eq!(human(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Making one planned journey against the target.
+
+use std::{
+    net::Ipv4Addr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use telemetry::names;
+use tracing::{Instrument as _, Span, field::Empty};
+
+use crate::{
+    journey::{Case, Credentials, NewAccount, Token, Verdict},
+    people::{Account, People, Session, altered, random_text},
+    record::Outcome,
+    report::Stage,
+    schedule::Planned,
+    target::{Kind, Reply, Request, Target},
+};
+
+/// Where journeys are made, and by whom.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) target: Target,
+    pub(crate) people: People,
+}
+
+impl World {
+    /// Makes a journey that should have started at `intended`, in a trace of its own.
+    ///
+    /// However late it starts, its latency counts from then: a person who has to wait in a queue
+    /// waits all the same.
+    pub(crate) async fn visit(&self, planned: Planned, intended: Instant) -> Outcome {
+        let case = planned.case;
+        let span = tracing::info_span!(
+            parent: None,
+            "journey",
+            otel.name = case.journey().name(),
+            otel.status_code = Empty,
+            input = case.input().name(),
+            { names::ERROR_TYPE } = Empty,
+        );
+        async {
+            let mut preparation = Duration::ZERO;
+            let answer = self.make(case, planned.draw, &mut preparation).await;
+            let latency = intended.elapsed().saturating_sub(preparation);
+            let unexpected = match answer {
+                Ok(reply) if case.deserves(reply.verdict) => None,
+                Ok(reply) => Some((Stage::Request, reply.kind)),
+                Err(kind) => Some((Stage::Preparation, kind)),
+            };
+            if let Some((_, kind)) = &unexpected {
+                let span = Span::current();
+                span.record("otel.status_code", "ERROR");
+                span.record(names::ERROR_TYPE, kind.to_string());
+            }
+            Outcome {
+                journey: case.journey(),
+                input: case.input(),
+                latency,
+                unexpected,
+            }
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// Makes a new account, and a session with it.
+    pub(crate) async fn settle(&self, draw: u64) -> Result<Arc<Account>, Kind> {
+        let account = Arc::new(self.people.stranger());
+        let reply = self.register(&account, draw).await;
+        accepted(reply).map(|_| account)
+    }
+
+    async fn make(&self, case: Case, draw: u64, preparation: &mut Duration) -> Result<Reply, Kind> {
+        Ok(match case {
+            Case::Register(NewAccount::Good) => {
+                self.register(&Arc::new(self.people.stranger()), draw).await
+            }
+            Case::Register(fault) => {
+                let mut account = self.people.stranger();
+                match fault {
+                    NewAccount::InvalidEmail => account.email = account.email.replace('@', "."),
+                    NewAccount::ShortPassword => account.password = random_text(7),
+                    NewAccount::Good | NewAccount::TakenEmail => {
+                        let known = self.people.account(draw);
+                        let known = self.account(known, draw, preparation).await?;
+                        account.email.clone_from(&known.email);
+                    }
+                }
+                self.send_registration(&account).await
+            }
+
+            Case::Login(Credentials::Good) => {
+                let idle = self.people.account_to_enter(draw);
+                let account = self.account(idle, draw, preparation).await?;
+                let reply = self.log_in(&account).await;
+                if let (Verdict::Accepted, Some(token)) = (reply.verdict, &reply.token) {
+                    self.people
+                        .add_session(token.clone(), account.address, draw);
+                }
+                reply
+            }
+            Case::Login(fault) => {
+                let mut account = self.people.stranger();
+                if fault == Credentials::WrongPassword
+                    && let Some(known) = self.people.account_to_fail(draw)
+                {
+                    account.email.clone_from(&known.email);
+                }
+                self.log_in(&account).await
+            }
+
+            Case::Me(Token::Good) => {
+                let session = self.session(draw, preparation).await?;
+                self.target
+                    .send(
+                        Request::Me {
+                            token: &session.token,
+                        },
+                        session.address,
+                    )
+                    .await
+            }
+            Case::Me(fault) => {
+                let (token, from) = self.bad_token(fault, draw, preparation).await?;
+                self.target.send(Request::Me { token: &token }, from).await
+            }
+
+            Case::Logout(Token::Good) => {
+                let session = match self.people.take_session(draw) {
+                    Some(session) => session,
+                    None => Arc::new(self.open(draw, preparation).await?),
+                };
+                self.target
+                    .send(
+                        Request::Logout {
+                            token: &session.token,
+                        },
+                        session.address,
+                    )
+                    .await
+            }
+            Case::Logout(fault) => {
+                let (token, from) = self.bad_token(fault, draw, preparation).await?;
+                self.target
+                    .send(Request::Logout { token: &token }, from)
+                    .await
+            }
+        })
+    }
+
+    /// The account that was found, or else a new one.
+    async fn account(
+        &self,
+        found: Option<Arc<Account>>,
+        draw: u64,
+        preparation: &mut Duration,
+    ) -> Result<Arc<Account>, Kind> {
+        match found {
+            Some(account) => Ok(account),
+            None => timed(preparation, self.settle(draw)).await,
+        }
+    }
+
+    /// An open session that stays open. A new one where none is known.
+    async fn session(&self, draw: u64, preparation: &mut Duration) -> Result<Arc<Session>, Kind> {
+        if let Some(session) = self.people.session(draw) {
+            return Ok(session);
+        }
+        let Session { token, address, .. } = self.open(draw, preparation).await?;
+        Ok(self.people.add_session(token, address, draw))
+    }
+
+    /// A new session that nobody else knows.
+    async fn open(&self, draw: u64, preparation: &mut Duration) -> Result<Session, Kind> {
+        let idle = self.people.account_to_enter(draw);
+        let account = self.account(idle, draw, preparation).await?;
+        let reply = timed(preparation, self.log_in(&account)).await;
+        accepted(reply).map(|token| Session::new(token, account.address))
+    }
+
+    async fn bad_token(
+        &self,
+        fault: Token,
+        draw: u64,
+        preparation: &mut Duration,
+    ) -> Result<(String, Ipv4Addr), Kind> {
+        if fault == Token::Garbage {
+            return Ok((random_text(40), self.people.address()));
+        }
+        let session = self.session(draw, preparation).await?;
+        Ok((altered(&session.token), session.address))
+    }
+
+    async fn register(&self, account: &Arc<Account>, draw: u64) -> Reply {
+        let reply = self.send_registration(account).await;
+        if let (Verdict::Accepted, Some(token)) = (reply.verdict, &reply.token) {
+            self.people.add_account(Arc::clone(account), draw);
+            self.people
+                .add_session(token.clone(), account.address, draw);
+        }
+        reply
+    }
+
+    async fn send_registration(&self, account: &Account) -> Reply {
+        let Account {
+            email,
+            password,
+            address,
+        } = account;
+        self.target
+            .send(Request::Register { email, password }, *address)
+            .await
+    }
+
+    async fn log_in(&self, account: &Account) -> Reply {
+        let Account {
+            email,
+            password,
+            address,
+        } = account;
+        self.target
+            .send(Request::Login { email, password }, *address)
+            .await
+    }
+}
+
+/// The token of a session that has to be open for a journey to go on.
+fn accepted(reply: Reply) -> Result<String, Kind> {
+    match (reply.verdict, reply.token) {
+        (Verdict::Accepted, Some(token)) => Ok(token),
+        _ => Err(reply.kind),
+    }
+}
+
+/// Adds the time that something takes to `sum`.
+async fn timed<T>(sum: &mut Duration, something: impl Future<Output = T>) -> T {
+    let started = Instant::now();
+    let outcome = something.await;
+    *sum += started.elapsed();
+    outcome
+}

@@ -1,0 +1,183 @@
+//! What a run does to its target, and what it reports of it.
+
+use std::{collections::HashSet, net::Ipv4Addr, time::Duration};
+
+use loadgen::{
+    Report,
+    journey::{Input, Journey},
+};
+
+use crate::{
+    fake::{Fake, Mood},
+    harness::run,
+};
+
+const THOUSAND: [&str; 6] = [
+    "--rate=1000",
+    "--count=1000",
+    "--bad=0.3",
+    "--seed=1",
+    "--duration=60s",
+    "--accounts=20",
+];
+
+fn counts(report: &Report) -> Vec<(Option<Journey>, Option<Input>, u64)> {
+    report
+        .rows
+        .iter()
+        .map(|row| (row.journey, row.input, row.count))
+        .collect()
+}
+
+fn kinds(report: &Report) -> HashSet<&str> {
+    report
+        .errors
+        .iter()
+        .map(|errors| errors.kind.as_str())
+        .collect()
+}
+
+fn check_thousand(report: &Report, fake: &Fake) {
+    assert!(report.passed, "{:?}", report.errors);
+    assert_eq!((report.total.count, report.total.unexpected), (1_000, 0));
+    assert_eq!(report.rows.len(), 8, "{:?}", counts(report));
+
+    fake.seen(|seen| {
+        // Auth allows ten a minute.
+        let most = seen.failures.values().max();
+        assert!(most.is_some_and(|most| *most < 10), "{most:?}");
+        assert!(seen.addresses.len() > 50);
+        for address in &seen.addresses {
+            let address: Ipv4Addr = address.parse().unwrap();
+            assert!(
+                matches!(address.octets(), [198, 18 | 19, _, _]),
+                "{address}"
+            );
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_journeys_by_http_all_get_what_they_deserve() {
+    let fake = Fake::new(Mood::Well);
+    let target = format!("http://{}", fake.frontend().await);
+    let report = run(&target, &THOUSAND).await;
+    check_thousand(&report, &fake);
+
+    // The same seed once more, against a target that remembers the accounts of the first run.
+    let again = run(&target, &THOUSAND).await;
+    assert!(again.passed, "{:?}", again.errors);
+    assert_eq!(counts(&again), counts(&report));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_journeys_by_grpc_all_get_what_they_deserve() {
+    let fake = Fake::new(Mood::Well);
+    let report = run(&format!("grpc://{}", fake.auth().await), &THOUSAND).await;
+    check_thousand(&report, &fake);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_run_out_and_are_opened_anew() {
+    let fake = Fake::new(Mood::Well);
+    let target = format!("http://{}", fake.frontend().await);
+    let args = [
+        "--mix=logout=1,me=1",
+        "--bad=0.2",
+        "--rate=500",
+        "--count=100",
+        "--accounts=1",
+    ];
+    let report = run(&target, &args).await;
+    assert!(report.passed, "{:?}", report.errors);
+}
+
+/// One request at a time, and one of them takes 500 ms: a generator that counted from the moment
+/// of sending would find a single slow one in hundreds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stall_counts_for_everybody_who_had_to_wait() {
+    let stall = Mood::Stalls(Duration::from_millis(300), Duration::from_millis(500));
+    for grpc in [false, true] {
+        let fake = Fake::new(stall);
+        let target = if grpc {
+            format!("grpc://{}", fake.auth().await)
+        } else {
+            format!("http://{}", fake.frontend().await)
+        };
+        let args = [
+            "--mix=me=1",
+            "--bad=0",
+            "--rate=200",
+            "--duration=1s",
+            "--seed=3",
+            "--max-in-flight=1",
+        ];
+        let report = run(&target, &args).await;
+        assert!(report.passed, "{:?}", report.errors);
+        assert_eq!(fake.seen(|seen| seen.stalled), 1);
+        // The schedule did not wait for the target.
+        assert!(report.total.count > 150, "{}", report.total.count);
+
+        let latency = report.total.latency.unwrap();
+        assert!(latency.p90 > 0.3, "{latency:?}");
+        assert!(latency.p99 > 0.4, "{latency:?}");
+        assert!(latency.max >= 0.45, "{latency:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_never_sent_is_not_forgotten() {
+    let fake = Fake::new(Mood::Stalls(Duration::ZERO, Duration::from_secs(3_600)));
+    let target = format!("http://{}", fake.frontend().await);
+    let args = [
+        "--mix=me=1",
+        "--bad=0",
+        "--rate=100",
+        "--duration=300ms",
+        "--timeout=200ms",
+        "--max-in-flight=1",
+    ];
+    let report = run(&target, &args).await;
+    assert!(!report.passed);
+    assert_eq!(kinds(&report), HashSet::from(["timeout", "unsent"]));
+    assert_eq!(report.total.unexpected, report.total.count);
+    assert!(fake.seen(|seen| seen.me) < 5);
+    assert!(report.elapsed < 5.0, "{}", report.elapsed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_answers_are_counted_by_their_kind() {
+    let fake = Fake::new(Mood::Down);
+    let args = [
+        "--mix=me=1,login=1",
+        "--bad=0.5",
+        "--rate=500",
+        "--count=100",
+        "--seed=1",
+    ];
+    for (target, kind) in [
+        (format!("http://{}", fake.frontend().await), "http 503"),
+        (format!("grpc://{}", fake.auth().await), "grpc UNAVAILABLE"),
+    ] {
+        let report = run(&target, &args).await;
+        assert!(!report.passed);
+        assert_eq!(kinds(&report), HashSet::from([kind]));
+        let of = |journey| -> Vec<(u64, u64)> {
+            let rows = report
+                .rows
+                .iter()
+                .filter(|row| row.journey == Some(journey));
+            rows.map(|row| (row.count, row.unexpected)).collect()
+        };
+        assert!(
+            of(Journey::Me)
+                .iter()
+                .all(|(count, unexpected)| count == unexpected)
+        );
+        assert!(
+            of(Journey::Login)
+                .iter()
+                .all(|(_, unexpected)| *unexpected == 0)
+        );
+    }
+}
