@@ -22,6 +22,9 @@ use tonic::service::Routes;
 
 use crate::{grpc::Grpc, sessions::Sessions, store::Store, token::Keys, users::Users};
 
+/// The largest request that is read.
+const MAX_REQUEST_BYTES: usize = 3 << 20;
+
 /// Serves sessions on `listener` until `shutdown` ends and the calls under way are answered.
 ///
 /// # Errors
@@ -43,7 +46,10 @@ pub async fn run(
         methods: proto::METHODS,
         descriptors: proto::DESCRIPTORS,
     };
-    let own = Routes::new(AuthServiceServer::new(Grpc::new(sessions)));
+    let service = AuthServiceServer::new(Grpc::new(sessions))
+        // Less than `user` takes, so that what is passed on to it, with an id added, fits.
+        .max_decoding_message_size(MAX_REQUEST_BYTES);
+    let own = Routes::new(service);
     tokio::select! {
         outcome = chassis::server::serve(contract, own, listener, shutdown) => outcome,
         () = store.remove_expired_forever() => Ok(()),

@@ -61,16 +61,20 @@ impl Sessions {
         password: String,
         address: Option<IpAddr>,
     ) -> Result<Opened, Error> {
-        let by_address = address
-            .map(|address| self.failures_by_address.attempt(network(address)))
-            .transpose()
-            .map_err(Error::TooMany)?;
-        let by_account = match self.failures_by_account.attempt(account(&email)) {
-            Ok(attempt) => attempt,
-            // A refusal counts against the address too: otherwise one that tries many
-            // passwords could go on for free.
-            Err(wait) => return Err(Error::TooMany(wait)),
+        let by_address = match address {
+            Some(address) => {
+                let attempt = self.failures_by_address.attempt(network(address)).await;
+                Some(attempt.map_err(Error::TooMany)?)
+            }
+            None => None,
         };
+        // A refusal here counts against the address too: otherwise one that tries many passwords
+        // of an account could go on for free.
+        let by_account = self
+            .failures_by_account
+            .attempt(account(&email))
+            .await
+            .map_err(Error::TooMany)?;
         let outcome = self.users.verify(email, password).await;
         if !matches!(outcome, Err(Error::WrongCredentials)) {
             by_account.forgive();

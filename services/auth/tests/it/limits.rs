@@ -175,3 +175,20 @@ async fn a_malformed_address_is_named() {
         assert_eq!(fields(&outcome.unwrap_err()), ["client_address"]);
     }
 }
+
+#[tokio::test]
+async fn right_passwords_at_the_same_moment_all_pass() {
+    let client = Service::with(&["--failed-logins-per-account=3"])
+        .await
+        .client;
+    registered(&client, "ann@example.com").await;
+    let attempts: Vec<_> = (0..50)
+        .map(|_| {
+            let mut client = client.clone();
+            tokio::spawn(async move { client.login(login("ann@example.com", PASSWORD)).await })
+        })
+        .collect();
+    for attempt in attempts {
+        attempt.await.unwrap().unwrap();
+    }
+}
