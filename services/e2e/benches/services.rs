@@ -1,0 +1,280 @@
+//! How fast the services are, how much memory they take, and what telemetry costs: `just bench`.
+//!
+//! Callers and services share this machine's processors, so compare within one run only.
+//! Telemetry off and on take turns, and the median round counts.
+
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use comfy_table::{CellAlignment, Table, presets};
+use e2e::{Collector, Process, System};
+use hdrhistogram::Histogram;
+use proto::{
+    auth::v1::{MeRequest, RegisterRequest, auth_service_client::AuthServiceClient},
+    user::v1::{GetUserRequest, get_user_request::Key, user_service_client::UserServiceClient},
+};
+use tonic::{Status, transport::Channel};
+
+const CALLERS: [usize; 3] = [1, 8, 64];
+const ROUNDS: usize = 3;
+const ROUND: Duration = Duration::from_secs(3);
+const WARM_UP: Duration = Duration::from_millis(500);
+const STARTS: usize = 9;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // `cargo test --benches` runs this too, with --test: then it is enough that it builds.
+    if std::env::args().any(|argument| argument == "--test") {
+        return Ok(());
+    }
+    ensure!(
+        !cfg!(debug_assertions),
+        "measure the release build: cargo bench"
+    );
+    starts().await?;
+    loads().await
+}
+
+/// One caller count of one call, in one round.
+#[derive(Clone, Copy)]
+struct Sample {
+    rate: f64,
+    p50: f64,
+    p99: f64,
+}
+
+async fn loads() -> anyhow::Result<()> {
+    let mut calls = table([
+        "call",
+        "callers",
+        "telemetry",
+        "calls/s",
+        "p50 ms",
+        "p99 ms",
+    ]);
+    let mut memory = table(["process", "telemetry", "idle MB", "under load MB"]);
+    // By call, caller count, and telemetry off or on: the rounds.
+    let mut samples = vec![[const { Vec::<Sample>::new() }; 2]; 2 * CALLERS.len() + 1];
+    let mut megabytes = [[0.0; 4]; 2];
+
+    for round in 0..ROUNDS {
+        for telemetry in [false, true] {
+            let on = usize::from(telemetry);
+            let collector = Collector::start_forgetful().await?;
+            let endpoint = collector.endpoint();
+            let variables = if telemetry {
+                [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())]
+            } else {
+                [("OTEL_SDK_DISABLED", "true")]
+            };
+            let system = System::start(&variables).await?;
+            let idle = [system.user.memory()?, system.auth.memory()?];
+
+            let user = connect(&system.user_address.to_string()).await?;
+            let auth = connect(&system.auth_address.to_string()).await?;
+            let (id, token) = register(&auth, "bench@example.com").await?;
+
+            for (index, callers) in CALLERS.into_iter().enumerate() {
+                samples[index][on].push(get_user(&user, &id, callers).await?);
+                samples[CALLERS.len() + index][on].push(me(&auth, &token, callers).await?);
+            }
+            let loaded = [system.user.memory()?, system.auth.memory()?];
+            samples[2 * CALLERS.len()][on].push(registrations(&auth, round).await?);
+
+            let mb = |bytes: u64| bytes as f64 / 1e6;
+            megabytes[on] = [mb(idle[0]), mb(loaded[0]), mb(idle[1]), mb(loaded[1])];
+        }
+    }
+
+    let names = CALLERS
+        .map(|callers| ("GetUser", callers))
+        .into_iter()
+        .chain(CALLERS.map(|callers| ("Me", callers)))
+        .chain([("Register", 8)]);
+    for ((name, callers), rounds) in names.zip(&mut samples) {
+        let off = median(&mut rounds[0])?;
+        let on = median(&mut rounds[1])?;
+        let row = |telemetry: &str, sample: Sample| {
+            [
+                name.to_owned(),
+                callers.to_string(),
+                telemetry.to_owned(),
+                format!("{:.0}", sample.rate),
+                format!("{:.2}", sample.p50 * 1e3),
+                format!("{:.2}", sample.p99 * 1e3),
+            ]
+        };
+        calls.add_row(row("off", off));
+        calls.add_row(row("on", on));
+        calls.add_row([
+            String::new(),
+            String::new(),
+            "on/off".to_owned(),
+            format!("{:.2}", on.rate / off.rate),
+            format!("{:.2}", on.p50 / off.p50),
+            format!("{:.2}", on.p99 / off.p99),
+        ]);
+    }
+    for (telemetry, figures) in ["off", "on"].into_iter().zip(megabytes) {
+        for (process, pair) in ["user", "auth"].into_iter().zip(figures.chunks(2)) {
+            memory.add_row([
+                process.to_owned(),
+                telemetry.to_owned(),
+                format!("{:.1}", pair[0]),
+                format!("{:.1}", pair[1]),
+            ]);
+        }
+    }
+    print(&calls)?;
+    print(&memory)
+}
+
+/// Time from the start of each process to its being ready.
+async fn starts() -> anyhow::Result<()> {
+    let mut report = table(["process", "start to ready, median ms", "max ms"]);
+    let secret = ("JWT_SECRET", e2e::system::SECRET);
+    let ports = [
+        ("PORT", "0"),
+        ("AUTH_PORT", "0"),
+        ("USER_PORT", "0"),
+        secret,
+    ];
+    for name in ["user", "auth", "frontend", "otelix"] {
+        let mut times = Vec::new();
+        for _ in 0..STARTS {
+            let folder = tempfile::tempdir()?;
+            let started = Instant::now();
+            let mut process = Process::start(name, &[], &ports, folder.path())?;
+            process.ready().await?;
+            times.push(started.elapsed());
+            process.stop().await?;
+        }
+        times.sort();
+        let ms = |time: Duration| format!("{:.0}", time.as_secs_f64() * 1e3);
+        report.add_row([
+            name.to_owned(),
+            ms(times[STARTS / 2]),
+            ms(times[STARTS - 1]),
+        ]);
+    }
+    print(&report)
+}
+
+async fn connect(address: &str) -> anyhow::Result<Channel> {
+    Ok(Channel::from_shared(format!("http://{address}"))?
+        .tcp_nodelay(true)
+        .connect()
+        .await?)
+}
+
+async fn register(auth: &Channel, email: &str) -> anyhow::Result<(String, String)> {
+    let request = RegisterRequest {
+        email: email.to_owned(),
+        password: "correct horse battery".to_owned(),
+    };
+    let answer = AuthServiceClient::new(auth.clone())
+        .register(request)
+        .await?
+        .into_inner();
+    let user = answer.user.context("no user")?;
+    let session = answer.session.context("no session")?;
+    Ok((user.id, session.token))
+}
+
+async fn get_user(user: &Channel, id: &str, callers: usize) -> anyhow::Result<Sample> {
+    let (user, id) = (user.clone(), id.to_owned());
+    drive(callers, move |_, _| {
+        let mut client = UserServiceClient::new(user.clone());
+        let key = Some(Key::Id(id.clone()));
+        async move { client.get_user(GetUserRequest { key }).await.map(drop) }
+    })
+    .await
+}
+
+async fn me(auth: &Channel, token: &str, callers: usize) -> anyhow::Result<Sample> {
+    let (auth, token) = (auth.clone(), token.to_owned());
+    drive(callers, move |_, _| {
+        let mut client = AuthServiceClient::new(auth.clone());
+        let token = token.clone();
+        async move { client.me(MeRequest { token }).await.map(drop) }
+    })
+    .await
+}
+
+async fn registrations(auth: &Channel, round: usize) -> anyhow::Result<Sample> {
+    let auth = auth.clone();
+    drive(8, move |caller, call| {
+        let mut client = AuthServiceClient::new(auth.clone());
+        let request = RegisterRequest {
+            email: format!("{round}-{caller}-{call}@example.com"),
+            password: "correct horse battery".to_owned(),
+        };
+        async move { client.register(request).await.map(drop) }
+    })
+    .await
+}
+
+/// Calls in a closed loop: each caller makes its next call when it has the answer to the last.
+async fn drive<F, C>(callers: usize, call: F) -> anyhow::Result<Sample>
+where
+    F: Fn(usize, usize) -> C + Send + Sync + 'static + Clone,
+    C: Future<Output = Result<(), Status>> + Send,
+{
+    let begin = Instant::now() + WARM_UP;
+    let end = begin + ROUND;
+    let tasks: Vec<_> = (0..callers)
+        .map(|caller| {
+            let call = call.clone();
+            tokio::spawn(async move {
+                let mut latencies = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?;
+                for number in 0.. {
+                    let started = Instant::now();
+                    if started >= end {
+                        break;
+                    }
+                    call(caller, number).await?;
+                    if started >= begin {
+                        let micros = started.elapsed().as_micros();
+                        latencies.saturating_record(u64::try_from(micros).unwrap_or(u64::MAX));
+                    }
+                }
+                anyhow::Ok(latencies)
+            })
+        })
+        .collect();
+    let mut all = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?;
+    for task in tasks {
+        all.add(task.await??)?;
+    }
+    let seconds = |quantile| all.value_at_quantile(quantile) as f64 / 1e6;
+    Ok(Sample {
+        rate: all.len() as f64 / ROUND.as_secs_f64(),
+        p50: seconds(0.5),
+        p99: seconds(0.99),
+    })
+}
+
+/// The round in the middle, by rate.
+fn median(rounds: &mut [Sample]) -> anyhow::Result<Sample> {
+    rounds.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    rounds.get(rounds.len() / 2).copied().context("no rounds")
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn print(table: &Table) -> anyhow::Result<()> {
+    writeln!(std::io::stdout().lock(), "{table}\n")?;
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! A headless Chromium, driven by WebDriver.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use anyhow::Context as _;
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::{net::TcpListener, process::Command};
+
+use crate::Process;
+
+/// A browser with an empty profile. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Browser {
+    /// Drives the browser.
+    pub client: Client,
+    _driver: Process,
+    _profile: TempDir,
+}
+
+/// The programs that a browser needs and this machine lacks, by name; empty where it can start.
+#[must_use]
+pub fn missing() -> Vec<&'static str> {
+    ["chromium", "chromedriver"]
+        .into_iter()
+        .filter(|program| find(program).is_none())
+        .collect()
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let path: OsString = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+impl Browser {
+    /// Starts one, with or without JavaScript.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start(javascript: bool) -> anyhow::Result<Self> {
+        let profile = tempfile::tempdir()?;
+        // WebDriver has no way to ask for a free port and to learn it: the one that was free a
+        // moment ago is still free, as the system hands ports out in turn.
+        let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
+        let mut command = Command::new("chromedriver");
+        command.arg(format!("--port={port}")).current_dir(&profile);
+        let mut driver = Process::spawn("chromedriver", command)?;
+        driver
+            .line(|line| line.contains("started successfully"))
+            .await?;
+
+        let options = json!({
+            "args": [
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--no-first-run",
+                "--window-size=1280,900",
+                format!("--user-data-dir={}", profile.path().display()),
+            ],
+            "prefs": {
+                "profile.managed_default_content_settings.javascript": if javascript { 1 } else { 2 },
+            },
+        });
+        let capabilities = json!({ "browserName": "chrome", "goog:chromeOptions": options });
+        let capabilities = capabilities.as_object().cloned().context("no object")?;
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .context("cannot start Chromium")?;
+        Ok(Self {
+            client,
+            _driver: driver,
+            _profile: profile,
+        })
+    }
+}

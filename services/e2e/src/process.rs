@@ -1,0 +1,246 @@
+//! Running the workspace's programs.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::watch,
+};
+
+/// How long a process may take to get ready or to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The path of one of the workspace's programs, built in the profile of the running test.
+///
+/// # Errors
+/// When the workspace does not build.
+pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let folder = FOLDER
+        .get_or_init(|| build().map_err(|error| format!("{error:#}")))
+        .as_ref()
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(folder.join(name))
+}
+
+/// Builds what `cargo test --workspace` builds too, so that after it nothing is left to do.
+fn build() -> anyhow::Result<PathBuf> {
+    let exe = std::env::current_exe().context("cannot find this program")?;
+    let folder = exe
+        .ancestors()
+        .nth(2)
+        .context("this program is not in a target folder")?
+        .to_owned();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = std::process::Command::new(cargo);
+    command
+        .args([
+            "build",
+            "--quiet",
+            "--workspace",
+            "--tests",
+            "--manifest-path",
+        ])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"));
+    if folder.ends_with("release") {
+        command.arg("--release");
+    }
+    let status = command.status().context("cannot run cargo")?;
+    ensure!(status.success(), "the workspace does not build");
+    Ok(folder)
+}
+
+/// A program that runs. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    lines: watch::Receiver<usize>,
+    output: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// Starts a program of the workspace with nothing of this process's environment but these
+    /// variables.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(
+        name: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary(name)?);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(variables.iter().copied())
+            .current_dir(folder);
+        Self::spawn(name, command)
+    }
+
+    /// Starts any command.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(name: &str, mut command: Command) -> anyhow::Result<Self> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        let (sender, lines) = watch::channel(0);
+        let output = Arc::<Mutex<Vec<String>>>::default();
+        let stdout = child.stdout.take().context("no stdout")?;
+        let stderr = child.stderr.take().context("no stderr")?;
+        let sender = Arc::new(sender);
+        tokio::spawn(collect(stdout, Arc::clone(&output), Arc::clone(&sender)));
+        tokio::spawn(collect(stderr, Arc::clone(&output), sender));
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            lines,
+            output,
+        })
+    }
+
+    /// Waits until the process says that it is ready, and returns the address it listens on.
+    ///
+    /// # Errors
+    /// When it ends instead, or takes too long.
+    pub async fn ready(&mut self) -> anyhow::Result<SocketAddr> {
+        let line = self
+            .line(|line| {
+                serde_json::from_str::<Value>(line).is_ok_and(|record| record["message"] == "ready")
+            })
+            .await?;
+        let record: Value = serde_json::from_str(&line)?;
+        let address = record["address"].as_str().context("no address")?;
+        Ok(address.parse()?)
+    }
+
+    /// Waits for a line of output.
+    ///
+    /// # Errors
+    /// When the process ends without it, or takes too long.
+    pub async fn line(&mut self, wanted: impl Fn(&str) -> bool) -> anyhow::Result<String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = 0;
+        loop {
+            let lines = self.output();
+            if let Some(line) = lines.iter().skip(seen).find(|line| wanted(line)) {
+                return Ok(line.clone());
+            }
+            seen = lines.len();
+            let left = deadline.saturating_duration_since(Instant::now());
+            let change = tokio::time::timeout(left, self.lines.changed()).await;
+            if !matches!(change, Ok(Ok(()))) {
+                bail!("{} did not say it: {:#?}", self.name, self.output());
+            }
+        }
+    }
+
+    /// All that the process has printed.
+    #[must_use]
+    pub fn output(&self) -> Vec<String> {
+        self.output
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The process's number, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = self
+            .id()
+            .with_context(|| format!("{} has ended", self.name))?;
+        kill(Pid::from_raw(id.try_into()?), signal).context("cannot signal")
+    }
+
+    /// Kills the process as a loss of power would, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub async fn kill(mut self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGKILL)?;
+        self.ended().await?;
+        Ok(())
+    }
+
+    /// Asks the process to stop, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn stop(mut self) -> anyhow::Result<ExitStatus> {
+        self.signal(Signal::SIGTERM)?;
+        self.ended().await
+    }
+
+    /// Waits until the process ends by itself.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+        let status = tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .with_context(|| format!("{} does not end", self.name))?;
+        Ok(status?)
+    }
+
+    /// Resident memory in bytes.
+    ///
+    /// # Errors
+    /// When the process has ended, or the system has no /proc.
+    pub fn memory(&self) -> anyhow::Result<u64> {
+        let id = self
+            .id()
+            .with_context(|| format!("{} has ended", self.name))?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.split_whitespace().next())
+            .context("no VmRSS")?;
+        Ok(kib.parse::<u64>()? * 1024)
+    }
+}
+
+async fn collect(
+    stream: impl AsyncRead + Unpin,
+    output: Arc<Mutex<Vec<String>>>,
+    lines: Arc<watch::Sender<usize>>,
+) {
+    let mut reader = BufReader::new(stream).lines();
+    while let Ok(Some(line)) = reader.next_line().await {
+        output
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line);
+        lines.send_modify(|count| *count += 1);
+    }
+}

@@ -1,0 +1,117 @@
+//! The three services, each a process of its own.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+use crate::Process;
+
+/// A secret that only tests know.
+pub const SECRET: &str = "a secret that only these tests know, no service";
+
+/// `user`, `auth` and `frontend`, running. Dropped, they are killed and their data removed.
+#[derive(Debug)]
+pub struct System {
+    /// The user service's process.
+    pub user: Process,
+    /// Where it listens.
+    pub user_address: SocketAddr,
+    /// The auth service's process.
+    pub auth: Process,
+    /// Where it listens.
+    pub auth_address: SocketAddr,
+    /// The frontend's process.
+    pub frontend: Process,
+    /// Where it listens.
+    pub frontend_address: SocketAddr,
+    /// Where they keep their data.
+    pub folder: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl System {
+    /// Starts the three, with these variables besides those that connect them.
+    ///
+    /// # Errors
+    /// When one does not get ready.
+    pub async fn start(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("no temporary folder")?;
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let (user, user_address) = start("user", "0", &[], &variables, &folder).await?;
+        let own = [("USER_SERVICE_ADDRESS", user_address.to_string())];
+        let (auth, auth_address) = start("auth", "0", &own, &variables, &folder).await?;
+        let own = [
+            ("USER_SERVICE_ADDRESS", user_address.to_string()),
+            ("AUTH_SERVICE_ADDRESS", auth_address.to_string()),
+        ];
+        let (frontend, frontend_address) =
+            start("frontend", "0", &own, &variables, &folder).await?;
+        Ok(Self {
+            user,
+            user_address,
+            auth,
+            auth_address,
+            frontend,
+            frontend_address,
+            folder,
+            variables,
+        })
+    }
+
+    /// Starts the user service again, where it was before.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub async fn restart_user(&mut self) -> anyhow::Result<()> {
+        let port = self.user_address.port().to_string();
+        (self.user, _) = start("user", &port, &[], &self.variables, &self.folder).await?;
+        Ok(())
+    }
+
+    /// The URL of a page.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.frontend_address)
+    }
+}
+
+async fn start(
+    name: &str,
+    port: &str,
+    own: &[(&str, String)],
+    common: &[(String, String)],
+    folder: &TempDir,
+) -> anyhow::Result<(Process, SocketAddr)> {
+    let mut variables = vec![("PORT", port), ("JWT_SECRET", SECRET)];
+    variables.extend(own.iter().map(|(name, value)| (*name, value.as_str())));
+    variables.extend(
+        common
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    );
+    let mut process = Process::start(name, &[], &variables, folder.path())?;
+    let address = process.ready().await?;
+    Ok((process, address))
+}
+
+/// Waits until something holds, asking every few milliseconds.
+///
+/// # Errors
+/// The last reason, when it does not hold in time.
+pub async fn eventually<T>(
+    within: Duration,
+    mut check: impl AsyncFnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let deadline = tokio::time::Instant::now() + within;
+    loop {
+        match check().await {
+            Ok(value) => return Ok(value),
+            Err(error) if tokio::time::Instant::now() >= deadline => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}

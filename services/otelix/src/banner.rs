@@ -1,0 +1,44 @@
+//! What a newcomer reads first.
+
+use std::{
+    io::{Write as _, stdout},
+    net::SocketAddr,
+};
+
+use crate::Config;
+
+/// Says where to go, what this is, and what it is not.
+pub(crate) fn print(
+    config: &Config,
+    pages: SocketAddr,
+    auth: SocketAddr,
+    user: SocketAddr,
+) -> std::io::Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    let data = config.data.display();
+    let exported = match &config.telemetry.otlp_endpoint {
+        Some(endpoint) if !config.telemetry.sdk_disabled => {
+            format!("traces, metrics and logs go to {endpoint}")
+        }
+        _ => "logs on this terminal; no traces or metrics are sent".to_owned(),
+    };
+    let mut out = stdout().lock();
+    write!(
+        out,
+        "\
+otelix {version}: user, auth and frontend in one process
+
+  open       http://{pages}
+  gRPC       auth {auth}, user {user} (with reflection)
+  data       {data}
+  telemetry  {exported}
+  load       cargo run -p loadgen -- --target http://{pages} --duration 10s
+
+This is the small version. With OTEL_EXPORTER_OTLP_ENDPOINT set to an OpenTelemetry
+Collector, each request can be followed in Tempo, Prometheus, Loki and Grafana.
+Stop with Ctrl-C.
+
+"
+    )?;
+    out.flush()
+}

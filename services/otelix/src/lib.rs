@@ -1,0 +1,78 @@
+//! The three services in one process, for one person on one machine.
+//!
+//! They are the same services, and call each other by the same gRPC over loopback; only the
+//! process is shared. [`run`] also does what an operator does elsewhere: it makes the secret
+//! that tokens are signed with.
+
+mod banner;
+mod config;
+mod secret;
+
+pub use crate::config::Config;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, sync::watch};
+use tonic::transport::Uri;
+
+/// Serves the pages on `listener`, and what they need beside it, until `shutdown` ends.
+///
+/// # Errors
+/// When a port is taken, the data folder cannot be used, or one of the services fails.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let (user_listener, user_address) = listen(config.user_port, "USER_PORT").await?;
+    let (auth_listener, auth_address) = listen(config.auth_port, "AUTH_PORT").await?;
+    let secret = secret::load_or_create(&config.data)?;
+
+    let user = config.user(user_address);
+    let auth = config.auth(auth_address, uri(user_address)?, secret);
+    let frontend = config.frontend(uri(auth_address)?, uri(user_address)?);
+    let pages = listener
+        .local_addr()
+        .context("the listener has no address")?;
+    banner::print(&config, pages, auth_address, user_address)?;
+
+    // Each stops when those that call it have: nobody is left to see it missing.
+    let (stop_auth, auth_stops) = watch::channel(());
+    let (stop_user, user_stops) = watch::channel(());
+    let frontend = async {
+        let outcome = frontend::run(frontend, listener, shutdown).await;
+        drop(stop_auth);
+        outcome.context("frontend")
+    };
+    let auth = async {
+        let outcome = auth::run(auth, auth_listener, ended(auth_stops)).await;
+        drop(stop_user);
+        outcome.context("auth")
+    };
+    let user = async {
+        user::run(user, user_listener, ended(user_stops))
+            .await
+            .context("user")
+    };
+    tokio::try_join!(frontend, auth, user)?;
+    Ok(())
+}
+
+async fn listen(port: u16, setting: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    let listener = chassis::listen(address)
+        .await
+        .with_context(|| format!("{setting} is {port}"))?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+fn uri(address: SocketAddr) -> anyhow::Result<Uri> {
+    Ok(format!("http://{address}").parse()?)
+}
+
+/// Ends when the sender is gone.
+async fn ended(mut receiver: watch::Receiver<()>) {
+    while receiver.changed().await.is_ok() {}
+}

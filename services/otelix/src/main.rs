@@ -1,0 +1,22 @@
+//! The all-in-one process: `cargo run`.
+
+use std::process::ExitCode;
+
+use otelix::Config;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = chassis::parse::<Config>(clap::command!());
+    let address = cli.config.address();
+    match cli.command {
+        Some(chassis::Command::Health) => chassis::health::probe(address).await,
+        None => {
+            let telemetry = cli.config.telemetry.clone();
+            let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+            chassis::process::run(&telemetry, name, version, address, async |listener| {
+                otelix::run(cli.config, listener, chassis::shutdown()?).await
+            })
+            .await
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The whole system in one process: `cargo run`.
+
+use std::{net::TcpListener, os::unix::fs::PermissionsExt as _};
+
+use anyhow::ensure;
+use e2e::Process;
+use reqwest::{Client, StatusCode};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+const PORTS: [(&str, &str); 3] = [("PORT", "0"), ("AUTH_PORT", "0"), ("USER_PORT", "0")];
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() -> anyhow::Result<()> {
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let port = taken.local_addr()?.port().to_string();
+    let folder = tempfile::tempdir()?;
+    let variables = [
+        ("PORT", "0"),
+        ("AUTH_PORT", port.as_str()),
+        ("USER_PORT", "0"),
+    ];
+    let mut otelix = spawn(&variables, &folder)?;
+    let status = otelix.ended().await?;
+    ensure!(status.code() == Some(1), "{status}");
+    let output = otelix.output().join("\n");
+    ensure!(
+        output.contains(&port) && output.contains("AUTH_PORT"),
+        "{output}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn health_tells_whether_it_runs() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (otelix, url) = start(&folder).await?;
+    let port = url.rsplit(':').next().unwrap_or_default().to_owned();
+    let health = async || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_otelix"));
+        command.args(["--port", &port, "health"]);
+        Process::spawn("otelix health", command)?.ended().await
+    };
+    ensure!(health().await?.success());
+    otelix.stop().await?;
+    ensure!(health().await?.code() == Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_person_is_still_signed_in_after_a_restart() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let client = Client::builder().cookie_store(true).build()?;
+
+    let (otelix, url) = start(&folder).await?;
+    let port = url.rsplit(':').next().unwrap_or_default().to_owned();
+    let form = [
+        ("email", "ann@example.com"),
+        ("password", "correct horse battery"),
+    ];
+    let answer = client
+        .post(format!("{url}/register"))
+        .form(&form)
+        .send()
+        .await?;
+    ensure!(answer.status() == StatusCode::OK && answer.url().path() == "/account");
+
+    let secret = folder.path().join("volumes/jwt-secret");
+    let mode = std::fs::metadata(&secret)?.permissions().mode() & 0o777;
+    ensure!(mode == 0o600, "the secret has mode {mode:o}");
+    let before = std::fs::read(&secret)?;
+    ensure!(otelix.stop().await?.success());
+
+    let variables = [("PORT", port.as_str()), PORTS[1], PORTS[2]];
+    let mut otelix = spawn(&variables, &folder)?;
+    url_of(&mut otelix).await?;
+    let page = client.get(format!("{url}/account")).send().await?;
+    ensure!(page.url().path() == "/account", "at {}", page.url());
+    ensure!(page.text().await?.contains("ann@example.com"));
+    ensure!(std::fs::read(&secret)? == before, "the secret has changed");
+    Ok(())
+}
+
+async fn start(folder: &TempDir) -> anyhow::Result<(Process, String)> {
+    let mut otelix = spawn(&PORTS, folder)?;
+    let url = url_of(&mut otelix).await?;
+    Ok((otelix, url))
+}
+
+fn spawn(variables: &[(&str, &str)], folder: &TempDir) -> anyhow::Result<Process> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_otelix"));
+    command
+        .env_clear()
+        .envs(variables.iter().copied())
+        .current_dir(folder);
+    Process::spawn("otelix", command)
+}
+
+async fn url_of(otelix: &mut Process) -> anyhow::Result<String> {
+    let line = otelix
+        .line(|line| line.contains("http://127.0.0.1:"))
+        .await?;
+    let start = line.find("http://").unwrap_or_default();
+    let url = line[start..].split_whitespace().next().unwrap_or_default();
+    Ok(url.trim_end_matches('/').to_owned())
+}
