@@ -10,7 +10,10 @@ mod secret;
 
 pub use crate::config::Config;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::watch};
@@ -35,12 +38,15 @@ pub async fn run(
     let pages = listener
         .local_addr()
         .context("the listener has no address")?;
-    banner::print(&config, pages, auth_address, user_address)?;
 
     // Each stops when those that call it have: nobody is left to see it missing.
     let (stop_auth, auth_stops) = watch::channel(());
     let (stop_user, user_stops) = watch::channel(());
     let frontend = async {
+        for address in [user_address, auth_address] {
+            ready(address).await;
+        }
+        banner::print(&config, pages, auth_address, user_address)?;
         let outcome = frontend::run(frontend, listener, shutdown).await;
         drop(stop_auth);
         outcome.context("frontend")
@@ -66,6 +72,16 @@ async fn listen(port: u16, setting: &str) -> anyhow::Result<(TcpListener, Socket
         .with_context(|| format!("{setting} is {port}"))?;
     let address = listener.local_addr()?;
     Ok((listener, address))
+}
+
+/// Waits until a service answers; whether it ever will is for those who run it to see.
+async fn ready(address: SocketAddr) {
+    while chassis::health::check(&format!("http://{address}"))
+        .await
+        .is_err()
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 fn uri(address: SocketAddr) -> anyhow::Result<Uri> {
