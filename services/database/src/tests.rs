@@ -203,7 +203,12 @@ fn a_newer_database_is_refused_and_left_alone() {
     drop(Database::open(&path, &MIGRATIONS).unwrap());
     let mut connection = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
     connection
-        .batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99999999')")
+        .batch_execute(
+            // The threads of the database close their connections after it was dropped, the last
+            // one under a lock.
+            "PRAGMA busy_timeout = 5000;
+             INSERT INTO __diesel_schema_migrations (version) VALUES ('99999999')",
+        )
         .unwrap();
     let error = Database::open(&path, &MIGRATIONS).unwrap_err();
     assert!(

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
 
 use clap::Args;
-use diesel::{Connection as _, SqliteConnection};
+use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use proto::{
     auth::v1::{
         LoginRequest, LogoutRequest, MeRequest, RegisterRequest, RegisterResponse,
@@ -87,7 +87,12 @@ impl Service {
     /// Another connection to the database, as another process would have it.
     pub(crate) fn database(&self) -> SqliteConnection {
         let path = self.folder.path().join("auth.db");
-        SqliteConnection::establish(path.to_str().unwrap()).unwrap()
+        let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        // The service may be writing.
+        connection
+            .batch_execute("PRAGMA busy_timeout = 5000")
+            .unwrap();
+        connection
     }
 }
 

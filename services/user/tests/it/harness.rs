@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
 
 use clap::{Args as _, FromArgMatches as _};
-use diesel::{Connection as _, SqliteConnection};
+use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use proto::user::v1::{
     CreateUserRequest, GetUserRequest, User, VerifyPasswordRequest, get_user_request::Key,
     user_service_client::UserServiceClient,
@@ -109,7 +109,12 @@ pub(crate) fn cheap_binary(data: &Path) -> Command {
 /// The database that the service keeps in this folder.
 pub(crate) fn database(data: &Path) -> SqliteConnection {
     let path = data.join("user.db");
-    SqliteConnection::establish(path.to_str().unwrap()).unwrap()
+    let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    // The service may be writing.
+    connection
+        .batch_execute("PRAGMA busy_timeout = 5000")
+        .unwrap();
+    connection
 }
 
 pub(crate) fn channel(address: SocketAddr) -> Channel {
