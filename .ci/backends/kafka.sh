@@ -1,0 +1,14 @@
+#!/bin/sh
+# Stands in for Apache's scripts of the same names and arguments (without -daemon).
+set -eu
+home=$(cd "$(dirname "$0")/.." && pwd)
+case ${0##*/} in
+  kafka-server-start.sh) class=kafka.Kafka ;;
+  kafka-storage.sh) class=kafka.tools.StorageTool ;;
+  *)
+    echo "$0: no such program of Kafka" >&2
+    exit 1
+    ;;
+esac
+# shellcheck disable=SC2086 # options, split on purpose
+exec java ${KAFKA_HEAP_OPTS:--Xmx512M} ${KAFKA_OPTS:-} -cp "$home/lib/*" "$class" "$@"
