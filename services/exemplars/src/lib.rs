@@ -1,0 +1,73 @@
+#![doc = include_str!("../README.md")]
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use opentelemetry::{InstrumentationScope, metrics};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+
+mod attach;
+mod filter;
+mod histogram;
+mod reservoir;
+mod sampler;
+
+pub use filter::{Filter, UnknownFilter};
+pub use histogram::{Histogram, Number};
+pub use reservoir::Reservoir;
+
+use sampler::Sampler;
+
+/// The exemplars of one meter provider's histograms. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Exemplars {
+    filter: Filter,
+    samplers: Arc<Mutex<Vec<Arc<Sampler>>>>,
+}
+
+impl Exemplars {
+    /// Without histograms yet.
+    #[must_use]
+    pub fn new(filter: Filter) -> Self {
+        Self {
+            filter,
+            samplers: Arc::default(),
+        }
+    }
+
+    /// A histogram that records in this one, and offers what it records as exemplars.
+    ///
+    /// `scope` is that of the meter that made it, and `name` the name under which it is exported:
+    /// its own, unless a view changes it. A histogram of the same scope and name shares the
+    /// reservoirs of the first.
+    pub fn histogram<T: Number>(
+        &self,
+        scope: &InstrumentationScope,
+        name: &str,
+        instrument: metrics::Histogram<T>,
+        reservoir: Reservoir,
+    ) -> Histogram<T> {
+        let mut samplers = self.samplers.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = samplers
+            .iter()
+            .find(|sampler| sampler.scope() == scope && sampler.is_named(name));
+        let sampler = known.cloned().unwrap_or_else(|| {
+            let sampler = Arc::new(Sampler::new(scope.clone(), name, reservoir));
+            samplers.push(sampler.clone());
+            sampler
+        });
+        Histogram::new(instrument, self.filter, sampler)
+    }
+
+    /// Moves the exemplars gathered since the last call into the data points they belong to.
+    ///
+    /// To be called once for each collection, before its message is sent. A histogram that is not
+    /// in the message keeps its exemplars.
+    pub fn attach(&self, request: &mut ExportMetricsServiceRequest) {
+        let samplers = self.samplers.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not held while they work, so that histograms can be made meanwhile.
+        let samplers = samplers.clone();
+        for sampler in samplers {
+            attach::attach(&sampler, request);
+        }
+    }
+}
