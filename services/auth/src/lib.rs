@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod grpc;
 mod limiter;
+mod metrics;
 mod sessions;
 mod store;
 mod token;
@@ -15,12 +16,15 @@ mod users;
 
 pub use crate::config::{Config, Limits, Secrets};
 
+use anyhow::Context as _;
 use chassis::server::Contract;
 use proto::auth::v1::auth_service_server::{AuthServiceServer, SERVICE_NAME};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 
-use crate::{grpc::Grpc, sessions::Sessions, store::Store, token::Keys, users::Users};
+use crate::{
+    grpc::Grpc, metrics::Metrics, sessions::Sessions, store::Store, token::Keys, users::Users,
+};
 
 /// The largest request that is read.
 const MAX_REQUEST_BYTES: usize = 3 << 20;
@@ -38,8 +42,10 @@ pub async fn run(
     let path = config.db_path();
     tracing::info!(path = %path.display(), "opening the database");
     let store = telemetry::spawn_blocking(move || Store::open(&path)).await?;
+    let open = store.count_open().await.context("cannot count sessions")?;
+    let metrics = Metrics::new(open);
     let users = Users::connect(config.user_service_address);
-    let sessions = Sessions::new(keys, store.clone(), users, &config.limits);
+    let sessions = Sessions::new(keys, store.clone(), users, &config.limits, metrics.clone());
 
     let contract = Contract {
         service: SERVICE_NAME,
@@ -52,6 +58,6 @@ pub async fn run(
     let own = Routes::new(service);
     tokio::select! {
         outcome = chassis::server::serve(contract, own, listener, shutdown) => outcome,
-        () = store.remove_expired_forever() => Ok(()),
+        () = store.remove_expired_forever(&metrics) => Ok(()),
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     config::Limits,
     error::Error,
     limiter::Limiter,
+    metrics::{Metrics, Scope},
     store::Store,
     token::{Claims, Keys},
     users::Users,
@@ -32,16 +33,24 @@ pub(crate) struct Sessions {
     users: Users,
     failures_by_account: Limiter<String>,
     failures_by_address: Limiter<IpAddr>,
+    metrics: Metrics,
 }
 
 impl Sessions {
-    pub(crate) fn new(keys: Keys, store: Store, users: Users, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        keys: Keys,
+        store: Store,
+        users: Users,
+        limits: &Limits,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             keys,
             store,
             users,
             failures_by_account: Limiter::new(limits.failed_logins_per_account),
             failures_by_address: Limiter::new(limits.failed_logins_per_address),
+            metrics,
         }
     }
 
@@ -64,7 +73,7 @@ impl Sessions {
         let by_address = match address {
             Some(address) => {
                 let attempt = self.failures_by_address.attempt(network(address)).await;
-                Some(attempt.map_err(Error::TooMany)?)
+                Some(attempt.map_err(|delay| self.too_many(Scope::Address, delay))?)
             }
             None => None,
         };
@@ -74,7 +83,7 @@ impl Sessions {
             .failures_by_account
             .attempt(account(&email))
             .await
-            .map_err(Error::TooMany)?;
+            .map_err(|delay| self.too_many(Scope::Account, delay))?;
         let outcome = self.users.verify(email, password).await;
         if !matches!(outcome, Err(Error::WrongCredentials)) {
             by_account.forgive();
@@ -89,6 +98,22 @@ impl Sessions {
 
     /// Reads the account of a session, and when the session ends.
     pub(crate) async fn me(&self, token: &str) -> Result<(User, SystemTime), Error> {
+        let outcome = self.account_of(token).await;
+        outcome.inspect_err(|error| self.metrics.failed(error))
+    }
+
+    /// Revokes a session.
+    pub(crate) async fn logout(&self, token: &str) -> Result<(), Error> {
+        let claims = self.keys.verify(token);
+        let claims = claims.inspect_err(|error| self.metrics.failed(error))?;
+        if self.store.revoke(claims.jti).await? {
+            self.metrics.signed_out();
+        }
+        tracing::info!(user.id = %claims.sub, "user signed out");
+        Ok(())
+    }
+
+    async fn account_of(&self, token: &str) -> Result<(User, SystemTime), Error> {
         let claims = self.keys.verify(token)?;
         // Both at once; whether the session is open decides first.
         let (open, user) = tokio::join!(self.store.is_open(claims.jti), self.users.get(claims.sub));
@@ -99,14 +124,6 @@ impl Sessions {
         Ok((user, expires_at(&claims)))
     }
 
-    /// Revokes a session.
-    pub(crate) async fn logout(&self, token: &str) -> Result<(), Error> {
-        let claims = self.keys.verify(token)?;
-        self.store.revoke(claims.jti).await?;
-        tracing::info!(user.id = %claims.sub, "user signed out");
-        Ok(())
-    }
-
     async fn open(&self, user: User) -> Result<Opened, Error> {
         let id = Uuid::try_parse(&user.id).map_err(|_source| {
             Error::Users(Box::new(tonic::Status::internal(
@@ -115,11 +132,17 @@ impl Sessions {
         })?;
         let (token, claims) = self.keys.sign(id)?;
         self.store.insert(&claims).await?;
+        self.metrics.opened();
         Ok(Opened {
             token,
             expires_at: expires_at(&claims),
             user,
         })
+    }
+
+    fn too_many(&self, scope: Scope, delay: Duration) -> Error {
+        self.metrics.limited(scope);
+        Error::TooMany(delay)
     }
 }
 

@@ -2,20 +2,32 @@
 
 use std::{
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
-use database::{Database, OpenError};
+use database::{Database, OpenError, Statement};
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use uuid::Uuid;
 
-use crate::token::{Claims, seconds};
+use crate::{
+    metrics::Metrics,
+    token::{Claims, seconds},
+};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
-/// How often expired sessions are removed.
-const REMOVAL_INTERVAL: Duration = Duration::from_secs(60 * 60);
+const DELETE: Statement = Statement::new("DELETE sessions");
+const INSERT: Statement = Statement::new("INSERT sessions");
+const SELECT: Statement = Statement::new("SELECT sessions");
+const UPDATE: Statement = Statement::new("UPDATE sessions");
+
+/// How often expired sessions are removed: until then they count as open.
+const REMOVAL_INTERVAL: Duration = Duration::from_secs(60);
 
 diesel::table! {
     sessions (id) {
@@ -28,12 +40,35 @@ diesel::table! {
 
 /// The table of sessions.
 #[derive(Clone, Debug)]
-pub(crate) struct Store(Database);
+pub(crate) struct Store {
+    database: Database,
+    /// Changed by the work itself, as its caller may be gone when it is done.
+    open: Arc<AtomicI64>,
+}
 
 impl Store {
     /// Opens the database file, and creates or migrates it.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        Database::open(path, &MIGRATIONS).map(Self)
+        Ok(Self {
+            database: Database::open(path, &MIGRATIONS)?,
+            open: Arc::default(),
+        })
+    }
+
+    /// Counts the open sessions once; from then on the number is kept up to date, without asking
+    /// the database, and can be read at any time.
+    pub(crate) async fn count_open(&self) -> Result<Arc<AtomicI64>, database::Error> {
+        let count = self
+            .database
+            .read(SELECT, |connection| {
+                sessions::table
+                    .filter(sessions::revoked_at.is_null())
+                    .count()
+                    .get_result(connection)
+            })
+            .await?;
+        self.open.store(count, Ordering::Relaxed);
+        Ok(Arc::clone(&self.open))
     }
 
     /// Adds an open session.
@@ -43,12 +78,14 @@ impl Store {
             sessions::user_id.eq(claims.sub.to_string()),
             sessions::expires_at.eq(to_i64(claims.exp)),
         );
-        self.0
-            .write(move |connection| {
+        let open = Arc::clone(&self.open);
+        self.database
+            .write(INSERT, move |connection| {
                 diesel::insert_into(sessions::table)
                     .values(row)
-                    .execute(connection)
-                    .map(drop)
+                    .execute(connection)?;
+                open.fetch_add(1, Ordering::Relaxed);
+                Ok(())
             })
             .await
     }
@@ -56,8 +93,8 @@ impl Store {
     /// Whether a session was opened here and has not been revoked.
     pub(crate) async fn is_open(&self, id: Uuid) -> Result<bool, database::Error> {
         let id = id.to_string();
-        self.0
-            .read(move |connection| {
+        self.database
+            .read(SELECT, move |connection| {
                 let revoked_at: Option<Option<i64>> = sessions::table
                     .find(id)
                     .select(sessions::revoked_at)
@@ -68,38 +105,36 @@ impl Store {
             .await
     }
 
-    /// Revokes a session; one that is revoked already stays as it is.
-    pub(crate) async fn revoke(&self, id: Uuid) -> Result<(), database::Error> {
+    /// Revokes a session, and says whether it was open; one that is revoked already stays as it
+    /// is.
+    pub(crate) async fn revoke(&self, id: Uuid) -> Result<bool, database::Error> {
         let id = id.to_string();
         let now = to_i64(seconds(SystemTime::now()));
-        self.0
-            .write(move |connection| {
-                diesel::update(sessions::table.find(id))
+        let open = Arc::clone(&self.open);
+        self.database
+            .write(UPDATE, move |connection| {
+                let revoked = diesel::update(sessions::table.find(id))
                     .filter(sessions::revoked_at.is_null())
                     .set(sessions::revoked_at.eq(now))
-                    .execute(connection)
-                    .map(drop)
+                    .execute(connection)?;
+                open.fetch_sub(revoked as i64, Ordering::Relaxed);
+                Ok(revoked > 0)
             })
             .await
     }
 
     /// Removes expired sessions, now and from time to time: their tokens are refused in any case.
-    pub(crate) async fn remove_expired_forever(&self) {
+    pub(crate) async fn remove_expired_forever(&self, metrics: &Metrics) {
         let mut interval = tokio::time::interval(REMOVAL_INTERVAL);
         loop {
             interval.tick().await;
             // Some clocks may be behind ours by the leeway of the tokens.
             let limit = to_i64(seconds(SystemTime::now()).saturating_sub(60));
-            let removed = self
-                .0
-                .write(move |connection| {
-                    diesel::delete(sessions::table)
-                        .filter(sessions::expires_at.lt(limit))
-                        .execute(connection)
-                })
-                .await;
-            match removed {
-                Ok(count) => tracing::debug!(count, "expired sessions removed"),
+            match self.remove_expired(limit).await {
+                Ok(count) => {
+                    metrics.expired(count);
+                    tracing::debug!(count, "expired sessions removed");
+                }
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "cannot remove expired sessions"
@@ -107,8 +142,68 @@ impl Store {
             }
         }
     }
+
+    /// Removes the sessions that expired before a time, and says how many of them were open.
+    async fn remove_expired(&self, limit: i64) -> Result<usize, database::Error> {
+        let open = Arc::clone(&self.open);
+        self.database
+            .write(DELETE, move |connection| {
+                let expired = diesel::delete(sessions::table)
+                    .filter(sessions::expires_at.lt(limit))
+                    .filter(sessions::revoked_at.is_null())
+                    .execute(connection)?;
+                diesel::delete(sessions::table)
+                    .filter(sessions::expires_at.lt(limit))
+                    .execute(connection)?;
+                open.fetch_sub(expired as i64, Ordering::Relaxed);
+                Ok(expired)
+            })
+            .await
+    }
 }
 
 fn to_i64(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Secrets, token::Keys};
+
+    async fn insert(store: &Store) -> Claims {
+        let secrets = Secrets {
+            jwt_secret_file: None,
+            jwt_secret: Some("a secret of thirty-two bytes or more".to_owned()),
+            jwt_previous_secret_file: None,
+            jwt_previous_secret: None,
+        };
+        let keys = Keys::load(&secrets).unwrap();
+        let (_, claims) = keys.sign(Uuid::now_v7()).unwrap();
+        store.insert(&claims).await.unwrap();
+        claims
+    }
+
+    #[tokio::test]
+    async fn open_sessions_are_counted_by_each_change_and_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("auth.db");
+        let store = Store::open(&path).unwrap();
+        let open = store.count_open().await.unwrap();
+        let count = || open.load(Ordering::Relaxed);
+        let revoked = insert(&store).await;
+        let expired = insert(&store).await;
+        assert_eq!(count(), 2);
+
+        assert!(store.revoke(revoked.jti).await.unwrap());
+        assert!(!store.revoke(revoked.jti).await.unwrap(), "it is closed");
+        assert_eq!(count(), 1);
+        let again = Store::open(&path).unwrap().count_open().await.unwrap();
+        assert_eq!(again.load(Ordering::Relaxed), 1);
+
+        let later = to_i64(expired.exp) + 1;
+        assert_eq!(store.remove_expired(later - 1).await.unwrap(), 0);
+        assert_eq!(store.remove_expired(later).await.unwrap(), 1);
+        assert_eq!(count(), 0);
+    }
 }

@@ -1,10 +1,13 @@
 //! Calling another service: one connection kept alive, a deadline for every call, and bounded
 //! retries of what is safe to repeat.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, sync::LazyLock, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
-use telemetry::grpc::{Client, ClientLayer};
+use telemetry::{
+    grpc::{Client, ClientLayer},
+    metrics::{self, Counter},
+};
 use tonic::{
     Code, Status,
     transport::{Channel, Endpoint, Uri},
@@ -16,6 +19,10 @@ pub type ObservedChannel = Client<Channel>;
 
 /// Attempts after the first.
 const RETRIES: usize = 3;
+
+/// Made at the first retry, when telemetry is long there.
+static REPEATED: LazyLock<Counter<u64>> =
+    LazyLock::new(|| metrics::RPC_CLIENT_CALL_RETRIES.counter(env!("CARGO_PKG_NAME")));
 
 /// A channel to another service. It connects at the first call and again whenever the
 /// connection is lost, so the other service need not be there yet.
@@ -91,6 +98,7 @@ where
     .retry(delays)
     .when(|status| status.code() == Code::Unavailable)
     .notify(|status, delay| {
+        REPEATED.add(1, &[]);
         tracing::debug!(error = %status.message(), delay_ms = delay.as_millis() as u64, "retrying");
     });
     match tokio::time::timeout(deadline, attempts).await {

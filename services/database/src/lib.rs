@@ -8,16 +8,24 @@
 //! wake a thread for each, as the runtime's blocking pool does, costs more than the query. A
 //! thread that finds more in the queue just goes on.
 //!
+//! Each operation is a span and a duration, of which its [`Statement`] says what they tell.
+//!
 //! Nothing here knows a table.
+
+mod observation;
+
+pub use crate::observation::Statement;
 
 use std::{
     any::Any,
+    borrow::Cow,
     fmt, io,
     os::unix::fs::OpenOptionsExt as _,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -32,8 +40,10 @@ use diesel::{
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _};
 // Diesel links SQLite through this crate; naming it here builds the library from its source.
 use libsqlite3_sys as _;
+use telemetry::names;
 use tokio::sync::oneshot;
-use tracing::Span;
+
+use crate::observation::{Observer, Operation};
 
 /// Connections that read.
 const READERS: u32 = 2;
@@ -137,25 +147,25 @@ impl Database {
     ///
     /// # Errors
     /// Whatever the work fails with.
-    pub async fn read<T, F>(&self, work: F) -> Result<T, Error>
+    pub async fn read<T, F>(&self, statement: Statement, work: F) -> Result<T, Error>
     where
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
         T: Send + 'static,
     {
-        self.readers.run(work).await
+        self.readers.run(statement, work).await
     }
 
     /// Runs a write as one transaction, which is on disk when this returns.
     ///
     /// # Errors
     /// Whatever the work fails with; nothing is stored then.
-    pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    pub async fn write<T, F>(&self, statement: Statement, work: F) -> Result<T, Error>
     where
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
         T: Send + 'static,
     {
         self.writer
-            .run(|connection| {
+            .run(statement, |connection| {
                 // After some errors, a full disk among them, SQLite has rolled back already, and
                 // Diesel would answer that it cannot: the first error is the one to report.
                 let mut first = None;
@@ -192,9 +202,23 @@ impl From<QueryError> for Error {
     }
 }
 
+impl Error {
+    /// What telemetry calls it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::NotUnique => "unique_violation",
+            Self::Failed(_) => names::OTHER,
+        }
+    }
+}
+
 /// Threads of one role, each with a connection, and the queue that they share.
 #[derive(Clone)]
-struct Connections(Sender<Job>);
+struct Connections {
+    jobs: Arc<Sender<Job>>,
+    observer: Arc<Observer>,
+}
 
 /// Work with a connection, or without one where none is to be had.
 type Job = Box<dyn FnOnce(Option<&mut SqliteConnection>) + Send>;
@@ -204,39 +228,53 @@ type ConnectionPool = Pool<ConnectionManager<SqliteConnection>>;
 impl Connections {
     fn start(path: &Path, role: Role, pool: &ConnectionPool) -> Result<Self, OpenError> {
         let (sender, receiver) = bounded(QUEUE);
-        for _ in 0..pool.max_size() {
+        let jobs = Arc::new(sender);
+        let size = pool.max_size();
+        // Weak: the threads end with the last sender.
+        let queue = Arc::downgrade(&jobs);
+        let pending = move || queue.upgrade().map(|jobs| jobs.len());
+        let observer = Observer::start(&namespace(path), role.name(), size as usize, pending);
+        for _ in 0..size {
             let (pool, receiver) = (pool.clone(), receiver.clone());
+            let observer = Arc::clone(&observer);
             thread::Builder::new()
-                .name(role.name().to_owned())
-                .spawn(move || work(&pool, &receiver))
+                .name(format!("database-{}", role.name()))
+                .spawn(move || work(&pool, &receiver, &observer))
                 .map_err(|error| open_error(path, &error))?;
         }
-        Ok(Self(sender))
+        Ok(Self { jobs, observer })
     }
 
-    async fn run<T, F>(&self, work: F) -> Result<T, Error>
+    async fn run<T, F>(&self, statement: Statement, work: F) -> Result<T, Error>
     where
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
         T: Send + 'static,
     {
         type Outcome<T> = Result<Result<T, Error>, Box<dyn Any + Send>>;
         let (sender, receiver) = oneshot::channel::<Outcome<T>>();
-        let (queued, span) = (Instant::now(), Span::current());
+        let operation = Operation::start(Arc::clone(&self.observer), statement);
         let job: Job = Box::new(move |connection| {
             // Nobody waits for it any more, and it was not begun.
             if sender.is_closed() {
                 return;
             }
             let outcome = match connection {
-                Some(connection) if queued.elapsed() < PATIENCE => span.in_scope(|| {
+                Some(connection) if operation.elapsed() < PATIENCE => operation.run(|| {
                     catch_unwind(AssertUnwindSafe(|| work(connection).map_err(Error::from)))
                 }),
                 _ => Ok(Err(Error::Busy)),
             };
+            operation.finish(match &outcome {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(error.name()),
+                Err(_) => Some("panic"),
+            });
             // The caller may have gone meanwhile.
             let _ = sender.send(outcome);
         });
-        self.0.try_send(job).or(Err(Error::Busy))?;
+        if let Err(refused) = self.jobs.try_send(job) {
+            refused.into_inner()(None);
+        }
         match receiver.await {
             Ok(Ok(outcome)) => outcome,
             // A panic of the work continues here, where the request can be failed.
@@ -247,16 +285,21 @@ impl Connections {
 }
 
 /// The life of a thread: ends when the last [`Database`] that shares the queue is gone.
-fn work(pool: &ConnectionPool, jobs: &Receiver<Job>) {
+fn work(pool: &ConnectionPool, jobs: &Receiver<Job>, observer: &Observer) {
     while let Ok(job) = jobs.recv() {
         match pool.get() {
-            Ok(mut connection) => job(Some(&mut connection)),
+            Ok(mut connection) => observer.while_used(|| job(Some(&mut connection))),
             Err(error) => {
                 tracing::error!(error = %error, "no connection to the database");
                 job(None);
             }
         }
     }
+}
+
+/// What telemetry calls a database: its file's name without the extension.
+fn namespace(path: &Path) -> Cow<'_, str> {
+    path.file_stem().unwrap_or_default().to_string_lossy()
 }
 
 fn open_error(path: &Path, error: &dyn std::error::Error) -> OpenError {
@@ -275,8 +318,8 @@ enum Role {
 impl Role {
     fn name(self) -> &'static str {
         match self {
-            Self::Reader => "database-reader",
-            Self::Writer => "database-writer",
+            Self::Reader => "reader",
+            Self::Writer => "writer",
         }
     }
 

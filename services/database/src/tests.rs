@@ -11,6 +11,10 @@ use tempfile::TempDir;
 
 use super::*;
 
+const INSERT: Statement = Statement::new("INSERT notes");
+const SELECT: Statement = Statement::new("SELECT notes");
+const OTHER: Statement = Statement::new("PRAGMA notes");
+
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("src/tests/migrations");
 
 #[derive(diesel::QueryableByName)]
@@ -30,7 +34,7 @@ fn open(folder: &TempDir) -> Database {
 async fn insert(database: &Database, text: &str) -> Result<(), Error> {
     let text = text.to_owned();
     database
-        .write(move |connection| {
+        .write(INSERT, move |connection| {
             diesel::sql_query("INSERT INTO notes (text) VALUES (?)")
                 .bind::<Text, _>(text)
                 .execute(connection)
@@ -41,7 +45,7 @@ async fn insert(database: &Database, text: &str) -> Result<(), Error> {
 
 async fn count(database: &Database) -> i64 {
     database
-        .read(|connection| {
+        .read(SELECT, |connection| {
             diesel::sql_query("SELECT count(*) AS n FROM notes")
                 .get_result::<Count>(connection)
                 .map(|row| row.n)
@@ -77,7 +81,7 @@ async fn commits_are_durable() {
     }
     let folder = folder();
     let setting = open(&folder)
-        .write(|connection| {
+        .write(OTHER, |connection| {
             diesel::sql_query("PRAGMA synchronous").get_result::<Setting>(connection)
         })
         .await
@@ -102,7 +106,9 @@ async fn a_full_disk_fails_the_write_and_loses_nothing() {
     let database = open(&folder);
     insert(&database, "one").await.unwrap();
     database
-        .write(|connection| connection.batch_execute("PRAGMA max_page_count = 1"))
+        .write(OTHER, |connection| {
+            connection.batch_execute("PRAGMA max_page_count = 1")
+        })
         .await
         .unwrap();
     let error = insert(&database, &"x".repeat(100_000)).await.unwrap_err();
@@ -117,7 +123,9 @@ async fn a_full_disk_fails_the_write_and_loses_nothing() {
 async fn a_read_cannot_write() {
     let folder = folder();
     let error = open(&folder)
-        .read(|connection| connection.batch_execute("DELETE FROM notes"))
+        .read(OTHER, |connection| {
+            connection.batch_execute("DELETE FROM notes")
+        })
         .await
         .unwrap_err();
     let Error::Failed(source) = error else {
@@ -148,7 +156,7 @@ async fn a_panic_fails_its_own_work_and_is_rolled_back() {
     let panicking = database.clone();
     let outcome = tokio::spawn(async move {
         panicking
-            .write(|connection| -> QueryResult<()> {
+            .write(INSERT, |connection| -> QueryResult<()> {
                 connection.batch_execute("INSERT INTO notes (text) VALUES ('lost')")?;
                 panic!("on purpose")
             })

@@ -7,10 +7,15 @@ use axum::http::Uri;
 use chassis::client::{self, ObservedChannel};
 use proto::{
     auth::v1::{
-        LoginRequest, LogoutRequest, MeRequest, RegisterRequest,
+        LoginRequest, LogoutRequest, MeRequest, MeResponse, RegisterRequest,
         auth_service_client::AuthServiceClient,
     },
     user::v1::User,
+};
+use telemetry::{
+    KeyValue, grpc,
+    metrics::{self, Counter, Metric},
+    names,
 };
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
@@ -82,6 +87,16 @@ pub(crate) struct Account {
 #[derive(Clone, Debug)]
 pub(crate) struct Auth {
     client: AuthServiceClient<ObservedChannel>,
+    registrations: Outcomes,
+    logins: Outcomes,
+    reads: Outcomes,
+}
+
+/// How often something a person wanted came out well, and how often not.
+#[derive(Clone, Debug)]
+struct Outcomes {
+    success: Counter<u64>,
+    failed: Counter<u64>,
 }
 
 impl Auth {
@@ -90,6 +105,9 @@ impl Auth {
         let channel = client::channel(address, proto::METHODS);
         Self {
             client: AuthServiceClient::new(channel),
+            registrations: Outcomes::new(metrics::SUCCESS_REGISTER, metrics::FAILED_REGISTER),
+            logins: Outcomes::new(metrics::SUCCESS_LOGIN, metrics::FAILED_LOGIN),
+            reads: Outcomes::new(metrics::SUCCESS_ME, metrics::FAILED_ME),
         }
     }
 
@@ -101,8 +119,12 @@ impl Auth {
             password: typed.password,
         });
         // Once: an answer that got lost may have been a success.
-        let answer = client::once(DEADLINE, client.register(request)).await?;
-        open_session(answer.into_inner().session)
+        let answer = client::once(DEADLINE, client.register(request)).await;
+        self.registrations.count(
+            answer
+                .map_err(Error::from)
+                .and_then(|answer| open_session(answer.into_inner().session)),
+        )
     }
 
     /// Opens a session.
@@ -118,8 +140,12 @@ impl Auth {
             client_address,
         });
         // Once: each attempt counts against the limit.
-        let answer = client::once(DEADLINE, client.login(request)).await?;
-        open_session(answer.into_inner().session)
+        let answer = client::once(DEADLINE, client.login(request)).await;
+        self.logins.count(
+            answer
+                .map_err(Error::from)
+                .and_then(|answer| open_session(answer.into_inner().session)),
+        )
     }
 
     /// Reads the account that a session belongs to.
@@ -131,19 +157,12 @@ impl Auth {
             });
             async move { client.me(request).await }
         })
-        .await?
-        .into_inner();
-        let User {
-            id,
-            email,
-            created_at,
-        } = answer.user.ok_or_else(|| incomplete("user"))?;
-        Ok(Account {
-            id,
-            email,
-            created_at: created_at.and_then(time),
-            session_expires_at: answer.expires_at.and_then(time),
-        })
+        .await;
+        self.reads.count(
+            answer
+                .map_err(Error::from)
+                .and_then(|answer| account(answer.into_inner())),
+        )
     }
 
     /// Revokes a session.
@@ -157,6 +176,41 @@ impl Auth {
         })
         .await?;
         Ok(())
+    }
+}
+
+impl Outcomes {
+    fn new(success: Metric, failed: Metric) -> Self {
+        let scope = env!("CARGO_PKG_NAME");
+        Self {
+            success: success.counter(scope),
+            failed: failed.counter(scope),
+        }
+    }
+
+    /// Counts an outcome and passes it on.
+    fn count<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
+        match &outcome {
+            Ok(_) => self.success.add(1, &[]),
+            Err(error) => {
+                let code = grpc::code_name(error.code());
+                let code = KeyValue::new(names::RPC_RESPONSE_STATUS_CODE, code);
+                self.failed.add(1, &[code]);
+            }
+        }
+        outcome
+    }
+}
+
+impl Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) => Code::InvalidArgument,
+            Self::Unauthenticated => Code::Unauthenticated,
+            Self::EmailTaken => Code::AlreadyExists,
+            Self::TooMany { .. } => Code::ResourceExhausted,
+            Self::Unavailable(status) | Self::Internal(status) => status.code(),
+        }
     }
 }
 
@@ -207,6 +261,20 @@ fn violations(status: &Status) -> Vec<Violation> {
             description: violation.description,
         })
         .collect()
+}
+
+fn account(answer: MeResponse) -> Result<Account, Error> {
+    let User {
+        id,
+        email,
+        created_at,
+    } = answer.user.ok_or_else(|| incomplete("user"))?;
+    Ok(Account {
+        id,
+        email,
+        created_at: created_at.and_then(time),
+        session_expires_at: answer.expires_at.and_then(time),
+    })
 }
 
 fn open_session(session: Option<proto::auth::v1::Session>) -> Result<OpenSession, Error> {

@@ -1,5 +1,6 @@
 //! Work that blocks, off the runtime's workers.
 
+use opentelemetry::Context;
 use tracing::Span;
 
 /// Runs blocking work (a database, a password hash) on the blocking pool, in the current span.
@@ -10,12 +11,15 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let span = Span::current();
+    let (context, span) = (Context::current(), Span::current());
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that may: it keeps the span"
     )]
-    let task = tokio::task::spawn_blocking(move || span.in_scope(work));
+    let task = tokio::task::spawn_blocking(move || {
+        let _guard = context.attach();
+        span.in_scope(work)
+    });
     match task.await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {

@@ -26,7 +26,10 @@ use tracing_subscriber::{
 /// One JSON object a line: `timestamp`, `level`, `target`, `message`, the fields, `trace_id`
 /// and `span_id`.
 #[derive(Debug)]
-pub(crate) struct Json;
+pub(crate) struct Json {
+    /// Bytes of a text that are written; the rest is cut off.
+    pub(crate) limit: usize,
+}
 
 /// A line for people, with the trace id at its end.
 #[derive(Debug)]
@@ -48,24 +51,29 @@ where
         let mut timestamp = String::new();
         SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
 
-        let mut record = Record(Map::new());
-        record.0.insert("timestamp".to_owned(), timestamp.into());
+        let mut record = Record {
+            fields: Map::new(),
+            limit: self.limit,
+        };
         record
-            .0
+            .fields
+            .insert("timestamp".to_owned(), timestamp.into());
+        record
+            .fields
             .insert("level".to_owned(), event.metadata().level().as_str().into());
         record
-            .0
+            .fields
             .insert("target".to_owned(), event.metadata().target().into());
         event.record(&mut record);
         if let Some(span) = current() {
             record
-                .0
+                .fields
                 .insert("trace_id".to_owned(), span.trace_id().to_string().into());
             record
-                .0
+                .fields
                 .insert("span_id".to_owned(), span.span_id().to_string().into());
         }
-        let line = serde_json::to_string(&record.0).or(Err(fmt::Error))?;
+        let line = serde_json::to_string(&record.fields).or(Err(fmt::Error))?;
         writeln!(writer, "{line}")
     }
 }
@@ -116,11 +124,18 @@ fn current() -> Option<SpanContext> {
 }
 
 /// The fields of an event as JSON values of their own types.
-struct Record(Map<String, Value>);
+struct Record {
+    fields: Map<String, Value>,
+    limit: usize,
+}
 
 impl Record {
     fn put(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
+        self.fields.insert(field.name().to_owned(), value.into());
+    }
+
+    fn put_text(&mut self, field: &Field, text: &str) {
+        self.put(field, &text[..text.floor_char_boundary(self.limit)]);
     }
 }
 
@@ -142,7 +157,7 @@ impl Visit for Record {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value);
+        self.put_text(field, value);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
@@ -154,10 +169,10 @@ impl Visit for Record {
             text.push_str(&error.to_string());
             cause = error.source();
         }
-        self.put(field, text);
+        self.put_text(field, &text);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}"));
+        self.put_text(field, &format!("{value:?}"));
     }
 }

@@ -13,13 +13,18 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use opentelemetry::{KeyValue, metrics::Histogram};
+use opentelemetry::{
+    Context as TraceContext, KeyValue,
+    context::FutureExt as _,
+    trace::{SpanKind, Status, TraceContextExt as _},
+};
 use tonic::Code;
 use tower::{Layer, Service};
-use tracing::{Instrument as _, Span, field::Empty};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::{names, propagate};
+use crate::{
+    metrics::{self, Histogram, Metric},
+    names, propagate, trace,
+};
 
 /// Observes the calls that a server answers, and continues the caller's trace.
 #[derive(Clone, Debug)]
@@ -51,7 +56,7 @@ impl ServerLayer {
     pub fn new(methods: &'static [&'static str]) -> Self {
         Self(Observer::new(
             methods,
-            names::RPC_SERVER_CALL_DURATION,
+            &metrics::RPC_SERVER_CALL_DURATION,
             Side::Server,
         ))
     }
@@ -63,7 +68,7 @@ impl ClientLayer {
     pub fn new(methods: &'static [&'static str]) -> Self {
         Self(Observer::new(
             methods,
-            names::RPC_CLIENT_CALL_DURATION,
+            &metrics::RPC_CLIENT_CALL_DURATION,
             Side::Client,
         ))
     }
@@ -107,10 +112,8 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let call = self.observer.start(request.uri().path(), |span| {
-            let parent = propagate::headers::extract(request.headers());
-            // Fails only where spans are not exported, or the span has begun: neither matters.
-            let _ = span.set_parent(parent);
+        let call = self.observer.start(request.uri().path(), || {
+            propagate::headers::extract(request.headers())
         });
         let answer = self.inner.call(request);
         Box::pin(observe(call, answer))
@@ -133,9 +136,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let call = self.observer.start(request.uri().path(), |_| ());
+        let call = self
+            .observer
+            .start(request.uri().path(), TraceContext::current);
         if let Some(call) = &call {
-            propagate::headers::inject_context(&call.span.context(), request.headers_mut());
+            propagate::headers::inject_context(&call.context, request.headers_mut());
         }
         let answer = self.inner.call(request);
         Box::pin(observe(call, answer))
@@ -152,7 +157,7 @@ where
     let Some(mut call) = call else {
         return Ok(answer.await?.map(|inner| Observed { inner, call: None }));
     };
-    match answer.instrument(call.span.clone()).await {
+    match answer.with_context(call.context.clone()).await {
         Ok(response) => {
             // An error without a body has its status in the headers (gRPC's Trailers-Only).
             let rest = match status(response.headers()) {
@@ -197,52 +202,40 @@ enum Side {
 #[derive(Clone, Debug)]
 struct Observer {
     methods: &'static [&'static str],
-    duration: Histogram<f64>,
+    duration: Histogram,
     side: Side,
 }
 
 impl Observer {
-    fn new(methods: &'static [&'static str], metric: &'static str, side: Side) -> Self {
-        let duration = crate::meter(env!("CARGO_PKG_NAME"))
-            .f64_histogram(metric)
-            .with_unit("s")
-            .with_description("Duration of RPCs")
-            .with_boundaries(names::DURATION_BOUNDS.to_vec())
-            .build();
+    fn new(methods: &'static [&'static str], metric: &Metric, side: Side) -> Self {
         Self {
             methods,
-            duration,
+            duration: metric.histogram(env!("CARGO_PKG_NAME")),
             side,
         }
     }
 
-    fn start(&self, path: &str, parent: impl FnOnce(&Span)) -> Option<Call> {
+    fn start(&self, path: &str, parent: impl FnOnce() -> TraceContext) -> Option<Call> {
         let path = path.trim_start_matches('/');
         if path.starts_with("grpc.health.") || path.starts_with("grpc.reflection.") {
             return None;
         }
-        let method = self
+        let method = *self
             .methods
             .iter()
             .find(|known| **known == path)
             .unwrap_or(&names::OTHER);
         let kind = match self.side {
-            Side::Client => "client",
-            Side::Server => "server",
+            Side::Client => SpanKind::Client,
+            Side::Server => SpanKind::Server,
         };
-        let span = tracing::info_span!(
-            "rpc",
-            otel.name = method,
-            otel.kind = kind,
-            otel.status_code = Empty,
-            { names::RPC_SYSTEM_NAME } = names::GRPC,
-            { names::RPC_METHOD } = method,
-            { names::RPC_RESPONSE_STATUS_CODE } = Empty,
-            { names::ERROR_TYPE } = Empty,
-        );
-        parent(&span);
+        let mut attributes = Vec::with_capacity(4);
+        attributes.extend([
+            KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),
+            KeyValue::new(names::RPC_METHOD, method),
+        ]);
         Some(Call {
-            span,
+            context: trace::start(&parent(), kind, method, attributes),
             started: Instant::now(),
             method,
             side: self.side,
@@ -255,11 +248,11 @@ impl Observer {
 /// A call under observation; one that is dropped before its end was cancelled.
 #[derive(Debug)]
 struct Call {
-    span: Span,
+    context: TraceContext,
     started: Instant,
     method: &'static str,
     side: Side,
-    duration: Histogram<f64>,
+    duration: Histogram,
     finished: bool,
 }
 
@@ -267,22 +260,22 @@ impl Call {
     fn finish(&mut self, code: Code) {
         self.finished = true;
         let name = code_name(code);
-        self.span.record(names::RPC_RESPONSE_STATUS_CODE, name);
+        let span = self.context.span();
         let mut attributes = vec![
             KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),
             KeyValue::new(names::RPC_METHOD, self.method),
             KeyValue::new(names::RPC_RESPONSE_STATUS_CODE, name),
         ];
+        span.set_attribute(KeyValue::new(names::RPC_RESPONSE_STATUS_CODE, name));
         if is_failure(self.side, code) {
-            self.span.record("otel.status_code", "ERROR");
-            self.span.record(names::ERROR_TYPE, name);
+            span.set_status(Status::error(""));
+            span.set_attribute(KeyValue::new(names::ERROR_TYPE, name));
             attributes.push(KeyValue::new(names::ERROR_TYPE, name));
         }
-        // Within the span, so that an exemplar can name it.
-        self.span.in_scope(|| {
-            self.duration
-                .record(self.started.elapsed().as_secs_f64(), &attributes);
-        });
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.duration
+            .record_in(span.span_context(), seconds, &attributes);
+        span.end();
     }
 }
 

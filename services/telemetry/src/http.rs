@@ -2,17 +2,22 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{self, Poll},
     time::Instant,
 };
 
-use http::{Extensions, Method, Request, Response};
-use opentelemetry::{KeyValue, metrics::Histogram};
+use http::{Extensions, Method, Request, Response, StatusCode};
+use opentelemetry::{
+    Context, KeyValue,
+    context::FutureExt as _,
+    trace::{SpanKind, Status, TraceContextExt as _},
+};
 use tower::{Layer, Service};
-use tracing::{Instrument as _, field::Empty};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::{names, propagate};
+use crate::{
+    metrics::{self, Histogram},
+    names, propagate, trace,
+};
 
 /// Finds the route, such as `/users/{id}`, that the router has left in a request's extensions.
 pub type Route = fn(&Extensions) -> Option<&str>;
@@ -23,7 +28,7 @@ pub type Route = fn(&Extensions) -> Option<&str>;
 #[derive(Clone, Debug)]
 pub struct ServerLayer {
     route: Route,
-    duration: Histogram<f64>,
+    duration: Histogram,
 }
 
 /// What [`ServerLayer`] makes of a service.
@@ -37,12 +42,7 @@ impl ServerLayer {
     /// A layer that asks `route` for the route of a request.
     #[must_use]
     pub fn new(route: Route) -> Self {
-        let duration = crate::meter(env!("CARGO_PKG_NAME"))
-            .f64_histogram(names::HTTP_SERVER_REQUEST_DURATION)
-            .with_unit("s")
-            .with_description("Duration of HTTP server requests")
-            .with_boundaries(names::DURATION_BOUNDS.to_vec())
-            .build();
+        let duration = metrics::HTTP_SERVER_REQUEST_DURATION.histogram(env!("CARGO_PKG_NAME"));
         Self { route, duration }
     }
 }
@@ -67,7 +67,7 @@ where
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
@@ -79,51 +79,83 @@ where
             Some(route) => format!("{method} {route}"),
             None => method.to_owned(),
         };
-        let span = tracing::info_span!(
-            "http",
-            otel.name = name,
-            otel.kind = "server",
-            otel.status_code = Empty,
-            { names::HTTP_REQUEST_METHOD } = method,
-            { names::HTTP_ROUTE } = route,
-            { names::HTTP_RESPONSE_STATUS_CODE } = Empty,
-            { names::URL_PATH } = request.uri().path(),
-            { names::URL_SCHEME } = request.uri().scheme_str().unwrap_or("http"),
-            { names::ERROR_TYPE } = Empty,
-        );
-        // Fails only where spans are not exported, or the span has begun: neither matters.
-        let _ = span.set_parent(propagate::headers::extract(request.headers()));
+        let scheme = match request.uri().scheme_str() {
+            Some("https") => "https",
+            _ => "http",
+        };
+        let mut attributes = vec![
+            KeyValue::new(names::HTTP_REQUEST_METHOD, method),
+            KeyValue::new(names::URL_SCHEME, scheme),
+        ];
+        if let Some(route) = route {
+            attributes.push(KeyValue::new(names::HTTP_ROUTE, route));
+        }
+        let mut span_attributes = attributes.clone();
+        span_attributes.push(KeyValue::new(
+            names::URL_PATH,
+            request.uri().path().to_owned(),
+        ));
+        let parent = propagate::headers::extract(request.headers());
+        let context = trace::start(&parent, SpanKind::Server, name, span_attributes);
 
-        let duration = self.layer.duration.clone();
+        let mut exchange = Exchange {
+            context: context.clone(),
+            started,
+            attributes,
+            duration: self.layer.duration.clone(),
+            finished: false,
+        };
         let answer = self.inner.call(request);
-        Box::pin(
-            async move {
-                let outcome = answer.await;
-                let mut attributes = vec![
-                    KeyValue::new(names::HTTP_REQUEST_METHOD, method),
-                    KeyValue::new(names::URL_SCHEME, "http"),
-                ];
-                if let Some(route) = route {
-                    attributes.push(KeyValue::new(names::HTTP_ROUTE, route));
-                }
-                if let Ok(response) = &outcome {
-                    let status = response.status();
-                    let code = i64::from(status.as_u16());
-                    let span = tracing::Span::current();
-                    span.record(names::HTTP_RESPONSE_STATUS_CODE, code);
-                    attributes.push(KeyValue::new(names::HTTP_RESPONSE_STATUS_CODE, code));
-                    if status.is_server_error() {
-                        span.record("otel.status_code", "ERROR");
-                        span.record(names::ERROR_TYPE, status.as_str());
-                        attributes
-                            .push(KeyValue::new(names::ERROR_TYPE, status.as_str().to_owned()));
-                    }
-                }
-                duration.record(started.elapsed().as_secs_f64(), &attributes);
-                outcome
-            }
-            .instrument(span),
-        )
+        Box::pin(async move {
+            let outcome = answer.with_context(context).await;
+            exchange.finish(outcome.as_ref().ok().map(Response::status));
+            outcome
+        })
+    }
+}
+
+/// A request under observation; one that is dropped before its end lost its caller.
+struct Exchange {
+    context: Context,
+    started: Instant,
+    attributes: Vec<KeyValue>,
+    duration: Histogram,
+    finished: bool,
+}
+
+impl Exchange {
+    fn finish(&mut self, status: Option<StatusCode>) {
+        self.finished = true;
+        let span = self.context.span();
+        if let Some(status) = status {
+            let code = KeyValue::new(names::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
+            span.set_attribute(code.clone());
+            self.attributes.push(code);
+        }
+        // A client's mistake is no failure of the server (semantic conventions for HTTP spans).
+        let error = match status {
+            Some(status) if !status.is_server_error() => None,
+            Some(status) => Some(status.as_str().to_owned()),
+            None => Some("cancelled".to_owned()),
+        };
+        if let Some(error) = error {
+            let error = KeyValue::new(names::ERROR_TYPE, error);
+            span.set_status(Status::error(""));
+            span.set_attribute(error.clone());
+            self.attributes.push(error);
+        }
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.duration
+            .record_in(span.span_context(), seconds, &self.attributes);
+        span.end();
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.finish(None);
+        }
     }
 }
 

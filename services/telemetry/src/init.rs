@@ -1,25 +1,28 @@
 //! Starting and stopping the three signals.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{ffi::OsString, io::IsTerminal as _, time::Duration};
 
+use exemplars::Exemplars;
 use opentelemetry::{KeyValue, global, metrics::Meter, trace::TracerProvider as _};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::{
-    ExporterBuildError, LogExporter, MetricExporter, SpanExporter, WithExportConfig as _,
+    ExporterBuildError, LogExporter, SpanExporter, WithExportConfig as _, WithTonicConfig as _,
 };
 use opentelemetry_sdk::{
     Resource,
     logs::{BatchConfigBuilder as LogBatchConfigBuilder, BatchLogProcessor, SdkLoggerProvider},
-    metrics::{PeriodicReader, SdkMeterProvider},
-    resource::EnvResourceDetector,
+    metrics::{Aggregation, Instrument, InstrumentKind, PeriodicReader, SdkMeterProvider, Stream},
+    resource::{EnvResourceDetector, TelemetryResourceDetector},
     trace::{
         BatchConfigBuilder as SpanBatchConfigBuilder, BatchSpanProcessor, Sampler,
         SdkTracerProvider,
     },
 };
 use opentelemetry_semantic_conventions::resource::{
-    PROCESS_PID, SERVICE_INSTANCE_ID, SERVICE_VERSION,
+    DEPLOYMENT_ENVIRONMENT_NAME, HOST_ARCH, HOST_NAME, OS_TYPE, PROCESS_EXECUTABLE_NAME,
+    PROCESS_PID, PROCESS_RUNTIME_NAME, SERVICE_INSTANCE_ID, SERVICE_VERSION,
 };
+use tonic::transport::Endpoint;
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     filter::{FilterExt as _, LevelFilter, Targets},
@@ -27,7 +30,11 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::{LogFormat, Settings, format};
+use crate::{
+    HistogramAggregation, LogFormat, Settings,
+    export::{Flow, Limits, MetricExporter, logs, spans},
+    format, metrics, process, trace,
+};
 
 /// Why telemetry could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +47,9 @@ pub enum Error {
         /// What the exporter says.
         source: ExporterBuildError,
     },
+    /// An endpoint is no URL that can be connected to.
+    #[error("cannot connect to the endpoint")]
+    Endpoint(#[source] tonic::transport::Error),
     /// The log filter cannot be parsed.
     #[error("cannot parse the log filter")]
     Filter(#[source] tracing_subscriber::filter::ParseError),
@@ -81,6 +91,7 @@ pub fn init(
         .transpose()?;
     if let Some(meters) = &meters {
         global::set_meter_provider(meters.clone());
+        process::observe();
     }
 
     let loggers = settings
@@ -110,7 +121,9 @@ pub fn init(
             .boxed()
     } else {
         stdout
-            .event_format(format::Json)
+            .event_format(format::Json {
+                limit: settings.attribute_value_length_limit,
+            })
             .with_filter(filter()?)
             .boxed()
     };
@@ -160,6 +173,9 @@ pub fn init(
         .with(stdout)
         .try_init()
         .map_err(Error::Started)?;
+    if let Some(tracers) = &tracers {
+        trace::install(tracers.tracer(env!("CARGO_PKG_NAME")));
+    }
 
     Ok(Telemetry {
         meters,
@@ -196,13 +212,25 @@ impl Telemetry {
 
 fn resource(settings: &Settings, service: &'static str, version: &'static str) -> Resource {
     let name = settings.service_name.clone();
+    let text = |value: OsString| value.to_string_lossy().into_owned();
+    let executable = std::env::current_exe().unwrap_or_default();
     let builder = Resource::builder_empty()
         .with_service_name(service)
         .with_attributes([
             KeyValue::new(SERVICE_VERSION, version),
             KeyValue::new(SERVICE_INSTANCE_ID, uuid::Uuid::new_v4().to_string()),
+            KeyValue::new(DEPLOYMENT_ENVIRONMENT_NAME, "development"),
             KeyValue::new(PROCESS_PID, i64::from(std::process::id())),
+            KeyValue::new(
+                PROCESS_EXECUTABLE_NAME,
+                text(executable.file_name().unwrap_or_default().to_owned()),
+            ),
+            KeyValue::new(PROCESS_RUNTIME_NAME, "rust"),
+            KeyValue::new(HOST_NAME, text(gethostname::gethostname())),
+            KeyValue::new(HOST_ARCH, host_arch()),
+            KeyValue::new(OS_TYPE, os_type()),
         ])
+        .with_detector(Box::new(TelemetryResourceDetector))
         // What the operator says wins over what we say.
         .with_detector(Box::new(EnvResourceDetector::new()));
     match name {
@@ -210,6 +238,23 @@ fn resource(settings: &Settings, service: &'static str, version: &'static str) -
         _ => builder,
     }
     .build()
+}
+
+/// The architecture, in the words of the semantic conventions.
+fn host_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// The system, in the words of the semantic conventions.
+fn os_type() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    }
 }
 
 fn tracer_provider(settings: &Settings, resource: Resource) -> Result<SdkTracerProvider, Error> {
@@ -221,15 +266,39 @@ fn tracer_provider(settings: &Settings, resource: Resource) -> Result<SdkTracerP
     let exporter = SpanExporter::builder()
         .with_tonic()
         .with_endpoint(endpoint)
+        .with_metadata(settings.otlp_headers.metadata())
+        .with_timeout(Duration::from_millis(settings.otlp_timeout))
         .build()
         .map_err(exporter_error("traces"))?;
+    let flow = Flow::queued(
+        "traces",
+        settings.span_queue_size,
+        (
+            &metrics::OTEL_SDK_PROCESSOR_SPAN_PROCESSED,
+            "batching_span_processor",
+        ),
+        (
+            &metrics::OTEL_SDK_EXPORTER_SPAN_EXPORTED,
+            "otlp_grpc_span_exporter",
+        ),
+    );
     let config = SpanBatchConfigBuilder::default()
+        .with_max_queue_size(settings.span_queue_size)
         .with_scheduled_delay(Duration::from_millis(settings.span_export_delay))
         .build();
-    let processor = BatchSpanProcessor::builder(exporter)
-        .with_batch_config(config)
-        .build();
-    Ok(builder.with_span_processor(processor).build())
+    let batches = BatchSpanProcessor::builder(spans::Exporter {
+        inner: exporter,
+        flow: flow.clone(),
+    })
+    .with_batch_config(config)
+    .build();
+    Ok(builder
+        .with_span_processor(spans::Processor {
+            inner: batches,
+            flow,
+            limits: Limits::new(settings.attribute_value_length_limit),
+        })
+        .build())
 }
 
 fn meter_provider(
@@ -237,18 +306,39 @@ fn meter_provider(
     endpoint: &str,
     resource: Resource,
 ) -> Result<SdkMeterProvider, Error> {
-    let exporter = MetricExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .build()
-        .map_err(exporter_error("metrics"))?;
+    let endpoint = Endpoint::from_shared(endpoint.to_owned()).map_err(Error::Endpoint)?;
+    let exemplars = Exemplars::new(settings.exemplar_filter);
+    metrics::configure(exemplars.clone(), settings.histogram_aggregation);
+    let exporter = MetricExporter::new(
+        &endpoint,
+        settings.otlp_headers.metadata(),
+        Duration::from_millis(settings.otlp_timeout),
+        exemplars,
+    );
     let reader = PeriodicReader::builder(exporter)
         .with_interval(Duration::from_millis(settings.metric_export_interval))
         .build();
-    Ok(SdkMeterProvider::builder()
+    let builder = SdkMeterProvider::builder()
         .with_resource(resource)
-        .with_reader(reader)
-        .build())
+        .with_reader(reader);
+    Ok(match settings.histogram_aggregation {
+        HistogramAggregation::Explicit => builder,
+        HistogramAggregation::Exponential => builder.with_view(exponential),
+    }
+    .build())
+}
+
+/// The view that makes histograms exponential, but for those whose bounds have a meaning.
+fn exponential(instrument: &Instrument) -> Option<Stream> {
+    let ours = instrument.kind() == InstrumentKind::Histogram
+        && !metrics::has_boundaries(instrument.name());
+    let aggregation = Aggregation::Base2ExponentialHistogram {
+        max_size: 160,
+        max_scale: 20,
+        record_min_max: true,
+    };
+    ours.then(|| Stream::builder().with_aggregation(aggregation).build().ok())
+        .flatten()
 }
 
 fn logger_provider(
@@ -259,17 +349,39 @@ fn logger_provider(
     let exporter = LogExporter::builder()
         .with_tonic()
         .with_endpoint(endpoint)
+        .with_metadata(settings.otlp_headers.metadata())
+        .with_timeout(Duration::from_millis(settings.otlp_timeout))
         .build()
         .map_err(exporter_error("logs"))?;
+    let flow = Flow::queued(
+        "logs",
+        settings.log_queue_size,
+        (
+            &metrics::OTEL_SDK_PROCESSOR_LOG_PROCESSED,
+            "batching_log_processor",
+        ),
+        (
+            &metrics::OTEL_SDK_EXPORTER_LOG_EXPORTED,
+            "otlp_grpc_log_exporter",
+        ),
+    );
     let config = LogBatchConfigBuilder::default()
+        .with_max_queue_size(settings.log_queue_size)
         .with_scheduled_delay(Duration::from_millis(settings.log_export_delay))
         .build();
-    let processor = BatchLogProcessor::builder(exporter)
-        .with_batch_config(config)
-        .build();
+    let batches = BatchLogProcessor::builder(logs::Exporter {
+        inner: exporter,
+        flow: flow.clone(),
+    })
+    .with_batch_config(config)
+    .build();
     Ok(SdkLoggerProvider::builder()
         .with_resource(resource)
-        .with_log_processor(processor)
+        .with_log_processor(logs::Processor {
+            inner: batches,
+            flow,
+            limits: Limits::new(settings.attribute_value_length_limit),
+        })
         .build())
 }
 

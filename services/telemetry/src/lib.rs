@@ -10,10 +10,14 @@
 
 pub mod grpc;
 pub mod http;
+pub mod metrics;
 pub mod names;
+pub mod process;
 pub mod propagate;
+pub mod trace;
 
 mod blocking;
+mod export;
 mod format;
 mod init;
 mod settings;
@@ -21,8 +25,10 @@ mod settings;
 pub use crate::{
     blocking::spawn_blocking,
     init::{Error, Telemetry, init, meter},
-    settings::{LogFormat, STANDARD_VARIABLES, Settings},
+    settings::{Headers, HistogramAggregation, LogFormat, STANDARD_VARIABLES, Settings},
 };
+
+pub use opentelemetry::KeyValue;
 
 use opentelemetry::trace::TraceContextExt as _;
 

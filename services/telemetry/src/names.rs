@@ -1,22 +1,101 @@
 //! The names of everything that is exported.
 //!
-//! Semantic conventions first (OpenTelemetry semantic conventions 1.40); what they lack is
-//! named in their manner.
+//! Semantic conventions first (OpenTelemetry semantic conventions 1.42); what they lack is
+//! named in their manner. [`crate::metrics`] says what each metric is.
 
 pub use opentelemetry_semantic_conventions::{
     attribute::{
-        CLIENT_ADDRESS, ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
-        RPC_METHOD, RPC_RESPONSE_STATUS_CODE, RPC_SYSTEM_NAME, SERVER_ADDRESS, SERVER_PORT,
-        URL_PATH, URL_SCHEME,
+        CLIENT_ADDRESS, CPU_MODE, DB_CLIENT_CONNECTION_POOL_NAME, DB_CLIENT_CONNECTION_STATE,
+        DB_COLLECTION_NAME, DB_NAMESPACE, DB_OPERATION_NAME, DB_QUERY_SUMMARY, DB_SYSTEM_NAME,
+        ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
+        OTEL_COMPONENT_NAME, OTEL_COMPONENT_TYPE, RPC_METHOD, RPC_RESPONSE_STATUS_CODE,
+        RPC_SYSTEM_NAME, SERVER_ADDRESS, SERVER_PORT, URL_PATH, URL_SCHEME,
     },
-    metric::{HTTP_SERVER_REQUEST_DURATION, RPC_CLIENT_CALL_DURATION, RPC_SERVER_CALL_DURATION},
+    metric::{
+        DB_CLIENT_CONNECTION_COUNT, DB_CLIENT_CONNECTION_PENDING_REQUESTS,
+        DB_CLIENT_CONNECTION_WAIT_TIME, DB_CLIENT_OPERATION_DURATION, HTTP_SERVER_REQUEST_DURATION,
+        OTEL_SDK_EXPORTER_LOG_EXPORTED, OTEL_SDK_EXPORTER_METRIC_DATA_POINT_EXPORTED,
+        OTEL_SDK_EXPORTER_SPAN_EXPORTED, OTEL_SDK_PROCESSOR_LOG_PROCESSED,
+        OTEL_SDK_PROCESSOR_SPAN_PROCESSED, PROCESS_CPU_TIME, PROCESS_MEMORY_USAGE,
+        PROCESS_MEMORY_VIRTUAL, PROCESS_THREAD_COUNT, PROCESS_UNIX_FILE_DESCRIPTOR_COUNT,
+        PROCESS_UPTIME, RPC_CLIENT_CALL_DURATION, RPC_SERVER_CALL_DURATION,
+    },
 };
 
 /// The value of [`RPC_SYSTEM_NAME`] here.
 pub const GRPC: &str = "grpc";
 
-/// What replaces a method that the server does not know, so that a caller cannot make series.
+/// The value of [`DB_SYSTEM_NAME`] here.
+pub const SQLITE: &str = "sqlite";
+
+/// What replaces a value that is not one of a known few, so that a caller cannot make series.
 pub const OTHER: &str = "_OTHER";
+
+/// Why a session was closed, or a token rejected.
+pub const AUTH_REASON: &str = "auth.reason";
+
+/// What attempts are counted by: `account` or `address`.
+pub const AUTH_LIMIT_SCOPE: &str = "auth.limit.scope";
+
+/// Calls that were made again.
+pub const RPC_CLIENT_CALL_RETRIES: &str = "rpc.client.call.retries";
+
+/// Worker threads of the runtime.
+pub const TOKIO_RUNTIME_WORKER_COUNT: &str = "tokio.runtime.worker.count";
+
+/// Tasks of the runtime.
+pub const TOKIO_RUNTIME_TASK_COUNT: &str = "tokio.runtime.task.count";
+
+/// Tasks that wait for any worker.
+pub const TOKIO_RUNTIME_GLOBAL_QUEUE_LENGTH: &str = "tokio.runtime.global_queue.length";
+
+/// Sign-ins that succeeded.
+pub const SUCCESS_LOGIN: &str = "success_login";
+
+/// Sign-ins that did not succeed.
+pub const FAILED_LOGIN: &str = "failed_login";
+
+/// Accounts that were read.
+pub const SUCCESS_ME: &str = "success_me";
+
+/// Accounts that were not read.
+pub const FAILED_ME: &str = "failed_me";
+
+/// Registrations that succeeded.
+pub const SUCCESS_REGISTER: &str = "success_register";
+
+/// Registrations that did not succeed.
+pub const FAILED_REGISTER: &str = "failed_register";
+
+/// Accounts that were created.
+pub const USER_REGISTRATIONS: &str = "user.registrations";
+
+/// Accounts that there are.
+pub const USER_ACCOUNT_COUNT: &str = "user.account.count";
+
+/// How long password hashes take.
+pub const USER_PASSWORD_HASH_DURATION: &str = "user.password.hash.duration";
+
+/// Passwords that wait to be hashed.
+pub const USER_PASSWORD_HASH_QUEUE_LENGTH: &str = "user.password.hash.queue.length";
+
+/// Passwords that were not hashed because too many waited.
+pub const USER_PASSWORD_HASH_REFUSED: &str = "user.password.hash.refused";
+
+/// Sessions that were opened.
+pub const AUTH_SESSIONS_OPENED: &str = "auth.sessions.opened";
+
+/// Sessions that were closed.
+pub const AUTH_SESSIONS_CLOSED: &str = "auth.sessions.closed";
+
+/// Sessions that are open.
+pub const AUTH_SESSIONS_ACTIVE: &str = "auth.sessions.active";
+
+/// Tokens that were rejected.
+pub const AUTH_TOKENS_REJECTED: &str = "auth.tokens.rejected";
+
+/// Sign-ins that were refused because too many had failed.
+pub const AUTH_ATTEMPTS_LIMITED: &str = "auth.attempts.limited";
 
 /// Bucket bounds, in seconds, that the conventions advise for durations of calls.
 pub const DURATION_BOUNDS: [f64; 14] = [

@@ -1,14 +1,17 @@
 //! The settings of telemetry, under the names of the OpenTelemetry specification.
 
+use std::fmt;
+
+use ::http::{HeaderMap, HeaderName, HeaderValue};
 use clap::{Args, ValueEnum};
+use percent_encoding::percent_decode_str;
+use tonic::metadata::MetadataMap;
 
 /// What `--help` says about the variables that the SDK reads by itself.
 pub const STANDARD_VARIABLES: &str = "\
 Also read, as the OpenTelemetry specification defines them:
   OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG,
-  OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_TIMEOUT,
-  OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
-  OTEL_BLRP_MAX_QUEUE_SIZE, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE";
+  OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE";
 
 /// How a process reports on itself.
 #[derive(Args, Clone, Debug)]
@@ -35,6 +38,16 @@ pub struct Settings {
     #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "grpc", value_parser = ["grpc"])]
     pub otlp_protocol: String,
 
+    /// Headers of each export, such as a collector's credentials: NAME=VALUE,...
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS", value_name = "HEADERS", hide_env_values = true,
+        default_value = "", hide_default_value = true, value_parser = headers)]
+    pub otlp_headers: Headers,
+
+    /// Milliseconds that the collector has to take an export
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", value_name = "MS", default_value = "10000",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub otlp_timeout: u64,
+
     /// Name under which the process appears, if not its own
     #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME")]
     pub service_name: Option<String>,
@@ -53,6 +66,37 @@ pub struct Settings {
     #[arg(long, env = "OTEL_BLRP_SCHEDULE_DELAY", value_name = "MS", default_value = "1000",
         value_parser = clap::value_parser!(u64).range(1..))]
     pub log_export_delay: u64,
+
+    /// Finished spans that may wait to be sent; further ones are dropped, and counted
+    #[arg(long, env = "OTEL_BSP_MAX_QUEUE_SIZE", value_name = "N", default_value = "2048",
+        value_parser = queue_size)]
+    pub span_queue_size: usize,
+
+    /// Log records that may wait to be sent; further ones are dropped, and counted
+    #[arg(long, env = "OTEL_BLRP_MAX_QUEUE_SIZE", value_name = "N", default_value = "2048",
+        value_parser = queue_size)]
+    pub log_queue_size: usize,
+
+    /// Bytes of a text in an exported attribute or a JSON log record; the rest is cut off
+    #[arg(
+        long,
+        env = "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        value_name = "BYTES",
+        default_value = "4096"
+    )]
+    pub attribute_value_length_limit: usize,
+
+    /// How histograms without bounds of their own are exported; exponential ones are stored as
+    /// native histograms by Prometheus
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", value_enum,
+        value_name = "AGGREGATION", default_value_t = HistogramAggregation::Exponential)]
+    pub histogram_aggregation: HistogramAggregation,
+
+    /// Which measurements may become exemplars.
+    #[arg(long, env = "OTEL_METRICS_EXEMPLAR_FILTER", value_name = "FILTER",
+        default_value_t = exemplars::Filter::TraceBased, help = "Which measurements may become \
+        exemplars: always_on, always_off, or trace_based, those made within a sampled trace")]
+    pub exemplar_filter: exemplars::Filter,
 
     /// Switches traces, metrics and exported logs off; logs on stdout stay
     #[arg(long, env = "OTEL_SDK_DISABLED", num_args = 0..=1, default_value_t = false,
@@ -77,6 +121,33 @@ pub enum LogFormat {
     Json,
     /// A line for people.
     Text,
+}
+
+/// How histograms without bounds of their own are exported.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum HistogramAggregation {
+    /// With the bounds that the semantic conventions advise.
+    #[value(name = "explicit_bucket_histogram")]
+    Explicit,
+    /// With buckets that grow with the value, as fine as the range of values allows.
+    #[value(name = "base2_exponential_bucket_histogram")]
+    Exponential,
+}
+
+/// Headers of an export. They may hold credentials, and so are not shown.
+#[derive(Clone, Default)]
+pub struct Headers(MetadataMap);
+
+impl Headers {
+    pub(crate) fn metadata(&self) -> MetadataMap {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.0.keys()).finish()
+    }
 }
 
 impl Settings {
@@ -111,6 +182,36 @@ fn endpoint(text: &str) -> Result<String, String> {
     }
 }
 
+/// Parses the form that the specification takes from W3C baggage: `name=value,name=value`, values
+/// percent-encoded.
+fn headers(text: &str) -> Result<Headers, String> {
+    let mut headers = HeaderMap::new();
+    for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
+        // A value is a secret, and has no place in a message.
+        let (name, value) = pair.split_once('=').ok_or("not of the form NAME=VALUE")?;
+        let name: HeaderName = name
+            .trim()
+            .to_ascii_lowercase()
+            .parse()
+            .or(Err("not the name of a header"))?;
+        let value = percent_decode_str(value.trim())
+            .decode_utf8()
+            .or(Err("a value is not percent-encoded UTF-8"))?;
+        let value = HeaderValue::from_str(&value).or(Err("a value is not one of a header"))?;
+        headers.append(name, value);
+    }
+    Ok(Headers(MetadataMap::from_headers(headers)))
+}
+
+/// A queue without places would lose everything.
+fn queue_size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(size) => Ok(size),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
 fn filter(text: &str) -> Result<String, String> {
     tracing_subscriber::EnvFilter::try_new(text)
         .map(|_| text.to_owned())
@@ -142,6 +243,20 @@ mod tests {
         .unwrap();
         assert_eq!(settings.traces_endpoint(), Some("http://127.0.0.1:1"));
         assert_eq!(settings.logs_endpoint(), Some("http://127.0.0.1:2"));
+    }
+
+    #[test]
+    fn headers_are_decoded_and_not_shown() {
+        let settings =
+            parse(&["--otlp-headers=Authorization=Basic%20QQ%3D%3D, x-tenant = a"]).unwrap();
+        let metadata = settings.otlp_headers.metadata();
+        assert_eq!(metadata.get("authorization").unwrap(), "Basic QQ==");
+        assert_eq!(metadata.get("x-tenant").unwrap(), "a");
+        assert!(!format!("{settings:?}").contains("QQ"));
+        for bad in ["authorization", "a b=c", "a=%ff"] {
+            let error = parse(&["--otlp-headers", bad]).unwrap_err();
+            assert!(error.to_string().contains("--otlp-headers"), "{error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,14 @@
 //! What can be done with accounts.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
+use telemetry::metrics::{self, Counter};
 use uuid::Uuid;
 
 use crate::{
@@ -32,11 +39,21 @@ pub(crate) enum Key {
 pub(crate) struct Accounts {
     store: Store,
     hasher: Hasher,
+    registrations: Counter<u64>,
 }
 
 impl Accounts {
-    pub(crate) fn new(store: Store, hasher: Hasher) -> Self {
-        Self { store, hasher }
+    /// `count` is the number of accounts in the store, now and later.
+    pub(crate) fn new(store: Store, hasher: Hasher, count: Arc<AtomicI64>) -> Self {
+        let scope = env!("CARGO_PKG_NAME");
+        metrics::USER_ACCOUNT_COUNT.observed_up_down_counter(scope, move |accounts| {
+            accounts.observe(count.load(Ordering::Relaxed), &[]);
+        });
+        Self {
+            store,
+            hasher,
+            registrations: metrics::USER_REGISTRATIONS.counter(scope),
+        }
     }
 
     /// Creates an account. With an id of the caller's choice the call can be repeated: an
@@ -60,6 +77,7 @@ impl Accounts {
         match self.store.insert(row.clone()).await {
             Ok(()) => {
                 tracing::info!(user.id = row.id, "user created");
+                self.registrations.add(1, &[]);
                 Ok(row.into())
             }
             Err(database::Error::NotUnique) => {

@@ -3,12 +3,13 @@
 //! A hash is meant to be expensive: without a bound, a burst of sign-ins would take all
 //! processors and memory. What cannot wait any more is refused at once.
 
-use std::{sync::Arc, thread::available_parallelism};
+use std::{sync::Arc, thread::available_parallelism, time::Instant};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
+use telemetry::metrics::{self, Counter, Histogram};
 use tokio::sync::Semaphore;
 
 use crate::{config::Hashing, password::Password};
@@ -21,6 +22,8 @@ pub(crate) struct Hasher {
     admission: Arc<Semaphore>,
     /// Held while a password is being hashed.
     turn: Arc<Semaphore>,
+    duration: Histogram,
+    refused: Counter<u64>,
 }
 
 /// Why a password could not be hashed or compared.
@@ -48,12 +51,26 @@ impl Hasher {
             0 => available_parallelism().map_or(1, usize::from),
             count => usize::from(count),
         };
+        let places = concurrency + usize::from(settings.hash_queue);
+        let admission = Arc::new(Semaphore::new(places));
+        let turn = Arc::new(Semaphore::new(concurrency));
+
+        let scope = env!("CARGO_PKG_NAME");
+        metrics::USER_PASSWORD_HASH_QUEUE_LENGTH.observed_up_down_counter(scope, {
+            let (admission, turn) = (Arc::clone(&admission), Arc::clone(&turn));
+            move |passwords| {
+                let admitted = places - admission.available_permits();
+                let running = concurrency - turn.available_permits();
+                // A password that comes between the two is seen as running only.
+                passwords.observe(admitted.saturating_sub(running) as i64, &[]);
+            }
+        });
         Ok(Self {
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-            admission: Arc::new(Semaphore::new(
-                concurrency + usize::from(settings.hash_queue),
-            )),
-            turn: Arc::new(Semaphore::new(concurrency)),
+            admission,
+            turn,
+            duration: metrics::USER_PASSWORD_HASH_DURATION.histogram(scope),
+            refused: metrics::USER_PASSWORD_HASH_REFUSED.counter(scope),
         })
     }
 
@@ -102,16 +119,22 @@ impl Hasher {
     {
         let admission = Arc::clone(&self.admission)
             .try_acquire_owned()
-            .or(Err(HashError::Overloaded))?;
+            .map_err(|_full| {
+                self.refused.add(1, &[]);
+                HashError::Overloaded
+            })?;
         let turn = Arc::clone(&self.turn)
             .acquire_owned()
             .await
             .or(Err(HashError::Overloaded))?;
-        let argon2 = self.argon2.clone();
+        let (argon2, duration) = (self.argon2.clone(), self.duration.clone());
         telemetry::spawn_blocking(move || {
             // Held by the work and not by the caller, who may go away before it is done.
             let _held = (admission, turn);
-            work(&argon2)
+            let started = Instant::now();
+            let outcome = work(&argon2);
+            duration.record(started.elapsed().as_secs_f64(), &[]);
+            outcome
         })
         .await
     }

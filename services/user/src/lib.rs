@@ -36,7 +36,8 @@ pub async fn run(
     tracing::info!(path = %path.display(), "opening the database");
     let store = telemetry::spawn_blocking(move || Store::open(&path)).await?;
     let hasher = Hasher::new(&config.hashing).context("cannot hash passwords")?;
-    let service = UserServiceServer::new(Grpc::new(Accounts::new(store, hasher)));
+    let count = store.count().await.context("cannot count the accounts")?;
+    let service = UserServiceServer::new(Grpc::new(Accounts::new(store, hasher, count)));
 
     let contract = Contract {
         service: SERVICE_NAME,

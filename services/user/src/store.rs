@@ -1,14 +1,23 @@
 //! Accounts in the database.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
-use database::{Database, OpenError};
+use database::{Database, OpenError, Statement};
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use crate::email::Email;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+
+const INSERT: Statement = Statement::new("INSERT users");
+const SELECT: Statement = Statement::new("SELECT users");
 
 diesel::table! {
     users (id) {
@@ -35,29 +44,51 @@ pub(crate) struct UserRow {
 /// Rows are looked up by unique columns, so without a `LIMIT`: SQLite would prepare a statement
 /// anew each time a bound limit is set.
 #[derive(Clone, Debug)]
-pub(crate) struct Store(Database);
+pub(crate) struct Store {
+    database: Database,
+    count: Arc<AtomicI64>,
+}
 
 impl Store {
     /// Opens the database file, and creates or migrates it.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        Database::open(path, &MIGRATIONS).map(Self)
+        Ok(Self {
+            database: Database::open(path, &MIGRATIONS)?,
+            count: Arc::default(),
+        })
+    }
+
+    /// Counts the accounts once; from then on the number is kept up to date, without asking the
+    /// database, and can be read at any time.
+    pub(crate) async fn count(&self) -> Result<Arc<AtomicI64>, database::Error> {
+        let count = self
+            .database
+            .read(SELECT, |connection| {
+                users::table.count().get_result(connection)
+            })
+            .await?;
+        self.count.store(count, Ordering::Relaxed);
+        Ok(Arc::clone(&self.count))
     }
 
     /// Adds an account; `NotUnique` when its email or its id is taken.
     pub(crate) async fn insert(&self, user: UserRow) -> Result<(), database::Error> {
-        self.0
-            .write(move |connection| {
+        let count = Arc::clone(&self.count);
+        self.database
+            .write(INSERT, move |connection| {
                 diesel::insert_into(users::table)
                     .values(&user)
-                    .execute(connection)
-                    .map(drop)
+                    .execute(connection)?;
+                // Here, as the caller may be gone when it is done.
+                count.fetch_add(1, Ordering::Relaxed);
+                Ok(())
             })
             .await
     }
 
     pub(crate) async fn by_id(&self, id: String) -> Result<Option<UserRow>, database::Error> {
-        self.0
-            .read(move |connection| {
+        self.database
+            .read(SELECT, move |connection| {
                 UserRow::query()
                     .filter(users::id.eq(id))
                     .get_result(connection)
@@ -68,8 +99,8 @@ impl Store {
 
     pub(crate) async fn by_email(&self, email: &Email) -> Result<Option<UserRow>, database::Error> {
         let email = email.as_str().to_owned();
-        self.0
-            .read(move |connection| {
+        self.database
+            .read(SELECT, move |connection| {
                 UserRow::query()
                     .filter(users::email.eq(email))
                     .get_result(connection)

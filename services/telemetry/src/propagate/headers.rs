@@ -1,20 +1,12 @@
 //! HTTP headers and gRPC metadata.
 
-use std::sync::LazyLock;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     Context,
-    propagation::{Extractor, Injector, TextMapCompositePropagator, TextMapPropagator as _},
+    propagation::{Extractor, Injector, TextMapPropagator as _},
 };
-use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 
-static PROPAGATOR: LazyLock<TextMapCompositePropagator> = LazyLock::new(|| {
-    TextMapCompositePropagator::new(vec![
-        Box::new(TraceContextPropagator::new()),
-        Box::new(BaggagePropagator::new()),
-    ])
-});
+use super::PROPAGATOR;
 
 /// The context that the sender of these headers was in; empty where they carry none, or a
 /// malformed one.

@@ -1,0 +1,83 @@
+//! What is counted of sessions.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use telemetry::{
+    KeyValue,
+    metrics::{self, Counter},
+    names,
+};
+
+use crate::error::Error;
+
+/// The counters of this crate.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    opened: Counter<u64>,
+    closed: Counter<u64>,
+    rejected: Counter<u64>,
+    limited: Counter<u64>,
+}
+
+/// What attempts are counted by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scope {
+    Account,
+    Address,
+}
+
+impl Metrics {
+    /// `open` is the number of sessions that are open, now and later.
+    pub(crate) fn new(open: Arc<AtomicI64>) -> Self {
+        let scope = env!("CARGO_PKG_NAME");
+        metrics::AUTH_SESSIONS_ACTIVE.observed_up_down_counter(scope, move |sessions| {
+            sessions.observe(open.load(Ordering::Relaxed), &[]);
+        });
+        Self {
+            opened: metrics::AUTH_SESSIONS_OPENED.counter(scope),
+            closed: metrics::AUTH_SESSIONS_CLOSED.counter(scope),
+            rejected: metrics::AUTH_TOKENS_REJECTED.counter(scope),
+            limited: metrics::AUTH_ATTEMPTS_LIMITED.counter(scope),
+        }
+    }
+
+    /// A session was opened.
+    pub(crate) fn opened(&self) {
+        self.opened.add(1, &[]);
+    }
+
+    /// A session was closed by the person.
+    pub(crate) fn signed_out(&self) {
+        self.closed
+            .add(1, &[KeyValue::new(names::AUTH_REASON, "logout")]);
+    }
+
+    /// Sessions have expired that nobody had closed.
+    pub(crate) fn expired(&self, count: usize) {
+        self.closed.add(
+            count as u64,
+            &[KeyValue::new(names::AUTH_REASON, "expired")],
+        );
+    }
+
+    /// Counts a token that was rejected, for the reason that the log has too.
+    pub(crate) fn failed(&self, error: &Error) {
+        if let Error::InvalidSession(reason) = error {
+            self.rejected
+                .add(1, &[KeyValue::new(names::AUTH_REASON, *reason)]);
+        }
+    }
+
+    /// An attempt was refused.
+    pub(crate) fn limited(&self, scope: Scope) {
+        let scope = match scope {
+            Scope::Account => "account",
+            Scope::Address => "address",
+        };
+        self.limited
+            .add(1, &[KeyValue::new(names::AUTH_LIMIT_SCOPE, scope)]);
+    }
+}

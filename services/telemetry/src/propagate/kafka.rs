@@ -1,0 +1,108 @@
+//! Headers of Kafka records.
+//!
+//! A record's headers are names with values that are bytes or null. They are taken here in that
+//! form, so that whoever uses a Kafka client needs no other, and this crate none.
+
+use opentelemetry::{
+    Context,
+    propagation::{Extractor, Injector, TextMapPropagator as _},
+};
+
+use super::PROPAGATOR;
+
+/// The context that the producer of a record was in; empty where the headers carry none, or a
+/// malformed one. Of several headers of one name the last counts.
+pub fn extract<'a>(headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>) -> Context {
+    let headers = headers
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, std::str::from_utf8(value?).ok()?)))
+        .collect();
+    PROPAGATOR.extract_with_context(&Context::new(), &Headers(headers))
+}
+
+/// The headers to add to a record, so that its consumers continue this context's trace.
+#[must_use]
+pub fn inject(context: &Context) -> Vec<(String, Vec<u8>)> {
+    let mut headers = HeadersMut(Vec::new());
+    PROPAGATOR.inject_context(context, &mut headers);
+    headers.0
+}
+
+struct Headers<'a>(Vec<(&'a str, &'a str)>);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().rev().find(|(name, _)| *name == key)?;
+        Some(value)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| *name).collect()
+    }
+}
+
+struct HeadersMut(Vec<(String, Vec<u8>)>);
+
+impl Injector for HeadersMut {
+    fn set(&mut self, key: &str, value: String) {
+        self.0.push((key.to_owned(), value.into_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::{
+        KeyValue,
+        baggage::BaggageExt as _,
+        trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState},
+    };
+
+    use super::*;
+
+    fn borrowed(headers: &[(String, Vec<u8>)]) -> Vec<(&str, Option<&[u8]>)> {
+        headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), Some(value.as_slice())))
+            .collect()
+    }
+
+    #[test]
+    fn a_consumer_continues_the_trace_and_the_baggage() {
+        let span = SpanContext::new(
+            TraceId::from(7),
+            SpanId::from(9),
+            TraceFlags::SAMPLED,
+            false,
+            TraceState::default(),
+        );
+        let context = Context::new()
+            .with_remote_span_context(span)
+            .with_baggage([KeyValue::new("tenant", "a b")]);
+        let headers = inject(&context);
+        let received = extract(borrowed(&headers));
+        assert_eq!(received.span().span_context().trace_id(), TraceId::from(7));
+        assert_eq!(received.span().span_context().span_id(), SpanId::from(9));
+        assert!(received.span().span_context().is_sampled());
+        assert!(received.span().span_context().is_remote());
+        let tenant = received.baggage().get("tenant").map(ToString::to_string);
+        assert_eq!(tenant.as_deref(), Some("a b"));
+    }
+
+    #[test]
+    fn what_is_no_context_is_none() {
+        for value in [None, Some(&b"\xff\xfe"[..]), Some(b"00-0-0-01"), Some(b"")] {
+            let context = extract([("traceparent", value), ("baggage", value)]);
+            assert!(!context.span().span_context().is_valid(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_header_of_a_name_counts() {
+        let parent = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".as_slice();
+        let context = extract([
+            ("traceparent", Some(b"x".as_slice())),
+            ("traceparent", Some(parent)),
+        ]);
+        assert!(context.span().span_context().is_valid());
+    }
+}

@@ -1,0 +1,113 @@
+//! What leaves a process, seen by a collector. One process has one telemetry, so here is one test.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may fail loudly, and so may what it is made of"
+)]
+
+use std::time::Duration;
+
+use clap::Parser;
+use e2e::{
+    Collector,
+    collector::{Received, text},
+};
+use opentelemetry::{
+    Context, KeyValue,
+    context::FutureExt as _,
+    trace::{SpanKind, TraceContextExt as _},
+};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use telemetry::Settings;
+
+const HUGE: usize = 10 << 20;
+const LIMIT: usize = 4096;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_recorded_can_do_harm() {
+    let collector = Collector::start().await.unwrap();
+    let cli = Cli::parse_from(["test", "--otlp-endpoint", &collector.endpoint()]);
+    let telemetry = telemetry::init(&cli.settings, "test", "1.2.3").unwrap();
+
+    let huge = "€".repeat(HUGE / 3);
+    let name = KeyValue::new("huge", huge.clone());
+    let context = telemetry::trace::start(
+        &Context::new(),
+        SpanKind::Internal,
+        "of the API",
+        vec![name.clone()],
+    );
+    context.span().add_event("event", vec![name]);
+    {
+        let _guard = context.clone().attach();
+        let invalid: &[u8] = b"\xff\xfe\x80";
+        tracing::info!(huge, invalid, "with fields");
+        tracing::info!("a message of {huge}");
+        let nested = tracing::info_span!("of tracing", huge);
+        nested.in_scope(|| tracing::info!("nul \0 and bell \x07"));
+    }
+    let blocking = async {
+        telemetry::spawn_blocking(|| {
+            tracing::info!("blocking work");
+            telemetry::current_trace_id()
+        })
+        .await
+    };
+    let id = blocking.with_context(context.clone()).await.unwrap();
+    assert_eq!(id, context.span().span_context().trace_id().to_string());
+    context.span().end();
+    tokio::time::timeout(Duration::from_secs(20), telemetry.shutdown())
+        .await
+        .unwrap();
+
+    let received = collector.received();
+    spans(&received);
+    logs(&received);
+}
+
+fn spans(received: &Received) {
+    let find = |name: &str| {
+        let found = received.spans.iter().find(|(_, span)| span.name == name);
+        &found.unwrap().1
+    };
+    let (outer, inner) = (find("of the API"), find("of tracing"));
+    assert_eq!(inner.parent_span_id, outer.span_id);
+    for attributes in [
+        &outer.attributes,
+        &inner.attributes,
+        &outer.events[0].attributes,
+    ] {
+        let length = text(attributes, "huge").unwrap().len();
+        assert!((LIMIT - 3..=LIMIT).contains(&length), "{length}");
+    }
+}
+
+fn logs(received: &Received) {
+    let records: Vec<_> = received.logs.iter().map(|(_, record)| record).collect();
+    assert_eq!(records.len(), 4, "{records:#?}");
+    let trace = &received.spans[0].1.trace_id;
+    for record in &records {
+        assert_eq!(record.trace_id, *trace);
+        assert_eq!(record.span_id.len(), 8);
+    }
+    let body = |index: usize| match &records[index].body.as_ref().unwrap().value {
+        Some(Value::StringValue(text)) => text.as_str(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(body(0), "with fields");
+    let length = text(&records[0].attributes, "huge").unwrap().len();
+    assert!((LIMIT - 3..=LIMIT).contains(&length), "{length}");
+    let invalid = records[0].attributes.iter().find(|a| a.key == "invalid");
+    let invalid = invalid.unwrap().value.as_ref().unwrap().value.as_ref();
+    assert_eq!(invalid, Some(&Value::BytesValue(b"\xff\xfe\x80".to_vec())));
+    assert!(body(1).starts_with("a message of €"));
+    assert!(body(1).len() <= LIMIT);
+    assert_eq!(body(2), "nul \0 and bell \x07");
+    assert_eq!(body(3), "blocking work");
+}
