@@ -3,25 +3,22 @@
 //! Callers and services share this machine's processors, so compare within one run only.
 //! Telemetry off and on take turns, and the median round counts.
 
-use std::{
-    io::Write as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use comfy_table::{CellAlignment, Table, presets};
-use e2e::{Collector, Process, System};
-use hdrhistogram::Histogram;
+use e2e::{
+    Process, System, collector,
+    measure::{Sample, drive, median, print, table},
+};
 use proto::{
     auth::v1::{MeRequest, RegisterRequest, auth_service_client::AuthServiceClient},
     user::v1::{GetUserRequest, get_user_request::Key, user_service_client::UserServiceClient},
 };
-use tonic::{Status, transport::Channel};
+use tonic::transport::Channel;
 
 const CALLERS: [usize; 3] = [1, 8, 64];
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(3);
-const WARM_UP: Duration = Duration::from_millis(500);
 const STARTS: usize = 9;
 
 #[tokio::main]
@@ -36,14 +33,6 @@ async fn main() -> anyhow::Result<()> {
     );
     starts().await?;
     loads().await
-}
-
-/// One caller count of one call, in one round.
-#[derive(Clone, Copy)]
-struct Sample {
-    rate: f64,
-    p50: f64,
-    p99: f64,
 }
 
 async fn loads() -> anyhow::Result<()> {
@@ -63,8 +52,7 @@ async fn loads() -> anyhow::Result<()> {
     for round in 0..ROUNDS {
         for telemetry in [false, true] {
             let on = usize::from(telemetry);
-            let collector = Collector::start_forgetful().await?;
-            let endpoint = collector.endpoint();
+            let endpoint = collector::sink().await?;
             let variables = if telemetry {
                 [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())]
             } else {
@@ -186,7 +174,7 @@ async fn register(auth: &Channel, email: &str) -> anyhow::Result<(String, String
 
 async fn get_user(user: &Channel, id: &str, callers: usize) -> anyhow::Result<Sample> {
     let (user, id) = (user.clone(), id.to_owned());
-    drive(callers, move |_, _| {
+    drive(callers, ROUND, move |_, _| {
         let mut client = UserServiceClient::new(user.clone());
         let key = Some(Key::Id(id.clone()));
         async move { client.get_user(GetUserRequest { key }).await.map(drop) }
@@ -196,7 +184,7 @@ async fn get_user(user: &Channel, id: &str, callers: usize) -> anyhow::Result<Sa
 
 async fn me(auth: &Channel, token: &str, callers: usize) -> anyhow::Result<Sample> {
     let (auth, token) = (auth.clone(), token.to_owned());
-    drive(callers, move |_, _| {
+    drive(callers, ROUND, move |_, _| {
         let mut client = AuthServiceClient::new(auth.clone());
         let token = token.clone();
         async move { client.me(MeRequest { token }).await.map(drop) }
@@ -206,7 +194,7 @@ async fn me(auth: &Channel, token: &str, callers: usize) -> anyhow::Result<Sampl
 
 async fn registrations(auth: &Channel, round: usize) -> anyhow::Result<Sample> {
     let auth = auth.clone();
-    drive(8, move |caller, call| {
+    drive(8, ROUND, move |caller, call| {
         let mut client = AuthServiceClient::new(auth.clone());
         let request = RegisterRequest {
             email: format!("{round}-{caller}-{call}@example.com"),
@@ -215,66 +203,4 @@ async fn registrations(auth: &Channel, round: usize) -> anyhow::Result<Sample> {
         async move { client.register(request).await.map(drop) }
     })
     .await
-}
-
-/// Calls in a closed loop: each caller makes its next call when it has the answer to the last.
-async fn drive<F, C>(callers: usize, call: F) -> anyhow::Result<Sample>
-where
-    F: Fn(usize, usize) -> C + Send + Sync + 'static + Clone,
-    C: Future<Output = Result<(), Status>> + Send,
-{
-    let begin = Instant::now() + WARM_UP;
-    let end = begin + ROUND;
-    let tasks: Vec<_> = (0..callers)
-        .map(|caller| {
-            let call = call.clone();
-            tokio::spawn(async move {
-                let mut latencies = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?;
-                for number in 0.. {
-                    let started = Instant::now();
-                    if started >= end {
-                        break;
-                    }
-                    call(caller, number).await?;
-                    if started >= begin {
-                        let micros = started.elapsed().as_micros();
-                        latencies.saturating_record(u64::try_from(micros).unwrap_or(u64::MAX));
-                    }
-                }
-                anyhow::Ok(latencies)
-            })
-        })
-        .collect();
-    let mut all = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?;
-    for task in tasks {
-        all.add(task.await??)?;
-    }
-    let seconds = |quantile| all.value_at_quantile(quantile) as f64 / 1e6;
-    Ok(Sample {
-        rate: all.len() as f64 / ROUND.as_secs_f64(),
-        p50: seconds(0.5),
-        p99: seconds(0.99),
-    })
-}
-
-/// The round in the middle, by rate.
-fn median(rounds: &mut [Sample]) -> anyhow::Result<Sample> {
-    rounds.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-    rounds.get(rounds.len() / 2).copied().context("no rounds")
-}
-
-fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_header(header);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-}
-
-fn print(table: &Table) -> anyhow::Result<()> {
-    writeln!(std::io::stdout().lock(), "{table}\n")?;
-    Ok(())
 }

@@ -6,6 +6,10 @@ use std::{
 };
 
 use anyhow::Context as _;
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http_body_util::{BodyExt as _, Full};
 use opentelemetry_proto::tonic::{
     collector::{
         logs::v1::{
@@ -29,13 +33,25 @@ use opentelemetry_proto::tonic::{
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{Request, Response, Status, service::Routes, transport::Server};
 
 /// An OTLP receiver on loopback.
 #[derive(Clone, Debug)]
 pub struct Collector {
     address: SocketAddr,
     received: Arc<Mutex<Received>>,
+    answer: Arc<Mutex<Answer>>,
+}
+
+/// What a collector does with what it is sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// Takes it, and keeps it for the test.
+    Keep,
+    /// Refuses it, as a collector does that is short of memory.
+    Refuse,
+    /// Never answers.
+    Hang,
 }
 
 /// What has arrived, each with the `service.name` of its resource.
@@ -55,23 +71,20 @@ impl Collector {
     /// # Errors
     /// When no port is to be had.
     pub async fn start() -> anyhow::Result<Self> {
-        Self::serve(true).await
+        Self::start_at("127.0.0.1:0", Answer::Keep).await
     }
 
-    /// Starts one that answers and forgets, for benchmarks.
+    /// Starts one on this address, which answers so.
     ///
     /// # Errors
-    /// When no port is to be had.
-    pub async fn start_forgetful() -> anyhow::Result<Self> {
-        Self::serve(false).await
-    }
-
-    async fn serve(keep: bool) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("no port")?;
+    /// When the address is not to be had.
+    pub async fn start_at(address: &str, answer: Answer) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address).await.context("no port")?;
         let address = listener.local_addr()?;
         let received = Arc::<Mutex<Received>>::default();
+        let answer = Arc::new(Mutex::new(answer));
         let receiver = Receiver {
-            keep,
+            answer: Arc::clone(&answer),
             received: Arc::clone(&received),
         };
         tokio::spawn(
@@ -81,7 +94,16 @@ impl Collector {
                 .add_service(LogsServiceServer::new(receiver))
                 .serve_with_incoming(TcpListenerStream::new(listener)),
         );
-        Ok(Self { address, received })
+        Ok(Self {
+            address,
+            received,
+            answer,
+        })
+    }
+
+    /// From now on it answers so.
+    pub fn answer(&self, answer: Answer) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
     }
 
     /// Its URL, as `OTEL_EXPORTER_OTLP_ENDPOINT` wants it.
@@ -98,6 +120,41 @@ impl Collector {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+}
+
+/// Starts a receiver that answers without reading what it is sent, and returns its URL: for
+/// benchmarks, in which a collector's own work would count as that of the services.
+///
+/// # Errors
+/// When no port is to be had.
+pub async fn sink() -> anyhow::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.context("no port")?;
+    let address = listener.local_addr()?;
+    let routes = Routes::from(Router::new().fallback(discard));
+    tokio::spawn(
+        Server::builder()
+            .add_routes(routes)
+            .serve_with_incoming(TcpListenerStream::new(listener)),
+    );
+    Ok(format!("http://{address}"))
+}
+
+async fn discard(request: http::Request<Body>) -> http::Response<Body> {
+    let mut body = request.into_body();
+    while let Some(Ok(_)) = body.frame().await {}
+    // An empty message: a byte that says that it is not compressed, and its length.
+    let message = Full::new(Bytes::from_static(&[0; 5]));
+    let trailers = HeaderMap::from_iter([(
+        HeaderName::from_static("grpc-status"),
+        HeaderValue::from_static("0"),
+    )]);
+    let body = message.with_trailers(async { Some(Ok(trailers)) });
+    let mut response = http::Response::new(Body::new(body));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/grpc"),
+    );
+    response
 }
 
 /// The text of an attribute, if it is there and is text.
@@ -118,19 +175,29 @@ pub fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
 
 #[derive(Clone)]
 struct Receiver {
-    keep: bool,
+    answer: Arc<Mutex<Answer>>,
     received: Arc<Mutex<Received>>,
 }
 
 impl Receiver {
-    fn store(&self, add: impl FnOnce(&mut Received)) {
-        if self.keep {
-            add(&mut self.received.lock().unwrap_or_else(PoisonError::into_inner));
+    async fn take<T: Default>(
+        &self,
+        add: impl FnOnce(&mut Received),
+    ) -> Result<Response<T>, Status> {
+        let answer = *self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Answer::Keep => {
+                add(&mut self.received.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+            Answer::Refuse => return Err(Status::unavailable("data refused")),
+            Answer::Hang => std::future::pending().await,
         }
+        Ok(Response::new(T::default()))
     }
 }
 
-fn service(resource: Option<&Resource>) -> String {
+/// The `service.name` of a resource.
+pub(crate) fn service(resource: Option<&Resource>) -> String {
     resource
         .and_then(|resource| text(&resource.attributes, "service.name"))
         .unwrap_or_default()
@@ -143,7 +210,7 @@ impl TraceService for Receiver {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.store(|received| {
+        self.take(|received| {
             for group in request.into_inner().resource_spans {
                 let name = service(group.resource.as_ref());
                 let spans = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
@@ -151,8 +218,8 @@ impl TraceService for Receiver {
                     .spans
                     .extend(spans.map(|span| (name.clone(), span)));
             }
-        });
-        Ok(Response::new(Default::default()))
+        })
+        .await
     }
 }
 
@@ -162,7 +229,7 @@ impl MetricsService for Receiver {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        self.store(|received| {
+        self.take(|received| {
             for group in request.into_inner().resource_metrics {
                 let name = service(group.resource.as_ref());
                 let metrics = group
@@ -173,8 +240,8 @@ impl MetricsService for Receiver {
                     .metrics
                     .extend(metrics.map(|metric| (name.clone(), metric)));
             }
-        });
-        Ok(Response::new(Default::default()))
+        })
+        .await
     }
 }
 
@@ -184,7 +251,7 @@ impl LogsService for Receiver {
         &self,
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
-        self.store(|received| {
+        self.take(|received| {
             for group in request.into_inner().resource_logs {
                 let name = service(group.resource.as_ref());
                 let logs = group
@@ -195,7 +262,7 @@ impl LogsService for Receiver {
                     .logs
                     .extend(logs.map(|record| (name.clone(), record)));
             }
-        });
-        Ok(Response::new(Default::default()))
+        })
+        .await
     }
 }

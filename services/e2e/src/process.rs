@@ -36,7 +36,8 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     Ok(folder.join(name))
 }
 
-/// Builds what `cargo test --workspace` builds too, so that after it nothing is left to do.
+/// Builds what `cargo test --workspace` builds too, so that after it nothing is left to do; for a
+/// benchmark only the programs, as linking the tests would take longer than the benchmark.
 fn build() -> anyhow::Result<PathBuf> {
     let exe = std::env::current_exe().context("cannot find this program")?;
     let folder = exe
@@ -47,16 +48,12 @@ fn build() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = std::process::Command::new(cargo);
     command
-        .args([
-            "build",
-            "--quiet",
-            "--workspace",
-            "--tests",
-            "--manifest-path",
-        ])
+        .args(["build", "--quiet", "--workspace", "--manifest-path"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"));
     if folder.ends_with("release") {
-        command.arg("--release");
+        command.args(["--bins", "--release"]);
+    } else {
+        command.arg("--tests");
     }
     let status = command.status().context("cannot run cargo")?;
     ensure!(status.success(), "the workspace does not build");
@@ -210,6 +207,23 @@ impl Process {
             .await
             .with_context(|| format!("{} does not end", self.name))?;
         Ok(status?)
+    }
+
+    /// Processor time so far, by all of its threads.
+    ///
+    /// # Errors
+    /// When the process has ended, or the system has no /proc.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        let id = self
+            .id()
+            .with_context(|| format!("{} has ended", self.name))?;
+        let mut time = Duration::ZERO;
+        for thread in std::fs::read_dir(format!("/proc/{id}/task"))? {
+            let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            let nanoseconds = text.split_whitespace().next().context("no time")?;
+            time += Duration::from_nanos(nanoseconds.parse()?);
+        }
+        Ok(time)
     }
 
     /// Resident memory in bytes.

@@ -27,7 +27,7 @@ pub struct System {
     pub frontend_address: SocketAddr,
     /// Where they keep their data.
     pub folder: TempDir,
-    variables: Vec<(String, String)>,
+    user_variables: Vec<(String, String)>,
 }
 
 impl System {
@@ -36,20 +36,32 @@ impl System {
     /// # Errors
     /// When one does not get ready.
     pub async fn start(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_each(|_| variables.to_vec()).await
+    }
+
+    /// Starts the three, each with the variables that its name yields.
+    ///
+    /// # Errors
+    /// When one does not get ready.
+    pub async fn start_each<'a>(
+        variables: impl Fn(&str) -> Vec<(&'a str, &'a str)>,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("no temporary folder")?;
-        let variables: Vec<_> = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        let (user, user_address) = start("user", "0", &[], &variables, &folder).await?;
+        let variables = |service: &str| -> Vec<_> {
+            variables(service)
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect()
+        };
+        let (user, user_address) = start("user", "0", &[], &variables("user"), &folder).await?;
         let own = [("USER_SERVICE_ADDRESS", user_address.to_string())];
-        let (auth, auth_address) = start("auth", "0", &own, &variables, &folder).await?;
+        let (auth, auth_address) = start("auth", "0", &own, &variables("auth"), &folder).await?;
         let own = [
             ("USER_SERVICE_ADDRESS", user_address.to_string()),
             ("AUTH_SERVICE_ADDRESS", auth_address.to_string()),
         ];
         let (frontend, frontend_address) =
-            start("frontend", "0", &own, &variables, &folder).await?;
+            start("frontend", "0", &own, &variables("frontend"), &folder).await?;
         Ok(Self {
             user,
             user_address,
@@ -58,7 +70,7 @@ impl System {
             frontend,
             frontend_address,
             folder,
-            variables,
+            user_variables: variables("user"),
         })
     }
 
@@ -68,7 +80,7 @@ impl System {
     /// When it does not get ready.
     pub async fn restart_user(&mut self) -> anyhow::Result<()> {
         let port = self.user_address.port().to_string();
-        (self.user, _) = start("user", &port, &[], &self.variables, &self.folder).await?;
+        (self.user, _) = start("user", &port, &[], &self.user_variables, &self.folder).await?;
         Ok(())
     }
 

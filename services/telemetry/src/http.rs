@@ -87,14 +87,15 @@ where
             KeyValue::new(names::HTTP_REQUEST_METHOD, method),
             KeyValue::new(names::URL_SCHEME, scheme),
         ];
-        if let Some(route) = route {
-            attributes.push(KeyValue::new(names::HTTP_ROUTE, route));
-        }
         let mut span_attributes = attributes.clone();
-        span_attributes.push(KeyValue::new(
-            names::URL_PATH,
-            request.uri().path().to_owned(),
-        ));
+        if let Some(route) = route {
+            attributes.push(KeyValue::new(names::HTTP_ROUTE, route.clone()));
+            span_attributes.extend([
+                KeyValue::new(names::HTTP_ROUTE, route),
+                KeyValue::new(names::URL_PATH, request.uri().path().to_owned()),
+            ]);
+        }
+        // A path that is no route is whatever somebody typed, an email for instance: it stays here.
         let parent = propagate::headers::extract(request.headers());
         let context = trace::start(&parent, SpanKind::Server, name, span_attributes);
 

@@ -1,21 +1,39 @@
 //! The real processes together, as people and machines use them.
 
+mod backends;
 mod browser;
+mod clocks;
+mod correlation;
+mod input;
 mod load;
+mod metrics;
+mod outage;
+mod sampling;
 mod system;
 mod telemetry;
+mod tree;
+mod visibility;
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let trials = [
+        backends::trials(),
         browser::trials(),
+        clocks::trials(),
+        correlation::trials(),
+        input::trials(),
         load::trials(),
+        metrics::trials(),
+        outage::trials(),
+        sampling::trials(),
         system::trials(),
         telemetry::trials(),
+        visibility::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }
@@ -33,17 +51,25 @@ fn trial_with<F>(name: &str, missing: Vec<&'static str>, test: F) -> Trial
 where
     F: AsyncFnOnce() -> anyhow::Result<()> + Send + 'static,
 {
+    blocking_trial(name, missing, || runtime()?.block_on(test()))
+}
+
+/// The same of a test that brings a runtime of its own.
+fn blocking_trial<F>(name: &str, missing: Vec<&'static str>, test: F) -> Trial
+where
+    F: FnOnce() -> anyhow::Result<()> + Send + 'static,
+{
     Trial::ignorable_test(name, move || {
         if !missing.is_empty() {
             let reason = format!("not on PATH: {}", missing.join(", "));
             return Ok(Completion::ignored_with(reason));
         }
-        tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failed::from(error.to_string()))?
-            .block_on(test())
+        test()
             .map(|()| Completion::Completed)
             .map_err(|error| Failed::from(format!("{error:?}")))
     })
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().build()
 }

@@ -121,7 +121,7 @@ async fn failed_sign_in() -> anyhow::Result<()> {
             received
                 .spans
                 .iter()
-                .find(|(name, span)| name == service && span.kind == kind as i32)
+                .find(|(name, span)| name == service && span.kind == kind as i32 && !is_query(span))
                 .map(|(_, span)| span)
                 .with_context(|| format!("no span of {service}"))
         };
@@ -156,41 +156,59 @@ fn one_trace(received: &Received) -> anyhow::Result<()> {
         .iter()
         .map(|(service, span)| (service.as_str(), span.name.as_str(), span.kind))
         .collect();
+    let (register, create) = (
+        "auth.v1.AuthService/Register",
+        "user.v1.UserService/CreateUser",
+    );
+    // In the order of their start, each with the place of its parent.
     let expected = [
-        ("frontend", "POST /register", SpanKind::Server as i32),
-        (
-            "frontend",
-            "auth.v1.AuthService/Register",
-            SpanKind::Client as i32,
-        ),
-        (
-            "auth",
-            "auth.v1.AuthService/Register",
-            SpanKind::Server as i32,
-        ),
-        (
-            "auth",
-            "user.v1.UserService/CreateUser",
-            SpanKind::Client as i32,
-        ),
-        (
-            "user",
-            "user.v1.UserService/CreateUser",
-            SpanKind::Server as i32,
-        ),
+        ("frontend", "POST /register", SpanKind::Server, None),
+        ("frontend", register, SpanKind::Client, Some(0)),
+        ("auth", register, SpanKind::Server, Some(1)),
+        ("auth", create, SpanKind::Client, Some(2)),
+        ("user", create, SpanKind::Server, Some(3)),
+        ("user", "SELECT users", SpanKind::Client, Some(4)),
+        ("user", "INSERT users", SpanKind::Client, Some(4)),
+        ("auth", "INSERT sessions", SpanKind::Client, Some(2)),
     ];
-    ensure!(seen == expected, "{seen:#?}");
-    ensure!(root.parent_span_id.is_empty());
-    for pair in spans.windows(2) {
-        ensure!(pair[1].1.parent_span_id == pair[0].1.span_id, "{pair:#?}");
+    let names = expected.map(|(service, name, kind, _)| (service, name, kind as i32));
+    ensure!(seen == names, "{seen:#?}");
+    for ((_, span), (.., parent)) in spans.iter().zip(expected) {
+        let parent = parent.map_or(&[][..], |place: usize| &spans[place].1.span_id);
+        ensure!(span.parent_span_id == parent, "{span:#?}");
     }
     for (_, span) in &spans[1..] {
+        let rpc = text(&span.attributes, "rpc.response.status_code");
+        let database = text(&span.attributes, "db.query.summary");
         ensure!(
-            text(&span.attributes, "rpc.response.status_code") == Some("OK"),
+            rpc == Some("OK") || database == Some(&span.name),
             "{span:#?}"
         );
     }
+    for (service, span) in spans.iter().filter(|(_, span)| is_query(span)) {
+        let attributes: Vec<_> = span
+            .attributes
+            .iter()
+            .map(|attribute| {
+                let value = text(&span.attributes, &attribute.key).unwrap_or_default();
+                (attribute.key.as_str(), value)
+            })
+            .collect();
+        let (operation, table) = span.name.split_once(' ').context("a summary")?;
+        let expected = [
+            ("db.system.name", "sqlite"),
+            ("db.namespace", service),
+            ("db.operation.name", operation),
+            ("db.collection.name", table),
+            ("db.query.summary", &span.name),
+        ];
+        ensure!(attributes == expected, "{span:#?}");
+    }
     Ok(())
+}
+
+fn is_query(span: &Span) -> bool {
+    text(&span.attributes, "db.query.summary").is_some()
 }
 
 fn sign_up_span(received: &Received) -> anyhow::Result<&Span> {

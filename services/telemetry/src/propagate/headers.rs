@@ -8,6 +8,11 @@ use opentelemetry::{
 
 use super::PROPAGATOR;
 
+const TRACEPARENT: &str = "traceparent";
+
+/// Bytes of a header that is passed on: W3C Baggage's limit.
+const MAX_LENGTH: usize = 8192;
+
 /// The context that the sender of these headers was in; empty where they carry none, or a
 /// malformed one.
 #[must_use]
@@ -28,7 +33,14 @@ struct Headers<'a>(&'a HeaderMap);
 
 impl Extractor for Headers<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.to_str().ok()
+        let mut values = self.0.get_all(key).iter();
+        let value = values.next()?.to_str().ok()?;
+        // The propagator is more lenient than W3C Trace Context: a malformed parent, or one of
+        // several, is none.
+        if key == TRACEPARENT && (values.next().is_some() || !is_parent(value)) {
+            return None;
+        }
+        Some(value)
     }
 
     fn keys(&self) -> Vec<&str> {
@@ -36,10 +48,23 @@ impl Extractor for Headers<'_> {
     }
 }
 
+/// Whether the fields of a `traceparent` have their lengths: version, trace id, span id, flags.
+/// A version that is not known may have more of them.
+fn is_parent(value: &str) -> bool {
+    let mut fields = value.split('-').map(str::len);
+    let known = [2, 32, 16, 2].map(Some) == std::array::from_fn(|_| fields.next());
+    known && (!value.starts_with("00") || fields.next().is_none())
+}
+
 struct HeadersMut<'a>(&'a mut HeaderMap);
 
 impl Injector for HeadersMut<'_> {
     fn set(&mut self, key: &str, value: String) {
+        // What came in within W3C's limit can be longer when it is encoded again; passed on, it
+        // would be more than the next server takes, and the call would be lost.
+        if value.len() > MAX_LENGTH {
+            return;
+        }
         if let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(key.as_bytes()),
             HeaderValue::from_str(&value),
@@ -83,10 +108,33 @@ mod tests {
             "zz-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
             "00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-zz",
+            "00-af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-02",
             "\u{fffd}",
         ] {
             let context = extract(&headers(bad));
             assert!(!context.span().span_context().is_valid(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn of_two_parents_neither_is_one() {
+        let mut headers = headers("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        assert!(extract(&headers).span().span_context().is_valid());
+        headers.append(TRACEPARENT, headers[TRACEPARENT].clone());
+        assert!(!extract(&headers).span().span_context().is_valid());
+    }
+
+    #[test]
+    fn baggage_that_would_not_fit_stays_behind() {
+        for (quotes, passed_on) in [(2000, true), (8000, false)] {
+            // Each is encoded as three bytes.
+            let value = format!("k={}", "\"".repeat(quotes));
+            let mut headers = HeaderMap::new();
+            headers.insert("baggage", HeaderValue::from_str(&value).unwrap());
+            let mut out = HeaderMap::new();
+            inject_context(&extract(&headers), &mut out);
+            assert_eq!(out.contains_key("baggage"), passed_on, "{quotes}");
         }
     }
 }

@@ -1,0 +1,658 @@
+//! From each signal to the others, in the real programs, by what a person has in hand: a log
+//! line, the trace that a page names, an exemplar.
+//!
+//! One stack with the users' own settings serves all of these tests: it starts with the first of
+//! them and ends with the last.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use e2e::{
+    Backends, System,
+    backends::LogLine,
+    collector::text,
+    system::{SECRET, eventually},
+};
+use libtest_mimic::Trial;
+use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
+use reqwest::{Client, StatusCode, redirect::Policy};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{runtime::Runtime, sync::OnceCell};
+
+use crate::{
+    blocking_trial, runtime,
+    tree::{SIGN_UP, hex, tree},
+};
+
+const DOCUMENTATION: &str = include_str!("../../../../docs/telemetry.md");
+const SERVICES: [&str; 3] = ["frontend", "auth", "user"];
+const EMAIL: &str = "ann@example.com";
+const PASSWORD: &str = "correct horse battery";
+const WRONG_PASSWORD: &str = "wrong horse battery";
+
+/// Metrics are exported every five seconds; all else is faster.
+const WITHIN: Duration = Duration::from_secs(20);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let shared = Arc::new(Shared::default());
+    vec![
+        check(
+            "correlation::a_log_line_of_a_sign_up_leads_to_its_whole_trace",
+            &shared,
+            async |run| from_log_to_trace(run).await,
+        ),
+        check(
+            "correlation::the_trace_that_a_page_names_is_the_pages",
+            &shared,
+            async |run| from_page_to_trace(run).await,
+        ),
+        check(
+            "correlation::a_trace_leads_to_its_log_lines_which_are_those_on_stdout",
+            &shared,
+            async |run| from_trace_to_logs(run).await,
+        ),
+        check(
+            "correlation::a_wrong_password_fails_the_two_calls_and_no_other_span",
+            &shared,
+            async |run| wrong_password(run).await,
+        ),
+        check(
+            "correlation::every_exemplar_leads_to_a_span_of_its_series",
+            &shared,
+            async |run| from_exemplar_to_span(run).await,
+        ),
+        check(
+            "correlation::every_documented_metric_is_stored_as_documented",
+            &shared,
+            async |run| documented_metrics(run).await,
+        ),
+        check(
+            "correlation::the_service_graph_has_an_edge_for_each_who_asks_whom",
+            &shared,
+            async |run| service_graph(run).await,
+        ),
+        check(
+            "correlation::a_series_names_its_service_instance_version_and_environment",
+            &shared,
+            async |run| resource(run).await,
+        ),
+        check(
+            "correlation::nothing_stored_holds_a_password_a_token_or_an_email",
+            &shared,
+            async |run| secrets(run).await,
+        ),
+    ]
+}
+
+/// A stack for several tests. The processes are of a runtime that outlives each of these.
+#[derive(Default)]
+struct Shared {
+    // Before the runtime: the processes are killed when it is dropped.
+    run: OnceCell<Run>,
+    runtime: std::sync::OnceLock<Runtime>,
+}
+
+fn check<F>(name: &str, shared: &Arc<Shared>, test: F) -> Trial
+where
+    F: AsyncFnOnce(&Run) -> anyhow::Result<()> + Send + 'static,
+{
+    let shared = Arc::clone(shared);
+    blocking_trial(name, Backends::missing(), move || {
+        let runtime = shared
+            .runtime
+            .get_or_init(|| runtime().expect("a runtime is to be had"));
+        runtime.block_on(async {
+            let run = shared.run.get_or_try_init(Run::start).await?;
+            test(run).await
+        })
+    })
+}
+
+/// What was done, and where it can be looked at.
+struct Run {
+    system: System,
+    backends: Backends,
+    /// The trace that the account page named.
+    account_page: String,
+    /// The trace that the page after a wrong password named.
+    refusal_page: String,
+    /// The token of a session.
+    token: String,
+    _folder: TempDir,
+}
+
+impl Run {
+    /// Everything that people do, well and badly.
+    async fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut backends = Backends::start(folder.path()).await?;
+        let system = System::start(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &backends.otlp_grpc()?),
+            ("FAILED_LOGINS_PER_ACCOUNT", "1"),
+        ])
+        .await?;
+        let browser = Client::builder()
+            .redirect(Policy::none())
+            .cookie_store(true)
+            .build()?;
+        let post = async |path: &str, password: &str, expected: StatusCode| {
+            let form = [("email", EMAIL), ("password", password)];
+            let request = browser.post(system.url(path)).form(&form);
+            let response = request.send().await?;
+            let status = response.status();
+            ensure!(status == expected, "{path}: {status}");
+            Ok(response)
+        };
+
+        let signed_up = post("/register", PASSWORD, StatusCode::SEE_OTHER).await?;
+        let token = signed_up
+            .cookies()
+            .find(|cookie| cookie.name() == "session")
+            .context("no session")?
+            .value()
+            .to_owned();
+        let page = browser.get(system.url("/account")).send().await?;
+        let account_page = named_trace(&page.text().await?)?;
+        post("/logout", "", StatusCode::SEE_OTHER).await?;
+        post("/register", PASSWORD, StatusCode::CONFLICT).await?;
+        post("/login", PASSWORD, StatusCode::SEE_OTHER).await?;
+        let refused = post("/login", WRONG_PASSWORD, StatusCode::UNAUTHORIZED).await?;
+        let refusal_page = named_trace(&refused.text().await?)?;
+        post("/login", WRONG_PASSWORD, StatusCode::TOO_MANY_REQUESTS).await?;
+        let request = Client::builder().redirect(Policy::none()).build()?;
+        let request = request.get(system.url("/account"));
+        let request = request.header("cookie", "session=forged");
+        let status = request.send().await?.status();
+        ensure!(status == StatusCode::SEE_OTHER, "/account: {status}");
+        Ok(Self {
+            system,
+            backends,
+            account_page,
+            refusal_page,
+            token,
+            _folder: folder,
+        })
+    }
+
+    /// A trace of this many spans.
+    async fn trace(&self, id: &str, spans: usize) -> anyhow::Result<Vec<(String, Span)>> {
+        eventually(WITHIN, async || {
+            let trace = self.backends.tempo.spans(id).await?;
+            ensure!(trace.len() >= spans, "{}", tree(&trace));
+            Ok(trace)
+        })
+        .await
+    }
+
+    /// The one line of a service that says this.
+    async fn line(&self, service: &str, text: &str) -> anyhow::Result<LogLine> {
+        let query = format!("{{service_name=\"{service}\"}} |= \"{text}\"");
+        eventually(WITHIN, async || {
+            let lines = self.backends.loki.query(&query).await?;
+            let [line] = &lines[..] else {
+                anyhow::bail!("{lines:?}");
+            };
+            Ok(line.clone())
+        })
+        .await
+    }
+
+    fn stdout(&self, service: &str) -> Vec<String> {
+        match service {
+            "frontend" => self.system.frontend.output(),
+            "auth" => self.system.auth.output(),
+            _ => self.system.user.output(),
+        }
+    }
+}
+
+/// The trace that a page says that it was made by.
+fn named_trace(page: &str) -> anyhow::Result<String> {
+    let (_, rest) = page
+        .split_once("made by trace <code>")
+        .context("no trace")?;
+    let (id, _) = rest.split_once('<').context("no end")?;
+    Ok(id.to_owned())
+}
+
+fn label<'a>(line: &'a LogLine, name: &str) -> anyhow::Result<&'a str> {
+    let value = line.labels.get(name);
+    value
+        .map(String::as_str)
+        .with_context(|| format!("no {name} in {line:?}"))
+}
+
+async fn from_log_to_trace(run: &Run) -> anyhow::Result<()> {
+    let line = run.line("auth", "user registered").await?;
+    let trace = run.trace(label(&line, "trace_id")?, 8).await?;
+    let seen = tree(&trace);
+    ensure!(seen == SIGN_UP, "{seen}");
+    Ok(())
+}
+
+async fn from_page_to_trace(run: &Run) -> anyhow::Result<()> {
+    let seen = tree(&run.trace(&run.account_page, 7).await?);
+    let expected = "\
+frontend server GET /account {http.request.method=GET, http.response.status_code=200, \
+http.route=/account, url.path=/account, url.scheme=http}
+  frontend client auth.v1.AuthService/Me {rpc.method=auth.v1.AuthService/Me, \
+rpc.response.status_code=OK, rpc.system.name=grpc}
+    auth server auth.v1.AuthService/Me {rpc.method=auth.v1.AuthService/Me, \
+rpc.response.status_code=OK, rpc.system.name=grpc}
+      auth client SELECT sessions {db.collection.name=sessions, db.namespace=auth, \
+db.operation.name=SELECT, db.query.summary=SELECT sessions, db.system.name=sqlite}
+      auth client user.v1.UserService/GetUser {rpc.method=user.v1.UserService/GetUser, \
+rpc.response.status_code=OK, rpc.system.name=grpc}
+        user server user.v1.UserService/GetUser {rpc.method=user.v1.UserService/GetUser, \
+rpc.response.status_code=OK, rpc.system.name=grpc}
+          user client SELECT users {db.collection.name=users, db.namespace=user, \
+db.operation.name=SELECT, db.query.summary=SELECT users, db.system.name=sqlite}
+";
+    ensure!(seen == expected, "{seen}");
+    Ok(())
+}
+
+async fn from_trace_to_logs(run: &Run) -> anyhow::Result<()> {
+    let line = run.line("auth", "user registered").await?;
+    let id = label(&line, "trace_id")?;
+    let trace = run.trace(id, 8).await?;
+    let mut count = 0;
+    for service in SERVICES {
+        // The field of JSON is the label of Loki, and the message is the line.
+        let stdout: BTreeSet<(String, String)> = run
+            .stdout(service)
+            .iter()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|record| record["trace_id"] == id)
+            .map(|record| (said(&record["message"]), said(&record["span_id"])))
+            .collect();
+        let query = format!("{{service_name=\"{service}\"}} | trace_id=\"{id}\"");
+        eventually(WITHIN, async || {
+            let mut stored = BTreeSet::new();
+            for line in run.backends.loki.query(&query).await? {
+                let span = label(&line, "span_id")?.to_owned();
+                stored.insert((line.text, span));
+            }
+            ensure!(stored == stdout, "{service}: {stored:?} is not {stdout:?}");
+            Ok(())
+        })
+        .await?;
+        for (text, span) in &stdout {
+            let (of, span) = trace
+                .iter()
+                .find(|(_, known)| hex(&known.span_id) == *span)
+                .with_context(|| format!("{text}: no span {span}"))?;
+            ensure!(
+                of == service && span.kind() == SpanKind::Server,
+                "{text}: {span:?}"
+            );
+        }
+        count += stdout.len();
+    }
+    ensure!(count == 2, "{count} lines of a sign-up");
+    Ok(())
+}
+
+fn said(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+async fn wrong_password(run: &Run) -> anyhow::Result<()> {
+    let seen = tree(&run.trace(&run.refusal_page, 6).await?);
+    let expected = "\
+frontend server POST /login {http.request.method=POST, http.response.status_code=401, \
+http.route=/login, url.path=/login, url.scheme=http}
+  frontend client auth.v1.AuthService/Login {error.type=UNAUTHENTICATED, \
+rpc.method=auth.v1.AuthService/Login, rpc.response.status_code=UNAUTHENTICATED, \
+rpc.system.name=grpc} error
+    auth server auth.v1.AuthService/Login {rpc.method=auth.v1.AuthService/Login, \
+rpc.response.status_code=UNAUTHENTICATED, rpc.system.name=grpc}
+      auth client user.v1.UserService/VerifyPassword {error.type=UNAUTHENTICATED, \
+rpc.method=user.v1.UserService/VerifyPassword, rpc.response.status_code=UNAUTHENTICATED, \
+rpc.system.name=grpc} error
+        user server user.v1.UserService/VerifyPassword \
+{rpc.method=user.v1.UserService/VerifyPassword, rpc.response.status_code=UNAUTHENTICATED, \
+rpc.system.name=grpc}
+          user client SELECT users {db.collection.name=users, db.namespace=user, \
+db.operation.name=SELECT, db.query.summary=SELECT users, db.system.name=sqlite}
+";
+    ensure!(seen == expected, "{seen}");
+    Ok(())
+}
+
+async fn from_exemplar_to_span(run: &Run) -> anyhow::Result<()> {
+    // The histogram, what its span is, and which label and attribute it has in common with it.
+    let metrics = [
+        (
+            "rpc_server_call_duration_seconds",
+            SpanKind::Server,
+            ("rpc_method", "rpc.method"),
+        ),
+        (
+            "rpc_client_call_duration_seconds",
+            SpanKind::Client,
+            ("rpc_method", "rpc.method"),
+        ),
+        (
+            "http_server_request_duration_seconds",
+            SpanKind::Server,
+            ("http_route", "http.route"),
+        ),
+        (
+            "db_client_operation_duration_seconds_bucket",
+            SpanKind::Client,
+            ("db_operation_name", "db.operation.name"),
+        ),
+        (
+            "user_password_hash_duration_seconds_bucket",
+            SpanKind::Server,
+            ("service_name", ""),
+        ),
+    ];
+    for (metric, kind, (label, attribute)) in metrics {
+        let series = eventually(WITHIN, async || {
+            let found = run.backends.prometheus.query_exemplars(metric).await?;
+            ensure!(!found.is_empty(), "{metric} has no exemplars");
+            Ok(found)
+        })
+        .await?;
+        for series in series {
+            let labels = &series["seriesLabels"];
+            for exemplar in series["exemplars"].as_array().context("no list")? {
+                let id = said(&exemplar["labels"]["trace_id"]);
+                let span_id = said(&exemplar["labels"]["span_id"]);
+                let trace = run.trace(&id, 1).await?;
+                let (service, span) = trace
+                    .iter()
+                    .find(|(_, span)| hex(&span.span_id) == span_id)
+                    .with_context(|| format!("{metric}: no span {span_id} in {id}"))?;
+                ensure!(span.kind() == kind, "{metric}: {span:?}");
+                ensure!(labels["job"] == **service, "{metric}: {service}, {labels}");
+                let value = text(&span.attributes, attribute).unwrap_or(service);
+                ensure!(labels[label] == *value, "{metric}: {value}, {labels}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A metric, as its row of the documentation describes it.
+struct Documented {
+    prometheus: String,
+    kind: String,
+    unit: String,
+    from: Vec<String>,
+    with_bounds: bool,
+    /// Missing where nothing fails, or on other systems.
+    conditional: bool,
+}
+
+fn documented() -> Vec<Documented> {
+    let plain = |cell: &str| cell.trim().trim_matches('`').to_owned();
+    DOCUMENTATION
+        .lines()
+        .filter_map(|line| {
+            let cells: Vec<_> = line.trim_matches('|').split('|').map(plain).collect();
+            let [_, prometheus, kind, unit, from, _, meaning, _] = &cells[..] else {
+                return None;
+            };
+            let from = match from.as_str() {
+                "all" => SERVICES.map(ToOwned::to_owned).to_vec(),
+                some => some.split(", ").map(ToOwned::to_owned).collect(),
+            };
+            let kinds = ["counter", "up-down counter", "gauge", "histogram"];
+            kinds.contains(&kind.as_str()).then(|| Documented {
+                prometheus: prometheus.clone(),
+                kind: kind.clone(),
+                unit: unit.clone(),
+                from,
+                with_bounds: meaning.contains("with bounds"),
+                conditional: meaning.contains("Only when")
+                    || (meaning.contains("Only on Linux") && cfg!(not(target_os = "linux"))),
+            })
+        })
+        .collect()
+}
+
+async fn documented_metrics(run: &Run) -> anyhow::Result<()> {
+    let documented = documented();
+    ensure!(documented.len() > 30, "{} rows", documented.len());
+    for metric in documented.iter().filter(|metric| !metric.conditional) {
+        ensure!(
+            metric
+                .prometheus
+                .trim_end_matches("_total")
+                .ends_with(suffix(&metric.unit)),
+            "{}: {}",
+            metric.prometheus,
+            metric.unit
+        );
+        for service in &metric.from {
+            eventually(WITHIN, async || stored(run, metric, service).await).await?;
+        }
+    }
+
+    // And nothing but what is documented.
+    let expected: BTreeSet<String> = documented.iter().flat_map(names).collect();
+    for service in SERVICES {
+        let series = format!("count by (__name__) ({{job=\"{service}\"}})");
+        for series in run.backends.prometheus.query(&series).await? {
+            let name = said(&series["metric"]["__name__"]);
+            ensure!(
+                expected.contains(&name) || name == "target_info",
+                "{service}: {name} is not documented"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What the translation appends for a unit.
+fn suffix(unit: &str) -> &'static str {
+    match unit {
+        "s" => "_seconds",
+        "By" => "_bytes",
+        _ => "",
+    }
+}
+
+/// The names of the series of a metric.
+fn names(metric: &Documented) -> Vec<String> {
+    let name = &metric.prometheus;
+    if metric.with_bounds {
+        ["bucket", "count", "sum"]
+            .map(|part| format!("{name}_{part}"))
+            .to_vec()
+    } else {
+        vec![name.clone()]
+    }
+}
+
+/// Whether the series of a service have the shape that the type of the metric has in Prometheus.
+async fn stored(run: &Run, metric: &Documented, service: &str) -> anyhow::Result<()> {
+    let name = &metric.prometheus;
+    let count = async |query: String| -> anyhow::Result<usize> {
+        Ok(run.backends.prometheus.query(&query).await?.len())
+    };
+    let plain = count(format!("{name}{{job=\"{service}\"}}")).await?;
+    let buckets = count(format!("{name}_bucket{{job=\"{service}\"}}")).await?;
+    let native = count(format!("histogram_count({name}{{job=\"{service}\"}}) > 0")).await?;
+    let sums = count(format!("{name}_sum{{job=\"{service}\"}}")).await?;
+    let shape = (plain > 0, buckets > 0, native > 0, sums > 0);
+    let expected = match metric.kind.as_str() {
+        "histogram" if metric.with_bounds => (false, true, false, true),
+        "histogram" => (true, false, true, false),
+        _ => (true, false, false, false),
+    };
+    ensure!(shape == expected, "{service}: {name}: {shape:?}");
+    ensure!(
+        name.ends_with("_total") == (metric.kind == "counter"),
+        "{name} is a {}",
+        metric.kind
+    );
+    Ok(())
+}
+
+async fn service_graph(run: &Run) -> anyhow::Result<()> {
+    let expected = [
+        ("auth", "auth database"),
+        ("auth", "user"),
+        ("frontend", "auth"),
+        ("outside", "frontend"),
+        ("user", "user database"),
+    ];
+    eventually(WITHIN, async || {
+        let calls = "traces_service_graph_request_total";
+        let series = run.backends.prometheus.query(calls).await?;
+        let seen: BTreeSet<(String, String)> = series
+            .iter()
+            .map(|series| &series["metric"])
+            .map(|labels| (said(&labels["client"]), said(&labels["server"])))
+            .collect();
+        let seen: Vec<_> = seen
+            .iter()
+            .map(|(client, server)| (client.as_str(), server.as_str()))
+            .collect();
+        ensure!(seen == expected, "{seen:?}");
+        Ok(())
+    })
+    .await
+}
+
+async fn resource(run: &Run) -> anyhow::Result<()> {
+    for service in SERVICES {
+        let query = format!("process_uptime_seconds{{job=\"{service}\"}}");
+        let labels = eventually(WITHIN, async || {
+            let series = run.backends.prometheus.query(&query).await?;
+            let [one] = &series[..] else {
+                anyhow::bail!("{query}: {series:?}");
+            };
+            let labels: BTreeMap<String, String> = serde_json::from_value(one["metric"].clone())?;
+            Ok(labels)
+        })
+        .await?;
+        let keys: Vec<_> = labels.keys().map(String::as_str).collect();
+        let expected = [
+            "__name__",
+            "deployment_environment_name",
+            "instance",
+            "job",
+            "service_name",
+            "service_version",
+        ];
+        ensure!(keys == expected, "{labels:?}");
+        ensure!(labels["service_name"] == service, "{labels:?}");
+        ensure!(labels["deployment_environment_name"] == "development");
+        let ready = run.line(service, "ready").await?;
+        ensure!(label(&ready, "service_instance_id")? == labels["instance"]);
+        ensure!(label(&ready, "service_version")? == labels["service_version"]);
+    }
+    Ok(())
+}
+
+async fn secrets(run: &Run) -> anyhow::Result<()> {
+    // What came last of each signal is there, so all is.
+    let last = run.line("auth", "session refused").await?;
+    run.trace(label(&last, "trace_id")?, 3).await?;
+    eventually(WITHIN, async || {
+        let rejected = r#"auth_tokens_rejected_total{job="auth"}"#;
+        let series = run.backends.prometheus.query(rejected).await?;
+        ensure!(!series.is_empty(), "no {rejected}");
+        Ok(())
+    })
+    .await?;
+
+    let mut texts = Vec::new();
+    let found = run.backends.tempo.search("{}").await?;
+    ensure!(found.len() < 100, "more traces than the search tells");
+    for trace in &found {
+        let trace = run.backends.tempo.trace(&said(&trace["traceID"])).await?;
+        strings(&trace, &mut texts);
+    }
+    let traces = texts.len();
+    let mut of_collector = Vec::new();
+    let lines = run.backends.loki.query(r#"{service_name=~".+"}"#).await?;
+    ensure!(lines.len() < 1000, "more lines than the search tells");
+    for line in lines {
+        let texts = match label(&line, "service_name")? {
+            "otel-collector" => &mut of_collector,
+            _ => &mut texts,
+        };
+        texts.extend(
+            line.labels
+                .into_iter()
+                .flat_map(|(name, value)| [name, value]),
+        );
+        texts.push(line.text);
+    }
+    let logs = texts.len();
+    let prometheus = &run.backends.prometheus;
+    for label in prometheus.labels().await? {
+        texts.extend(prometheus.values(&label).await?);
+        texts.push(label);
+    }
+    let exemplars = prometheus.query_exemplars(r#"{__name__=~".+"}"#).await?;
+    exemplars
+        .iter()
+        .for_each(|series| strings(series, &mut texts));
+    let metrics = texts.len();
+    for service in SERVICES {
+        texts.extend(run.stdout(service));
+    }
+
+    let find =
+        |texts: &[String], wanted: &str| texts.iter().find(|text| text.contains(wanted)).cloned();
+    // The search finds what there is, in each signal.
+    for (texts, known) in [
+        (&texts[..traces], "POST /login"),
+        (&texts[traces..logs], "user registered"),
+        (&texts[logs..metrics], "UNAUTHENTICATED"),
+        (&texts[metrics..], "user created"),
+    ] {
+        ensure!(find(texts, known).is_some(), "{known} is not found");
+    }
+    let (_, domain) = EMAIL.split_once('@').context("no email")?;
+    let (header, signature) = run.token.rsplit_once('.').context("no token")?;
+    for secret in [
+        EMAIL,
+        domain,
+        PASSWORD,
+        WRONG_PASSWORD,
+        "correct+horse",
+        "horse%20battery",
+        header,
+        signature,
+        "eyJ",
+        "argon2",
+        SECRET,
+    ] {
+        let found = find(&texts, secret).or_else(|| find(&of_collector, secret));
+        ensure!(found.is_none(), "{secret} is stored: {found:?}");
+    }
+    // Nor did a service let slip what the collector took out; it logs how it does that.
+    let found = find(&texts, "[redacted]");
+    ensure!(found.is_none(), "the collector had to redact: {found:?}");
+    Ok(())
+}
+
+/// All text of a value, but for ids, which are random and so may spell anything.
+fn strings(value: &Value, texts: &mut Vec<String>) {
+    match value {
+        Value::String(text) => texts.push(text.clone()),
+        Value::Array(values) => values.iter().for_each(|value| strings(value, texts)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                texts.push(name.clone());
+                if !["traceId", "spanId", "parentSpanId"].contains(&name.as_str()) {
+                    strings(value, texts);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
