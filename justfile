@@ -10,6 +10,10 @@ run *arguments:
 test *arguments:
     cargo test --workspace {{arguments}}
 
+# The real backends at their pinned versions, for tests with them: half an hour the first time
+backends:
+    .ci/backends/build
+
 # Every check, as CI runs them
 ci:
     .ci/run

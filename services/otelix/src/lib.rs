@@ -61,7 +61,8 @@ pub async fn run(
             .await
             .context("user")
     };
-    tokio::try_join!(frontend, auth, user)?;
+    // Three whole services in one future would be a large one to move about.
+    tokio::try_join!(Box::pin(frontend), Box::pin(auth), Box::pin(user))?;
     Ok(())
 }
 

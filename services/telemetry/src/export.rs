@@ -1,13 +1,16 @@
 //! The way out: bounded queues, OTLP, and an account of what is lost.
 //!
-//! The SDK's batch processors and OTLP exporters do the work. Around each pair stands a [`Flow`],
-//! which lets in what the queue can hold and counts what it cannot, and what the collector did
-//! not take. Metrics have an exporter of their own: the SDK's has no place for exemplars.
+//! Log records go through the SDK's batch processor and exporter. Spans and metrics do not: the
+//! SDK's way for spans costs several times what it takes to encode them where they end, and its
+//! metrics have no place for exemplars. A [`Flow`] for each signal lets in what the queue can
+//! hold, and counts what it cannot, and what the collector did not take.
 
+mod encode;
 mod flow;
 mod limits;
 pub(crate) mod logs;
 mod metrics;
+mod sender;
 pub(crate) mod spans;
 
-pub(crate) use self::{flow::Flow, limits::Limits, metrics::MetricExporter};
+pub(crate) use self::{flow::Flow, limits::Limits, metrics::MetricExporter, sender::Sender};

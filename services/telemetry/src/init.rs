@@ -6,17 +6,14 @@ use exemplars::Exemplars;
 use opentelemetry::{KeyValue, global, metrics::Meter, trace::TracerProvider as _};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::{
-    ExporterBuildError, LogExporter, SpanExporter, WithExportConfig as _, WithTonicConfig as _,
+    ExporterBuildError, LogExporter, WithExportConfig as _, WithTonicConfig as _,
 };
 use opentelemetry_sdk::{
     Resource,
     logs::{BatchConfigBuilder as LogBatchConfigBuilder, BatchLogProcessor, SdkLoggerProvider},
     metrics::{Aggregation, Instrument, InstrumentKind, PeriodicReader, SdkMeterProvider, Stream},
     resource::{EnvResourceDetector, TelemetryResourceDetector},
-    trace::{
-        BatchConfigBuilder as SpanBatchConfigBuilder, BatchSpanProcessor, Sampler,
-        SdkTracerProvider,
-    },
+    trace::{Sampler, SdkTracerProvider},
 };
 use opentelemetry_semantic_conventions::resource::{
     DEPLOYMENT_ENVIRONMENT_NAME, HOST_ARCH, HOST_NAME, OS_TYPE, PROCESS_EXECUTABLE_NAME,
@@ -32,7 +29,7 @@ use tracing_subscriber::{
 
 use crate::{
     HistogramAggregation, LogFormat, Settings,
-    export::{Flow, Limits, MetricExporter, logs, spans},
+    export::{Flow, Limits, MetricExporter, Sender, logs, spans},
     format, metrics, process, trace,
 };
 
@@ -263,13 +260,6 @@ fn tracer_provider(settings: &Settings, resource: Resource) -> Result<SdkTracerP
         // Ids without the cost of recording what nobody receives.
         return Ok(builder.with_sampler(Sampler::AlwaysOff).build());
     };
-    let exporter = SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .with_metadata(settings.otlp_headers.metadata())
-        .with_timeout(Duration::from_millis(settings.otlp_timeout))
-        .build()
-        .map_err(exporter_error("traces"))?;
     let flow = Flow::queued(
         "traces",
         settings.span_queue_size,
@@ -282,23 +272,28 @@ fn tracer_provider(settings: &Settings, resource: Resource) -> Result<SdkTracerP
             "otlp_grpc_span_exporter",
         ),
     );
-    let config = SpanBatchConfigBuilder::default()
-        .with_max_queue_size(settings.span_queue_size)
-        .with_scheduled_delay(Duration::from_millis(settings.span_export_delay))
-        .build();
-    let batches = BatchSpanProcessor::builder(spans::Exporter {
-        inner: exporter,
-        flow: flow.clone(),
-    })
-    .with_batch_config(config)
-    .build();
-    Ok(builder
-        .with_span_processor(spans::Processor {
-            inner: batches,
-            flow,
-            limits: Limits::new(settings.attribute_value_length_limit),
-        })
-        .build())
+    let processor = spans::Processor::new(
+        sender(
+            settings,
+            endpoint,
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        )?,
+        flow,
+        Limits::new(settings.attribute_value_length_limit),
+        settings.span_batch_size,
+        Duration::from_millis(settings.span_export_delay),
+    );
+    Ok(builder.with_span_processor(processor).build())
+}
+
+fn sender(settings: &Settings, endpoint: &str, method: &'static str) -> Result<Sender, Error> {
+    let endpoint = Endpoint::from_shared(endpoint.to_owned()).map_err(Error::Endpoint)?;
+    Ok(Sender::new(
+        &endpoint,
+        method,
+        settings.otlp_headers.metadata(),
+        Duration::from_millis(settings.otlp_timeout),
+    ))
 }
 
 fn meter_provider(
@@ -306,15 +301,14 @@ fn meter_provider(
     endpoint: &str,
     resource: Resource,
 ) -> Result<SdkMeterProvider, Error> {
-    let endpoint = Endpoint::from_shared(endpoint.to_owned()).map_err(Error::Endpoint)?;
     let exemplars = Exemplars::new(settings.exemplar_filter);
     metrics::configure(exemplars.clone(), settings.histogram_aggregation);
-    let exporter = MetricExporter::new(
-        &endpoint,
-        settings.otlp_headers.metadata(),
-        Duration::from_millis(settings.otlp_timeout),
-        exemplars,
-    );
+    let sender = sender(
+        settings,
+        endpoint,
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    )?;
+    let exporter = MetricExporter::new(sender, exemplars);
     let reader = PeriodicReader::builder(exporter)
         .with_interval(Duration::from_millis(settings.metric_export_interval))
         .build();

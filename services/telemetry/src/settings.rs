@@ -11,7 +11,7 @@ use tonic::metadata::MetadataMap;
 pub const STANDARD_VARIABLES: &str = "\
 Also read, as the OpenTelemetry specification defines them:
   OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG,
-  OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE";
+  OTEL_BLRP_MAX_EXPORT_BATCH_SIZE";
 
 /// How a process reports on itself.
 #[derive(Args, Clone, Debug)]
@@ -71,6 +71,11 @@ pub struct Settings {
     #[arg(long, env = "OTEL_BSP_MAX_QUEUE_SIZE", value_name = "N", default_value = "2048",
         value_parser = queue_size)]
     pub span_queue_size: usize,
+
+    /// Finished spans that are sent at once when they have come together
+    #[arg(long, env = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", value_name = "N", default_value = "512",
+        value_parser = queue_size)]
+    pub span_batch_size: usize,
 
     /// Log records that may wait to be sent; further ones are dropped, and counted
     #[arg(long, env = "OTEL_BLRP_MAX_QUEUE_SIZE", value_name = "N", default_value = "2048",

@@ -9,7 +9,7 @@ use std::{
 };
 
 use opentelemetry::{KeyValue, metrics::Counter};
-use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::error::OTelSdkError;
 
 use crate::{metrics::Metric, names};
 
@@ -89,47 +89,61 @@ impl Flow {
         if self.0.pending.fetch_add(1, Relaxed) < self.0.capacity {
             return true;
         }
+        self.refuse();
+        false
+    }
+
+    /// Gives back a place that was taken, for want of room: what had it is lost.
+    pub(crate) fn refuse(&self) {
         self.0.pending.fetch_sub(1, Relaxed);
         self.0.lost.fetch_add(1, Relaxed);
         if let Some(processed) = &self.0.processed {
             processed.add(1, Some("queue_full"));
         }
-        false
     }
 
-    /// What had taken places in the queue has been handed to the exporter, with this outcome.
-    pub(crate) fn leave(&self, count: usize, outcome: &OTelSdkResult) {
+    /// What had taken places in the queue was sent, but for those that were not taken.
+    pub(crate) fn leave(&self, count: usize, rejected: usize, error: Option<&OTelSdkError>) {
         self.0.pending.fetch_sub(count, Relaxed);
         if let Some(processed) = &self.0.processed {
             processed.add(count as u64, None);
         }
-        self.exported(count, outcome);
+        self.exported(count, rejected, error);
     }
 
-    /// Something was exported, or was lost on the way.
-    pub(crate) fn exported(&self, count: usize, outcome: &OTelSdkResult) {
-        let error = outcome.as_ref().err();
-        let kind = error.map(|error| match error {
-            OTelSdkError::AlreadyShutdown => "already_shutdown",
-            OTelSdkError::Timeout(_) => "timeout",
-            OTelSdkError::InternalFailure(_) => names::OTHER,
-        });
-        self.0.exported.add(count as u64, kind);
-        if error.is_some() {
-            self.0.lost.fetch_add(count as u64, Relaxed);
+    /// So many were sent, of which so many were not taken.
+    pub(crate) fn exported(&self, count: usize, rejected: usize, error: Option<&OTelSdkError>) {
+        let rejected = rejected.min(count);
+        let taken = count - rejected;
+        if taken > 0 {
+            self.0.exported.add(taken as u64, None);
         }
-        self.report(error);
+        if rejected > 0 {
+            self.0.lost.fetch_add(rejected as u64, Relaxed);
+            let kind = match error {
+                Some(OTelSdkError::AlreadyShutdown) => "already_shutdown",
+                Some(OTelSdkError::Timeout(_)) => "timeout",
+                Some(OTelSdkError::InternalFailure(_)) => names::OTHER,
+                None => "rejected",
+            };
+            self.0.exported.add(rejected as u64, Some(kind));
+        }
+        self.report(rejected > 0, error);
     }
 
     /// Says once that an outage has begun, and once that it is over. Only the exporter's thread
     /// does: to log within a request, in the middle of its log record, would be a knot.
-    fn report(&self, error: Option<&OTelSdkError>) {
+    fn report(&self, rejected: bool, error: Option<&OTelSdkError>) {
         let Inner { signal, lost, .. } = &*self.0;
         let lost = lost.load(Relaxed);
         let mut outage = self.0.outage.lock().unwrap_or_else(PoisonError::into_inner);
         match outage.current {
             None if lost > outage.seen => {
-                let reason = error.map_or_else(|| "the queue is full".to_owned(), text);
+                let reason = match error {
+                    Some(error) => error.to_string(),
+                    None if rejected => "the collector rejects some of it".to_owned(),
+                    None => "the queue is full".to_owned(),
+                };
                 tracing::warn!(
                     signal,
                     reason,
@@ -140,7 +154,7 @@ impl Flow {
             Some((before, _)) if lost > outage.seen => {
                 outage.current = Some((before, Instant::now()));
             }
-            Some((before, last)) if error.is_none() && last.elapsed() > QUIET => {
+            Some((before, last)) if !rejected && last.elapsed() > QUIET => {
                 tracing::info!(signal, lost = lost - before, "telemetry is exported again");
                 outage.current = None;
             }
@@ -176,8 +190,4 @@ impl Counts {
             ),
         }
     }
-}
-
-fn text(error: &OTelSdkError) -> String {
-    error.to_string()
 }

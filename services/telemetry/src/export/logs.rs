@@ -55,7 +55,8 @@ impl<E: LogExporter> LogExporter for Exporter<E> {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
         let count = batch.iter().count();
         let outcome = self.inner.export(batch).await;
-        self.flow.leave(count, &outcome);
+        let rejected = if outcome.is_ok() { 0 } else { count };
+        self.flow.leave(count, rejected, outcome.as_ref().err());
         outcome
     }
 

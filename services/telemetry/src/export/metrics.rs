@@ -1,29 +1,27 @@
 //! Metrics, with exemplars put into the message between collection and sending.
 
-use std::{fmt, sync::LazyLock, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
+use bytes::Bytes;
 use exemplars::Exemplars;
 use opentelemetry_proto::tonic::{
-    collector::metrics::v1::{
-        ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient,
-    },
+    collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse},
     metrics::v1::metric::Data,
 };
 use opentelemetry_sdk::{
     error::{OTelSdkError, OTelSdkResult},
     metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
 };
-use tokio::{runtime::Handle, time::timeout};
-use tonic::{Request, metadata::MetadataMap, transport::Endpoint};
+use prost::Message as _;
+use tokio::runtime::Handle;
 
-use super::Flow;
+use super::{Flow, Sender};
 use crate::metrics;
 
 /// Sends metrics by OTLP over gRPC.
+#[derive(Debug)]
 pub(crate) struct MetricExporter {
-    client: MetricsServiceClient<tonic::transport::Channel>,
-    metadata: MetadataMap,
-    timeout: Duration,
+    sender: Sender,
     exemplars: Exemplars,
     /// Made at the first export: its counters are this exporter's own passengers.
     flow: LazyLock<Flow>,
@@ -32,19 +30,10 @@ pub(crate) struct MetricExporter {
 }
 
 impl MetricExporter {
-    /// An exporter that connects when it first has something to send.
-    ///
     /// Must be called on a tokio runtime.
-    pub(crate) fn new(
-        endpoint: &Endpoint,
-        metadata: MetadataMap,
-        timeout: Duration,
-        exemplars: Exemplars,
-    ) -> Self {
+    pub(crate) fn new(sender: Sender, exemplars: Exemplars) -> Self {
         Self {
-            client: MetricsServiceClient::new(endpoint.connect_lazy()),
-            metadata,
-            timeout,
+            sender,
             exemplars,
             flow: LazyLock::new(|| {
                 let exported = &metrics::OTEL_SDK_EXPORTER_METRIC_DATA_POINT_EXPORTED;
@@ -61,23 +50,19 @@ impl PushMetricExporter for MetricExporter {
         let mut message = ExportMetricsServiceRequest::from(collected);
         self.exemplars.attach(&mut message);
         let points = points(&message);
-        let mut request = Request::new(message);
-        *request.metadata_mut() = self.metadata.clone();
-
-        let (mut client, limit) = (self.client.clone(), self.timeout);
-        let sending = async move { timeout(limit, client.export(request)).await };
-        let outcome = match self.runtime.spawn(sending).await {
-            Ok(Ok(Ok(_))) => Ok(()),
-            Ok(Ok(Err(status))) => Err(OTelSdkError::InternalFailure(format!(
-                "{:?}: {}",
-                status.code(),
-                status.message()
-            ))),
-            Ok(Err(_)) => Err(OTelSdkError::Timeout(limit)),
-            Err(error) => Err(OTelSdkError::InternalFailure(error.to_string())),
+        let (sender, message) = (self.sender.clone(), Bytes::from(message.encode_to_vec()));
+        let sending = self
+            .runtime
+            .spawn(async move { sender.send(message).await });
+        let outcome = sending
+            .await
+            .unwrap_or_else(|error| Err(OTelSdkError::InternalFailure(error.to_string())));
+        let rejected = match &outcome {
+            Ok(answer) => rejected(answer),
+            Err(_) => points,
         };
-        self.flow.exported(points, &outcome);
-        outcome
+        self.flow.exported(points, rejected, outcome.as_ref().err());
+        outcome.map(drop)
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -93,13 +78,14 @@ impl PushMetricExporter for MetricExporter {
     }
 }
 
-impl fmt::Debug for MetricExporter {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Its metadata may hold credentials.
-        formatter
-            .debug_struct("MetricExporter")
-            .finish_non_exhaustive()
-    }
+/// How many data points the collector says that it did not take.
+fn rejected(answer: &[u8]) -> usize {
+    let partial = ExportMetricsServiceResponse::decode(answer)
+        .ok()
+        .and_then(|answer| answer.partial_success);
+    partial.map_or(0, |partial| {
+        usize::try_from(partial.rejected_data_points).unwrap_or(0)
+    })
 }
 
 fn points(message: &ExportMetricsServiceRequest) -> usize {

@@ -62,13 +62,15 @@ impl Injector for HeadersMut<'_> {
     fn set(&mut self, key: &str, value: String) {
         // What came in within W3C's limit can be longer when it is encoded again; passed on, it
         // would be more than the next server takes, and the call would be lost.
-        if value.len() > MAX_LENGTH {
+        if value.is_empty() || value.len() > MAX_LENGTH {
             return;
         }
-        if let (Ok(name), Ok(value)) = (
+        if let (Ok(name), Ok(mut value)) = (
             HeaderName::from_bytes(key.as_bytes()),
-            HeaderValue::from_str(&value),
+            HeaderValue::try_from(value),
         ) {
+            // It differs in each call: it would only drive others out of HTTP/2's header table.
+            value.set_sensitive(true);
             self.0.insert(name, value);
         }
     }

@@ -1,0 +1,116 @@
+use std::{borrow::Cow, time::Duration};
+
+use opentelemetry::{
+    Array,
+    trace::{Event, SpanContext, TraceFlags, TraceId, TraceState},
+};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
+
+use super::*;
+
+fn sample() -> SpanData {
+    SpanData {
+        span_context: SpanContext::new(
+            TraceId::from(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10),
+            SpanId::from(0x1112_1314_1516_1718),
+            TraceFlags::SAMPLED,
+            false,
+            TraceState::default(),
+        ),
+        parent_span_id: SpanId::from(7),
+        parent_span_is_remote: true,
+        span_kind: SpanKind::Server,
+        name: Cow::Borrowed("a name"),
+        start_time: UNIX_EPOCH + Duration::from_nanos(1_234_567_890_123_456_789),
+        end_time: UNIX_EPOCH + Duration::from_nanos(1_234_567_890_123_456_999),
+        attributes: vec![
+            KeyValue::new("text", "x".repeat(300)),
+            KeyValue::new("empty", ""),
+            KeyValue::new("flag", true),
+            KeyValue::new("off", false),
+            KeyValue::new("positive", 300),
+            KeyValue::new("zero", 0),
+            KeyValue::new("negative", -1),
+            KeyValue::new("float", 0.5),
+        ],
+        dropped_attributes_count: 0,
+        events: SpanEvents::default(),
+        links: SpanLinks::default(),
+        status: Status::Unset,
+        instrumentation_scope: InstrumentationScope::builder("scope").build(),
+    }
+}
+
+/// Spans of every form, and whether they are plain.
+fn samples() -> Vec<(bool, SpanData)> {
+    let with = |change: fn(&mut SpanData)| {
+        let mut span = sample();
+        change(&mut span);
+        span
+    };
+    vec![
+        (true, sample()),
+        (true, with(|span| span.parent_span_id = SpanId::INVALID)),
+        (true, with(|span| span.parent_span_is_remote = false)),
+        (true, with(|span| span.name = Cow::Borrowed(""))),
+        (true, with(|span| span.attributes.clear())),
+        (true, with(|span| span.status = Status::Ok)),
+        (true, with(|span| span.status = Status::error(""))),
+        (true, with(|span| span.status = Status::error("a reason"))),
+        (true, with(|span| span.span_kind = SpanKind::Internal)),
+        (true, with(|span| span.span_kind = SpanKind::Consumer)),
+        (
+            false,
+            with(|span| {
+                let array = Value::Array(Array::I64(vec![1, 2]));
+                span.attributes.push(KeyValue::new("array", array));
+            }),
+        ),
+        (
+            false,
+            with(|span| {
+                let event = Event::new("event", UNIX_EPOCH, vec![], 0);
+                span.events.events.push(event);
+            }),
+        ),
+        (false, with(|span| span.dropped_attributes_count = 3)),
+        (
+            false,
+            with(|span| {
+                let state = TraceState::from_key_value([("k", "v")]).unwrap();
+                span.span_context = SpanContext::new(
+                    TraceId::from(1),
+                    SpanId::from(2),
+                    TraceFlags::SAMPLED,
+                    false,
+                    state,
+                );
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn a_message_is_what_the_library_would_have_made() {
+    let library = Resource::builder_empty()
+        .with_attribute(KeyValue::new("service.name", "test"))
+        .build();
+    let samples = samples();
+    let mut spans = Vec::new();
+    for (is_plain, sample) in &samples {
+        assert_eq!(super::is_plain(sample), *is_plain, "{sample:#?}");
+        span(sample.clone(), &mut spans);
+    }
+    let scope_of = &samples[0].1.instrumentation_scope;
+    let mut message = head(&resource(&library), &scope(scope_of), spans.len());
+    message.extend_from_slice(&spans);
+
+    let decoded = ExportTraceServiceRequest::decode(message.as_slice()).unwrap();
+    let spans = samples.into_iter().map(|(_, sample)| sample).collect();
+    let expected = opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope(
+        spans,
+        &ResourceAttributesWithSchema::from(&library),
+    );
+    assert_eq!(decoded.resource_spans, expected);
+}
