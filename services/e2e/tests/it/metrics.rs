@@ -1,9 +1,9 @@
 //! What the services export, against what `docs/telemetry.md` says that they do.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use e2e::{Collector, System, collector::Received};
+use e2e::{Collector, System, collector::Received, system::eventually};
 use libtest_mimic::Trial;
 use opentelemetry_proto::tonic::{
     common::v1::KeyValue,
@@ -76,6 +76,18 @@ async fn a_day() -> anyhow::Result<Received> {
     ensure!(page.status() == StatusCode::OK, "{}", page.status());
     ensure!(account(&browser().build()?).await? == StatusCode::SEE_OTHER);
 
+    // That something was exported is itself exported the next time.
+    eventually(Duration::from_secs(10), async || {
+        let name = "otel.sdk.exporter.metric_data_point.exported";
+        collector
+            .received()
+            .metrics
+            .iter()
+            .find(|(service, metric)| service == "user" && metric.name == name)
+            .map(drop)
+            .context("user has not exported twice")
+    })
+    .await?;
     system.user.stop().await?;
     // Calls of a service that is not there are made again.
     let page = ann.get(url("/account")).send().await?;

@@ -83,6 +83,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             async || failed_sign_in().await,
         ),
         trial(
+            "telemetry::exports_do_not_report_on_themselves",
+            async || exports_are_silent().await,
+        ),
+        trial(
             "telemetry::a_collector_that_is_away_stops_nobody",
             async || {
                 let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")];
@@ -109,6 +113,39 @@ async fn sign_up() -> anyhow::Result<Received> {
         process.stop().await?;
     }
     Ok(collector.received())
+}
+
+/// At the most talkative level, idle services export their metrics ten times a second. If the
+/// records of one export made another, they would never end.
+async fn exports_are_silent() -> anyhow::Result<()> {
+    let collector = Collector::start().await?;
+    let system = System::start(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint()),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "100"),
+        ("RUST_LOG", "trace"),
+    ])
+    .await?;
+    post(&system, "/register", PASSWORD).await?;
+    eventually(Duration::from_secs(10), async || {
+        sign_up_span(&collector.received()).map(drop)
+    })
+    .await?;
+    // What the request and the first connections left behind arrives.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = collector.received();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let after = collector.received();
+    let exports = after.metrics.len() - before.metrics.len();
+    ensure!(exports > 100, "only {exports} metrics were exported");
+    let (logs, spans) = (
+        after.logs.len() - before.logs.len(),
+        after.spans.len() - before.spans.len(),
+    );
+    ensure!(logs < 10, "{:#?}", &after.logs[before.logs.len()..]);
+    ensure!(spans < 10, "{:#?}", &after.spans[before.spans.len()..]);
+    Ok(())
 }
 
 async fn failed_sign_in() -> anyhow::Result<()> {
