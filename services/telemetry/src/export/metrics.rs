@@ -15,7 +15,7 @@ use opentelemetry_sdk::{
 use prost::Message as _;
 use tokio::runtime::Handle;
 
-use super::{Flow, Sender};
+use super::{Flow, Sender, sender::Encoded};
 use crate::metrics;
 
 /// Sends metrics by OTLP over gRPC.
@@ -50,7 +50,11 @@ impl PushMetricExporter for MetricExporter {
         let mut message = ExportMetricsServiceRequest::from(collected);
         self.exemplars.attach(&mut message);
         let points = points(&message);
-        let (sender, message) = (self.sender.clone(), Bytes::from(message.encode_to_vec()));
+        let (sender, message) = (self.sender.clone(), message.encode_to_vec());
+        let message = Encoded {
+            head: Bytes::new(),
+            body: message.into(),
+        };
         let sending = self
             .runtime
             .spawn(async move { sender.send(message).await });

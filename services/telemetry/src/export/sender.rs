@@ -15,6 +15,13 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+/// An encoded message, in two pieces so that the large one need not be copied to get a head.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoded {
+    pub(crate) head: Bytes,
+    pub(crate) body: Bytes,
+}
+
 /// Sends the messages of one signal.
 #[derive(Clone)]
 pub(crate) struct Sender {
@@ -43,7 +50,7 @@ impl Sender {
     }
 
     /// Sends a message once, and returns the encoded answer.
-    pub(crate) async fn send(&self, message: Bytes) -> Result<Bytes, OTelSdkError> {
+    pub(crate) async fn send(&self, message: Encoded) -> Result<Bytes, OTelSdkError> {
         match timeout(self.timeout, self.attempt(message)).await {
             Ok(outcome) => outcome.map_err(|status| error(&status)),
             Err(_) => Err(OTelSdkError::Timeout(self.timeout)),
@@ -51,7 +58,7 @@ impl Sender {
     }
 
     /// Sends a message, again if that may help; all attempts together have the time of one.
-    pub(crate) async fn send_again(&self, message: Bytes) -> Result<Bytes, OTelSdkError> {
+    pub(crate) async fn send_again(&self, message: Encoded) -> Result<Bytes, OTelSdkError> {
         let attempts = (|| self.attempt(message.clone()))
             .retry(ExponentialBuilder::default().with_jitter())
             .when(may_help);
@@ -61,7 +68,7 @@ impl Sender {
         }
     }
 
-    async fn attempt(&self, message: Bytes) -> Result<Bytes, Status> {
+    async fn attempt(&self, message: Encoded) -> Result<Bytes, Status> {
         let mut client = Grpc::new(self.channel.clone());
         client
             .ready()
@@ -69,7 +76,7 @@ impl Sender {
             .map_err(|error| Status::unavailable(error.to_string()))?;
         let mut request = Request::new(message);
         *request.metadata_mut() = self.metadata.clone();
-        let answer = client.unary(request, self.method.clone(), Encoded).await?;
+        let answer = client.unary(request, self.method.clone(), AsItIs).await?;
         Ok(answer.into_inner())
     }
 }
@@ -104,10 +111,10 @@ fn error(status: &Status) -> OTelSdkError {
 
 /// Passes messages on as they are.
 #[derive(Clone, Copy, Debug)]
-struct Encoded;
+struct AsItIs;
 
-impl Codec for Encoded {
-    type Encode = Bytes;
+impl Codec for AsItIs {
+    type Encode = Encoded;
     type Decode = Bytes;
     type Encoder = Self;
     type Decoder = Self;
@@ -121,17 +128,19 @@ impl Codec for Encoded {
     }
 }
 
-impl Encoder for Encoded {
-    type Item = Bytes;
+impl Encoder for AsItIs {
+    type Item = Encoded;
     type Error = Status;
 
-    fn encode(&mut self, message: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(message);
+    fn encode(&mut self, message: Encoded, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.reserve(message.head.len() + message.body.len());
+        out.put(message.head);
+        out.put(message.body);
         Ok(())
     }
 }
 
-impl Decoder for Encoded {
+impl Decoder for AsItIs {
     type Item = Bytes;
     type Error = Status;
 

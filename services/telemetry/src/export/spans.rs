@@ -23,7 +23,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Flow, Limits, Sender, encode};
+use super::{Flow, Limits, Sender, encode, sender::Encoded};
 
 /// Bytes of spans that are sent at once when they have come together. Collectors take 4 MiB by
 /// default, and a span more may be in a message.
@@ -207,12 +207,14 @@ impl Exporter {
         let queue = mem::take(&mut *lock(&self.shared.queue));
         let mut outcome = Ok(());
         for (scope, batch) in queue.scopes {
-            let message = {
-                let resource = lock(&self.shared.resource);
-                let mut message =
-                    encode::head(&resource, &encode::scope(&scope), batch.bytes.len());
-                message.extend_from_slice(&batch.bytes);
-                Bytes::from(message)
+            let head = encode::head(
+                &lock(&self.shared.resource),
+                &encode::scope(&scope),
+                batch.bytes.len(),
+            );
+            let message = Encoded {
+                head: head.into(),
+                body: batch.bytes.into(),
             };
             match self.sender.send_again(message).await {
                 Ok(answer) => self.flow.leave(batch.spans, rejected(answer), None),
