@@ -1,8 +1,8 @@
 //! Spans of the hot path, made by the OpenTelemetry API itself.
 //!
-//! A `tracing` span that `tracing-opentelemetry` turns into an exported one costs several times
-//! as much: each request has half a dozen of them. Both kinds nest in each other, as both make
-//! theirs the current context.
+//! Each request has half a dozen of them, and a `tracing` span would be kept twice: in the
+//! subscriber's registry, and as what `tracing-opentelemetry` makes of it. Both kinds nest in each
+//! other, as both make theirs the current context.
 
 use std::{borrow::Cow, sync::OnceLock};
 
