@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 2] = ["user/v1/user.proto", "auth/v1/auth.proto"];
+const FILES: [&str; 3] = [
+    "user/v1/user.proto",
+    "auth/v1/auth.proto",
+    "events/v1/events.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root =

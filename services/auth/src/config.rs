@@ -52,6 +52,10 @@ pub struct Config {
     #[command(flatten)]
     pub limits: Limits,
 
+    /// Where events go.
+    #[command(flatten)]
+    pub events: events::Settings,
+
     /// How the process reports on itself.
     #[command(flatten)]
     pub telemetry: telemetry::Settings,

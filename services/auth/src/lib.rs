@@ -9,6 +9,7 @@ mod error;
 mod grpc;
 mod limiter;
 mod metrics;
+mod session_events;
 mod sessions;
 mod store;
 mod token;
@@ -18,6 +19,7 @@ pub use crate::config::{Config, Limits, Secrets};
 
 use anyhow::Context as _;
 use chassis::server::Contract;
+use events::Outbox;
 use proto::auth::v1::auth_service_server::{AuthServiceServer, SERVICE_NAME};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
@@ -29,7 +31,8 @@ use crate::{
 /// The largest request that is read.
 const MAX_REQUEST_BYTES: usize = 3 << 20;
 
-/// Serves sessions on `listener` until `shutdown` ends and the calls under way are answered.
+/// Serves sessions on `listener` until `shutdown` ends, the calls under way are answered, and
+/// their events are sent, if there is a broker to take them.
 ///
 /// # Errors
 /// When a secret is missing or too short, the database cannot be opened, or the server fails.
@@ -41,7 +44,8 @@ pub async fn run(
     let keys = Keys::load(&config.secrets)?;
     let path = config.db_path();
     tracing::info!(path = %path.display(), "opening the database");
-    let store = telemetry::spawn_blocking(move || Store::open(&path)).await?;
+    let (outbox, relay) = Outbox::new(&config.events, env!("CARGO_PKG_NAME"));
+    let store = telemetry::spawn_blocking(move || Store::open(&path, outbox)).await?;
     let open = store.count_open().await.context("cannot count sessions")?;
     let metrics = Metrics::new(open);
     let users = Users::connect(config.user_service_address);
@@ -56,8 +60,11 @@ pub async fn run(
         // Less than `user` takes, so that what is passed on to it, with an id added, fits.
         .max_decoding_message_size(MAX_REQUEST_BYTES);
     let own = Routes::new(service);
-    tokio::select! {
-        outcome = chassis::server::serve(contract, own, listener, shutdown) => outcome,
-        () = store.remove_expired_forever(&metrics) => Ok(()),
-    }
+    let service = async {
+        tokio::select! {
+            outcome = chassis::server::serve(contract, own, listener, shutdown) => outcome,
+            () = store.remove_expired_forever(&metrics) => Ok(()),
+        }
+    };
+    relay.during(store.database(), service).await
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ipnet::Ipv6Net;
-use proto::user::v1::User;
+use proto::{events::v1::LoginMethod, user::v1::User};
 use uuid::Uuid;
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     limiter::Limiter,
     metrics::{Metrics, Scope},
+    session_events,
     store::Store,
     token::{Claims, Keys},
     users::Users,
@@ -57,7 +58,7 @@ impl Sessions {
     /// Creates an account and opens its first session.
     pub(crate) async fn register(&self, email: String, password: String) -> Result<Opened, Error> {
         let user = self.users.create(email, password).await?;
-        let opened = self.open(user).await?;
+        let opened = self.open(user, LoginMethod::Registration).await?;
         tracing::info!(user.id = opened.user.id, "user registered");
         Ok(opened)
     }
@@ -85,13 +86,15 @@ impl Sessions {
             .await
             .map_err(|delay| self.too_many(Scope::Account, delay))?;
         let outcome = self.users.verify(email, password).await;
-        if !matches!(outcome, Err(Error::WrongCredentials)) {
+        if matches!(outcome, Err(Error::WrongCredentials)) {
+            self.store.tell(&session_events::refused());
+        } else {
             by_account.forgive();
             if let Some(attempt) = by_address {
                 attempt.forgive();
             }
         }
-        let opened = self.open(outcome?).await?;
+        let opened = self.open(outcome?, LoginMethod::Password).await?;
         tracing::info!(user.id = opened.user.id, "user signed in");
         Ok(opened)
     }
@@ -106,7 +109,8 @@ impl Sessions {
     pub(crate) async fn logout(&self, token: &str) -> Result<(), Error> {
         let claims = self.keys.verify(token);
         let claims = claims.inspect_err(|error| self.metrics.failed(error))?;
-        if self.store.revoke(claims.jti).await? {
+        let event = session_events::signed_out(&claims);
+        if self.store.revoke(claims.jti, event).await? {
             self.metrics.signed_out();
         }
         tracing::info!(user.id = %claims.sub, "user signed out");
@@ -124,14 +128,15 @@ impl Sessions {
         Ok((user, expires_at(&claims)))
     }
 
-    async fn open(&self, user: User) -> Result<Opened, Error> {
+    async fn open(&self, user: User, method: LoginMethod) -> Result<Opened, Error> {
         let id = Uuid::try_parse(&user.id).map_err(|_source| {
             Error::Users(Box::new(tonic::Status::internal(
                 "a user id that is no UUID",
             )))
         })?;
         let (token, claims) = self.keys.sign(id)?;
-        self.store.insert(&claims).await?;
+        let event = session_events::signed_in(&claims, method);
+        self.store.insert(&claims, event).await?;
         self.metrics.opened();
         Ok(Opened {
             token,

@@ -12,6 +12,7 @@ use std::{
 use database::{Database, OpenError, Statement};
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use events::{Event, Outbox};
 use uuid::Uuid;
 
 use crate::{
@@ -42,17 +43,24 @@ diesel::table! {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     database: Database,
+    outbox: Outbox,
     /// Changed by the work itself, as its caller may be gone when it is done.
     open: Arc<AtomicI64>,
 }
 
 impl Store {
     /// Opens the database file, and creates or migrates it.
-    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: &Path, outbox: Outbox) -> Result<Self, OpenError> {
         Ok(Self {
             database: Database::open(path, &MIGRATIONS)?,
+            outbox,
             open: Arc::default(),
         })
+    }
+
+    /// The database, for what else is in it.
+    pub(crate) fn database(&self) -> Database {
+        self.database.clone()
     }
 
     /// Counts the open sessions once; from then on the number is kept up to date, without asking
@@ -71,23 +79,30 @@ impl Store {
         Ok(Arc::clone(&self.open))
     }
 
-    /// Adds an open session.
-    pub(crate) async fn insert(&self, claims: &Claims) -> Result<(), database::Error> {
+    /// Adds an open session, and the event that tells of it.
+    pub(crate) async fn insert(
+        &self,
+        claims: &Claims,
+        event: Event,
+    ) -> Result<(), database::Error> {
         let row = (
             sessions::id.eq(claims.jti.to_string()),
             sessions::user_id.eq(claims.sub.to_string()),
             sessions::expires_at.eq(to_i64(claims.exp)),
         );
-        let open = Arc::clone(&self.open);
-        self.database
+        let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));
+        let written = self
+            .database
             .write(INSERT, move |connection| {
                 diesel::insert_into(sessions::table)
                     .values(row)
                     .execute(connection)?;
+                let written = outbox.insert(connection, &event)?;
                 open.fetch_add(1, Ordering::Relaxed);
-                Ok(())
+                Ok(written)
             })
-            .await
+            .await;
+        written.map(drop)
     }
 
     /// Whether a session was opened here and has not been revoked.
@@ -105,22 +120,33 @@ impl Store {
             .await
     }
 
-    /// Revokes a session, and says whether it was open; one that is revoked already stays as it
-    /// is.
-    pub(crate) async fn revoke(&self, id: Uuid) -> Result<bool, database::Error> {
+    /// Revokes a session and adds the event that tells of it, and says whether it was open; one
+    /// that is revoked already stays as it is, and has no event.
+    pub(crate) async fn revoke(&self, id: Uuid, event: Event) -> Result<bool, database::Error> {
         let id = id.to_string();
         let now = to_i64(seconds(SystemTime::now()));
-        let open = Arc::clone(&self.open);
-        self.database
+        let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));
+        let written = self
+            .database
             .write(UPDATE, move |connection| {
                 let revoked = diesel::update(sessions::table.find(id))
                     .filter(sessions::revoked_at.is_null())
                     .set(sessions::revoked_at.eq(now))
                     .execute(connection)?;
-                open.fetch_sub(revoked as i64, Ordering::Relaxed);
-                Ok(revoked > 0)
+                if revoked == 0 {
+                    return Ok(None);
+                }
+                let written = outbox.insert(connection, &event)?;
+                open.fetch_sub(1, Ordering::Relaxed);
+                Ok(Some(written))
             })
-            .await
+            .await;
+        Ok(written?.is_some())
+    }
+
+    /// Takes an event of something that changed no session; the caller need not wait for it.
+    pub(crate) fn tell(&self, event: &Event) {
+        self.outbox.later(event);
     }
 
     /// Removes expired sessions, now and from time to time: their tokens are refused in any case.
@@ -171,6 +197,10 @@ mod tests {
     use super::*;
     use crate::{config::Secrets, token::Keys};
 
+    fn event(claims: &Claims) -> Event {
+        crate::session_events::signed_out(claims)
+    }
+
     async fn insert(store: &Store) -> Claims {
         let secrets = Secrets {
             jwt_secret_file: None,
@@ -180,7 +210,7 @@ mod tests {
         };
         let keys = Keys::load(&secrets).unwrap();
         let (_, claims) = keys.sign(Uuid::now_v7()).unwrap();
-        store.insert(&claims).await.unwrap();
+        store.insert(&claims, event(&claims)).await.unwrap();
         claims
     }
 
@@ -188,17 +218,24 @@ mod tests {
     async fn open_sessions_are_counted_by_each_change_and_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("auth.db");
-        let store = Store::open(&path).unwrap();
+        let store = Store::open(&path, Outbox::none()).unwrap();
         let open = store.count_open().await.unwrap();
         let count = || open.load(Ordering::Relaxed);
         let revoked = insert(&store).await;
         let expired = insert(&store).await;
         assert_eq!(count(), 2);
 
-        assert!(store.revoke(revoked.jti).await.unwrap());
-        assert!(!store.revoke(revoked.jti).await.unwrap(), "it is closed");
+        assert!(store.revoke(revoked.jti, event(&revoked)).await.unwrap());
+        assert!(
+            !store.revoke(revoked.jti, event(&revoked)).await.unwrap(),
+            "it is closed"
+        );
         assert_eq!(count(), 1);
-        let again = Store::open(&path).unwrap().count_open().await.unwrap();
+        let again = Store::open(&path, Outbox::none())
+            .unwrap()
+            .count_open()
+            .await
+            .unwrap();
         assert_eq!(again.load(Ordering::Relaxed), 1);
 
         let later = to_i64(expired.exp) + 1;

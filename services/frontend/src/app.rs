@@ -24,6 +24,7 @@ use tower::Service;
 use url::Url;
 
 use crate::{
+    activity::Activity,
     assets,
     auth::Auth,
     config::{Config, PublicUrl, TrustedProxies},
@@ -33,13 +34,14 @@ use crate::{
     status::Board,
 };
 
-/// How long a request may take: longer than the auth service may, shorter than the drain at a
-/// stop.
+/// How long a request may take to be answered: longer than the auth service may, shorter than the
+/// drain at a stop. A stream of events begins its answer at once, and lasts.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What the handlers share.
 #[derive(Debug)]
 pub(crate) struct App {
+    pub(crate) activity: Activity,
     pub(crate) auth: Auth,
     pub(crate) board: Board,
     pub(crate) cookie: SessionCookie,
@@ -51,8 +53,9 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &Config, activity: Activity) -> anyhow::Result<Self> {
         Ok(Self {
+            activity,
             auth: Auth::new(config.auth_service_address.clone()),
             board: Board::new(config)?,
             cookie: SessionCookie::new(is_https(config.pages.public_url.as_ref())),
@@ -72,6 +75,7 @@ impl App {
     /// From now on the process is about to stop.
     pub(crate) fn stop(&self) {
         self.ready.store(false, Ordering::Relaxed);
+        self.activity.close();
     }
 }
 
@@ -98,12 +102,15 @@ where
         .route("/login", get(handlers::login_form).post(handlers::login))
         .route("/account", get(handlers::account))
         .route("/logout", axum::routing::post(handlers::logout))
-        .route("/status", get(handlers::status));
+        .route("/status", get(handlers::status))
+        .route("/activity", get(handlers::activity))
+        .route("/activity/events", get(handlers::activity_events));
 
     // Probes and assets make no spans: they would drown what people do.
     let unobserved = Router::new()
         .route("/assets/style.css", get(assets::style))
         .route("/assets/favicon.svg", get(assets::favicon))
+        .route("/assets/activity.js", get(assets::activity))
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/ready", get(ready))
         .route_service("/grpc.health.v1.Health/{*method}", health);
@@ -189,6 +196,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::activity::Source;
 
     #[derive(clap::Parser)]
     struct Cli {
@@ -196,11 +204,15 @@ mod tests {
         config: Config,
     }
 
+    fn app() -> anyhow::Result<App> {
+        App::new(&Cli::parse_from(["x"]).config, Activity::new(Source::Off))
+    }
+
     async fn get_page(path: &str) -> (StatusCode, String) {
         async fn panics() {
             panic!("a secret");
         }
-        let mut app = App::new(&Cli::parse_from(["x"]).config).unwrap();
+        let mut app = app().unwrap();
         app.timeout = Duration::from_millis(50);
         let app = Arc::new(app);
         let pages = Router::new()
@@ -216,7 +228,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_stops_is_not_ready() {
-        let app = Arc::new(App::new(&Cli::parse_from(["x"]).config).unwrap());
+        let app = Arc::new(app().unwrap());
         assert_eq!(ready(State(Arc::clone(&app))).await.0, StatusCode::OK);
         app.stop();
         assert_eq!(ready(State(app)).await.0, StatusCode::SERVICE_UNAVAILABLE);

@@ -29,6 +29,13 @@ pub(crate) static FAVICON: Asset = Asset::new(
     include_str!("../assets/favicon.svg"),
 );
 
+/// What keeps the Activity page current.
+pub(crate) static ACTIVITY: Asset = Asset::new(
+    "/assets/activity.js",
+    "text/javascript; charset=utf-8",
+    include_str!("../assets/activity.js"),
+);
+
 impl Asset {
     const fn new(path: &'static str, media_type: &'static str, content: &'static str) -> Self {
         Self {
@@ -80,6 +87,10 @@ pub(crate) async fn style(uri: Uri, headers: HeaderMap) -> Response {
 
 pub(crate) async fn favicon(uri: Uri, headers: HeaderMap) -> Response {
     FAVICON.answer(&uri, &headers)
+}
+
+pub(crate) async fn activity(uri: Uri, headers: HeaderMap) -> Response {
+    ACTIVITY.answer(&uri, &headers)
 }
 
 /// FNV-1a: tells versions of our own files apart, which takes no cryptography.

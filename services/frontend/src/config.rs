@@ -51,6 +51,10 @@ pub struct Config {
     #[command(flatten)]
     pub pages: Pages,
 
+    /// Where events come from.
+    #[command(flatten)]
+    pub events: events::Settings,
+
     /// Traces, metrics and logs.
     #[command(flatten)]
     pub telemetry: telemetry::Settings,

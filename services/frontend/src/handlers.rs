@@ -4,16 +4,17 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 
 use crate::{
+    activity::{Source, sse},
     app::App,
     auth::{self, Credentials, Error, OpenSession},
     client_address::client_address,
     pages::{
-        Frame, Problem, account,
+        Frame, Problem, account, activity,
         credentials::{self, Purpose},
         home, status,
     },
@@ -106,6 +107,26 @@ pub(crate) async fn logout(
 pub(crate) async fn status(State(app): State<Arc<App>>, frame: Frame) -> Response {
     let outcomes = app.board.ask().await;
     status::page(&frame, app.is_ready(), &outcomes).into_response()
+}
+
+pub(crate) async fn activity(State(app): State<Arc<App>>, frame: Frame) -> Response {
+    activity::page(&frame, app.activity.source(), &app.activity.newest()).into_response()
+}
+
+pub(crate) async fn activity_events(
+    State(app): State<Arc<App>>,
+    frame: Frame,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    if app.activity.source() == Source::Off {
+        // What tells a browser not to come again (HTML, "Server-sent events").
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    match app.activity.follow(sse::last_event(&uri, &headers)) {
+        Some(stream) => sse::answer(stream, frame),
+        None => sse::full(),
+    }
 }
 
 /// A session was opened: the browser keeps it.

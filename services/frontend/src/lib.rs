@@ -1,10 +1,14 @@
-//! The web pages: register, sign in, account, sign out, and the status of every part.
+//! The web pages: register, sign in, account, sign out, the status of every part, and what happened
+//! lately.
 //!
-//! HTML is rendered here and works without scripts. This process keeps no state of its own: the
-//! session lives in a cookie that only the auth service can make or read, and accounts are read
-//! through it. What must not happen here: deciding whether an email, a password or a token is
-//! good, and writing any of them to a log.
+//! HTML is rendered here and works without scripts; the one there is adds new events to a list.
+//! This process keeps no state of its own: the session lives in a cookie that only the auth
+//! service can make or read, accounts are read through it, and every instance reads every event.
+//! Status and Activity are for everybody: they name parts and ids of accounts, and no person.
+//! What must not happen here: deciding whether an email, a password or a token is good, and
+//! writing any of them to a log.
 
+mod activity;
 mod app;
 mod assets;
 mod auth;
@@ -23,9 +27,10 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
 use chassis::server::DRAIN;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot};
 use tonic_health::ServingStatus;
 
+pub use crate::activity::{Activity, Entry, KEPT, Kind, STREAMS, Source};
 use crate::app::App;
 pub use crate::config::{
     Config, Pages, PublicUrl, StatusCheck, StatusChecks, Target, TrustedProxies,
@@ -41,11 +46,37 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    let events = config.events.clone();
+    let activity = Activity::of(&events);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let feeding = activity.clone().feed(&events, async {
+        // An error means that the sender is gone, which is a stop too.
+        let _ = stopped.await;
+    });
+    let serving = async {
+        let outcome = serve(config, activity, listener, shutdown).await;
+        drop(stop);
+        outcome
+    };
+    let (outcome, ()) = tokio::join!(Box::pin(serving), Box::pin(feeding));
+    outcome
+}
+
+/// The same with events that somebody else brings.
+///
+/// # Errors
+/// When the server cannot be started, or fails.
+pub async fn serve(
+    config: Config,
+    activity: Activity,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
     let (health, health_service) = tonic_health::server::health_reporter();
-    let app = Arc::new(App::new(&config)?);
+    let app = Arc::new(App::new(&config, activity)?);
     let router = app::router(Arc::clone(&app), health_service);
 
     // Small answers must not wait for more to say (Nagle's algorithm).
@@ -54,7 +85,7 @@ pub async fn run(
             tracing::debug!(error = %error, "cannot switch off Nagle's algorithm");
         }
     });
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(
         listener,
         router.into_make_service_with_connect_info::<SocketAddr>(),

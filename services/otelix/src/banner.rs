@@ -13,6 +13,7 @@ pub(crate) fn print(
     pages: SocketAddr,
     auth: SocketAddr,
     user: SocketAddr,
+    has_broker: bool,
 ) -> std::io::Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let data = config.data.display();
@@ -21,6 +22,11 @@ pub(crate) fn print(
             format!("traces, metrics and logs go to {endpoint}")
         }
         _ => "logs on this terminal; no traces or metrics are sent".to_owned(),
+    };
+    let events = match &config.events.kafka_brokers {
+        Some(brokers) if has_broker => format!("a broker in this process, {brokers}"),
+        Some(brokers) => format!("brokers {brokers}"),
+        None => "none".to_owned(),
     };
     let mut out = stdout().lock();
     write!(
@@ -31,6 +37,7 @@ otelix {version}: user, auth and frontend in one process
   open       http://{pages}
   gRPC       auth {auth}, user {user} (with reflection)
   data       {data}
+  events     {events}
   telemetry  {exported}
   load       cargo run -p loadgen -- --target http://{pages} --duration 10s
 

@@ -53,6 +53,10 @@ pub struct Config {
     #[command(flatten)]
     pub limits: auth::Limits,
 
+    /// Where events go; without brokers, to one in the process.
+    #[command(flatten)]
+    pub events: events::Settings,
+
     /// How the process reports on itself.
     #[command(flatten)]
     pub telemetry: telemetry::Settings,
@@ -72,6 +76,7 @@ impl Config {
             data: self.data.clone(),
             db_path: None,
             hashing: self.hashing.clone(),
+            events: self.events.clone(),
             telemetry: self.telemetry.clone(),
         }
     }
@@ -90,6 +95,7 @@ impl Config {
                 jwt_previous_secret: None,
             },
             limits: self.limits,
+            events: self.events.clone(),
             telemetry: self.telemetry.clone(),
         }
     }
@@ -101,6 +107,7 @@ impl Config {
             auth_service_address: auth,
             user_service_address: user,
             pages: self.pages.clone(),
+            events: self.events.clone(),
             telemetry: self.telemetry.clone(),
         }
     }

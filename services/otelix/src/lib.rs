@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use events::Broker;
 use tokio::{net::TcpListener, sync::watch};
 use tonic::transport::Uri;
 
@@ -24,12 +25,14 @@ use tonic::transport::Uri;
 /// # Errors
 /// When a port is taken, the data folder cannot be used, or one of the services fails.
 pub async fn run(
-    config: Config,
+    mut config: Config,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let (user_listener, user_address) = listen(config.user_port, "USER_PORT").await?;
     let (auth_listener, auth_address) = listen(config.auth_port, "AUTH_PORT").await?;
+    // Until the services have ended, which send what is left.
+    let broker = broker(&mut config)?;
     let secret = secret::load_or_create(&config.data)?;
 
     let user = config.user(user_address);
@@ -46,7 +49,8 @@ pub async fn run(
         for address in [user_address, auth_address] {
             ready(address).await;
         }
-        banner::print(&config, pages, auth_address, user_address)?;
+        let is_own = broker.is_some();
+        banner::print(&config, pages, auth_address, user_address, is_own)?;
         let outcome = frontend::run(frontend, listener, shutdown).await;
         drop(stop_auth);
         outcome.context("frontend")
@@ -64,6 +68,16 @@ pub async fn run(
     // Three whole services in one future would be a large one to move about.
     tokio::try_join!(Box::pin(frontend), Box::pin(auth), Box::pin(user))?;
     Ok(())
+}
+
+/// Starts a broker, unless the settings name one.
+fn broker(config: &mut Config) -> anyhow::Result<Option<Broker>> {
+    if config.events.is_enabled() {
+        return Ok(None);
+    }
+    let broker = Broker::start(config.events.kafka_partitions).context("cannot start a broker")?;
+    config.events.kafka_brokers = Some(broker.address().clone());
+    Ok(Some(broker))
 }
 
 async fn listen(port: u16, setting: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {

@@ -1,4 +1,5 @@
-//! The gRPC contracts: messages, clients and server traits of `user` and `auth`.
+//! The contracts: messages, clients and server traits of `user` and `auth`, and the messages of
+//! events.
 //!
 //! Everything here is generated from the files under proto/; the comments there are the
 //! documentation. Domain types do not live here: each service converts at its edge.
@@ -19,8 +20,19 @@ pub mod auth {
     }
 }
 
+/// Events: `proto/events/v1/events.proto`.
+pub mod events {
+    /// Version 1 of the contract.
+    pub mod v1 {
+        tonic::include_proto!("events.v1");
+    }
+}
+
 /// The encoded `FileDescriptorSet` of all contracts, for gRPC server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Every method of every service, as `package.Service/Method`.
 pub const METHODS: &[&str] = include!(concat!(env!("OUT_DIR"), "/methods.rs"));
+
+/// The source of the messages of events, for schema registries.
+pub const EVENTS: &str = include_str!("../../../proto/events/v1/events.proto");

@@ -167,6 +167,49 @@ metrics! {
     AUTH_ATTEMPTS_LIMITED: Counter = names::AUTH_ATTEMPTS_LIMITED, "{attempt}",
         [AUTH_LIMIT_SCOPE];
 
+    /// Messages that were given to the broker, which has them or refused them
+    MESSAGING_CLIENT_SENT_MESSAGES: Counter = names::MESSAGING_CLIENT_SENT_MESSAGES, "{message}",
+        [MESSAGING_SYSTEM, MESSAGING_OPERATION_NAME, MESSAGING_DESTINATION_NAME, ERROR_TYPE];
+
+    /// Duration of messaging operations
+    MESSAGING_CLIENT_OPERATION_DURATION: Histogram = names::MESSAGING_CLIENT_OPERATION_DURATION,
+        "s", [MESSAGING_SYSTEM, MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE,
+            MESSAGING_DESTINATION_NAME, ERROR_TYPE];
+
+    /// Messages that were received
+    MESSAGING_CLIENT_CONSUMED_MESSAGES: Counter = names::MESSAGING_CLIENT_CONSUMED_MESSAGES,
+        "{message}", [MESSAGING_SYSTEM, MESSAGING_OPERATION_NAME, MESSAGING_DESTINATION_NAME,
+            MESSAGING_CONSUMER_GROUP_NAME, ERROR_TYPE];
+
+    /// How long the handling of a message takes, with all attempts
+    MESSAGING_PROCESS_DURATION: Histogram = names::MESSAGING_PROCESS_DURATION, "s",
+        [MESSAGING_SYSTEM, MESSAGING_OPERATION_NAME, MESSAGING_DESTINATION_NAME,
+            MESSAGING_CONSUMER_GROUP_NAME, ERROR_TYPE];
+
+    /// Events that wait to be sent
+    EVENTS_OUTBOX_LENGTH: UpDownCounter = names::EVENTS_OUTBOX_LENGTH, "{event}", [];
+
+    /// Age of the oldest event that the broker does not have
+    EVENTS_OUTBOX_OLDEST_AGE: Gauge = names::EVENTS_OUTBOX_OLDEST_AGE, "s", [];
+
+    /// Events that were dropped because too many waited to be written down
+    EVENTS_OUTBOX_DROPPED: Counter = names::EVENTS_OUTBOX_DROPPED, "{event}", [];
+
+    /// Events that the consumer has not handled yet
+    EVENTS_CONSUMER_LAG: UpDownCounter = names::EVENTS_CONSUMER_LAG, "{event}",
+        [MESSAGING_DESTINATION_NAME, MESSAGING_DESTINATION_PARTITION_ID,
+            MESSAGING_CONSUMER_GROUP_NAME];
+
+    /// Events that came again and were dropped
+    EVENTS_CONSUMER_DUPLICATES: Counter = names::EVENTS_CONSUMER_DUPLICATES, "{event}", [];
+
+    /// Attempts to handle an event again
+    EVENTS_CONSUMER_RETRIES: Counter = names::EVENTS_CONSUMER_RETRIES, "{attempt}", [];
+
+    /// Events that were set aside because they could not be handled
+    EVENTS_DEAD_LETTERED: Counter = names::EVENTS_DEAD_LETTERED, "{event}",
+        [MESSAGING_DESTINATION_NAME, ERROR_TYPE];
+
     /// Processor time
     PROCESS_CPU_TIME: Counter = names::PROCESS_CPU_TIME, "s", [CPU_MODE];
 

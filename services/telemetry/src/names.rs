@@ -8,17 +8,22 @@ pub use opentelemetry_semantic_conventions::{
         CLIENT_ADDRESS, CPU_MODE, DB_CLIENT_CONNECTION_POOL_NAME, DB_CLIENT_CONNECTION_STATE,
         DB_COLLECTION_NAME, DB_NAMESPACE, DB_OPERATION_NAME, DB_QUERY_SUMMARY, DB_SYSTEM_NAME,
         ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
-        OTEL_COMPONENT_NAME, OTEL_COMPONENT_TYPE, RPC_METHOD, RPC_RESPONSE_STATUS_CODE,
-        RPC_SYSTEM_NAME, SERVER_ADDRESS, SERVER_PORT, URL_PATH, URL_SCHEME,
+        MESSAGING_CLIENT_ID, MESSAGING_CONSUMER_GROUP_NAME, MESSAGING_DESTINATION_NAME,
+        MESSAGING_DESTINATION_PARTITION_ID, MESSAGING_KAFKA_OFFSET, MESSAGING_MESSAGE_ID,
+        MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM, OTEL_COMPONENT_NAME,
+        OTEL_COMPONENT_TYPE, RPC_METHOD, RPC_RESPONSE_STATUS_CODE, RPC_SYSTEM_NAME, SERVER_ADDRESS,
+        SERVER_PORT, URL_PATH, URL_SCHEME,
     },
     metric::{
         DB_CLIENT_CONNECTION_COUNT, DB_CLIENT_CONNECTION_PENDING_REQUESTS,
         DB_CLIENT_CONNECTION_WAIT_TIME, DB_CLIENT_OPERATION_DURATION, HTTP_SERVER_REQUEST_DURATION,
-        OTEL_SDK_EXPORTER_LOG_EXPORTED, OTEL_SDK_EXPORTER_METRIC_DATA_POINT_EXPORTED,
-        OTEL_SDK_EXPORTER_SPAN_EXPORTED, OTEL_SDK_PROCESSOR_LOG_PROCESSED,
-        OTEL_SDK_PROCESSOR_SPAN_PROCESSED, PROCESS_CPU_TIME, PROCESS_MEMORY_USAGE,
-        PROCESS_MEMORY_VIRTUAL, PROCESS_THREAD_COUNT, PROCESS_UNIX_FILE_DESCRIPTOR_COUNT,
-        PROCESS_UPTIME, RPC_CLIENT_CALL_DURATION, RPC_SERVER_CALL_DURATION,
+        MESSAGING_CLIENT_CONSUMED_MESSAGES, MESSAGING_CLIENT_OPERATION_DURATION,
+        MESSAGING_CLIENT_SENT_MESSAGES, MESSAGING_PROCESS_DURATION, OTEL_SDK_EXPORTER_LOG_EXPORTED,
+        OTEL_SDK_EXPORTER_METRIC_DATA_POINT_EXPORTED, OTEL_SDK_EXPORTER_SPAN_EXPORTED,
+        OTEL_SDK_PROCESSOR_LOG_PROCESSED, OTEL_SDK_PROCESSOR_SPAN_PROCESSED, PROCESS_CPU_TIME,
+        PROCESS_MEMORY_USAGE, PROCESS_MEMORY_VIRTUAL, PROCESS_THREAD_COUNT,
+        PROCESS_UNIX_FILE_DESCRIPTOR_COUNT, PROCESS_UPTIME, RPC_CLIENT_CALL_DURATION,
+        RPC_SERVER_CALL_DURATION,
     },
 };
 
@@ -27,6 +32,9 @@ pub const GRPC: &str = "grpc";
 
 /// The value of [`DB_SYSTEM_NAME`] here.
 pub const SQLITE: &str = "sqlite";
+
+/// The value of [`MESSAGING_SYSTEM`] here.
+pub const KAFKA: &str = "kafka";
 
 /// What replaces a value that is not one of a known few, so that a caller cannot make series.
 pub const OTHER: &str = "_OTHER";
@@ -96,6 +104,27 @@ pub const AUTH_TOKENS_REJECTED: &str = "auth.tokens.rejected";
 
 /// Sign-ins that were refused because too many had failed.
 pub const AUTH_ATTEMPTS_LIMITED: &str = "auth.attempts.limited";
+
+/// Events that wait to be sent.
+pub const EVENTS_OUTBOX_LENGTH: &str = "events.outbox.length";
+
+/// Age of the oldest of them.
+pub const EVENTS_OUTBOX_OLDEST_AGE: &str = "events.outbox.oldest.age";
+
+/// Events that were dropped because too many waited to be written down.
+pub const EVENTS_OUTBOX_DROPPED: &str = "events.outbox.dropped";
+
+/// Events that a consumer has not handled yet.
+pub const EVENTS_CONSUMER_LAG: &str = "events.consumer.lag";
+
+/// Events that came again and were dropped.
+pub const EVENTS_CONSUMER_DUPLICATES: &str = "events.consumer.duplicates";
+
+/// Events that were handled again because they had failed.
+pub const EVENTS_CONSUMER_RETRIES: &str = "events.consumer.retries";
+
+/// Events that were set aside because they could not be handled.
+pub const EVENTS_DEAD_LETTERED: &str = "events.dead_lettered";
 
 /// Bucket bounds, in seconds, that the conventions advise for durations of calls.
 pub const DURATION_BOUNDS: [f64; 14] = [

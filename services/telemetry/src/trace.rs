@@ -35,6 +35,23 @@ pub fn start(
     parent.with_span(span)
 }
 
+/// Begins a span below the one of `parent` that is linked to it too, as a consumer's is to its
+/// producer's: what shows traces as trees follows the first, what shows messages the second.
+#[must_use]
+pub fn start_linked(
+    parent: &Context,
+    kind: SpanKind,
+    name: impl Into<Cow<'static, str>>,
+    attributes: Vec<KeyValue>,
+) -> Context {
+    let linked = parent.span().span_context().clone();
+    let context = start(parent, kind, name, attributes);
+    if linked.is_valid() {
+        context.span().add_link(linked, Vec::new());
+    }
+    context
+}
+
 /// From now on spans are made by this tracer. Of several, the first stays.
 pub(crate) fn install(tracer: SdkTracer) {
     // The subscriber of the process, which is installed before, refuses a second start.

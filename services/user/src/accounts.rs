@@ -8,6 +8,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use events::{Data, Event};
+use proto::events::v1::UserRegistered;
 use telemetry::metrics::{self, Counter};
 use uuid::Uuid;
 
@@ -68,13 +70,22 @@ impl Accounts {
         if let Some(existing) = self.store.by_email(&email).await? {
             return repeated(existing, id);
         }
+        let new_id = id.unwrap_or_else(Uuid::now_v7);
         let row = UserRow {
-            id: id.unwrap_or_else(Uuid::now_v7).to_string(),
+            id: new_id.to_string(),
             email: email.as_str().to_owned(),
             password_hash: self.hasher.hash(password).await?,
             created_at: microseconds(SystemTime::now()),
         };
-        match self.store.insert(row.clone()).await {
+        let registered = UserRegistered {
+            user_id: row.id.clone(),
+        };
+        let event = Event::new(
+            env!("CARGO_PKG_NAME"),
+            Some(new_id),
+            Data::UserRegistered(registered),
+        );
+        match self.store.insert(row.clone(), event).await {
             Ok(()) => {
                 tracing::info!(user.id = row.id, "user created");
                 self.registrations.add(1, &[]);

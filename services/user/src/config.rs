@@ -40,6 +40,10 @@ pub struct Config {
     #[command(flatten)]
     pub hashing: Hashing,
 
+    /// Where events go.
+    #[command(flatten)]
+    pub events: events::Settings,
+
     /// How the process reports on itself.
     #[command(flatten)]
     pub telemetry: telemetry::Settings,

@@ -17,13 +17,15 @@ pub use crate::config::{Config, Hashing};
 
 use anyhow::Context as _;
 use chassis::server::Contract;
+use events::Outbox;
 use proto::user::v1::user_service_server::{SERVICE_NAME, UserServiceServer};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 use crate::{accounts::Accounts, grpc::Grpc, hasher::Hasher, store::Store};
 
-/// Serves accounts on `listener` until `shutdown` ends and the calls under way are answered.
+/// Serves accounts on `listener` until `shutdown` ends, the calls under way are answered, and
+/// their events are sent, if there is a broker to take them.
 ///
 /// # Errors
 /// When the database cannot be opened, or the server fails.
@@ -34,7 +36,9 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let path = config.db_path();
     tracing::info!(path = %path.display(), "opening the database");
-    let store = telemetry::spawn_blocking(move || Store::open(&path)).await?;
+    let (outbox, relay) = Outbox::new(&config.events, env!("CARGO_PKG_NAME"));
+    let store = telemetry::spawn_blocking(move || Store::open(&path, outbox)).await?;
+    let database = store.database();
     let hasher = Hasher::new(&config.hashing).context("cannot hash passwords")?;
     let count = store.count().await.context("cannot count the accounts")?;
     let service = UserServiceServer::new(Grpc::new(Accounts::new(store, hasher, count)));
@@ -44,5 +48,6 @@ pub async fn run(
         methods: proto::METHODS,
         descriptors: proto::DESCRIPTORS,
     };
-    chassis::server::serve(contract, Routes::new(service), listener, shutdown).await
+    let service = chassis::server::serve(contract, Routes::new(service), listener, shutdown);
+    relay.during(database, service).await
 }

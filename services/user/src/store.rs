@@ -11,6 +11,7 @@ use std::{
 use database::{Database, OpenError, Statement};
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use events::{Event, Outbox};
 
 use crate::email::Email;
 
@@ -46,16 +47,23 @@ pub(crate) struct UserRow {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     database: Database,
+    outbox: Outbox,
     count: Arc<AtomicI64>,
 }
 
 impl Store {
     /// Opens the database file, and creates or migrates it.
-    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: &Path, outbox: Outbox) -> Result<Self, OpenError> {
         Ok(Self {
             database: Database::open(path, &MIGRATIONS)?,
+            outbox,
             count: Arc::default(),
         })
+    }
+
+    /// The database, for what else is in it.
+    pub(crate) fn database(&self) -> Database {
+        self.database.clone()
     }
 
     /// Counts the accounts once; from then on the number is kept up to date, without asking the
@@ -71,19 +79,23 @@ impl Store {
         Ok(Arc::clone(&self.count))
     }
 
-    /// Adds an account; `NotUnique` when its email or its id is taken.
-    pub(crate) async fn insert(&self, user: UserRow) -> Result<(), database::Error> {
-        let count = Arc::clone(&self.count);
-        self.database
+    /// Adds an account, and the event that tells of it; `NotUnique` when its email or its id is
+    /// taken.
+    pub(crate) async fn insert(&self, user: UserRow, event: Event) -> Result<(), database::Error> {
+        let (outbox, count) = (self.outbox.clone(), Arc::clone(&self.count));
+        let written = self
+            .database
             .write(INSERT, move |connection| {
                 diesel::insert_into(users::table)
                     .values(&user)
                     .execute(connection)?;
+                let written = outbox.insert(connection, &event)?;
                 // Here, as the caller may be gone when it is done.
                 count.fetch_add(1, Ordering::Relaxed);
-                Ok(())
+                Ok(written)
             })
-            .await
+            .await;
+        written.map(drop)
     }
 
     pub(crate) async fn by_id(&self, id: String) -> Result<Option<UserRow>, database::Error> {

@@ -6,9 +6,12 @@
     reason = "a test may fail loudly, and so may what it is made of"
 )]
 
+mod events;
 mod fake;
 mod harness;
 mod limits;
+#[path = "../../../user/tests/it/listener.rs"]
+mod listener;
 #[path = "../../../user/tests/it/process.rs"]
 mod process;
 mod program;

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use e2e::{Collector, System, collector::Received, system::eventually};
+use events::Broker;
 use libtest_mimic::Trial;
 use opentelemetry_proto::tonic::{
     common::v1::KeyValue,
@@ -47,12 +48,14 @@ struct Documented {
 /// What people do, well and badly, and a service that goes away. Returns all that was exported.
 async fn a_day() -> anyhow::Result<Received> {
     let collector = Collector::start().await?;
+    let broker = Broker::start(6)?;
     let system = System::start(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint()),
         ("OTEL_METRIC_EXPORT_INTERVAL", "200"),
         ("OTEL_BSP_SCHEDULE_DELAY", "100"),
         ("OTEL_BLRP_SCHEDULE_DELAY", "100"),
         ("FAILED_LOGINS_PER_ACCOUNT", "1"),
+        ("KAFKA_BROKERS", &broker.address().to_string()),
     ])
     .await?;
     let url = |path: &str| format!("http://{}{path}", system.frontend_address);

@@ -22,6 +22,7 @@ pub(crate) enum Place {
     Login,
     Account,
     Status,
+    Activity,
     /// Not in the navigation.
     Elsewhere,
 }
@@ -35,7 +36,13 @@ enum Audience {
 }
 
 /// The navigation, in its order.
-const NAVIGATION: [(Place, &str, &str, Audience); 4] = [
+const NAVIGATION: [(Place, &str, &str, Audience); 5] = [
+    (
+        Place::Activity,
+        "/activity",
+        "Activity",
+        Audience::Everybody,
+    ),
     (Place::Status, "/status", "Status", Audience::Everybody),
     (Place::Account, "/account", "Account", Audience::SignedIn),
     (Place::Login, "/login", "Sign in", Audience::SignedOut),
@@ -140,11 +147,17 @@ impl Frame {
         };
         html! {
             p {
-                "This page was made by trace "
-                @match self.explore(&id) {
-                    Some(href) => { a href=(href) { code { (id) } } }
-                    None => { code { (id) } }
-                }
+                "This page was made by trace " (self.trace_link(&id))
+            }
+        }
+    }
+
+    /// A trace's id, which leads to the trace where it is known where traces are.
+    pub(super) fn trace_link(&self, id: &str) -> Markup {
+        html! {
+            @match self.explore(id) {
+                Some(href) => { a href=(href) { code { (id) } } }
+                None => { code { (id) } }
             }
         }
     }

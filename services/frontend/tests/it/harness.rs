@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use clap::Parser as _;
-use frontend::Config;
+use frontend::{Activity, Config, Source};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header::HeaderMap};
 use scraper::{Html, Selector};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -46,11 +46,16 @@ impl Frontend {
 
     /// With whatever `args` say behind it.
     pub(crate) async fn start_alone(args: &[&str], asked: Asked) -> Self {
+        Self::start_with(args, asked, Activity::new(Source::Off)).await
+    }
+
+    /// With events that the test brings.
+    pub(crate) async fn start_with(args: &[&str], asked: Asked, activity: Activity) -> Self {
         let config = Cli::parse_from([&["frontend"], args].concat()).config;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let done = tokio::spawn(frontend::run(config, listener, async {
+        let done = tokio::spawn(frontend::serve(config, activity, listener, async {
             let _ = stopped.await;
         }));
         Self {

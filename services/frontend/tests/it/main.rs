@@ -1,5 +1,6 @@
 //! The pages as a browser sees them: the real server over HTTP, a fake auth service behind it.
 
+mod activity;
 mod auth;
 mod forms;
 mod harness;

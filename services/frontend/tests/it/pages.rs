@@ -28,6 +28,7 @@ async fn every_answer_has_the_headers_that_forbid() {
         "/login",
         "/account",
         "/status",
+        "/activity",
         "/nowhere",
         "/assets/style.css",
         "/health/ready",
@@ -35,8 +36,8 @@ async fn every_answer_has_the_headers_that_forbid() {
         let page = frontend.get(path).await;
         assert_eq!(
             page.header("content-security-policy"),
-            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-             base-uri 'none'; frame-ancestors 'none'",
+            "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
+             img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
             "{path}"
         );
         assert_eq!(page.header("x-content-type-options"), "nosniff");
@@ -53,7 +54,14 @@ async fn every_answer_has_the_headers_that_forbid() {
 #[tokio::test]
 async fn every_page_can_be_used_without_seeing_it() {
     let frontend = Frontend::start(&[]).await;
-    for path in ["/", "/login", "/register", "/status", "/nowhere"] {
+    for path in [
+        "/",
+        "/login",
+        "/register",
+        "/status",
+        "/activity",
+        "/nowhere",
+    ] {
         let page = frontend.get(path).await;
         assert_eq!(page.attribute("html", "lang").as_deref(), Some("en"));
         assert_eq!(page.texts("h1").len(), 1, "{path}");

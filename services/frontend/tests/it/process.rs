@@ -129,6 +129,7 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
         ("--trusted-proxies=10.0.0.0/99", "TRUSTED_PROXIES"),
         ("--status-checks=x", "STATUS_CHECKS"),
         ("--grafana-url=grafana", "GRAFANA_URL"),
+        ("--kafka-brokers=kafka", "KAFKA_BROKERS"),
     ] {
         let outcome = output(&[arg]);
         assert_eq!(outcome.status.code(), Some(2), "{arg}");

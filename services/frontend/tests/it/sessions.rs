@@ -20,7 +20,10 @@ async fn the_account_is_shown_to_its_owner() {
         page.attribute("time", "datetime").as_deref(),
         Some("2026-01-02T03:04:05Z")
     );
-    assert_eq!(page.texts("nav li"), ["Status", "Account", "Sign out"]);
+    assert_eq!(
+        page.texts("nav li"),
+        ["Activity", "Status", "Account", "Sign out"]
+    );
     assert!(!page.text.contains(TOKEN));
 }
 

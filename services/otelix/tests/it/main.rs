@@ -1,12 +1,14 @@
 //! The whole system in one process: `cargo run`.
 
-use std::{net::TcpListener, os::unix::fs::PermissionsExt as _};
+use std::{net::TcpListener, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use anyhow::ensure;
+use clap::{Args as _, FromArgMatches as _};
 use e2e::Process;
+use events::{AUTH_TOPIC, Event, Handler, HandlerError, Settings, USER_TOPIC};
 use reqwest::{Client, StatusCode};
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::{process::Command, sync::mpsc};
 
 const PORTS: [(&str, &str); 3] = [("PORT", "0"), ("AUTH_PORT", "0"), ("USER_PORT", "0")];
 
@@ -79,6 +81,78 @@ async fn a_person_is_still_signed_in_after_a_restart() -> anyhow::Result<()> {
     ensure!(page.text().await?.contains("ann@example.com"));
     ensure!(std::fs::read(&secret)? == before, "the secret has changed");
     Ok(())
+}
+
+#[tokio::test]
+async fn events_need_no_other_program() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut otelix = spawn(&PORTS, &folder)?;
+    let url = url_of(&mut otelix).await?;
+    let line = otelix
+        .line(|line| line.contains("a broker in this"))
+        .await?;
+    let brokers = line
+        .split_whitespace()
+        .last()
+        .unwrap_or_default()
+        .to_owned();
+
+    let form = [
+        ("email", "ann@example.com"),
+        ("password", "correct horse battery"),
+    ];
+    let answer = Client::builder().cookie_store(true).build()?;
+    let answer = answer.post(format!("{url}/register")).form(&form);
+    ensure!(answer.send().await?.status() == StatusCode::OK);
+    let kinds = first_events(&brokers).await?;
+    ensure!(
+        kinds
+            == [
+                "otelix.auth.login_succeeded.v1",
+                "otelix.user.registered.v1"
+            ],
+        "{kinds:?}"
+    );
+    ensure!(otelix.stop().await?.success());
+    Ok(())
+}
+
+/// Sends the types of events away.
+struct Kinds(mpsc::UnboundedSender<&'static str>);
+
+impl Handler for Kinds {
+    async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
+        self.0
+            .send(event.data.kind())
+            .map_err(|error| HandlerError::Fatal(error.into()))
+    }
+}
+
+/// The types of the first two events, sorted.
+async fn first_events(brokers: &str) -> anyhow::Result<Vec<&'static str>> {
+    let command = Settings::augment_args(clap::Command::new("test"));
+    let matches = command.try_get_matches_from(["test", "--kafka-brokers", brokers])?;
+    let settings = Settings::from_arg_matches(&matches)?;
+    let (sender, mut kinds) = mpsc::unbounded_channel();
+    let topics = [USER_TOPIC, AUTH_TOPIC];
+    let receive = async {
+        let first = [kinds.recv().await, kinds.recv().await];
+        first.into_iter().flatten().collect()
+    };
+    let follow = events::follow(
+        &settings,
+        &topics,
+        10,
+        Kinds(sender),
+        std::future::pending(),
+    );
+    let mut kinds: Vec<_> = tokio::select! {
+        kinds = receive => kinds,
+        () = follow => Vec::new(),
+        () = tokio::time::sleep(Duration::from_secs(20)) => Vec::new(),
+    };
+    kinds.sort_unstable();
+    Ok(kinds)
 }
 
 async fn start(folder: &TempDir) -> anyhow::Result<(Process, String)> {

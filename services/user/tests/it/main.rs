@@ -8,8 +8,10 @@
 
 mod accounts;
 mod crash;
+mod events;
 mod fields;
 mod harness;
+mod listener;
 mod logs;
 mod overload;
 mod process;

@@ -1,0 +1,75 @@
+//! What the service tells others.
+
+use events::{AUTH_TOPIC, Data};
+use proto::events::v1::{
+    LoginFailed, LoginFailedReason, LoginMethod, LoginSucceeded, SessionRevoked,
+    SessionRevokedReason,
+};
+use tonic::Code;
+
+use crate::{
+    harness::{PASSWORD, Service, login, logout, register, registered},
+    listener::Listener,
+};
+
+#[tokio::test]
+async fn what_becomes_of_sessions_is_told() {
+    let listener = Listener::start(AUTH_TOPIC);
+    let broker = listener.argument();
+    let service = Service::with(&[&broker, "--failed-logins-per-account=1"]).await;
+    let mut client = service.client.clone();
+
+    let (token, user) = registered(&client, "ann@example.com").await;
+    let again = client.register(register("ann@example.com", PASSWORD)).await;
+    assert_eq!(again.unwrap_err().code(), Code::AlreadyExists);
+    client
+        .login(login("ann@example.com", PASSWORD))
+        .await
+        .unwrap();
+    for email in ["ann@example.com", "nobody@example.com"] {
+        let wrong = client.login(login(email, "wrong")).await;
+        assert_eq!(wrong.unwrap_err().code(), Code::Unauthenticated);
+        // Not made, and so not told.
+        let limited = client.login(login(email, "wrong")).await;
+        assert_eq!(limited.unwrap_err().code(), Code::ResourceExhausted);
+    }
+    for _ in 0..2 {
+        // The second time there is nothing to revoke.
+        client.logout(logout(&token)).await.unwrap();
+    }
+
+    let events = listener.events(5).await;
+    assert_eq!(events.len(), 5, "{events:#?}");
+    assert!(events.iter().all(|event| event.source == "auth"));
+    let session = |index: usize| match &events[index].data {
+        Data::LoginSucceeded(data) => data.session_id.clone(),
+        other => panic!("{other:?}"),
+    };
+    let opened = |index, method: LoginMethod| {
+        Data::LoginSucceeded(LoginSucceeded {
+            user_id: user.id.clone(),
+            session_id: session(index),
+            method: method.into(),
+        })
+    };
+    assert_eq!(events[0].data, opened(0, LoginMethod::Registration));
+    assert_eq!(events[1].data, opened(1, LoginMethod::Password));
+    assert_ne!(session(0), session(1));
+    let failed = Data::LoginFailed(LoginFailed {
+        reason: LoginFailedReason::WrongCredentials.into(),
+    });
+    // Known or not: nothing tells them apart.
+    assert_eq!(events[2].data, failed);
+    assert_eq!(events[3].data, failed);
+    let revoked = Data::SessionRevoked(SessionRevoked {
+        user_id: user.id.clone(),
+        session_id: session(0),
+        reason: SessionRevokedReason::Logout.into(),
+    });
+    assert_eq!(events[4].data, revoked);
+    for (index, event) in events.iter().enumerate() {
+        let subject = event.subject.map(|id| id.to_string());
+        let known = (![2, 3].contains(&index)).then(|| user.id.clone());
+        assert_eq!(subject, known);
+    }
+}

@@ -1,0 +1,67 @@
+//! A broker in this process, for trying things and for tests: librdkafka's mock cluster.
+//!
+//! It keeps the last events in memory only, and is no Kafka: it cannot create topics on request,
+//! an answer to a consumer that waits comes when its wait is over, and a group's first member
+//! joins after three seconds.
+
+use anyhow::Context as _;
+use rdkafka::{
+    ClientConfig,
+    config::FromClientConfigAndContext as _,
+    message::DeliveryResult,
+    producer::{Producer as _, ProducerContext, ThreadedProducer},
+};
+
+use crate::{Brokers, client::Quiet, event::TOPICS, topics};
+
+/// A broker that is there until this is dropped.
+#[must_use = "the broker goes when this is dropped"]
+pub struct Broker {
+    // The cluster is a part of this client, which is otherwise not used.
+    _client: ThreadedProducer<Quiet>,
+    address: Brokers,
+}
+
+impl Broker {
+    /// Starts it on a port that the system chooses, with the topics of the project.
+    ///
+    /// # Errors
+    /// Where the system has no port or no thread.
+    pub fn start(partitions: u16) -> anyhow::Result<Self> {
+        let mut config = ClientConfig::new();
+        config.set("test.mock.num.brokers", "1");
+        let client = ThreadedProducer::from_config_and_context(&config, Quiet)?;
+        let cluster = client.client().mock_cluster().context("no mock cluster")?;
+        for topic in TOPICS {
+            cluster.create_topic(topic, partitions.into(), 1)?;
+            cluster.create_topic(&topics::dead_letters(topic), partitions.into(), 1)?;
+        }
+        let address = Brokers::new(cluster.bootstrap_servers());
+        drop(cluster);
+        Ok(Self {
+            _client: client,
+            address,
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> &Brokers {
+        &self.address
+    }
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Broker")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ProducerContext for Quiet {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _result: &DeliveryResult<'_>, _opaque: ()) {}
+}

@@ -1,0 +1,160 @@
+//! The consumer: hands each event to a handler, in the order of its partition.
+//!
+//! A [`Consumer`] is one of a group that shares the partitions and remembers how far it is: an
+//! event counts as handled when the handler is done with it, not before. [`follow`] is for what
+//! each instance of a service wants to see for itself, from some events before its start on.
+//!
+//! What must not happen here: an event that is lost, or one that stops those behind it for ever.
+
+mod assignment;
+mod dead_letters;
+mod partitions;
+mod process;
+mod session;
+
+use std::{sync::Arc, time::Duration};
+
+use backon::BackoffBuilder as _;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    Handler, Settings,
+    client::{self, Connection, ended},
+    topics,
+};
+
+use session::{Mode, Session};
+
+/// How long an event that is being handled at a stop may take.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A member of a group that shares topics: each event goes to one of them.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    settings: Settings,
+    group: String,
+    topics: Vec<String>,
+    start: Start,
+}
+
+/// Where a group begins in a partition of which it has not handled anything.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Start {
+    /// With the first event that is kept.
+    Earliest,
+    /// With the next event.
+    Latest,
+    /// With this many events before the next one.
+    Tail(u32),
+}
+
+impl Consumer {
+    /// A member of the group of this name, which begins with the first event that is kept.
+    #[must_use]
+    pub fn new(settings: &Settings, group: &str, topics: &[&str]) -> Self {
+        Self {
+            settings: settings.clone(),
+            group: group.to_owned(),
+            topics: topics.iter().map(ToString::to_string).collect(),
+            start: Start::Earliest,
+        }
+    }
+
+    /// Begins somewhere else, where the group has not begun yet.
+    #[must_use]
+    pub fn starting(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Handles events until `stop` ends: then no further ones, and those that were handled are
+    /// committed. One that fails is tried again some times, and then set aside: it goes to the
+    /// topic's dead letters, as does what cannot be read.
+    pub async fn run<H: Handler>(self, handler: H, stop: impl Future<Output = ()>) {
+        let mode = Mode::Member {
+            group: self.group,
+            start: self.start,
+        };
+        run(&self.settings, &self.topics, &mode, handler, stop).await;
+    }
+}
+
+/// Hands the last events of each partition of these topics to the handler, and then every new
+/// one, until `stop` ends. What cannot be read or handled is said in the log and left out.
+pub async fn follow<H: Handler>(
+    settings: &Settings,
+    topics: &[&str],
+    last: usize,
+    handler: H,
+    stop: impl Future<Output = ()>,
+) {
+    let topics: Vec<String> = topics.iter().map(ToString::to_string).collect();
+    let mode = Mode::Follower {
+        // librdkafka wants the name of a group, though there is none: nothing is committed.
+        name: format!("follower-{}", Uuid::now_v7()),
+        last: u32::try_from(last).unwrap_or(u32::MAX),
+    };
+    run(settings, &topics, &mode, handler, stop).await;
+}
+
+async fn run<H: Handler>(
+    settings: &Settings,
+    topics: &[String],
+    mode: &Mode,
+    handler: H,
+    stop: impl Future<Output = ()>,
+) {
+    let Some(brokers) = settings.brokers() else {
+        tracing::info!("no events are received: KAFKA_BROKERS is not set");
+        return stop.await;
+    };
+    let (stopping, stopped) = watch::channel(());
+    let work = receive(settings, brokers, topics, mode, &handler, stopped);
+    tokio::pin!(work, stop);
+    tokio::select! {
+        () = &mut work => return,
+        () = &mut stop => {}
+    }
+    drop(stopping);
+    if tokio::time::timeout(DRAIN, &mut work).await.is_err() {
+        tracing::warn!("an event was still being handled at the end; it will come again");
+    }
+}
+
+/// Receives until the end, by one client after the other if need be.
+async fn receive<H: Handler>(
+    settings: &Settings,
+    brokers: &str,
+    topics: &[String],
+    mode: &Mode,
+    handler: &H,
+    mut stop: watch::Receiver<()>,
+) {
+    let connection = Arc::new(Connection::default());
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    tokio::select! {
+        () = topics::ensure(settings, brokers, &names, &connection) => {}
+        () = ended(&mut stop) => return,
+    }
+    let mut delays = client::delays().build();
+    let mut is_said = false;
+    loop {
+        let session = Session::start(brokers, topics, mode, &connection);
+        let reason = match session {
+            Ok(session) => match session.run(handler, &mut stop).await {
+                Ok(()) => return,
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        if !std::mem::replace(&mut is_said, true) {
+            tracing::warn!(reason, "events cannot be received; this is tried again");
+        }
+        let Some(delay) = delays.next() else { return };
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = ended(&mut stop) => return,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Where a client begins.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{CommitMode, Consumer as _},
+    error::{KafkaError, KafkaResult},
+};
+
+use super::session::Client;
+use crate::client;
+
+/// How long the broker may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How soon to ask again for partitions that are missing.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// How often to look whether partitions were added.
+const REFRESH: Duration = Duration::from_secs(30);
+
+type Partition = (String, i32);
+
+/// Gives the client all partitions of these topics, those that are added later too: the first
+/// time from their last events on, and those that come later from their beginning.
+pub(crate) async fn assign_all(
+    client: &Arc<Client>,
+    topics: &[String],
+    last: u32,
+) -> Result<(), KafkaError> {
+    let mut known = BTreeSet::new();
+    loop {
+        let found = partitions(client, topics).await.unwrap_or_default();
+        let mut added = TopicPartitionList::new();
+        for (topic, partition) in found.difference(&known) {
+            let is_later = known.iter().any(|(known, _)| known == topic);
+            let offset = match last {
+                _ if is_later => Offset::Beginning,
+                0 => Offset::End,
+                last => Offset::OffsetTail(last.into()),
+            };
+            added.add_partition_offset(topic, *partition, offset)?;
+        }
+        if added.count() > 0 {
+            client.incremental_assign(&added)?;
+            tracing::info!(count = added.count(), "partitions assigned");
+        }
+        known.extend(found);
+        let topics_found: HashSet<&String> = known.iter().map(|(topic, _)| topic).collect();
+        let is_complete = topics_found.len() == topics.len();
+        tokio::time::sleep(if is_complete { REFRESH } else { RETRY }).await;
+    }
+}
+
+/// Commits, for a group that is about to begin, a position of so many events before the end, in
+/// partitions where it has none. Tries until the broker is there. Where others of the group are
+/// at work already, they have decided, and the broker refuses this.
+pub(crate) async fn begin(client: &Arc<Client>, topics: &[String], last: u32) {
+    loop {
+        let found = partitions(client, topics).await;
+        if let Ok(found) = found
+            && !found.is_empty()
+        {
+            let asked = Arc::clone(client);
+            let outcome = client::blocking(move || commit_tail(&asked, &found, last)).await;
+            match outcome {
+                Ok(()) => return,
+                Err(KafkaError::ConsumerCommit(code)) => {
+                    tracing::debug!(?code, "the group has begun already");
+                    return;
+                }
+                Err(error) => tracing::debug!(%error, "cannot begin yet"),
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+fn commit_tail(client: &Client, found: &BTreeSet<Partition>, last: u32) -> KafkaResult<()> {
+    let mut wanted = TopicPartitionList::new();
+    for (topic, partition) in found {
+        wanted.add_partition(topic, *partition);
+    }
+    let committed = client.committed_offsets(wanted, PATIENCE)?;
+    let mut begin = TopicPartitionList::new();
+    for element in committed.elements() {
+        if element.offset() == Offset::Invalid {
+            let (topic, partition) = (element.topic(), element.partition());
+            let (first, end) = client.fetch_watermarks(topic, partition, PATIENCE)?;
+            let offset = Offset::Offset((end - i64::from(last)).max(first));
+            begin.add_partition_offset(topic, partition, offset)?;
+        }
+    }
+    if begin.count() > 0 {
+        client.commit(&begin, CommitMode::Sync)?;
+    }
+    Ok(())
+}
+
+/// The partitions of those of the topics that there are.
+async fn partitions(client: &Arc<Client>, topics: &[String]) -> KafkaResult<BTreeSet<Partition>> {
+    let (client, topics) = (Arc::clone(client), topics.to_vec());
+    client::blocking(move || {
+        let mut found = BTreeSet::new();
+        for name in topics {
+            let metadata = client.fetch_metadata(Some(&name), PATIENCE)?;
+            for topic in metadata
+                .topics()
+                .iter()
+                .filter(|topic| topic.error().is_none())
+            {
+                let partitions = topic.partitions().iter();
+                found.extend(partitions.map(|partition| (name.clone(), partition.id())));
+            }
+        }
+        Ok(found)
+    })
+    .await
+}

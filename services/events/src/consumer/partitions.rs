@@ -1,0 +1,168 @@
+//! What is remembered of the partitions: which events were handled, and how many are left.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rdkafka::{Statistics, TopicPartitionList};
+use telemetry::{KeyValue, metrics, names};
+use uuid::Uuid;
+
+use crate::relay::WINDOW;
+
+/// Ids that are remembered of a partition: more than a relay sends again after a failure.
+const MEMORY: usize = 2 * WINDOW;
+
+/// The partitions of a consumer. Its callbacks come from other threads.
+#[derive(Debug, Default)]
+pub(crate) struct Partitions {
+    topics: Mutex<HashMap<String, HashMap<i32, Partition>>>,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    known: HashSet<Uuid>,
+    /// The same, in the order in which they came.
+    order: VecDeque<Uuid>,
+    /// The offset after the last that was handled.
+    next: Option<i64>,
+    /// The offset after the last that there is, as far as is known.
+    end: Option<i64>,
+}
+
+impl Partitions {
+    /// Without partitions yet; their lags are observed under the name of the group.
+    pub(crate) fn start(group: Option<&str>) -> Arc<Self> {
+        let partitions = Arc::new(Self::default());
+        let observed = Arc::downgrade(&partitions);
+        let group = group
+            .map(|group| KeyValue::new(names::MESSAGING_CONSUMER_GROUP_NAME, group.to_owned()));
+        metrics::EVENTS_CONSUMER_LAG.observed_up_down_counter(env!("CARGO_PKG_NAME"), move |lag| {
+            let Some(partitions) = observed.upgrade() else {
+                return;
+            };
+            for (topic, partition, events) in partitions.lags() {
+                let mut attributes = vec![
+                    KeyValue::new(names::MESSAGING_DESTINATION_NAME, topic),
+                    KeyValue::new(
+                        names::MESSAGING_DESTINATION_PARTITION_ID,
+                        partition.to_string(),
+                    ),
+                ];
+                attributes.extend(group.clone());
+                lag.observe(events, &attributes);
+            }
+        });
+        partitions
+    }
+
+    /// Whether an event was handled before.
+    pub(crate) fn knows(&self, topic: &str, partition: i32, id: Uuid) -> bool {
+        let topics = self.lock();
+        let partition = topics.get(topic).and_then(|topic| topic.get(&partition));
+        partition.is_some_and(|partition| partition.known.contains(&id))
+    }
+
+    /// A record was handled; of an event, with this id.
+    pub(crate) fn handled(&self, topic: &str, partition: i32, offset: i64, id: Option<Uuid>) {
+        let mut topics = self.lock();
+        if !topics.contains_key(topic) {
+            topics.insert(topic.to_owned(), HashMap::new());
+        }
+        let Some(topic) = topics.get_mut(topic) else {
+            return;
+        };
+        let partition = topic.entry(partition).or_default();
+        partition.next = Some(offset + 1);
+        partition.end = partition.end.max(partition.next);
+        if let Some(id) = id
+            && partition.known.insert(id)
+        {
+            partition.order.push_back(id);
+            if partition.order.len() > MEMORY
+                && let Some(oldest) = partition.order.pop_front()
+            {
+                partition.known.remove(&oldest);
+            }
+        }
+    }
+
+    /// Others have these partitions from now on.
+    pub(crate) fn forget(&self, revoked: &TopicPartitionList) {
+        let mut topics = self.lock();
+        for element in revoked.elements() {
+            if let Some(topic) = topics.get_mut(element.topic()) {
+                topic.remove(&element.partition());
+            }
+        }
+    }
+
+    /// Takes the ends of the partitions from the statistics of a client.
+    pub(crate) fn statistics(&self, statistics: &Statistics) {
+        let mut topics = self.lock();
+        for (name, topic) in &statistics.topics {
+            let Some(known) = topics.get_mut(name) else {
+                continue;
+            };
+            for (number, partition) in &topic.partitions {
+                if let Some(known) = known.get_mut(number)
+                    && partition.hi_offset >= 0
+                {
+                    known.end = known.end.max(Some(partition.hi_offset));
+                }
+            }
+        }
+    }
+
+    fn lags(&self) -> Vec<(String, i32, i64)> {
+        let topics = self.lock();
+        let mut lags = Vec::new();
+        for (name, topic) in topics.iter() {
+            for (number, partition) in topic {
+                if let (Some(next), Some(end)) = (partition.next, partition.end) {
+                    // The end is from some moments ago.
+                    lags.push((name.clone(), *number, (end - next).max(0)));
+                }
+            }
+        }
+        lags
+    }
+
+    /// A panic cannot leave this half changed.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, HashMap<i32, Partition>>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_is_bounded_and_of_the_last() {
+        let partitions = Partitions::default();
+        let ids: Vec<Uuid> = (0..=MEMORY).map(|_| Uuid::now_v7()).collect();
+        for (offset, id) in ids.iter().enumerate() {
+            partitions.handled("a", 0, offset as i64, Some(*id));
+        }
+        assert!(!partitions.knows("a", 0, ids[0]));
+        assert!(partitions.knows("a", 0, ids[1]));
+        assert!(partitions.knows("a", 0, ids[MEMORY]));
+        assert!(!partitions.knows("a", 1, ids[MEMORY]));
+        assert!(!partitions.knows("b", 0, ids[MEMORY]));
+    }
+
+    #[test]
+    fn a_partition_that_is_revoked_is_forgotten() {
+        let partitions = Partitions::default();
+        let id = Uuid::now_v7();
+        partitions.handled("a", 0, 0, Some(id));
+        partitions.handled("a", 1, 0, Some(id));
+        let mut revoked = TopicPartitionList::new();
+        revoked.add_partition("a", 0);
+        partitions.forget(&revoked);
+        assert!(!partitions.knows("a", 0, id));
+        assert!(partitions.knows("a", 1, id));
+    }
+}

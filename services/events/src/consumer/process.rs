@@ -1,0 +1,284 @@
+//! What happens to one record: it is read, handled, tried again, set aside.
+
+use std::{
+    any::Any,
+    error::Error,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use futures_util::FutureExt as _;
+use opentelemetry::{
+    Context,
+    context::FutureExt as _,
+    trace::{SpanKind, Status, TraceContextExt as _},
+};
+use rdkafka::{Message as _, message::BorrowedMessage};
+use telemetry::{
+    KeyValue,
+    metrics::{self, Counter, Histogram},
+    names, trace,
+};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::{dead_letters::DeadLetters, partitions::Partitions};
+use crate::{
+    Event, Handler, HandlerError,
+    client::ended,
+    record::{self, Undecodable},
+};
+
+/// Attempts after the first.
+const RETRIES: usize = 5;
+
+/// Handles records, one after the other.
+pub(crate) struct Processor {
+    /// What the client calls itself.
+    pub(crate) client: String,
+    pub(crate) group: Option<String>,
+    pub(crate) partitions: Arc<Partitions>,
+    /// Without them, what fails is only said.
+    pub(crate) dead_letters: Option<DeadLetters>,
+    pub(crate) instruments: Instruments,
+}
+
+/// What is told of receiving.
+pub(crate) struct Instruments {
+    consumed: Counter<u64>,
+    duration: Histogram,
+    duplicates: Counter<u64>,
+    retries: Counter<u64>,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Outcome {
+    /// It need not come again.
+    Done,
+    /// There was a stop before its end.
+    Stopped,
+}
+
+/// Why a record was set aside.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// It is no event of ours.
+    #[error("the record cannot be read")]
+    Undecodable(#[from] Undecodable),
+    /// The handler has tried often enough, or does not want it.
+    #[error("the event cannot be handled")]
+    Handler(#[from] HandlerError),
+}
+
+impl Instruments {
+    pub(crate) fn start() -> Self {
+        let scope = env!("CARGO_PKG_NAME");
+        Self {
+            consumed: metrics::MESSAGING_CLIENT_CONSUMED_MESSAGES.counter(scope),
+            duration: metrics::MESSAGING_PROCESS_DURATION.histogram(scope),
+            duplicates: metrics::EVENTS_CONSUMER_DUPLICATES.counter(scope),
+            retries: metrics::EVENTS_CONSUMER_RETRIES.counter(scope),
+        }
+    }
+}
+
+impl Processor {
+    /// Handles a record, within a span that is a child of the producer's and linked to it.
+    pub(crate) async fn process<H: Handler>(
+        &self,
+        message: &BorrowedMessage<'_>,
+        handler: &H,
+        stop: &mut watch::Receiver<()>,
+    ) -> Outcome {
+        let decoded = record::decode(message);
+        let id = decoded.as_ref().ok().map(|event| event.id);
+        let (topic, partition) = (message.topic(), message.partition());
+        if id.is_some_and(|id| self.partitions.knows(topic, partition, id)) {
+            self.instruments.duplicates.add(1, &[]);
+            self.partitions
+                .handled(topic, partition, message.offset(), id);
+            return Outcome::Done;
+        }
+
+        let started = Instant::now();
+        let context = self.span(message, id);
+        let work = async {
+            let outcome = match decoded {
+                Ok(event) => self.attempts(&event, handler, stop).await,
+                Err(error) => Some(Err(error.into())),
+            };
+            match outcome {
+                None => None,
+                Some(Ok(())) => Some(None),
+                Some(Err(failure)) => {
+                    let aside = self.set_aside(message, &failure, stop).await;
+                    aside.then_some(Some(failure))
+                }
+            }
+        };
+        let outcome = work.with_context(context.clone()).await;
+        let error = match &outcome {
+            None => Some("cancelled"),
+            Some(failure) => failure.as_ref().map(Failure::name),
+        };
+        self.observe(&context, message.topic(), started.elapsed(), error);
+        if outcome.is_none() {
+            return Outcome::Stopped;
+        }
+        self.partitions
+            .handled(topic, partition, message.offset(), id);
+        Outcome::Done
+    }
+
+    /// Has the event handled, again and again if that may help; `None` if there was a stop.
+    async fn attempts<H: Handler>(
+        &self,
+        event: &Event,
+        handler: &H,
+        stop: &mut watch::Receiver<()>,
+    ) -> Option<Result<(), Failure>> {
+        let mut delays = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(100))
+            .with_max_times(RETRIES)
+            .with_jitter()
+            .build();
+        loop {
+            let attempt = AssertUnwindSafe(handler.handle(event)).catch_unwind().await;
+            let error = match attempt {
+                Ok(Ok(())) => return Some(Ok(())),
+                Ok(Err(error)) => error,
+                Err(panic) => HandlerError::Fatal(panicked(panic.as_ref()).into()),
+            };
+            let delay = match &error {
+                HandlerError::Retryable(_) => delays.next(),
+                HandlerError::Fatal(_) => None,
+            };
+            let Some(delay) = delay else {
+                return Some(Err(error.into()));
+            };
+            self.instruments.retries.add(1, &[]);
+            tracing::debug!(
+                error = &error as &dyn Error,
+                delay_ms = delay.as_millis() as u64,
+                "an event is handled again"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = ended(stop) => return None,
+            }
+        }
+    }
+
+    /// Says what was not handled, and puts it where it is kept. Says whether it is there.
+    async fn set_aside(
+        &self,
+        message: &BorrowedMessage<'_>,
+        failure: &Failure,
+        stop: &mut watch::Receiver<()>,
+    ) -> bool {
+        tracing::warn!(
+            error = failure as &dyn Error,
+            topic = message.topic(),
+            partition = message.partition(),
+            offset = message.offset(),
+            "an event was not handled"
+        );
+        match &self.dead_letters {
+            Some(dead_letters) => dead_letters.take(message, failure, stop).await,
+            None => true,
+        }
+    }
+
+    fn span(&self, message: &BorrowedMessage<'_>, id: Option<Uuid>) -> Context {
+        let topic = message.topic();
+        let mut attributes = vec![
+            KeyValue::new(names::MESSAGING_SYSTEM, names::KAFKA),
+            KeyValue::new(names::MESSAGING_DESTINATION_NAME, topic.to_owned()),
+            KeyValue::new(
+                names::MESSAGING_DESTINATION_PARTITION_ID,
+                message.partition().to_string(),
+            ),
+            KeyValue::new(names::MESSAGING_KAFKA_OFFSET, message.offset()),
+            KeyValue::new(names::MESSAGING_OPERATION_NAME, "process"),
+            KeyValue::new(names::MESSAGING_OPERATION_TYPE, "process"),
+            KeyValue::new(names::MESSAGING_CLIENT_ID, self.client.clone()),
+        ];
+        attributes.extend(self.group_attribute());
+        attributes.extend(id.map(|id| KeyValue::new(names::MESSAGING_MESSAGE_ID, id.to_string())));
+        trace::start_linked(
+            &record::context(message),
+            SpanKind::Consumer,
+            format!("process {topic}"),
+            attributes,
+        )
+    }
+
+    fn observe(
+        &self,
+        context: &Context,
+        topic: &str,
+        elapsed: Duration,
+        error: Option<&'static str>,
+    ) {
+        let span = context.span();
+        let mut attributes = vec![
+            KeyValue::new(names::MESSAGING_SYSTEM, names::KAFKA),
+            KeyValue::new(names::MESSAGING_OPERATION_NAME, "process"),
+            KeyValue::new(names::MESSAGING_DESTINATION_NAME, topic.to_owned()),
+        ];
+        attributes.extend(self.group_attribute());
+        if let Some(error) = error {
+            let error = KeyValue::new(names::ERROR_TYPE, error);
+            span.set_status(Status::error(""));
+            span.set_attribute(error.clone());
+            attributes.push(error);
+        }
+        self.instruments.consumed.add(1, &attributes);
+        self.instruments.duration.record_in(
+            span.span_context(),
+            elapsed.as_secs_f64(),
+            &attributes,
+        );
+        span.end();
+    }
+
+    fn group_attribute(&self) -> Option<KeyValue> {
+        let group = self.group.clone()?;
+        Some(KeyValue::new(names::MESSAGING_CONSUMER_GROUP_NAME, group))
+    }
+}
+
+impl Failure {
+    /// What telemetry and the dead letters call it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Undecodable(_) => "undecodable",
+            Self::Handler(HandlerError::Retryable(_)) => "retries_exhausted",
+            Self::Handler(HandlerError::Fatal(_)) => "rejected",
+        }
+    }
+
+    /// It and its causes, so much of it.
+    pub(crate) fn text(&self, max_bytes: usize) -> String {
+        let mut text = self.to_string();
+        let mut source = self.source();
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        text.truncate(text.floor_char_boundary(max_bytes));
+        text
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let reason = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("unknown");
+    format!("a panic: {reason}")
+}

@@ -1,0 +1,121 @@
+//! What an event is.
+
+use std::time::SystemTime;
+
+use opentelemetry::Context;
+use prost::{DecodeError, Message as _};
+use proto::events::v1::{LoginFailed, LoginSucceeded, SessionRevoked, UserRegistered};
+use uuid::Uuid;
+
+/// The topic of what happens to accounts, written by `user`.
+pub const USER_TOPIC: &str = "otelix.user.v1";
+
+/// The topic of what happens to sessions, written by `auth`.
+pub const AUTH_TOPIC: &str = "otelix.auth.v1";
+
+/// All topics.
+pub(crate) const TOPICS: &[&str] = &[USER_TOPIC, AUTH_TOPIC];
+
+/// Something that has happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// A UUID, version 7, by which an event that comes twice is known.
+    pub id: Uuid,
+    /// When it happened.
+    pub time: SystemTime,
+    /// The service where it happened.
+    pub source: String,
+    /// The user whom it is about; `None` where nobody can say.
+    pub subject: Option<Uuid>,
+    /// What has happened.
+    pub data: Data,
+    /// Of a new event, the context that it happened in; of a received one, that of the span that
+    /// sent it.
+    pub trace: Context,
+}
+
+/// What has happened: the messages of `proto::events::v1`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// An account was created.
+    UserRegistered(UserRegistered),
+    /// A session was opened.
+    LoginSucceeded(LoginSucceeded),
+    /// An attempt to sign in was refused.
+    LoginFailed(LoginFailed),
+    /// A session was closed before its time.
+    SessionRevoked(SessionRevoked),
+}
+
+/// Why data of an event cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataError {
+    /// The type is none of ours, or one that is newer than this program.
+    #[error("an unknown type of event")]
+    UnknownType,
+    /// It is no message of that type.
+    #[error("not a message of this type")]
+    Malformed(#[source] DecodeError),
+}
+
+impl Event {
+    /// Something that happens now, within the current span, to this user.
+    #[must_use]
+    pub fn new(source: &str, subject: Option<Uuid>, data: Data) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            time: SystemTime::now(),
+            source: source.to_owned(),
+            subject,
+            data,
+            trace: Context::current(),
+        }
+    }
+}
+
+const USER_REGISTERED: &str = "otelix.user.registered.v1";
+const LOGIN_SUCCEEDED: &str = "otelix.auth.login_succeeded.v1";
+const LOGIN_FAILED: &str = "otelix.auth.login_failed.v1";
+const SESSION_REVOKED: &str = "otelix.auth.session_revoked.v1";
+
+impl Data {
+    /// The type, as CloudEvents call it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UserRegistered(_) => USER_REGISTERED,
+            Self::LoginSucceeded(_) => LOGIN_SUCCEEDED,
+            Self::LoginFailed(_) => LOGIN_FAILED,
+            Self::SessionRevoked(_) => SESSION_REVOKED,
+        }
+    }
+
+    /// The topic that it belongs to.
+    #[must_use]
+    pub fn topic(&self) -> &'static str {
+        match self {
+            Self::UserRegistered(_) => USER_TOPIC,
+            Self::LoginSucceeded(_) | Self::LoginFailed(_) | Self::SessionRevoked(_) => AUTH_TOPIC,
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::UserRegistered(message) => message.encode_to_vec(),
+            Self::LoginSucceeded(message) => message.encode_to_vec(),
+            Self::LoginFailed(message) => message.encode_to_vec(),
+            Self::SessionRevoked(message) => message.encode_to_vec(),
+        }
+    }
+
+    pub(crate) fn decode(kind: &str, payload: &[u8]) -> Result<Self, DataError> {
+        let data = match kind {
+            USER_REGISTERED => UserRegistered::decode(payload).map(Self::UserRegistered),
+            LOGIN_SUCCEEDED => LoginSucceeded::decode(payload).map(Self::LoginSucceeded),
+            LOGIN_FAILED => LoginFailed::decode(payload).map(Self::LoginFailed),
+            SESSION_REVOKED => SessionRevoked::decode(payload).map(Self::SessionRevoked),
+            _ => return Err(DataError::UnknownType),
+        };
+        data.map_err(DataError::Malformed)
+    }
+}

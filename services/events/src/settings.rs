@@ -1,0 +1,142 @@
+//! The settings of events.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use clap::Args;
+use http::Uri;
+
+/// Where events go to and come from.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Events")]
+// The name of the struct, which is the default, is that of telemetry's settings too.
+#[group(id = "events")]
+pub struct Settings {
+    /// Kafka brokers, as HOST:PORT,...; without them there are no events
+    #[arg(long, env = "KAFKA_BROKERS", value_name = "ADDRESSES")]
+    pub kafka_brokers: Option<Brokers>,
+
+    /// Where the schema of the events is published: a registry that speaks Confluent's protocol,
+    /// as <http://HOST:PORT>; without it the schema is not published
+    #[arg(long, env = "SCHEMA_REGISTRY_URL", value_name = "URL", value_parser = registry)]
+    pub schema_registry_url: Option<Uri>,
+
+    /// Partitions of topics that are missing
+    #[arg(long, env = "KAFKA_PARTITIONS", value_name = "COUNT", default_value_t = 6,
+        value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub kafka_partitions: u16,
+
+    /// Brokers that keep a copy of topics that are missing
+    #[arg(long, env = "KAFKA_REPLICATION_FACTOR", value_name = "COUNT", default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub kafka_replication_factor: u16,
+
+    /// How long events are kept in topics that are missing; four times as long in those of
+    /// events that could not be handled
+    #[arg(long, env = "KAFKA_RETENTION", value_name = "DURATION", default_value = "7d",
+        value_parser = humantime::parse_duration)]
+    pub kafka_retention: Duration,
+}
+
+/// Addresses of brokers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Brokers(String);
+
+impl Settings {
+    /// Whether there shall be events.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.brokers().is_some()
+    }
+
+    /// The brokers, as librdkafka wants them; `None` where there shall be no events.
+    pub(crate) fn brokers(&self) -> Option<&str> {
+        let Brokers(brokers) = self.kafka_brokers.as_ref()?;
+        Some(brokers)
+            .filter(|text| !text.is_empty())
+            .map(String::as_str)
+    }
+}
+
+impl Brokers {
+    pub(crate) fn new(addresses: String) -> Self {
+        Self(addresses)
+    }
+}
+
+impl FromStr for Brokers {
+    type Err = String;
+
+    /// Accepts the empty string too, which says the same as none.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_address = |address: &str| {
+            let (host, port) = address.rsplit_once(':')?;
+            let port: u16 = port.parse().ok()?;
+            (!host.is_empty() && !host.contains(char::is_whitespace) && port > 0).then_some(())
+        };
+        if text.is_empty() || text.split(',').all(|address| is_address(address).is_some()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("not of the form HOST:PORT,...".to_owned())
+        }
+    }
+}
+
+impl fmt::Display for Brokers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+fn registry(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http"), Some(host)) if !host.is_empty() => Ok(uri),
+        _ => Err("not of the form http://HOST:PORT".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn parse(args: &[&str]) -> Result<Settings, clap::Error> {
+        Cli::try_parse_from([&["x"], args].concat()).map(|cli| cli.settings)
+    }
+
+    #[test]
+    fn brokers_are_hosts_and_ports() {
+        for good in ["127.0.0.1:9092", "a:1,b:2", "[::1]:9092"] {
+            let settings = parse(&["--kafka-brokers", good]).unwrap();
+            assert_eq!(settings.brokers(), Some(good));
+        }
+        for bad in ["a", "a:", ":1", "a:0", "a:1,", "a:1, b:2", "a:99999"] {
+            assert!(parse(&["--kafka-brokers", bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_brokers_are_none() {
+        assert_eq!(parse(&["--kafka-brokers="]).unwrap().brokers(), None);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for bad in [
+            "--schema-registry-url=127.0.0.1:8081",
+            "--schema-registry-url=https://x",
+            "--kafka-partitions=0",
+            "--kafka-replication-factor=0",
+            "--kafka-retention=7",
+        ] {
+            assert!(parse(&[bad]).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The schema in a registry.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+use crate::harness::{Cluster, Service, eventually, parse};
+
+/// A registry that remembers what was posted.
+async fn registry() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+    let received = Arc::clone(&requests);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            let complete = |request: &[u8]| {
+                let text = String::from_utf8_lossy(request);
+                let (head, body) = text.split_once("\r\n\r\n")?;
+                let line = head
+                    .lines()
+                    .find(|line| line.starts_with("content-length"))?;
+                let length: usize = line.split(": ").nth(1)?.parse().ok()?;
+                (body.len() >= length).then_some(())
+            };
+            while complete(&request).is_none() {
+                stream.read_buf(&mut request).await.unwrap();
+            }
+            let text = String::from_utf8(request).unwrap();
+            received.lock().unwrap().push(text);
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n{\"id\":1}";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (url, requests)
+}
+
+#[tokio::test]
+async fn the_schema_is_published_for_each_topic() {
+    let (url, requests) = registry().await;
+    let cluster = Cluster::start();
+    let args = [
+        "--kafka-brokers",
+        &cluster.brokers,
+        "--schema-registry-url",
+        &url,
+    ];
+    let service = Service::start(&parse(&args));
+    eventually(async || requests.lock().unwrap().len() == 2).await;
+    service.stop().await;
+    let requests = requests.lock().unwrap().clone();
+    for (request, topic) in requests.iter().zip(["otelix.user.v1", "otelix.auth.v1"]) {
+        let line = format!("POST /subjects/{topic}-value/versions HTTP/1.1\r\n");
+        assert!(request.starts_with(&line), "{request}");
+        let (_, body) = request.split_once("\r\n\r\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["schemaType"], "PROTOBUF");
+        assert!(
+            body["schema"]
+                .as_str()
+                .unwrap()
+                .contains("message UserRegistered {")
+        );
+    }
+}

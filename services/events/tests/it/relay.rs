@@ -1,0 +1,187 @@
+//! From the outbox to the broker.
+
+use std::collections::HashMap;
+
+use rdkafka::{
+    Message as _,
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
+use uuid::Uuid;
+
+use crate::harness::{
+    Cluster, Memory, Service, count, eventually, follow, header, outbox_length, registered,
+};
+use events::{Event, USER_TOPIC};
+
+#[tokio::test]
+async fn an_event_is_a_cloud_event_in_binary_mode() {
+    let cluster = Cluster::start();
+    let service = Service::start(&cluster.settings());
+    let user = Uuid::now_v7();
+    let event = registered(user);
+    service.happen(event.clone()).await;
+    service.stop().await;
+
+    let records = cluster.records(USER_TOPIC, 1).await;
+    let record = &records[0];
+    let header = |name| header(record, name);
+    assert_eq!(record.key(), Some(user.to_string().as_bytes()));
+    assert_eq!(header("ce_specversion").unwrap(), "1.0");
+    assert_eq!(header("ce_id").unwrap(), event.id.to_string());
+    assert_eq!(header("ce_source").unwrap(), "test");
+    assert_eq!(header("ce_type").unwrap(), "otelix.user.registered.v1");
+    assert_eq!(header("ce_subject").unwrap(), user.to_string());
+    assert_eq!(header("content-type").unwrap(), "application/protobuf");
+    let time = header("ce_time").unwrap();
+    assert!(time.ends_with('Z') && time.contains('T'), "{time}");
+    // The tag and length of the one field, then the id.
+    assert_eq!(&record.payload().unwrap()[2..], user.to_string().as_bytes());
+}
+
+#[tokio::test]
+async fn an_event_without_a_user_has_its_own_id_as_key() {
+    let cluster = Cluster::start();
+    let service = Service::start(&cluster.settings());
+    let event = Event {
+        subject: None,
+        ..registered(Uuid::now_v7())
+    };
+    service.happen(event.clone()).await;
+    service.stop().await;
+    let records = cluster.records(USER_TOPIC, 1).await;
+    assert_eq!(records[0].key(), Some(event.id.to_string().as_bytes()));
+    assert_eq!(header(&records[0], "ce_subject"), None);
+}
+
+#[tokio::test]
+async fn events_of_a_user_stay_in_order_when_requests_fail() {
+    let cluster = Cluster::start();
+    let service = Service::start(&cluster.settings());
+    let memory = Memory::new();
+    let follower = follow(&cluster.settings(), 1000, &memory);
+    let users: Vec<Uuid> = (0..7).map(|_| Uuid::now_v7()).collect();
+    let mut sent: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    for round in 0..60 {
+        if round % 10 == 5 {
+            cluster.mock.request_errors(
+                RDKafkaApiKey::Produce,
+                &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 3],
+            );
+        }
+        for user in &users {
+            let event = registered(*user);
+            sent.entry(*user).or_default().push(event.id);
+            service.happen(event).await;
+        }
+    }
+    memory.has(420).await;
+    let mut received: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    for event in memory.events() {
+        received
+            .entry(event.subject.unwrap())
+            .or_default()
+            .push(event.id);
+    }
+    assert_eq!(received, sent);
+    follower.stop().await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_happens_while_the_broker_is_away_is_sent_when_it_is_back() {
+    let cluster = Cluster::start();
+    let service = Service::start(&cluster.settings());
+    let first = registered(Uuid::now_v7());
+    service.happen(first.clone()).await;
+    service.drained().await;
+
+    cluster.mock.broker_down(1).unwrap();
+    let mut ids = vec![first.id];
+    let user = Uuid::now_v7();
+    for _ in 0..50 {
+        let event = registered(user);
+        ids.push(event.id);
+        service.happen(event).await;
+    }
+    assert_eq!(outbox_length(&service.database).await, 50);
+    cluster.mock.broker_up(1).unwrap();
+    service.drained().await;
+
+    let memory = Memory::new();
+    let follower = follow(&cluster.settings(), 1000, &memory);
+    memory.has(51).await;
+    let mut received = memory.ids();
+    received.sort();
+    assert_eq!(received, ids);
+    follower.stop().await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_broker_that_stays_away_did_not_take_stays_in_the_outbox() {
+    let cluster = Cluster::start();
+    cluster.mock.broker_down(1).unwrap();
+    let service = Service::start(&cluster.settings());
+    let event = registered(Uuid::now_v7());
+    service.happen(event.clone()).await;
+    let folder = service.stop().await;
+
+    cluster.mock.broker_up(1).unwrap();
+    let service = Service::again(&cluster.settings(), folder);
+    service.drained().await;
+    let records = cluster.records(USER_TOPIC, 1).await;
+    assert_eq!(header(&records[0], "ce_id").unwrap(), event.id.to_string());
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_killed_service_loses_no_event() {
+    let cluster = Cluster::start();
+    let mut folder = None;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        let service = match folder.take() {
+            None => Service::start(&cluster.settings()),
+            Some(folder) => Service::again(&cluster.settings(), folder),
+        };
+        for _ in 0..20 {
+            let event = registered(Uuid::now_v7());
+            ids.push(event.id);
+            service.happen(event).await;
+        }
+        folder = Some(service.kill());
+    }
+    let service = Service::again(&cluster.settings(), folder.unwrap());
+    service.drained().await;
+    let memory = Memory::new();
+    let follower = follow(&cluster.settings(), 1000, &memory);
+    memory.has(100).await;
+    // Some may be there twice, and were dropped.
+    let mut received = memory.ids();
+    received.sort();
+    assert_eq!(received, ids);
+    follower.stop().await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_outbox_can_be_long() {
+    let cluster = Cluster::start();
+    cluster.mock.broker_down(1).unwrap();
+    let service = Service::start(&cluster.settings());
+    let outbox = service.outbox.clone();
+    // More than is under way at a time.
+    let write = service
+        .database
+        .write(crate::harness::INSERT, move |connection| {
+            (0..10_000)
+                .map(|_| outbox.insert(connection, &registered(Uuid::now_v7())))
+                .collect::<diesel::QueryResult<Vec<_>>>()
+        });
+    drop(write.await.unwrap());
+    assert_eq!(count(&service.database, "outbox").await, 10_000);
+    cluster.mock.broker_up(1).unwrap();
+    eventually(async || outbox_length(&service.database).await == 0).await;
+    cluster.records(USER_TOPIC, 10_000).await;
+    service.stop().await;
+}

@@ -1,0 +1,89 @@
+//! What happened lately, for whoever looks at the Activity page.
+//!
+//! Every instance reads every event and keeps the newest ones in memory, so any of them can answer
+//! any browser, also one that comes back from another. What must not happen here: a reader that
+//! makes another reader, or whoever brings the events, wait.
+
+mod consumer;
+mod entry;
+pub(crate) mod sse;
+mod store;
+mod stream;
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
+
+pub use self::entry::{Entry, Kind};
+use self::store::Store;
+pub(crate) use self::stream::{News, Stream};
+
+/// How many events are kept, and shown.
+pub const KEPT: usize = 200;
+
+/// How many streams may be open at once.
+pub const STREAMS: usize = 256;
+
+/// Whether events can come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// There is no broker to read from: none will come.
+    Off,
+    /// The broker does not answer; those that are kept are shown.
+    Silent,
+    /// Events come as they happen.
+    Live,
+}
+
+/// The newest events, and whoever waits for the next. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Activity {
+    /// Readers wait for a change of the store and take from it what they lack. So there is no
+    /// queue that a slow one could fill.
+    store: watch::Sender<Store>,
+    places: Arc<Semaphore>,
+}
+
+impl Activity {
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new(source: Source) -> Self {
+        Self {
+            store: watch::Sender::new(Store::new(source)),
+            places: Arc::new(Semaphore::new(STREAMS)),
+        }
+    }
+
+    /// Something happened. Whether it was news: an event may be delivered more than once.
+    pub fn push(&self, entry: Entry) -> bool {
+        self.store.send_if_modified(|store| store.insert(entry))
+    }
+
+    /// Whether events can come, from now on.
+    pub fn set_source(&self, source: Source) {
+        self.store
+            .send_if_modified(|store| std::mem::replace(&mut store.source, source) != source);
+    }
+
+    /// Ends all streams: the process is about to stop.
+    pub(crate) fn close(&self) {
+        self.store.send_modify(|store| store.is_closed = true);
+    }
+
+    pub(crate) fn source(&self) -> Source {
+        self.store.borrow().source
+    }
+
+    /// What is kept, newest first.
+    pub(crate) fn newest(&self) -> Vec<Arc<Entry>> {
+        self.store.borrow().newest()
+    }
+
+    /// What a reader that saw `last` has missed, and whatever comes; nothing if there are too many
+    /// readers already.
+    pub(crate) fn follow(&self, last: Option<Uuid>) -> Option<Stream> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(Stream::new(self.store.subscribe(), last, place))
+    }
+}

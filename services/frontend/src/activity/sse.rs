@@ -1,0 +1,76 @@
+//! The stream of events as browsers read it (HTML, "Server-sent events").
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    response::{
+        IntoResponse as _, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures_util::{StreamExt as _, stream};
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use super::{News, Stream};
+use crate::pages::{Frame, activity};
+
+/// How often a stream says that it lives, for proxies that end what is silent.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// When a browser comes again after a stream has ended.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// The event that the browser saw last: what it says itself when it comes again, or what the page
+/// says when it comes first. What is no id is none.
+pub(crate) fn last_event(uri: &Uri, headers: &HeaderMap) -> Option<Uuid> {
+    if let Some(last) = headers.get("last-event-id") {
+        return last.to_str().ok()?.parse().ok();
+    }
+    form_urlencoded::parse(uri.query()?.as_bytes())
+        .find(|(name, _)| name == "after")
+        .and_then(|(_, id)| id.parse().ok())
+}
+
+/// The stream, with the events as `frame` shows them.
+pub(crate) fn answer(reader: Stream, frame: Frame) -> Response {
+    let hello = stream::iter([Event::default().retry(RETRY)]);
+    let news = stream::unfold((reader, frame), async |(mut reader, frame)| {
+        let event = event(&frame, reader.next().await?);
+        Some((event, (reader, frame)))
+    });
+    let heartbeat = KeepAlive::new().interval(HEARTBEAT);
+    let mut response = Sse::new(hello.chain(news).map(Ok::<_, Infallible>))
+        .keep_alive(heartbeat)
+        .into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx would collect an answer before it passes it on.
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    response
+}
+
+/// There are too many readers.
+pub(crate) fn full() -> Response {
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        [(header::RETRY_AFTER, "10")],
+        "too many readers; the page itself can be reloaded\n",
+    )
+        .into_response()
+}
+
+fn event(frame: &Frame, news: News) -> Event {
+    match news {
+        News::Entry(entry) => Event::default()
+            .id(entry.id.to_string())
+            .data(activity::row(frame, &entry).into_string()),
+        News::Source(source) => Event::default()
+            .event("notice")
+            .data(activity::notice(source).into_string()),
+    }
+}

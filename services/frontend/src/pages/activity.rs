@@ -1,0 +1,98 @@
+//! What happened lately. The list is complete without the script, which only adds to it.
+
+use std::sync::Arc;
+
+use maud::{Markup, html};
+use uuid::Uuid;
+
+use super::{Frame, Place, moment};
+use crate::{
+    activity::{Entry, KEPT, Kind, Source},
+    assets::ACTIVITY,
+};
+
+pub(crate) fn page(frame: &Frame, source: Source, entries: &[Arc<Entry>]) -> Markup {
+    let content = html! {
+        section.feed {
+            div.heading {
+                h1 { "Activity" }
+                // The script says here whether new events come by themselves.
+                p #link role="status" {}
+                @if source != Source::Off { a #reload href="/activity" { "Reload" } }
+            }
+            p.lead {
+                "Who registers, signs in and signs out, each with the trace of the request that \
+                 made it happen. An account is shown by the end of its id, never by its email."
+            }
+            div #notice role="status" { (notice(source)) }
+            @if source != Source::Off {
+                // For those who hear the page: a short sentence instead of whole rows.
+                p #news .hidden role="status" {}
+                ol #events .card.events aria-label="Events, newest first" data-limit=(KEPT) {
+                    @for entry in entries { (row(frame, entry)) }
+                }
+                p.card.nothing {
+                    "Nothing has happened yet. " a href="/register" { "Create an account" }
+                    ", and it will be here."
+                }
+                script type="module" src=(ACTIVITY.href()) {}
+            }
+        }
+    };
+    frame.page("Activity", Place::Activity, content)
+}
+
+/// One event, in the page and in the stream alike.
+pub(crate) fn row(frame: &Frame, entry: &Entry) -> Markup {
+    let (class, text) = words(entry.kind);
+    html! {
+        li #(entry.id) {
+            p.what { span.state.(class) { (text) } (moment::to_the_second(entry.time)) }
+            p.from {
+                @if let Some(account) = entry.account {
+                    span { "Account " code { (short(account)) } }
+                }
+                @match entry.trace {
+                    Some(trace) => span { "Trace " (frame.trace_link(&trace.to_string())) },
+                    None => span { "No trace" },
+                }
+            }
+        }
+    }
+}
+
+/// What there is to say about where events come from.
+pub(crate) fn notice(source: Source) -> Markup {
+    match source {
+        Source::Off => html! {
+            p.card {
+                "Events are switched off: this process was not told where the event broker is. \
+                 Whoever runs it can say so by " code { "KAFKA_BROKERS" } "."
+            }
+        },
+        Source::Silent => html! {
+            p.alert {
+                "The event broker does not answer. What happens now is shown when it does again."
+            }
+        },
+        Source::Live => html! { span hidden {} },
+    }
+}
+
+fn words(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Registered => ("good", "Registered"),
+        Kind::SignedIn => ("good", "Signed in"),
+        Kind::SignedInByRegistering => ("good", "Signed in by registering"),
+        Kind::WrongCredentials => ("bad", "Sign-in failed: wrong email or password"),
+        Kind::SignInFailed => ("bad", "Sign-in failed"),
+        Kind::SignedOut => ("plain", "Signed out"),
+        Kind::SessionRevoked => ("plain", "Session ended"),
+    }
+}
+
+/// The end of an id, which is random; its start is the time, and the same for many accounts.
+fn short(account: Uuid) -> String {
+    let id = account.simple().to_string();
+    format!("…{}", &id[id.len() - 8..])
+}

@@ -1,0 +1,69 @@
+//! A broker, and who listens to the events on it.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use clap::{Args as _, FromArgMatches as _};
+use events::{Broker, Event, Handler, HandlerError, Settings};
+
+/// Remembers all events of a topic.
+pub(crate) struct Listener {
+    broker: Broker,
+    events: Arc<Mutex<Vec<Event>>>,
+}
+
+struct Memory(Arc<Mutex<Vec<Event>>>);
+
+impl Handler for Memory {
+    async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
+        self.0.lock().unwrap().push(event.clone());
+        Ok(())
+    }
+}
+
+impl Listener {
+    /// Starts a broker, and listens to this topic.
+    pub(crate) fn start(topic: &'static str) -> Self {
+        let broker = Broker::start(6).unwrap();
+        let events: Arc<Mutex<Vec<Event>>> = Arc::default();
+        let memory = Memory(Arc::clone(&events));
+        let settings = settings(&broker.address().to_string());
+        tokio::spawn(async move {
+            let never = std::future::pending();
+            events::follow(&settings, &[topic], 1000, memory, never).await;
+        });
+        Self { broker, events }
+    }
+
+    /// The argument that tells a service of the broker.
+    pub(crate) fn argument(&self) -> String {
+        format!("--kafka-brokers={}", self.broker.address())
+    }
+
+    /// All events, in the order in which they happened, when there are that many.
+    pub(crate) async fn events(&self, count: usize) -> Vec<Event> {
+        let wait = async {
+            while self.events.lock().unwrap().len() < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait)
+            .await
+            .unwrap();
+        let mut events = self.events.lock().unwrap().clone();
+        events.sort_by_key(|event| event.id);
+        events
+    }
+}
+
+/// Settings from arguments alone, whatever the environment of the tests says.
+fn settings(brokers: &str) -> Settings {
+    let command =
+        Settings::augment_args(clap::Command::new("test")).mut_args(|arg| arg.env(None::<&str>));
+    let matches = command
+        .try_get_matches_from(["test", "--kafka-brokers", brokers])
+        .unwrap();
+    Settings::from_arg_matches(&matches).unwrap()
+}
