@@ -327,12 +327,27 @@ fn meter_provider(
         .build();
     let builder = SdkMeterProvider::builder()
         .with_resource(resource)
+        .with_view(of_the_sdk)
         .with_reader(reader);
     Ok(match settings.histogram_aggregation {
         HistogramAggregation::Explicit => builder,
         HistogramAggregation::Exponential => builder.with_view(exponential),
     }
     .build())
+}
+
+/// The view that drops what the SDK says of itself: it would be counted twice, as [`Flow`] says the
+/// same of all signals.
+fn of_the_sdk(instrument: &Instrument) -> Option<Stream> {
+    let of_the_sdk = instrument.scope().name() == "otel.sdk";
+    of_the_sdk
+        .then(|| {
+            Stream::builder()
+                .with_aggregation(Aggregation::Drop)
+                .build()
+                .ok()
+        })
+        .flatten()
 }
 
 /// The view that makes histograms exponential, but for those whose bounds have a meaning.
