@@ -8,16 +8,18 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use opentelemetry::{
     Context, KeyValue, StringValue,
-    trace::{SpanKind, Status, TraceContextExt as _},
+    trace::{SpanKind, TraceContextExt as _},
 };
 use telemetry::{
-    metrics::{self, Histogram},
-    names, trace,
+    metrics::{self, BoundHistogram},
+    names,
+    outcomes::{Description, Outcomes},
+    trace::Span,
 };
 
 const SCOPE: &str = env!("CARGO_PKG_NAME");
@@ -55,11 +57,11 @@ impl Statement {
 #[derive(Debug)]
 pub(crate) struct Observer {
     namespace: StringValue,
-    pool: KeyValue,
     connections: usize,
     busy: AtomicUsize,
-    duration: Histogram,
-    wait_time: Histogram,
+    /// By statement, and by the type of the error.
+    outcomes: Outcomes<(&'static str, Option<&'static str>)>,
+    wait_time: BoundHistogram,
 }
 
 impl Observer {
@@ -77,11 +79,12 @@ impl Observer {
         );
         let observer = Arc::new(Self {
             namespace: StringValue::from(Arc::<str>::from(namespace)),
-            pool: pool.clone(),
             connections,
             busy: AtomicUsize::new(0),
-            duration: metrics::DB_CLIENT_OPERATION_DURATION.histogram(SCOPE),
-            wait_time: metrics::DB_CLIENT_CONNECTION_WAIT_TIME.histogram(SCOPE),
+            outcomes: Outcomes::new(metrics::DB_CLIENT_OPERATION_DURATION.histogram(SCOPE)),
+            wait_time: metrics::DB_CLIENT_CONNECTION_WAIT_TIME
+                .histogram(SCOPE)
+                .bind(std::slice::from_ref(&pool)),
         });
 
         let attributes = [pool.clone()];
@@ -110,6 +113,21 @@ impl Observer {
         observer
     }
 
+    fn describe(&self, statement: Statement, error: Option<&'static str>) -> Description {
+        let mut attributes = vec![
+            KeyValue::new(names::DB_SYSTEM_NAME, names::SQLITE),
+            KeyValue::new(names::DB_NAMESPACE, self.namespace.clone()),
+            KeyValue::new(names::DB_OPERATION_NAME, statement.operation),
+            KeyValue::new(names::DB_COLLECTION_NAME, statement.collection),
+        ];
+        attributes.extend(error.map(|error| KeyValue::new(names::ERROR_TYPE, error)));
+        Description {
+            attributes,
+            of_span: vec![KeyValue::new(names::DB_QUERY_SUMMARY, statement.summary)],
+            failed: error.is_some(),
+        }
+    }
+
     /// Counts a connection as used while the work runs.
     pub(crate) fn while_used(&self, work: impl FnOnce()) {
         self.busy.fetch_add(1, Ordering::Relaxed);
@@ -122,8 +140,7 @@ impl Observer {
 /// lost its caller.
 #[derive(Debug)]
 pub(crate) struct Operation {
-    context: Context,
-    started: Instant,
+    span: Span,
     statement: Statement,
     observer: Arc<Observer>,
     finished: bool,
@@ -132,22 +149,11 @@ pub(crate) struct Operation {
 impl Operation {
     /// Begins one below the current span.
     pub(crate) fn start(observer: Arc<Observer>, statement: Statement) -> Self {
-        let attributes = vec![
-            KeyValue::new(names::DB_SYSTEM_NAME, names::SQLITE),
-            KeyValue::new(names::DB_NAMESPACE, observer.namespace.clone()),
-            KeyValue::new(names::DB_OPERATION_NAME, statement.operation),
-            KeyValue::new(names::DB_COLLECTION_NAME, statement.collection),
-            KeyValue::new(names::DB_QUERY_SUMMARY, statement.summary),
-        ];
-        let context = trace::start(
-            &Context::current(),
-            SpanKind::Client,
-            statement.summary,
-            attributes,
-        );
+        let span = Context::map_current(|context| {
+            Span::start(context, SpanKind::Client, statement.summary)
+        });
         Self {
-            context,
-            started: Instant::now(),
+            span,
             statement,
             observer,
             finished: false,
@@ -156,16 +162,16 @@ impl Operation {
 
     /// How long ago it was asked for.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        self.span.elapsed()
     }
 
     /// Runs the work that a connection is there for now, within the operation's span.
     pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _guard = self.context.clone().attach();
-        let pool = std::slice::from_ref(&self.observer.pool);
+        let context = self.span.context();
         self.observer
             .wait_time
-            .record(self.elapsed().as_secs_f64(), pool);
+            .record_in(context.span().span_context(), self.elapsed().as_secs_f64());
+        let _guard = context.clone().attach();
         work()
     }
 
@@ -176,25 +182,9 @@ impl Operation {
 
     fn end(&mut self, error: Option<&'static str>) {
         self.finished = true;
-        let span = self.context.span();
-        let mut attributes = Vec::with_capacity(5);
-        attributes.extend([
-            KeyValue::new(names::DB_SYSTEM_NAME, names::SQLITE),
-            KeyValue::new(names::DB_NAMESPACE, self.observer.namespace.clone()),
-            KeyValue::new(names::DB_OPERATION_NAME, self.statement.operation),
-            KeyValue::new(names::DB_COLLECTION_NAME, self.statement.collection),
-        ]);
-        if let Some(error) = error {
-            let error = KeyValue::new(names::ERROR_TYPE, error);
-            span.set_status(Status::error(""));
-            span.set_attribute(error.clone());
-            attributes.push(error);
-        }
-        let elapsed = self.elapsed().as_secs_f64();
-        self.observer
-            .duration
-            .record_in(span.span_context(), elapsed, &attributes);
-        span.end();
+        let key = (self.statement.summary, error);
+        let describe = |_: &_| self.observer.describe(self.statement, error);
+        self.observer.outcomes.end(&mut self.span, key, describe);
     }
 }
 

@@ -11,13 +11,11 @@ use std::{
 };
 
 use diesel::prelude::*;
-use opentelemetry::{
-    KeyValue,
-    trace::{SpanKind, TraceContextExt as _},
-};
+use opentelemetry::{KeyValue, trace::SpanKind};
 use telemetry::{
     metrics::{self, Counter},
-    names, propagate, trace,
+    names, propagate,
+    trace::{Attributes, Span},
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -194,18 +192,9 @@ impl Row {
     /// outbox. How long the broker takes is a metric, and may be long after the trace.
     fn new(event: &Event) -> Self {
         let topic = event.data.topic();
-        let attributes = vec![
-            KeyValue::new(names::MESSAGING_SYSTEM, names::KAFKA),
-            KeyValue::new(names::MESSAGING_DESTINATION_NAME, topic),
-            KeyValue::new(names::MESSAGING_OPERATION_NAME, "send"),
-            KeyValue::new(names::MESSAGING_OPERATION_TYPE, "send"),
-            KeyValue::new(names::MESSAGING_CLIENT_ID, event.source.clone()),
-            KeyValue::new(names::MESSAGING_MESSAGE_ID, event.id.to_string()),
-        ];
-        let name = format!("send {topic}");
-        let context = trace::start(&event.trace, SpanKind::Producer, name, attributes);
+        let mut span = Span::start(&event.trace, SpanKind::Producer, format!("send {topic}"));
         // The baggage is the request's, and none of the consumers' business.
-        let mut headers = propagate::kafka::inject(&context);
+        let mut headers = propagate::kafka::inject(span.context());
         let mut header = |name: &str| {
             let index = headers.iter().position(|(header, _)| header == name)?;
             let (_, value) = headers.swap_remove(index);
@@ -224,10 +213,15 @@ impl Row {
             traceparent: header("traceparent"),
             tracestate: header("tracestate"),
         };
-        // Where traces are off, the context is still that of the request.
-        if context.span().span_context() != event.trace.span().span_context() {
-            context.span().end();
-        }
+        let attributes = Attributes::new(vec![
+            KeyValue::new(names::MESSAGING_SYSTEM, names::KAFKA),
+            KeyValue::new(names::MESSAGING_DESTINATION_NAME, topic),
+            KeyValue::new(names::MESSAGING_OPERATION_NAME, "send"),
+            KeyValue::new(names::MESSAGING_OPERATION_TYPE, "send"),
+            KeyValue::new(names::MESSAGING_CLIENT_ID, event.source.clone()),
+            KeyValue::new(names::MESSAGING_MESSAGE_ID, row.id.clone()),
+        ]);
+        span.end(span.elapsed(), &attributes, false);
         row
     }
 

@@ -12,9 +12,9 @@ use crate::{Filter, reservoir::Origin, sampler::Sampler};
 /// A histogram that offers what it records as exemplars. Clones share the reservoirs.
 #[derive(Clone, Debug)]
 pub struct Histogram<T> {
-    instrument: metrics::Histogram<T>,
-    filter: Filter,
-    sampler: Arc<Sampler>,
+    pub(crate) instrument: metrics::Histogram<T>,
+    pub(crate) filter: Filter,
+    pub(crate) sampler: Arc<Sampler>,
 }
 
 /// What histograms measure in.

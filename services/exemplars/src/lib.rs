@@ -6,11 +6,15 @@ use opentelemetry::{InstrumentationScope, metrics};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 
 mod attach;
+#[cfg(feature = "bound")]
+mod bound;
 mod filter;
 mod histogram;
 mod reservoir;
 mod sampler;
 
+#[cfg(feature = "bound")]
+pub use bound::BoundHistogram;
 pub use filter::{Filter, UnknownFilter};
 pub use histogram::{Histogram, Number};
 pub use reservoir::Reservoir;

@@ -6,7 +6,7 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
 };
 
@@ -23,7 +23,7 @@ pub(crate) const MAX_SETS: usize = 2000;
 const MAX_ALIASES: usize = MAX_SETS;
 
 /// Collections that a set outlives without a measurement.
-const MAX_IDLE: u8 = 3;
+pub(crate) const MAX_IDLE: u8 = 3;
 
 /// Samples measurements of one instrument.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Sampler {
     scope: InstrumentationScope,
     name: String,
     reservoir: Reservoir,
-    known: RwLock<Known>,
+    pub(crate) known: RwLock<Known>,
     /// Shared by the sets for which there is no room in `known`.
     rest: Box<[Cell]>,
     /// Measured after the last collection, but before its result was seen here.
@@ -48,18 +48,20 @@ pub(crate) struct Candidate {
 }
 
 #[derive(Debug, Default)]
-struct Known {
+pub(crate) struct Known {
     /// The sets as they are written: in order and, beside it, as they were met.
     spellings: HashMap<Arc<[KeyValue]>, Arc<Set>, RandomState>,
     sets: Vec<Arc<Set>>,
 }
 
 #[derive(Debug)]
-struct Set {
+pub(crate) struct Set {
     attributes: Arc<[KeyValue]>,
     cells: Box<[Cell]>,
     /// Collections since the last measurement.
     idle: AtomicU8,
+    /// Those who hold it, and would measure where nobody looks if it were forgotten.
+    pub(crate) bound: AtomicUsize,
 }
 
 impl Sampler {
@@ -105,7 +107,7 @@ impl Sampler {
     }
 
     #[inline]
-    fn offer_to(&self, set: &Set, cell: usize, value: f64, origin: Origin) {
+    pub(crate) fn offer_to(&self, set: &Set, cell: usize, value: f64, origin: Origin) {
         set.cells[cell].offer(self.reservoir.capacity(), || {
             Sample::new(set.attributes.clone(), origin, value)
         });
@@ -150,7 +152,9 @@ impl Sampler {
             if take_cells(&set.cells, &mut candidates) {
                 set.idle.store(0, Ordering::Relaxed);
             } else {
-                has_idle |= set.idle.fetch_add(1, Ordering::Relaxed) >= MAX_IDLE;
+                let idle = set.idle.load(Ordering::Relaxed).saturating_add(1);
+                set.idle.store(idle, Ordering::Relaxed);
+                has_idle |= set.is_idle();
             }
         }
         drop(known);
@@ -181,7 +185,7 @@ impl Known {
     }
 
     /// The set of these attributes, made if there is room for it.
-    fn learn(
+    pub(crate) fn learn(
         &mut self,
         attributes: &[KeyValue],
         ordered: &[KeyValue],
@@ -194,6 +198,7 @@ impl Known {
                 attributes: ordered.into(),
                 cells: cells(),
                 idle: AtomicU8::new(0),
+                bound: AtomicUsize::new(0),
             });
             self.spellings.insert(set.attributes.clone(), set.clone());
             self.sets.push(set.clone());
@@ -210,7 +215,7 @@ impl Known {
 
 impl Set {
     fn is_idle(&self) -> bool {
-        self.idle.load(Ordering::Relaxed) > MAX_IDLE
+        self.idle.load(Ordering::Relaxed) > MAX_IDLE && self.bound.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -234,7 +239,7 @@ fn take_cells(cells: &[Cell], candidates: &mut Vec<Candidate>) -> bool {
 }
 
 /// The attributes by key; the first of duplicates counts, as in the SDK.
-fn ordered(attributes: &[KeyValue]) -> Cow<'_, [KeyValue]> {
+pub(crate) fn ordered(attributes: &[KeyValue]) -> Cow<'_, [KeyValue]> {
     if attributes.is_sorted_by(|one, next| one.key < next.key) {
         return attributes.into();
     }

@@ -5,7 +5,7 @@
 //! metrics have no place for exemplars. A [`Flow`] for each signal lets in what the queue can
 //! hold, and counts what it cannot, and what the collector did not take.
 
-mod encode;
+pub(crate) mod encode;
 mod flow;
 mod limits;
 pub(crate) mod logs;

@@ -6,24 +6,23 @@
 use std::{
     error::Error,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
-    time::Instant,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use opentelemetry::{
-    Context as TraceContext, KeyValue,
-    context::FutureExt as _,
-    trace::{SpanKind, Status, TraceContextExt as _},
-};
+use opentelemetry::{Context as TraceContext, KeyValue, context::FutureExt as _, trace::SpanKind};
 use tonic::Code;
 use tower::{Layer, Service};
 
 use crate::{
-    metrics::{self, Histogram, Metric},
-    names, propagate, trace,
+    metrics::{self, Metric},
+    names,
+    outcomes::{Description, Outcomes},
+    propagate,
+    trace::Span,
 };
 
 /// Observes the calls that a server answers, and continues the caller's trace.
@@ -140,7 +139,7 @@ where
             .observer
             .start(request.uri().path(), TraceContext::current);
         if let Some(call) = &call {
-            propagate::headers::inject_context(&call.context, request.headers_mut());
+            propagate::headers::inject_context(call.span.context(), request.headers_mut());
         }
         let answer = self.inner.call(request);
         Box::pin(observe(call, answer))
@@ -157,7 +156,7 @@ where
     let Some(mut call) = call else {
         return Ok(answer.await?.map(|inner| Observed { inner, call: None }));
     };
-    match answer.with_context(call.context.clone()).await {
+    match answer.with_context(call.span.context().clone()).await {
         Ok(response) => {
             // An error without a body has its status in the headers (gRPC's Trailers-Only).
             let rest = match status(response.headers()) {
@@ -202,15 +201,18 @@ enum Side {
 #[derive(Clone, Debug)]
 struct Observer {
     methods: &'static [&'static str],
-    duration: Histogram,
+    outcomes: Arc<CallOutcomes>,
     side: Side,
 }
+
+/// By method and code.
+type CallOutcomes = Outcomes<(&'static str, Code)>;
 
 impl Observer {
     fn new(methods: &'static [&'static str], metric: &Metric, side: Side) -> Self {
         Self {
             methods,
-            duration: metric.histogram(env!("CARGO_PKG_NAME")),
+            outcomes: Arc::new(Outcomes::new(metric.histogram(env!("CARGO_PKG_NAME")))),
             side,
         }
     }
@@ -229,17 +231,11 @@ impl Observer {
             Side::Client => SpanKind::Client,
             Side::Server => SpanKind::Server,
         };
-        let mut attributes = Vec::with_capacity(4);
-        attributes.extend([
-            KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),
-            KeyValue::new(names::RPC_METHOD, method),
-        ]);
         Some(Call {
-            context: trace::start(&parent(), kind, method, attributes),
-            started: Instant::now(),
+            span: Span::start(&parent(), kind, method),
             method,
             side: self.side,
-            duration: self.duration.clone(),
+            outcomes: Arc::clone(&self.outcomes),
             finished: false,
         })
     }
@@ -248,34 +244,38 @@ impl Observer {
 /// A call under observation; one that is dropped before its end was cancelled.
 #[derive(Debug)]
 struct Call {
-    context: TraceContext,
-    started: Instant,
+    span: Span,
     method: &'static str,
     side: Side,
-    duration: Histogram,
+    outcomes: Arc<CallOutcomes>,
     finished: bool,
 }
 
 impl Call {
     fn finish(&mut self, code: Code) {
         self.finished = true;
-        let name = code_name(code);
-        let span = self.context.span();
-        let mut attributes = vec![
-            KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),
-            KeyValue::new(names::RPC_METHOD, self.method),
-            KeyValue::new(names::RPC_RESPONSE_STATUS_CODE, name),
-        ];
-        span.set_attribute(KeyValue::new(names::RPC_RESPONSE_STATUS_CODE, name));
-        if is_failure(self.side, code) {
-            span.set_status(Status::error(""));
-            span.set_attribute(KeyValue::new(names::ERROR_TYPE, name));
-            attributes.push(KeyValue::new(names::ERROR_TYPE, name));
-        }
-        let seconds = self.started.elapsed().as_secs_f64();
-        self.duration
-            .record_in(span.span_context(), seconds, &attributes);
-        span.end();
+        self.outcomes
+            .end(&mut self.span, (self.method, code), |(method, code)| {
+                describe(self.side, method, *code)
+            });
+    }
+}
+
+fn describe(side: Side, method: &'static str, code: Code) -> Description {
+    let name = code_name(code);
+    let mut attributes = vec![
+        KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),
+        KeyValue::new(names::RPC_METHOD, method),
+        KeyValue::new(names::RPC_RESPONSE_STATUS_CODE, name),
+    ];
+    let failed = is_failure(side, code);
+    if failed {
+        attributes.push(KeyValue::new(names::ERROR_TYPE, name));
+    }
+    Description {
+        attributes,
+        failed,
+        ..Description::default()
     }
 }
 

@@ -1,22 +1,23 @@
-//! A span and a duration of every HTTP request that a server answers.
+//! A span and a duration of every HTTP request, on the server's and on the client's side.
 
 use std::{
+    borrow::Cow,
     pin::Pin,
     task::{self, Poll},
-    time::Instant,
 };
 
 use http::{Extensions, Method, Request, Response, StatusCode};
 use opentelemetry::{
     Context, KeyValue,
     context::FutureExt as _,
-    trace::{SpanKind, Status, TraceContextExt as _},
+    trace::{SpanKind, TraceContextExt as _},
 };
 use tower::{Layer, Service};
 
 use crate::{
     metrics::{self, Histogram},
-    names, propagate, trace,
+    names, propagate,
+    trace::{Attributes, Span},
 };
 
 /// Finds the route, such as `/users/{id}`, that the router has left in a request's extensions.
@@ -62,6 +63,8 @@ impl<S, Q, P> Service<Request<Q>> for Server<S>
 where
     S: Service<Request<Q>, Response = Response<P>>,
     S::Future: Send + 'static,
+    S::Error: 'static,
+    P: 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -72,12 +75,11 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let started = Instant::now();
         let method = method(request.method());
         let route = (self.layer.route)(request.extensions()).map(str::to_owned);
         let name = match &route {
-            Some(route) => format!("{method} {route}"),
-            None => method.to_owned(),
+            Some(route) => Cow::Owned(format!("{method} {route}")),
+            None => Cow::Borrowed(method),
         };
         let scheme = match request.uri().scheme_str() {
             Some("https") => "https",
@@ -87,75 +89,190 @@ where
             KeyValue::new(names::HTTP_REQUEST_METHOD, method),
             KeyValue::new(names::URL_SCHEME, scheme),
         ];
-        let mut span_attributes = attributes.clone();
-        if let Some(route) = route {
-            attributes.push(KeyValue::new(names::HTTP_ROUTE, route.clone()));
-            span_attributes.extend([
-                KeyValue::new(names::HTTP_ROUTE, route),
-                KeyValue::new(names::URL_PATH, request.uri().path().to_owned()),
-            ]);
-        }
         // A path that is no route is whatever somebody typed, an email for instance: it stays here.
+        let path = route.map(|route| {
+            attributes.push(KeyValue::new(names::HTTP_ROUTE, route));
+            KeyValue::new(names::URL_PATH, request.uri().path().to_owned())
+        });
         let parent = propagate::headers::extract(request.headers());
-        let context = trace::start(&parent, SpanKind::Server, name, span_attributes);
-
-        let mut exchange = Exchange {
-            context: context.clone(),
-            started,
+        let exchange = Exchange {
+            span: Span::start(&parent, SpanKind::Server, name),
+            side: Side::Server,
             attributes,
+            of_span: path,
             duration: self.layer.duration.clone(),
             finished: false,
         };
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let outcome = answer.with_context(context).await;
-            exchange.finish(outcome.as_ref().ok().map(Response::status));
-            outcome
-        })
+        Box::pin(observe(exchange, self.inner.call(request)))
     }
+}
+
+/// What a request's path is made from, such as `/users/{id}`; among its extensions, where few
+/// values are possible.
+#[derive(Clone, Copy, Debug)]
+pub struct UrlTemplate(pub &'static str);
+
+/// Observes the requests that a client makes, until the head of the answer, and passes its trace
+/// on.
+#[derive(Clone, Debug)]
+pub struct ClientLayer {
+    duration: Histogram,
+}
+
+/// What [`ClientLayer`] makes of a client.
+#[derive(Clone, Debug)]
+pub struct Client<S> {
+    inner: S,
+    layer: ClientLayer,
+}
+
+impl ClientLayer {
+    /// A layer for a client of few servers: each makes series of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        let duration = metrics::HTTP_CLIENT_REQUEST_DURATION.histogram(env!("CARGO_PKG_NAME"));
+        Self { duration }
+    }
+}
+
+impl Default for ClientLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> Layer<S> for ClientLayer {
+    type Service = Client<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Client {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+impl<S, Q, P> Service<Request<Q>> for Client<S>
+where
+    S: Service<Request<Q>, Response = Response<P>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+    P: 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        let method = method(request.method());
+        let template = request.extensions().get::<UrlTemplate>();
+        let name = match template {
+            Some(UrlTemplate(template)) => Cow::Owned(format!("{method} {template}")),
+            None => Cow::Borrowed(method),
+        };
+        let uri = request.uri();
+        let scheme = uri.scheme_str().unwrap_or("http");
+        let host = uri.host().unwrap_or_default();
+        let known = if scheme == "https" { 443 } else { 80 };
+        let port = uri.port_u16().unwrap_or(known);
+        let mut attributes = vec![
+            KeyValue::new(names::HTTP_REQUEST_METHOD, method),
+            KeyValue::new(names::SERVER_ADDRESS, host.to_owned()),
+            KeyValue::new(names::SERVER_PORT, i64::from(port)),
+        ];
+        if let Some(UrlTemplate(template)) = template {
+            attributes.push(KeyValue::new(names::URL_TEMPLATE, *template));
+        }
+        // Without query and credentials, which may be secrets.
+        let url = format!("{scheme}://{host}:{port}{}", uri.path());
+        let span = Span::start(&Context::current(), SpanKind::Client, name);
+        propagate::headers::inject_context(span.context(), request.headers_mut());
+        let exchange = Exchange {
+            span,
+            side: Side::Client,
+            attributes,
+            of_span: Some(KeyValue::new(names::URL_FULL, url)),
+            duration: self.layer.duration.clone(),
+            finished: false,
+        };
+        Box::pin(observe(exchange, self.inner.call(request)))
+    }
+}
+
+async fn observe<F, P, E>(mut exchange: Exchange, answer: F) -> Result<Response<P>, E>
+where
+    F: Future<Output = Result<Response<P>, E>>,
+{
+    let context = exchange.span.context().clone();
+    let outcome = answer.with_context(context).await;
+    exchange.finish(match &outcome {
+        Ok(response) => Ok(response.status()),
+        Err(_) => Err(names::OTHER),
+    });
+    outcome
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Client,
+    Server,
 }
 
 /// A request under observation; one that is dropped before its end lost its caller.
 struct Exchange {
-    context: Context,
-    started: Instant,
+    span: Span,
+    side: Side,
     attributes: Vec<KeyValue>,
+    of_span: Option<KeyValue>,
     duration: Histogram,
     finished: bool,
 }
 
 impl Exchange {
-    fn finish(&mut self, status: Option<StatusCode>) {
+    /// Ends it with a status, or with the type of an error.
+    fn finish(&mut self, outcome: Result<StatusCode, &'static str>) {
         self.finished = true;
-        let span = self.context.span();
-        if let Some(status) = status {
-            let code = KeyValue::new(names::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
-            span.set_attribute(code.clone());
-            self.attributes.push(code);
+        let attributes = &mut self.attributes;
+        if let Ok(status) = outcome {
+            let code = i64::from(status.as_u16());
+            attributes.push(KeyValue::new(names::HTTP_RESPONSE_STATUS_CODE, code));
         }
-        // A client's mistake is no failure of the server (semantic conventions for HTTP spans).
-        let error = match status {
-            Some(status) if !status.is_server_error() => None,
-            Some(status) => Some(status.as_str().to_owned()),
-            None => Some("cancelled".to_owned()),
+        let error = match outcome {
+            Ok(status) if is_failure(self.side, status) => Some(status.as_str().to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(error.to_owned()),
         };
-        if let Some(error) = error {
-            let error = KeyValue::new(names::ERROR_TYPE, error);
-            span.set_status(Status::error(""));
-            span.set_attribute(error.clone());
-            self.attributes.push(error);
-        }
-        let seconds = self.started.elapsed().as_secs_f64();
-        self.duration
-            .record_in(span.span_context(), seconds, &self.attributes);
-        span.end();
+        let failed = error.is_some();
+        attributes.extend(error.map(|error| KeyValue::new(names::ERROR_TYPE, error)));
+
+        let elapsed = self.span.elapsed();
+        self.duration.record_in(
+            self.span.context().span().span_context(),
+            elapsed.as_secs_f64(),
+            attributes,
+        );
+        attributes.extend(self.of_span.take());
+        let attributes = Attributes::new(std::mem::take(attributes));
+        self.span.end(elapsed, &attributes, failed);
+    }
+}
+
+/// A client's mistake is a failure of the client alone (semantic conventions for HTTP spans).
+fn is_failure(side: Side, status: StatusCode) -> bool {
+    match side {
+        Side::Client => status.is_client_error() || status.is_server_error(),
+        Side::Server => status.is_server_error(),
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.finished {
-            self.finish(None);
+            self.finish(Err("cancelled"));
         }
     }
 }

@@ -29,8 +29,9 @@ use tracing_subscriber::{
 
 use crate::{
     HistogramAggregation, LogFormat, Settings,
-    export::{Flow, Limits, MetricExporter, Sender, logs, spans},
-    format, metrics, process, trace,
+    export::{Flow, Limits, MetricExporter, Sender, logs, spans::Spans},
+    format, metrics, process,
+    trace::{self, Tracer},
 };
 
 /// Why telemetry could not be started.
@@ -97,9 +98,8 @@ pub fn init(
         .map(|endpoint| logger_provider(settings, endpoint, resource.clone()))
         .transpose()?;
 
-    let tracers = enabled
-        .then(|| tracer_provider(settings, resource))
-        .transpose()?;
+    let traces = enabled.then(|| traces(settings, resource)).transpose()?;
+    let (tracers, tracer) = traces.unzip();
 
     let filter = || EnvFilter::try_new(&settings.log).map_err(Error::Filter);
 
@@ -170,8 +170,8 @@ pub fn init(
         .with(stdout)
         .try_init()
         .map_err(Error::Started)?;
-    if let Some(tracers) = &tracers {
-        trace::install(tracers.tracer(env!("CARGO_PKG_NAME")));
+    if let Some(tracer) = tracer {
+        trace::install(tracer);
     }
 
     Ok(Telemetry {
@@ -254,11 +254,16 @@ fn os_type() -> &'static str {
     }
 }
 
-fn tracer_provider(settings: &Settings, resource: Resource) -> Result<SdkTracerProvider, Error> {
+/// The makers of spans: the SDK's for those of `tracing`, and our own.
+fn traces(settings: &Settings, resource: Resource) -> Result<(SdkTracerProvider, Tracer), Error> {
     let builder = SdkTracerProvider::builder().with_resource(resource);
     let Some(endpoint) = settings.traces_endpoint() else {
         // Ids without the cost of recording what nobody receives.
-        return Ok(builder.with_sampler(Sampler::AlwaysOff).build());
+        let tracer = Tracer {
+            sampler: Sampler::AlwaysOff,
+            spans: None,
+        };
+        return Ok((builder.with_sampler(Sampler::AlwaysOff).build(), tracer));
     };
     let flow = Flow::queued(
         "traces",
@@ -272,7 +277,7 @@ fn tracer_provider(settings: &Settings, resource: Resource) -> Result<SdkTracerP
             "otlp_grpc_span_exporter",
         ),
     );
-    let processor = spans::Processor::new(
+    let spans = Spans::new(
         sender(
             settings,
             endpoint,
@@ -283,7 +288,15 @@ fn tracer_provider(settings: &Settings, resource: Resource) -> Result<SdkTracerP
         settings.span_batch_size,
         Duration::from_millis(settings.span_export_delay),
     );
-    Ok(builder.with_span_processor(processor).build())
+    let provider = builder
+        .with_sampler(settings.sampler())
+        .with_span_processor(spans.clone())
+        .build();
+    let tracer = Tracer {
+        sampler: settings.sampler(),
+        spans: Some(spans),
+    };
+    Ok((provider, tracer))
 }
 
 fn sender(settings: &Settings, endpoint: &str, method: &'static str) -> Result<Sender, Error> {
@@ -314,12 +327,27 @@ fn meter_provider(
         .build();
     let builder = SdkMeterProvider::builder()
         .with_resource(resource)
+        .with_view(of_the_sdk)
         .with_reader(reader);
     Ok(match settings.histogram_aggregation {
         HistogramAggregation::Explicit => builder,
         HistogramAggregation::Exponential => builder.with_view(exponential),
     }
     .build())
+}
+
+/// The view that drops what the SDK says of itself: it would be counted twice, as [`Flow`] says the
+/// same of all signals.
+fn of_the_sdk(instrument: &Instrument) -> Option<Stream> {
+    let of_the_sdk = instrument.scope().name() == "otel.sdk";
+    of_the_sdk
+        .then(|| {
+            Stream::builder()
+                .with_aggregation(Aggregation::Drop)
+                .build()
+                .ok()
+        })
+        .flatten()
 }
 
 /// The view that makes histograms exponential, but for those whose bounds have a meaning.

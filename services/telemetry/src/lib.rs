@@ -12,6 +12,7 @@ pub mod grpc;
 pub mod http;
 pub mod metrics;
 pub mod names;
+pub mod outcomes;
 pub mod process;
 pub mod propagate;
 pub mod trace;
@@ -25,7 +26,9 @@ mod settings;
 pub use crate::{
     blocking::spawn_blocking,
     init::{Error, Telemetry, init, meter},
-    settings::{Headers, HistogramAggregation, LogFormat, STANDARD_VARIABLES, Settings},
+    settings::{
+        Headers, HistogramAggregation, LogFormat, STANDARD_VARIABLES, Settings, TracesSampler,
+    },
 };
 
 pub use opentelemetry::KeyValue;

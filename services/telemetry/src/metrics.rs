@@ -87,6 +87,11 @@ metrics! {
     HTTP_SERVER_REQUEST_DURATION: Histogram = names::HTTP_SERVER_REQUEST_DURATION, "s",
         [HTTP_REQUEST_METHOD, URL_SCHEME, HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE];
 
+    /// Duration of HTTP requests that were made, until the head of the answer
+    HTTP_CLIENT_REQUEST_DURATION: Histogram = names::HTTP_CLIENT_REQUEST_DURATION, "s",
+        [HTTP_REQUEST_METHOD, SERVER_ADDRESS, SERVER_PORT, URL_TEMPLATE, HTTP_RESPONSE_STATUS_CODE,
+        ERROR_TYPE];
+
     /// Duration of RPCs, as the server sees them
     RPC_SERVER_CALL_DURATION: Histogram = names::RPC_SERVER_CALL_DURATION, "s",
         [RPC_SYSTEM_NAME, RPC_METHOD, RPC_RESPONSE_STATUS_CODE, ERROR_TYPE];
@@ -274,6 +279,23 @@ impl Histogram {
     /// Records a value within this span.
     pub fn record_in(&self, span: &SpanContext, value: f64, attributes: &[KeyValue]) {
         self.0.record_in(span, value, attributes);
+    }
+
+    /// This histogram for these attributes alone, which need not be looked up for each value.
+    #[must_use]
+    pub fn bind(&self, attributes: &[KeyValue]) -> BoundHistogram {
+        BoundHistogram(self.0.bind(attributes))
+    }
+}
+
+/// A [`Histogram`] for one set of attributes.
+#[derive(Debug)]
+pub struct BoundHistogram(exemplars::BoundHistogram<f64>);
+
+impl BoundHistogram {
+    /// Records a value within this span.
+    pub fn record_in(&self, span: &SpanContext, value: f64) {
+        self.0.record_in(span, value);
     }
 }
 

@@ -4,14 +4,14 @@ use std::fmt;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use clap::{Args, ValueEnum};
+use opentelemetry_sdk::trace::Sampler;
 use percent_encoding::percent_decode_str;
 use tonic::metadata::MetadataMap;
 
 /// What `--help` says about the variables that the SDK reads by itself.
 pub const STANDARD_VARIABLES: &str = "\
 Also read, as the OpenTelemetry specification defines them:
-  OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG,
-  OTEL_BLRP_MAX_EXPORT_BATCH_SIZE";
+  OTEL_RESOURCE_ATTRIBUTES, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE";
 
 /// How a process reports on itself.
 #[derive(Args, Clone, Debug)]
@@ -51,6 +51,16 @@ pub struct Settings {
     /// Name under which the process appears, if not its own
     #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME")]
     pub service_name: Option<String>,
+
+    /// Which traces are recorded
+    #[arg(long, env = "OTEL_TRACES_SAMPLER", value_enum, value_name = "SAMPLER",
+        default_value_t = TracesSampler::ParentbasedAlwaysOn)]
+    pub traces_sampler: TracesSampler,
+
+    /// The share of traces that a `traceidratio` sampler records, from 0 to 1
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", value_name = "SHARE", default_value = "1",
+        value_parser = share)]
+    pub traces_sampler_arg: f64,
 
     /// Milliseconds between two exports of metrics
     #[arg(long, env = "OTEL_METRIC_EXPORT_INTERVAL", value_name = "MS", default_value = "5000",
@@ -139,6 +149,25 @@ pub enum HistogramAggregation {
     Exponential,
 }
 
+/// Which traces are recorded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum TracesSampler {
+    /// All.
+    AlwaysOn,
+    /// None.
+    AlwaysOff,
+    /// A share of all.
+    #[value(name = "traceidratio")]
+    Traceidratio,
+    /// Those that the caller records; of those that begin here, all.
+    ParentbasedAlwaysOn,
+    /// Those that the caller records; of those that begin here, none.
+    ParentbasedAlwaysOff,
+    /// Those that the caller records; of those that begin here, a share.
+    ParentbasedTraceidratio,
+}
+
 /// Headers of an export. They may hold credentials, and so are not shown.
 #[derive(Clone, Default)]
 pub struct Headers(MetadataMap);
@@ -168,6 +197,20 @@ impl Settings {
         self.endpoint(self.otlp_logs_endpoint.as_ref())
     }
 
+    /// The sampler of traces that are exported.
+    pub(crate) fn sampler(&self) -> Sampler {
+        let share = Sampler::TraceIdRatioBased(self.traces_sampler_arg);
+        let parent_based = |root| Sampler::ParentBased(Box::new(root));
+        match self.traces_sampler {
+            TracesSampler::AlwaysOn => Sampler::AlwaysOn,
+            TracesSampler::AlwaysOff => Sampler::AlwaysOff,
+            TracesSampler::Traceidratio => share,
+            TracesSampler::ParentbasedAlwaysOn => parent_based(Sampler::AlwaysOn),
+            TracesSampler::ParentbasedAlwaysOff => parent_based(Sampler::AlwaysOff),
+            TracesSampler::ParentbasedTraceidratio => parent_based(share),
+        }
+    }
+
     fn endpoint<'a>(&'a self, own: Option<&'a String>) -> Option<&'a str> {
         own.or(self.otlp_endpoint.as_ref())
             .map(String::as_str)
@@ -184,6 +227,16 @@ fn endpoint(text: &str) -> Result<String, String> {
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(_)) => Ok(text.to_owned()),
         _ => Err("not a URL of the form http://HOST:PORT".to_owned()),
+    }
+}
+
+/// Accepts a number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if (0.0..=1.0).contains(&number) {
+        Ok(number)
+    } else {
+        Err("not a number from 0 to 1".to_owned())
     }
 }
 
@@ -261,6 +314,31 @@ mod tests {
         for bad in ["authorization", "a b=c", "a=%ff"] {
             let error = parse(&["--otlp-headers", bad]).unwrap_err();
             assert!(error.to_string().contains("--otlp-headers"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_sampler_is_one_of_the_specification() {
+        let sampler = |args: &[&str]| format!("{:?}", parse(args).unwrap().sampler());
+        assert_eq!(sampler(&[]), "ParentBased(AlwaysOn)");
+        assert_eq!(
+            sampler(&[
+                "--traces-sampler=parentbased_traceidratio",
+                "--traces-sampler-arg=0.25"
+            ]),
+            "ParentBased(TraceIdRatioBased(0.25))"
+        );
+        assert_eq!(
+            sampler(&["--traces-sampler=traceidratio"]),
+            "TraceIdRatioBased(1.0)"
+        );
+        for bad in [
+            "--traces-sampler=xray",
+            "--traces-sampler-arg=1.1",
+            "--traces-sampler-arg=x",
+            "--traces-sampler-arg=NaN",
+        ] {
+            assert!(parse(&[bad]).is_err(), "{bad}");
         }
     }
 

@@ -1,59 +1,186 @@
-//! Spans of the hot path, made by the OpenTelemetry API itself.
+//! Spans of the hot path, made and encoded here.
 //!
-//! Each request has half a dozen of them, and a `tracing` span would be kept twice: in the
-//! subscriber's registry, and as what `tracing-opentelemetry` makes of it. Both kinds nest in each
-//! other, as both make theirs the current context.
+//! Each request has half a dozen of them. A `tracing` span would be kept twice, in the
+//! subscriber's registry and as what `tracing-opentelemetry` makes of it, and a span of the SDK is
+//! an object with a lock, of which nothing but its ids is asked while it lasts. These are their
+//! ids in a [`Context`], and become bytes when they end. All kinds nest in each other, as all make
+//! theirs the current context.
 
-use std::{borrow::Cow, sync::OnceLock};
+use std::{
+    borrow::Cow,
+    sync::OnceLock,
+    time::{Duration, Instant, SystemTime},
+};
 
 use opentelemetry::{
     Context, KeyValue,
-    trace::{SpanBuilder, SpanKind, TraceContextExt as _, Tracer as _},
+    trace::{SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags},
 };
-use opentelemetry_sdk::trace::SdkTracer;
+use opentelemetry_sdk::trace::{
+    IdGenerator as _, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample as _,
+};
 
-static TRACER: OnceLock<SdkTracer> = OnceLock::new();
+use crate::export::{encode, spans::Spans};
 
-/// Begins a span below `parent`, and returns the context that it is current in.
-///
-/// The span ends with `context.span().end()`, or when the last clone of the context is dropped.
-/// Where traces are switched off there is no span, and the context is the parent.
-#[must_use]
-pub fn start(
-    parent: &Context,
-    kind: SpanKind,
-    name: impl Into<Cow<'static, str>>,
-    attributes: Vec<KeyValue>,
-) -> Context {
-    let Some(tracer) = TRACER.get() else {
-        return parent.clone();
-    };
-    let builder = SpanBuilder::from_name(name)
-        .with_kind(kind)
-        .with_attributes(attributes);
-    let span = tracer.build_with_context(builder, parent);
-    parent.with_span(span)
-}
+static TRACER: OnceLock<Tracer> = OnceLock::new();
 
-/// Begins a span below the one of `parent` that is linked to it too, as a consumer's is to its
-/// producer's: what shows traces as trees follows the first, what shows messages the second.
-#[must_use]
-pub fn start_linked(
-    parent: &Context,
-    kind: SpanKind,
-    name: impl Into<Cow<'static, str>>,
-    attributes: Vec<KeyValue>,
-) -> Context {
-    let linked = parent.span().span_context().clone();
-    let context = start(parent, kind, name, attributes);
-    if linked.is_valid() {
-        context.span().add_link(linked, Vec::new());
-    }
-    context
+/// Makes the spans of this process.
+#[derive(Debug)]
+pub(crate) struct Tracer {
+    pub(crate) sampler: Sampler,
+    /// Where ended spans go; without it they have ids alone.
+    pub(crate) spans: Option<Spans>,
 }
 
 /// From now on spans are made by this tracer. Of several, the first stays.
-pub(crate) fn install(tracer: SdkTracer) {
+pub(crate) fn install(tracer: Tracer) {
     // The subscriber of the process, which is installed before, refuses a second start.
     let _ = TRACER.set(tracer);
+}
+
+/// A span that has begun. One that is dropped before it is ended is not exported.
+///
+/// Where traces are switched off there is no span, and its context is the parent.
+#[derive(Debug)]
+pub struct Span {
+    context: Context,
+    started: Instant,
+    recorded: Option<Recorded>,
+}
+
+/// What is known of a sampled span before it ends.
+#[derive(Debug)]
+struct Recorded {
+    spans: &'static Spans,
+    parent: SpanId,
+    parent_is_remote: bool,
+    link: Option<SpanContext>,
+    kind: SpanKind,
+    name: Cow<'static, str>,
+    started: SystemTime,
+}
+
+impl Span {
+    /// Begins a span below `parent`.
+    #[must_use]
+    pub fn start(parent: &Context, kind: SpanKind, name: impl Into<Cow<'static, str>>) -> Self {
+        match TRACER.get() {
+            Some(tracer) if !parent.is_telemetry_suppressed() => {
+                tracer.start(parent, kind, name.into())
+            }
+            _ => Self {
+                context: parent.clone(),
+                started: Instant::now(),
+                recorded: None,
+            },
+        }
+    }
+
+    /// Links the span to another one, such as that of a message's producer.
+    #[must_use]
+    pub fn linked(mut self, other: &SpanContext) -> Self {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.link = other.is_valid().then(|| other.clone());
+        }
+        self
+    }
+
+    /// The context that the span is current in.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// How long ago it began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Ends the span, which took so long, with all its attributes. What comes after the first
+    /// end is ignored.
+    pub fn end(&mut self, elapsed: Duration, attributes: &Attributes, failed: bool) {
+        let Some(recorded) = self.recorded.take() else {
+            return;
+        };
+        recorded.spans.record(&encode::Span {
+            context: self.context.span().span_context(),
+            parent: recorded.parent,
+            parent_is_remote: recorded.parent_is_remote,
+            link: recorded.link.as_ref(),
+            kind: &recorded.kind,
+            name: &recorded.name,
+            start_time: recorded.started,
+            // By the clock that nobody sets.
+            end_time: recorded.started + elapsed,
+            attributes: &attributes.0,
+            status: if failed { &FAILED } else { &Status::Unset },
+        });
+    }
+}
+
+/// The attributes of spans, as OTLP writes them: many spans have the same.
+#[derive(Debug, Default)]
+pub struct Attributes(Vec<u8>);
+
+impl Attributes {
+    /// Encodes attributes; after [`crate::init`], which knows how long they may be. There are
+    /// none where no spans are exported.
+    #[must_use]
+    pub fn new(attributes: Vec<KeyValue>) -> Self {
+        match TRACER.get().and_then(|tracer| tracer.spans.as_ref()) {
+            Some(spans) => Self(spans.encode(attributes)),
+            None => Self::default(),
+        }
+    }
+}
+
+static FAILED: Status = Status::Error {
+    description: Cow::Borrowed(""),
+};
+
+impl Tracer {
+    fn start(&'static self, parent: &Context, kind: SpanKind, name: Cow<'static, str>) -> Span {
+        let span = parent.span();
+        let above = span.span_context();
+        let trace_id = if above.is_valid() {
+            above.trace_id()
+        } else {
+            RandomIdGenerator::default().new_trace_id()
+        };
+        let result = self
+            .sampler
+            .should_sample(Some(parent), trace_id, &name, &kind, &[], &[]);
+        let sampled = result.decision == SamplingDecision::RecordAndSample;
+        let context = SpanContext::new(
+            trace_id,
+            RandomIdGenerator::default().new_span_id(),
+            TraceFlags::default().with_sampled(sampled),
+            false,
+            result.trace_state,
+        );
+        let recorded = self
+            .spans
+            .as_ref()
+            .filter(|_| sampled)
+            .map(|spans| Recorded {
+                spans,
+                parent: if above.is_valid() {
+                    above.span_id()
+                } else {
+                    SpanId::INVALID
+                },
+                parent_is_remote: above.is_valid() && above.is_remote(),
+                link: None,
+                kind,
+                name,
+                started: opentelemetry::time::now(),
+            });
+        Span {
+            // "Remote" by the method's name alone: a span context without the object behind it.
+            context: parent.with_remote_span_context(context),
+            started: Instant::now(),
+            recorded,
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use e2e::{
-    Backends, System,
+    Backends, Process, System,
     backends::LogLine,
     collector::text,
     system::{SECRET, eventually},
@@ -169,6 +169,7 @@ impl Run {
         let request = request.header("cookie", "session=forged");
         let status = request.send().await?.status();
         ensure!(status == StatusCode::SEE_OTHER, "/account: {status}");
+        load(&backends.otlp_grpc()?).await?;
         Ok(Self {
             system,
             backends,
@@ -378,6 +379,23 @@ async fn from_exemplar_to_span(run: &Run) -> anyhow::Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+/// Lets the load generator report on itself. It calls services of its own that report nothing, and
+/// makes no spans, so that all else is of what [`Run::start`] did.
+async fn load(collector: &str) -> anyhow::Result<()> {
+    let system = System::start(&[]).await?;
+    let target = system.url("");
+    let arguments = ["--target", &target, "--count=3", "--rate=20", "--bad=0"];
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector),
+        ("OTEL_TRACES_SAMPLER", "always_off"),
+    ];
+    let folder = system.folder.path();
+    let mut loadgen = Process::start("loadgen", &arguments, &environment, folder)?;
+    let status = loadgen.ended().await?;
+    ensure!(status.success(), "{status}: {:#?}", loadgen.output());
     Ok(())
 }
 

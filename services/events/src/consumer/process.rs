@@ -5,21 +5,21 @@ use std::{
     error::Error,
     panic::AssertUnwindSafe,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures_util::FutureExt as _;
 use opentelemetry::{
-    Context,
     context::FutureExt as _,
-    trace::{SpanKind, Status, TraceContextExt as _},
+    trace::{SpanKind, TraceContextExt as _},
 };
 use rdkafka::{Message as _, message::BorrowedMessage};
 use telemetry::{
     KeyValue,
     metrics::{self, Counter, Histogram},
-    names, trace,
+    names,
+    trace::{Attributes, Span},
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -103,8 +103,9 @@ impl Processor {
             return Outcome::Done;
         }
 
-        let started = Instant::now();
-        let context = self.span(message, id);
+        let producer = record::context(message);
+        let span = Span::start(&producer, SpanKind::Consumer, format!("process {topic}"))
+            .linked(producer.span().span_context());
         let work = async {
             let outcome = match decoded {
                 Ok(event) => self.attempts(&event, handler, stop).await,
@@ -119,12 +120,12 @@ impl Processor {
                 }
             }
         };
-        let outcome = work.with_context(context.clone()).await;
+        let outcome = work.with_context(span.context().clone()).await;
         let error = match &outcome {
             None => Some("cancelled"),
             Some(failure) => failure.as_ref().map(Failure::name),
         };
-        self.observe(&context, message.topic(), started.elapsed(), error);
+        self.observe(span, message, id, error);
         if outcome.is_none() {
             return Outcome::Stopped;
         }
@@ -192,57 +193,42 @@ impl Processor {
         }
     }
 
-    fn span(&self, message: &BorrowedMessage<'_>, id: Option<Uuid>) -> Context {
-        let topic = message.topic();
+    /// Ends the span of a record.
+    fn observe(
+        &self,
+        mut span: Span,
+        message: &BorrowedMessage<'_>,
+        id: Option<Uuid>,
+        error: Option<&'static str>,
+    ) {
+        let elapsed = span.elapsed();
         let mut attributes = vec![
             KeyValue::new(names::MESSAGING_SYSTEM, names::KAFKA),
-            KeyValue::new(names::MESSAGING_DESTINATION_NAME, topic.to_owned()),
+            KeyValue::new(names::MESSAGING_OPERATION_NAME, "process"),
+            KeyValue::new(
+                names::MESSAGING_DESTINATION_NAME,
+                message.topic().to_owned(),
+            ),
+        ];
+        attributes.extend(self.group_attribute());
+        attributes.extend(error.map(|error| KeyValue::new(names::ERROR_TYPE, error)));
+        self.instruments.consumed.add(1, &attributes);
+        self.instruments.duration.record_in(
+            span.context().span().span_context(),
+            elapsed.as_secs_f64(),
+            &attributes,
+        );
+        attributes.extend([
             KeyValue::new(
                 names::MESSAGING_DESTINATION_PARTITION_ID,
                 message.partition().to_string(),
             ),
             KeyValue::new(names::MESSAGING_KAFKA_OFFSET, message.offset()),
-            KeyValue::new(names::MESSAGING_OPERATION_NAME, "process"),
             KeyValue::new(names::MESSAGING_OPERATION_TYPE, "process"),
             KeyValue::new(names::MESSAGING_CLIENT_ID, self.client.clone()),
-        ];
-        attributes.extend(self.group_attribute());
+        ]);
         attributes.extend(id.map(|id| KeyValue::new(names::MESSAGING_MESSAGE_ID, id.to_string())));
-        trace::start_linked(
-            &record::context(message),
-            SpanKind::Consumer,
-            format!("process {topic}"),
-            attributes,
-        )
-    }
-
-    fn observe(
-        &self,
-        context: &Context,
-        topic: &str,
-        elapsed: Duration,
-        error: Option<&'static str>,
-    ) {
-        let span = context.span();
-        let mut attributes = vec![
-            KeyValue::new(names::MESSAGING_SYSTEM, names::KAFKA),
-            KeyValue::new(names::MESSAGING_OPERATION_NAME, "process"),
-            KeyValue::new(names::MESSAGING_DESTINATION_NAME, topic.to_owned()),
-        ];
-        attributes.extend(self.group_attribute());
-        if let Some(error) = error {
-            let error = KeyValue::new(names::ERROR_TYPE, error);
-            span.set_status(Status::error(""));
-            span.set_attribute(error.clone());
-            attributes.push(error);
-        }
-        self.instruments.consumed.add(1, &attributes);
-        self.instruments.duration.record_in(
-            span.span_context(),
-            elapsed.as_secs_f64(),
-            &attributes,
-        );
-        span.end();
+        span.end(elapsed, &Attributes::new(attributes), error.is_some());
     }
 
     fn group_attribute(&self) -> Option<KeyValue> {

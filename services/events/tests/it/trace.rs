@@ -7,7 +7,8 @@ use opentelemetry::{
     Context,
     trace::{SpanKind, TraceContextExt as _},
 };
-use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind as Kind};
+use opentelemetry_proto::tonic::trace::v1::{self as otlp, span::SpanKind as Kind};
+use telemetry::trace::{Attributes, Span};
 use uuid::Uuid;
 
 use crate::harness::{Cluster, Memory, Service, follow, header, registered};
@@ -38,15 +39,15 @@ async fn a_consumer_continues_the_trace_of_the_request_and_is_linked_to_the_prod
     });
     let follower = follow(&cluster.settings(), 10, &seen);
 
-    let request = telemetry::trace::start(&Context::new(), SpanKind::Server, "request", vec![]);
+    let mut request = Span::start(&Context::new(), SpanKind::Server, "request");
     let event = Event {
-        trace: request.clone(),
+        trace: request.context().clone(),
         ..registered(Uuid::now_v7())
     };
     service.happen(event.clone()).await;
-    request.span().end();
+    request.end(request.elapsed(), &Attributes::default(), false);
     seen.has(1).await;
-    let trace = request.span().span_context().trace_id();
+    let trace = request.context().span().span_context().trace_id();
     let received = seen.events();
     assert_eq!(received[0].trace.span().span_context().trace_id(), trace);
     service.drained().await;
@@ -57,7 +58,7 @@ async fn a_consumer_continues_the_trace_of_the_request_and_is_linked_to_the_prod
     telemetry.shutdown().await;
 
     let received = collector.received();
-    let find = |name: &str| -> &Span {
+    let find = |name: &str| -> &otlp::Span {
         let spans = received.spans.iter().map(|(_, span)| span);
         // Other tests of this process make spans too.
         let mut found = spans.filter(|span| span.name == name && span.trace_id == trace.to_bytes());

@@ -5,11 +5,11 @@
 use std::net::Ipv4Addr;
 
 use reqwest::{
-    Client, Method, Response, StatusCode, Url,
-    header::{COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE},
+    Body, Client, Method, Response, StatusCode, Url,
+    header::{COOKIE, HeaderName, HeaderValue, LOCATION, SET_COOKIE},
 };
-use telemetry::{names, propagate};
-use tracing::{Instrument as _, Span, field::Empty};
+use telemetry::http::{ClientLayer, UrlTemplate};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::{Kind, Reply, Request};
 use crate::journey::Verdict;
@@ -22,6 +22,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Clone, Debug)]
 pub(super) struct Frontend {
     client: Client,
+    layer: ClientLayer,
     base: Url,
 }
 
@@ -47,7 +48,11 @@ impl Frontend {
             ))
             .no_proxy()
             .build()?;
-        Ok(Self { client, base })
+        Ok(Self {
+            client,
+            layer: ClientLayer::new(),
+            base,
+        })
     }
 
     pub(super) async fn is_ready(&self) -> bool {
@@ -105,47 +110,34 @@ impl Frontend {
         token: Option<&str>,
         form: &[(&str, &str)],
     ) -> reqwest::Result<Answer> {
-        let span = tracing::info_span!(
-            "http",
-            otel.name = format!("{method} {path}"),
-            otel.kind = "client",
-            otel.status_code = Empty,
-            { names::HTTP_REQUEST_METHOD } = method.as_str(),
-            { names::URL_PATH } = path,
-            { names::SERVER_ADDRESS } = self.base.host_str(),
-            { names::SERVER_PORT } = self.base.port_or_known_default(),
-            { names::HTTP_RESPONSE_STATUS_CODE } = Empty,
-            { names::ERROR_TYPE } = Empty,
-        );
-        async {
-            let mut headers = HeaderMap::new();
-            propagate::headers::inject(&mut headers);
-            if let Ok(value) = HeaderValue::from_str(&from.to_string()) {
-                headers.insert(X_FORWARDED_FOR, value);
-            }
-            if let Some(token) = token {
-                let cookies = COOKIES.map(|name| format!("{name}={token}")).join("; ");
-                if let Ok(mut value) = HeaderValue::from_str(&cookies) {
-                    value.set_sensitive(true);
-                    headers.insert(COOKIE, value);
-                }
-            }
-            let mut request = self
-                .client
-                .request(method.clone(), self.url(path))
-                .headers(headers);
-            if method == Method::POST {
-                request = request.form(form);
-            }
-            let outcome = match request.send().await {
-                Ok(response) => self.read(response).await,
-                Err(error) => Err(error),
-            };
-            record(&outcome);
-            outcome
+        let mut request = self.client.request(method.clone(), self.url(path));
+        if method == Method::POST {
+            request = request.form(form);
         }
-        .instrument(span)
-        .await
+        if let Ok(value) = HeaderValue::from_str(&from.to_string()) {
+            request = request.header(X_FORWARDED_FOR, value);
+        }
+        if let Some(token) = token {
+            let cookies = COOKIES.map(|name| format!("{name}={token}")).join("; ");
+            if let Ok(mut value) = HeaderValue::from_str(&cookies) {
+                value.set_sensitive(true);
+                request = request.header(COOKIE, value);
+            }
+        }
+        let mut request: http::Request<Body> = request.build()?.try_into()?;
+        request.extensions_mut().insert(UrlTemplate(path));
+        let client = self.client.clone();
+        let send = service_fn(move |request: http::Request<Body>| {
+            let client = client.clone();
+            async move {
+                client
+                    .execute(request.try_into()?)
+                    .await
+                    .map(http::Response::from)
+            }
+        });
+        let response = self.layer.layer(send).oneshot(request).await?;
+        self.read(response.into()).await
     }
 
     /// Reads a response to its end, so that its whole duration counts and its connection can be
@@ -226,25 +218,6 @@ fn failure(error: &reqwest::Error) -> Kind {
         Kind::Connect
     } else {
         Kind::Transport
-    }
-}
-
-/// Completes the span of an exchange. That the target refuses bad input is no failure of it.
-fn record(outcome: &reqwest::Result<Answer>) {
-    let span = Span::current();
-    let failed = match outcome {
-        Ok(answer) => {
-            let status = answer.status;
-            span.record(names::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
-            status
-                .is_server_error()
-                .then(|| status.as_u16().to_string())
-        }
-        Err(error) => Some(failure(error).to_string()),
-    };
-    if let Some(failed) = failed {
-        span.record("otel.status_code", "ERROR");
-        span.record(names::ERROR_TYPE, failed);
     }
 }
 

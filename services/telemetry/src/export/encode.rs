@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry::{
     InstrumentationScope, KeyValue, Value,
-    trace::{SpanId, SpanKind, Status},
+    trace::{SpanContext, SpanId, SpanKind, Status},
 };
 use opentelemetry_proto::{
     tonic::{resource::v1::Resource as ProtoResource, trace::v1 as proto},
@@ -20,20 +20,46 @@ use prost::{
     encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len},
 };
 
-/// Appends a span as an element of `ScopeSpans.spans`.
-pub(crate) fn span(span: SpanData, out: &mut Vec<u8>) {
-    if is_plain(&span) {
-        let length = length(&span);
-        delimited(2, length, out);
-        let start = out.len();
-        plain(&span, out);
-        debug_assert_eq!(out.len() - start, length);
-    } else {
-        let span = proto::Span::from(span);
-        delimited(2, span.encoded_len(), out);
-        // A vector grows as needed.
-        let _ = span.encode(out);
+/// A span that has ended, with nothing but what nearly all have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span<'a> {
+    pub(crate) context: &'a SpanContext,
+    /// Invalid where there is none.
+    pub(crate) parent: SpanId,
+    pub(crate) parent_is_remote: bool,
+    pub(crate) link: Option<&'a SpanContext>,
+    pub(crate) kind: &'a SpanKind,
+    pub(crate) name: &'a str,
+    pub(crate) start_time: SystemTime,
+    pub(crate) end_time: SystemTime,
+    /// What [`attributes`] has made.
+    pub(crate) attributes: &'a [u8],
+    pub(crate) status: &'a Status,
+}
+
+/// Appends a span of the SDK as an element of `ScopeSpans.spans`.
+pub(crate) fn sdk_span(span: SpanData, out: &mut Vec<u8>) {
+    let attributes = attributes(&span.attributes);
+    if let Some(span) = Span::of(&span, &attributes) {
+        return span.encode(out);
     }
+    let span = proto::Span::from(span);
+    delimited(2, span.encoded_len(), out);
+    // A vector grows as needed.
+    let _ = span.encode(out);
+}
+
+/// Attributes, which must be scalars and texts, as elements of `Span.attributes`.
+pub(crate) fn attributes(attributes: &[KeyValue]) -> Vec<u8> {
+    let length = attributes.iter().map(attribute_length).map(field_length);
+    let mut out = Vec::with_capacity(length.sum());
+    for attribute in attributes {
+        delimited(9, attribute_length(attribute), &mut out);
+        text(1, attribute.key.as_str(), &mut out);
+        delimited(2, value_length(&attribute.value), &mut out);
+        value(&attribute.value, &mut out);
+    }
+    out
 }
 
 /// The head of a message with spans of one scope: what comes before `ScopeSpans.spans`, for a
@@ -74,80 +100,119 @@ pub(crate) fn scope(scope: &InstrumentationScope) -> Vec<u8> {
     .encode_to_vec()
 }
 
-/// Whether a span has nothing but what nearly all have. The others take the long way.
-fn is_plain(span: &SpanData) -> bool {
-    let scalar = |attribute: &KeyValue| {
-        matches!(
-            attribute.value,
-            Value::Bool(_) | Value::I64(_) | Value::F64(_) | Value::String(_)
-        )
-    };
-    span.events.is_empty()
-        && span.events.dropped_count == 0
-        && span.links.is_empty()
-        && span.links.dropped_count == 0
-        && span.dropped_attributes_count == 0
-        && span.span_context.trace_state().header().is_empty()
-        && span.attributes.iter().all(scalar)
-}
-
 const ID: usize = 1 + 1 + 8;
 const TRACE_ID: usize = 1 + 1 + 16;
 const FIXED_64: usize = 1 + 8;
-/// The key of field 16 takes two bytes.
+/// In a span, where the key of field 16 takes two bytes.
 const FLAGS: usize = 2 + 4;
+/// In a link.
+const LINK_FLAGS: usize = 1 + 4;
 
-/// Field by field as [`plain`] writes them.
-fn length(span: &SpanData) -> usize {
-    let parent = if span.parent_span_id == SpanId::INVALID {
-        0
-    } else {
-        ID
-    };
-    let attributes: usize = span
-        .attributes
-        .iter()
-        .map(|attribute| field_length(attribute_length(attribute)))
-        .sum();
-    TRACE_ID
-        + ID
-        + parent
-        + text_length(&span.name)
-        + 2
-        + 2 * FIXED_64
-        + attributes
-        + field_length(status_length(&span.status))
-        + FLAGS
+impl<'a> Span<'a> {
+    /// A span of the SDK, if it is one of nearly all.
+    fn of(span: &'a SpanData, attributes: &'a [u8]) -> Option<Self> {
+        let is_plain = span.events.is_empty()
+            && span.events.dropped_count == 0
+            && span.links.is_empty()
+            && span.links.dropped_count == 0
+            && span.dropped_attributes_count == 0
+            && span.attributes.iter().all(is_scalar);
+        is_plain.then_some(Self {
+            context: &span.span_context,
+            parent: span.parent_span_id,
+            parent_is_remote: span.parent_span_is_remote,
+            link: None,
+            kind: &span.span_kind,
+            name: &span.name,
+            start_time: span.start_time,
+            end_time: span.end_time,
+            attributes,
+            status: &span.status,
+        })
+    }
+
+    /// Appends it as an element of `ScopeSpans.spans`.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let trace_state = self.context.trace_state().header();
+        let length = self.length(&trace_state);
+        delimited(2, length, out);
+        let start = out.len();
+        self.fields(&trace_state, out);
+        debug_assert_eq!(out.len() - start, length);
+    }
+
+    /// Field by field as [`Self::fields`] writes them.
+    fn length(&self, trace_state: &str) -> usize {
+        let parent = if self.parent == SpanId::INVALID {
+            0
+        } else {
+            ID
+        };
+        TRACE_ID
+            + ID
+            + text_length(trace_state)
+            + parent
+            + text_length(self.name)
+            + 2
+            + 2 * FIXED_64
+            + self.attributes.len()
+            + self.link.map_or(0, |link| field_length(link_length(link)))
+            + field_length(status_length(self.status))
+            + FLAGS
+    }
+
+    fn fields(&self, trace_state: &str, out: &mut Vec<u8>) {
+        ids(self.context, out);
+        text(3, trace_state, out);
+        if self.parent != SpanId::INVALID {
+            bytes(4, &self.parent.to_bytes(), out);
+        }
+        text(5, self.name, out);
+        encode_key(6, WireType::Varint, out);
+        encode_varint(kind(self.kind) as u64, out);
+        fixed_64(7, nanoseconds(self.start_time), out);
+        fixed_64(8, nanoseconds(self.end_time), out);
+        out.extend_from_slice(self.attributes);
+        if let Some(link) = self.link {
+            delimited(13, link_length(link), out);
+            ids(link, out);
+            text(3, &link.trace_state().header(), out);
+            flags(6, link, link.is_remote(), out);
+        }
+        delimited(15, status_length(self.status), out);
+        status(self.status, out);
+        flags(16, self.context, self.parent_is_remote, out);
+    }
 }
 
-fn plain(span: &SpanData, out: &mut Vec<u8>) {
-    bytes(1, &span.span_context.trace_id().to_bytes(), out);
-    bytes(2, &span.span_context.span_id().to_bytes(), out);
-    if span.parent_span_id != SpanId::INVALID {
-        bytes(4, &span.parent_span_id.to_bytes(), out);
-    }
-    text(5, &span.name, out);
-    encode_key(6, WireType::Varint, out);
-    encode_varint(kind(&span.span_kind) as u64, out);
-    fixed_64(7, nanoseconds(span.start_time), out);
-    fixed_64(8, nanoseconds(span.end_time), out);
-    for attribute in &span.attributes {
-        delimited(9, attribute_length(attribute), out);
-        text(1, attribute.key.as_str(), out);
-        delimited(2, value_length(&attribute.value), out);
-        value(&attribute.value, out);
-    }
-    delimited(15, status_length(&span.status), out);
-    status(&span.status, out);
-    let remote = if span.parent_span_is_remote {
+/// Whether a value has a form that nearly all have.
+fn is_scalar(attribute: &KeyValue) -> bool {
+    matches!(
+        attribute.value,
+        Value::Bool(_) | Value::I64(_) | Value::F64(_) | Value::String(_)
+    )
+}
+
+fn link_length(link: &SpanContext) -> usize {
+    TRACE_ID + ID + text_length(&link.trace_state().header()) + LINK_FLAGS
+}
+
+fn ids(context: &SpanContext, out: &mut Vec<u8>) {
+    bytes(1, &context.trace_id().to_bytes(), out);
+    bytes(2, &context.span_id().to_bytes(), out);
+}
+
+/// The W3C flags of one span, and whether another one is of another process.
+fn flags(tag: u32, context: &SpanContext, is_remote: bool, out: &mut Vec<u8>) {
+    let remote = if is_remote {
         proto::SpanFlags::ContextIsRemoteMask as u32
     } else {
         0
     };
-    let flags = u32::from(span.span_context.trace_flags().to_u8())
+    let flags = u32::from(context.trace_flags().to_u8())
         | proto::SpanFlags::ContextHasIsRemoteMask as u32
         | remote;
-    encode_key(16, WireType::ThirtyTwoBit, out);
+    encode_key(tag, WireType::ThirtyTwoBit, out);
     out.extend_from_slice(&flags.to_le_bytes());
 }
 

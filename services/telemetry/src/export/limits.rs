@@ -79,7 +79,7 @@ impl Limits {
         *record = short;
     }
 
-    fn attributes(&self, attributes: &mut [KeyValue]) {
+    pub(crate) fn attributes(&self, attributes: &mut [KeyValue]) {
         for attribute in attributes {
             match &mut attribute.value {
                 Value::String(text) if text.as_str().len() > self.length => {

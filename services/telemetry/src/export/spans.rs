@@ -1,6 +1,7 @@
 //! Spans: cut, encoded, let in or dropped, sent.
 //!
-//! In place of the SDK's batch processor, for its cost: see [`encode`].
+//! In place of the SDK's batch processor, for its cost: see [`encode`]. Most spans come from
+//! [`trace`](crate::trace), some from `tracing` by way of the SDK.
 
 use std::{
     cell::RefCell,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use opentelemetry::{Context, InstrumentationScope};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::{
     Resource,
@@ -32,9 +33,12 @@ const MESSAGE: usize = 1 << 20;
 /// Bytes of spans that may wait, whatever their number.
 const QUEUE: usize = 8 << 20;
 
-/// Takes the spans that end, and has them sent by a task.
+/// Takes the spans that end, and has them sent by a task. Clones share the queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Spans(Arc<Inner>);
+
 #[derive(Debug)]
-pub(crate) struct Processor {
+struct Inner {
     shared: Arc<Shared>,
     flow: Flow,
     limits: Limits,
@@ -49,15 +53,15 @@ struct Flush {
     last: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
     enough: Notify,
     resource: Mutex<Vec<u8>>,
 }
 
-/// Encoded spans that wait, by scope: there are two or three.
-#[derive(Debug, Default)]
+/// Encoded spans that wait, by scope: there are two or three, the first of which is our own.
+#[derive(Debug)]
 struct Queue {
     scopes: Vec<(InstrumentationScope, Batch)>,
     spans: usize,
@@ -70,8 +74,8 @@ struct Batch {
     bytes: Vec<u8>,
 }
 
-impl Processor {
-    /// A processor that sends what waits after `delay` at the latest.
+impl Spans {
+    /// Sends what waits after `delay` at the latest.
     ///
     /// Must be called on a tokio runtime.
     pub(crate) fn new(
@@ -81,7 +85,11 @@ impl Processor {
         batch: usize,
         delay: Duration,
     ) -> Self {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue::new()),
+            enough: Notify::new(),
+            resource: Mutex::default(),
+        });
         let (requests, receiver) = async_mpsc::unbounded_channel();
         let exporter = Exporter {
             shared: Arc::clone(&shared),
@@ -89,18 +97,65 @@ impl Processor {
             flow: flow.clone(),
         };
         tokio::spawn(exporter.run(delay, receiver));
-        Self {
+        Self(Arc::new(Inner {
             shared,
             flow,
             limits,
             batch,
             requests,
+        }))
+    }
+
+    /// Attributes for spans of our own.
+    pub(crate) fn encode(&self, mut attributes: Vec<KeyValue>) -> Vec<u8> {
+        self.0.limits.attributes(&mut attributes);
+        encode::attributes(&attributes)
+    }
+
+    /// Queues a sampled span of our own.
+    pub(crate) fn record(&self, span: &encode::Span<'_>) {
+        self.queue(Queue::own, |encoded| span.encode(encoded));
+    }
+
+    fn queue(
+        &self,
+        batch: impl FnOnce(&mut Queue) -> &mut Batch,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
+        thread_local! {
+            static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
+        let Inner { shared, flow, .. } = &*self.0;
+        if !flow.enter() {
+            return;
+        }
+        ENCODED.with_borrow_mut(|encoded| {
+            encoded.clear();
+            encode(encoded);
+            let mut queue = lock(&shared.queue);
+            if queue.bytes + encoded.len() > QUEUE {
+                drop(queue);
+                flow.refuse();
+                return;
+            }
+            queue.spans += 1;
+            queue.bytes += encoded.len();
+            let batch = batch(&mut queue);
+            batch.spans += 1;
+            batch.bytes.extend_from_slice(encoded);
+            if queue.spans >= self.0.batch || queue.bytes >= MESSAGE {
+                drop(queue);
+                shared.enough.notify_one();
+            }
+            // What one huge span needed is not kept for the next.
+            encoded.shrink_to(1 << 16);
+        });
     }
 
     fn flush(&self, timeout: Duration, last: bool) -> OTelSdkResult {
         let (done, outcome) = mpsc::sync_channel(1);
-        self.requests
+        self.0
+            .requests
             .send(Flush { done, last })
             .or(Err(OTelSdkError::AlreadyShutdown))?;
         outcome
@@ -109,35 +164,19 @@ impl Processor {
     }
 }
 
-impl SpanProcessor for Processor {
+impl SpanProcessor for Spans {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, mut span: SpanData) {
-        thread_local! {
-            static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-        }
-        if !span.span_context.is_sampled() || !self.flow.enter() {
+        if !span.span_context.is_sampled() {
             return;
         }
-        self.limits.span(&mut span);
-        ENCODED.with_borrow_mut(|encoded| {
-            encoded.clear();
-            let scope = span.instrumentation_scope.clone();
-            encode::span(span, encoded);
-            let mut queue = lock(&self.shared.queue);
-            if queue.bytes + encoded.len() > QUEUE {
-                drop(queue);
-                self.flow.refuse();
-                return;
-            }
-            queue.push(&scope, encoded);
-            if queue.spans >= self.batch || queue.bytes >= MESSAGE {
-                drop(queue);
-                self.shared.enough.notify_one();
-            }
-            // What one huge span needed is not kept for the next.
-            encoded.shrink_to(1 << 16);
-        });
+        self.0.limits.span(&mut span);
+        let scope = span.instrumentation_scope.clone();
+        self.queue(
+            |queue| queue.of(&scope),
+            |encoded| encode::sdk_span(span, encoded),
+        );
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -149,22 +188,47 @@ impl SpanProcessor for Processor {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        *lock(&self.shared.resource) = encode::resource(resource);
+        *lock(&self.0.shared.resource) = encode::resource(resource);
     }
 }
 
 impl Queue {
-    fn push(&mut self, scope: &InstrumentationScope, encoded: &[u8]) {
-        self.spans += 1;
-        self.bytes += encoded.len();
+    fn new() -> Self {
+        let own = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).build();
+        Self {
+            scopes: vec![(own, Batch::default())],
+            spans: 0,
+            bytes: 0,
+        }
+    }
+
+    fn own(&mut self) -> &mut Batch {
+        &mut self.scopes[0].1
+    }
+
+    fn of(&mut self, scope: &InstrumentationScope) -> &mut Batch {
         let known = self.scopes.iter().position(|(known, _)| known == scope);
         let index = known.unwrap_or_else(|| {
             self.scopes.push((scope.clone(), Batch::default()));
             self.scopes.len() - 1
         });
-        let (_, batch) = &mut self.scopes[index];
-        batch.spans += 1;
-        batch.bytes.extend_from_slice(encoded);
+        &mut self.scopes[index].1
+    }
+
+    /// Moves out what waits. The next batches will be about as large: they need not grow.
+    fn take(&mut self) -> Vec<(InstrumentationScope, Batch)> {
+        (self.spans, self.bytes) = (0, 0);
+        let empty = self.scopes.iter().map(|(scope, batch)| {
+            let batch = Batch {
+                spans: 0,
+                bytes: Vec::with_capacity(batch.bytes.len()),
+            };
+            (scope.clone(), batch)
+        });
+        let empty = empty.collect();
+        let mut taken = mem::replace(&mut self.scopes, empty);
+        taken.retain(|(_, batch)| batch.spans > 0);
+        taken
     }
 }
 
@@ -204,9 +268,9 @@ impl Exporter {
 
     /// Sends all that waits, a message for each scope.
     async fn send(&self) -> OTelSdkResult {
-        let queue = mem::take(&mut *lock(&self.shared.queue));
+        let scopes = lock(&self.shared.queue).take();
         let mut outcome = Ok(());
-        for (scope, batch) in queue.scopes {
+        for (scope, batch) in scopes {
             let head = encode::head(
                 &lock(&self.shared.resource),
                 &encode::scope(&scope),

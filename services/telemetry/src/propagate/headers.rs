@@ -3,12 +3,16 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     Context,
+    baggage::BaggageExt as _,
     propagation::{Extractor, Injector, TextMapPropagator as _},
+    trace::{SpanContext, TraceContextExt as _},
 };
 
-use super::PROPAGATOR;
+use super::w3c::{self, BAGGAGE_PROPAGATOR};
 
-const TRACEPARENT: &str = "traceparent";
+const TRACEPARENT: HeaderName = HeaderName::from_static(w3c::TRACEPARENT);
+const TRACESTATE: HeaderName = HeaderName::from_static(w3c::TRACESTATE);
+const BAGGAGE: HeaderName = HeaderName::from_static(w3c::BAGGAGE);
 
 /// Bytes of a header that is passed on: W3C Baggage's limit.
 const MAX_LENGTH: usize = 8192;
@@ -17,30 +21,65 @@ const MAX_LENGTH: usize = 8192;
 /// malformed one.
 #[must_use]
 pub fn extract(headers: &HeaderMap) -> Context {
-    PROPAGATOR.extract_with_context(&Context::new(), &Headers(headers))
+    let mut context = Context::new();
+    if headers.contains_key(BAGGAGE) {
+        context = BAGGAGE_PROPAGATOR.extract_with_context(&context, &Headers(headers));
+    }
+    match parent(headers) {
+        Some(span) => context.with_remote_span_context(span),
+        None => context,
+    }
+}
+
+fn parent(headers: &HeaderMap) -> Option<SpanContext> {
+    let mut parents = headers.get_all(TRACEPARENT).iter();
+    let parent = parents.next()?.to_str().ok()?;
+    // Of several, none counts.
+    if parents.next().is_some() {
+        return None;
+    }
+    let state = headers
+        .get(TRACESTATE)
+        .and_then(|state| state.to_str().ok());
+    w3c::parse(parent, state)
 }
 
 /// Adds the current context to the headers of an outgoing request.
 pub fn inject(headers: &mut HeaderMap) {
-    inject_context(&Context::current(), headers);
+    Context::map_current(|context| inject_context(context, headers));
 }
 
 pub(crate) fn inject_context(context: &Context, headers: &mut HeaderMap) {
-    PROPAGATOR.inject_context(context, &mut HeadersMut(headers));
+    let span = context.span();
+    let span = span.span_context();
+    if span.is_valid() {
+        insert(headers, TRACEPARENT, &w3c::traceparent(span));
+        insert(headers, TRACESTATE, span.trace_state().header().as_bytes());
+    }
+    if !context.baggage().is_empty() {
+        BAGGAGE_PROPAGATOR.inject_context(context, &mut HeadersMut(headers));
+    }
 }
 
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
+    // What came in within W3C's limit can be longer when it is encoded again; passed on, it
+    // would be more than the next server takes, and the call would be lost.
+    if value.is_empty() || value.len() > MAX_LENGTH {
+        return;
+    }
+    if let Ok(mut value) = HeaderValue::from_bytes(value) {
+        // It differs in each call: it would only drive others out of HTTP/2's header table.
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+}
+
+/// For baggage.
 struct Headers<'a>(&'a HeaderMap);
 
 impl Extractor for Headers<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        let mut values = self.0.get_all(key).iter();
-        let value = values.next()?.to_str().ok()?;
-        // The propagator is more lenient than W3C Trace Context: a malformed parent, or one of
-        // several, is none.
-        if key == TRACEPARENT && (values.next().is_some() || !is_parent(value)) {
-            return None;
-        }
-        Some(value)
+        self.0.get(key)?.to_str().ok()
     }
 
     fn keys(&self) -> Vec<&str> {
@@ -48,38 +87,16 @@ impl Extractor for Headers<'_> {
     }
 }
 
-/// Whether the fields of a `traceparent` have their lengths: version, trace id, span id, flags.
-/// A version that is not known may have more of them.
-fn is_parent(value: &str) -> bool {
-    let mut fields = value.split('-').map(str::len);
-    let known = [2, 32, 16, 2].map(Some) == std::array::from_fn(|_| fields.next());
-    known && (!value.starts_with("00") || fields.next().is_none())
-}
-
 struct HeadersMut<'a>(&'a mut HeaderMap);
 
 impl Injector for HeadersMut<'_> {
-    fn set(&mut self, key: &str, value: String) {
-        // What came in within W3C's limit can be longer when it is encoded again; passed on, it
-        // would be more than the next server takes, and the call would be lost.
-        if value.is_empty() || value.len() > MAX_LENGTH {
-            return;
-        }
-        if let (Ok(name), Ok(mut value)) = (
-            HeaderName::from_bytes(key.as_bytes()),
-            HeaderValue::try_from(value),
-        ) {
-            // It differs in each call: it would only drive others out of HTTP/2's header table.
-            value.set_sensitive(true);
-            self.0.insert(name, value);
-        }
+    fn set(&mut self, _: &str, value: String) {
+        insert(self.0, BAGGAGE, value.as_bytes());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry::trace::TraceContextExt as _;
-
     use super::*;
 
     fn headers(traceparent: &str) -> HeaderMap {

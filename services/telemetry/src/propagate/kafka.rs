@@ -5,26 +5,47 @@
 
 use opentelemetry::{
     Context,
+    baggage::BaggageExt as _,
     propagation::{Extractor, Injector, TextMapPropagator as _},
+    trace::TraceContextExt as _,
 };
 
-use super::PROPAGATOR;
+use super::w3c::{self, BAGGAGE_PROPAGATOR};
 
 /// The context that the producer of a record was in; empty where the headers carry none, or a
 /// malformed one. Of several headers of one name the last counts.
 pub fn extract<'a>(headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>) -> Context {
     let headers = headers
         .into_iter()
-        .filter_map(|(name, value)| Some((name, std::str::from_utf8(value?).ok()?)))
-        .collect();
-    PROPAGATOR.extract_with_context(&Context::new(), &Headers(headers))
+        .filter_map(|(name, value)| Some((name, std::str::from_utf8(value?).ok()?)));
+    let headers = Headers(headers.collect());
+    let context = BAGGAGE_PROPAGATOR.extract_with_context(&Context::new(), &headers);
+    let parent = headers
+        .get(w3c::TRACEPARENT)
+        .and_then(|parent| w3c::parse(parent, headers.get(w3c::TRACESTATE)));
+    match parent {
+        Some(span) => context.with_remote_span_context(span),
+        None => context,
+    }
 }
 
 /// The headers to add to a record, so that its consumers continue this context's trace.
 #[must_use]
 pub fn inject(context: &Context) -> Vec<(String, Vec<u8>)> {
     let mut headers = HeadersMut(Vec::new());
-    PROPAGATOR.inject_context(context, &mut headers);
+    let span = context.span();
+    let span = span.span_context();
+    if span.is_valid() {
+        let parent = w3c::traceparent(span).to_vec();
+        headers.0.push((w3c::TRACEPARENT.to_owned(), parent));
+        let state = span.trace_state().header();
+        if !state.is_empty() {
+            headers.set(w3c::TRACESTATE, state);
+        }
+    }
+    if !context.baggage().is_empty() {
+        BAGGAGE_PROPAGATOR.inject_context(context, &mut headers);
+    }
     headers.0
 }
 

@@ -18,7 +18,10 @@ use opentelemetry::{
     trace::{SpanKind, TraceContextExt as _},
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use telemetry::Settings;
+use telemetry::{
+    Settings,
+    trace::{Attributes, Span},
+};
 
 const HUGE: usize = 10 << 20;
 const LIMIT: usize = 4096;
@@ -37,20 +40,19 @@ async fn nothing_that_is_recorded_can_do_harm() {
 
     let huge = "€".repeat(HUGE / 3);
     let name = KeyValue::new("huge", huge.clone());
-    let context = telemetry::trace::start(
-        &Context::new(),
-        SpanKind::Internal,
-        "of the API",
-        vec![name.clone()],
-    );
-    context.span().add_event("event", vec![name]);
+    let mut span = Span::start(&Context::new(), SpanKind::Internal, "of our own");
+    let context = span.context().clone();
     {
         let _guard = context.clone().attach();
         let invalid: &[u8] = b"\xff\xfe\x80";
         tracing::info!(huge, invalid, "with fields");
         tracing::info!("a message of {huge}");
         let nested = tracing::info_span!("of tracing", huge);
-        nested.in_scope(|| tracing::info!("nul \0 and bell \x07"));
+        nested.in_scope(|| {
+            let event = KeyValue::new("huge", huge.clone());
+            Context::current().span().add_event("event", vec![event]);
+            tracing::info!("nul \0 and bell \x07");
+        });
     }
     let blocking = async {
         telemetry::spawn_blocking(|| {
@@ -61,7 +63,7 @@ async fn nothing_that_is_recorded_can_do_harm() {
     };
     let id = blocking.with_context(context.clone()).await.unwrap();
     assert_eq!(id, context.span().span_context().trace_id().to_string());
-    context.span().end();
+    span.end(Duration::ZERO, &Attributes::new(vec![name]), false);
     tokio::time::timeout(Duration::from_secs(20), telemetry.shutdown())
         .await
         .unwrap();
@@ -76,12 +78,12 @@ fn spans(received: &Received) {
         let found = received.spans.iter().find(|(_, span)| span.name == name);
         &found.unwrap().1
     };
-    let (outer, inner) = (find("of the API"), find("of tracing"));
+    let (outer, inner) = (find("of our own"), find("of tracing"));
     assert_eq!(inner.parent_span_id, outer.span_id);
     for attributes in [
         &outer.attributes,
         &inner.attributes,
-        &outer.events[0].attributes,
+        &inner.events[0].attributes,
     ] {
         let length = text(attributes, "huge").unwrap().len();
         assert!((LIMIT - 3..=LIMIT).contains(&length), "{length}");

@@ -2,9 +2,11 @@ use std::{borrow::Cow, time::Duration};
 
 use opentelemetry::{
     Array,
-    trace::{Event, SpanContext, TraceFlags, TraceId, TraceState},
+    trace::{Event, Link, TraceFlags, TraceId, TraceState},
 };
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest, trace::v1::ScopeSpans,
+};
 use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
 
 use super::*;
@@ -76,19 +78,22 @@ fn samples() -> Vec<(bool, SpanData)> {
         ),
         (false, with(|span| span.dropped_attributes_count = 3)),
         (
-            false,
+            true,
             with(|span| {
-                let state = TraceState::from_key_value([("k", "v")]).unwrap();
                 span.span_context = SpanContext::new(
                     TraceId::from(1),
                     SpanId::from(2),
                     TraceFlags::SAMPLED,
                     false,
-                    state,
+                    state(),
                 );
             }),
         ),
     ]
+}
+
+fn state() -> TraceState {
+    TraceState::from_key_value([("k", "v")]).unwrap()
 }
 
 #[test]
@@ -99,8 +104,8 @@ fn a_message_is_what_the_library_would_have_made() {
     let samples = samples();
     let mut spans = Vec::new();
     for (is_plain, sample) in &samples {
-        assert_eq!(super::is_plain(sample), *is_plain, "{sample:#?}");
-        span(sample.clone(), &mut spans);
+        assert_eq!(Span::of(sample, &[]).is_some(), *is_plain, "{sample:#?}");
+        sdk_span(sample.clone(), &mut spans);
     }
     let scope_of = &samples[0].1.instrumentation_scope;
     let mut message = head(&resource(&library), &scope(scope_of), spans.len());
@@ -113,4 +118,32 @@ fn a_message_is_what_the_library_would_have_made() {
         &ResourceAttributesWithSchema::from(&library),
     );
     assert_eq!(decoded.resource_spans, expected);
+}
+
+#[test]
+fn a_linked_span_is_what_the_library_would_have_made() {
+    for (state, is_remote) in [(TraceState::NONE, true), (state(), false)] {
+        let link = SpanContext::new(
+            TraceId::from(3),
+            SpanId::from(4),
+            TraceFlags::SAMPLED,
+            is_remote,
+            state,
+        );
+        let sample = sample();
+        let mut encoded = Vec::new();
+        let attributes = attributes(&sample.attributes);
+        let plain = Span {
+            link: Some(&link),
+            ..Span::of(&sample, &attributes).unwrap()
+        };
+        plain.encode(&mut encoded);
+        let mut sample = sample.clone();
+        sample.links.links.push(Link::with_context(link));
+        let mut expected = Vec::new();
+        sdk_span(sample, &mut expected);
+        let [encoded, expected] =
+            [encoded, expected].map(|spans| ScopeSpans::decode(spans.as_slice()).unwrap());
+        assert_eq!(encoded, expected);
+    }
 }

@@ -1,0 +1,123 @@
+//! What the headers hold: <https://www.w3.org/TR/trace-context/>.
+//!
+//! The SDK's propagator takes what the specification calls malformed, and makes half a dozen
+//! texts for each call.
+
+use std::{str::FromStr as _, sync::LazyLock};
+
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use opentelemetry_sdk::propagation::BaggagePropagator;
+
+pub(super) const TRACEPARENT: &str = "traceparent";
+pub(super) const TRACESTATE: &str = "tracestate";
+pub(super) const BAGGAGE: &str = "baggage";
+
+/// Bytes of a `traceparent`, in the version that is known.
+const LENGTH: usize = 55;
+
+pub(super) static BAGGAGE_PROPAGATOR: LazyLock<BaggagePropagator> =
+    LazyLock::new(BaggagePropagator::new);
+
+/// The caller's span. A malformed `tracestate` is none, as the specification has it.
+pub(super) fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
+    let bytes = traceparent.as_bytes();
+    let (fields, rest) = bytes.split_at_checked(LENGTH)?;
+    let is_separated = fields[2] == b'-' && fields[35] == b'-' && fields[52] == b'-';
+    let version = number(&fields[..2])?;
+    // A version that is not known may have more fields.
+    let has_end = rest.is_empty() || (version > 0 && rest[0] == b'-');
+    if !is_separated || !has_end || version == 0xff {
+        return None;
+    }
+    let trace_id = TraceId::from(number(&fields[3..35])?);
+    let span_id = SpanId::from(u64::try_from(number(&fields[36..52])?).ok()?);
+    let flags = u8::try_from(number(&fields[53..])?).ok()?;
+    if trace_id == TraceId::INVALID || span_id == SpanId::INVALID {
+        return None;
+    }
+    let state = tracestate.and_then(|state| TraceState::from_str(state).ok());
+    Some(SpanContext::new(
+        trace_id,
+        span_id,
+        // The others are not known.
+        TraceFlags::new(flags) & TraceFlags::SAMPLED,
+        true,
+        state.unwrap_or_default(),
+    ))
+}
+
+/// The value of a `traceparent` header.
+pub(super) fn traceparent(span: &SpanContext) -> [u8; LENGTH] {
+    let mut out = [b'-'; LENGTH];
+    digits(&[0], &mut out[..2]);
+    digits(&span.trace_id().to_bytes(), &mut out[3..35]);
+    digits(&span.span_id().to_bytes(), &mut out[36..52]);
+    let flags = span.trace_flags() & TraceFlags::SAMPLED;
+    digits(&[flags.to_u8()], &mut out[53..]);
+    out
+}
+
+/// Hexadecimal digits, of which only the small ones are allowed.
+fn number(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |number, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u128::from(digit))
+    })
+}
+
+fn digits(bytes: &[u8], out: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, out) in bytes.iter().zip(out.chunks_exact_mut(2)) {
+        out[0] = DIGITS[usize::from(byte >> 4)];
+        out[1] = DIGITS[usize::from(byte & 0xf)];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_parsed() {
+        for flags in [TraceFlags::SAMPLED, TraceFlags::NOT_SAMPLED] {
+            let span = SpanContext::new(
+                TraceId::from(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c),
+                SpanId::from(7),
+                flags,
+                true,
+                TraceState::NONE,
+            );
+            let text = String::from_utf8(traceparent(&span).to_vec()).unwrap();
+            assert_eq!(parse(&text, None), Some(span));
+        }
+    }
+
+    #[test]
+    fn later_versions_may_have_more() {
+        let parent = |version: &str, rest: &str| {
+            let text =
+                format!("{version}-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff{rest}");
+            parse(&text, None)
+        };
+        assert!(parent("00", "").unwrap().is_sampled());
+        assert_eq!(parent("00", "").unwrap().trace_flags(), TraceFlags::SAMPLED);
+        assert!(parent("01", "-what-ever").is_some());
+        assert!(parent("01", "").is_some());
+        for (version, rest) in [("00", "-x"), ("01", "x"), ("ff", ""), ("0A", "")] {
+            assert_eq!(parent(version, rest), None, "{version} {rest}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_state_does_not_cost_the_parent() {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        for (text, state) in [("k=v", "k=v"), ("no state", ""), ("", "")] {
+            let span = parse(parent, Some(text)).unwrap();
+            assert_eq!(span.trace_state().header(), state, "{text}");
+        }
+    }
+}
