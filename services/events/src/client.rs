@@ -11,7 +11,7 @@ use rdkafka::{
     ClientConfig, ClientContext, Statistics, config::RDKafkaLogLevel, error::KafkaError,
     types::RDKafkaErrorCode,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// How long a client may take to say goodbye to the broker.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -92,6 +92,7 @@ pub(crate) async fn ended(stop: &mut watch::Receiver<()>) {
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
     away: AtomicBool,
+    changed: Notify,
 }
 
 impl Connection {
@@ -99,9 +100,16 @@ impl Connection {
         self.away.load(Ordering::Relaxed)
     }
 
+    /// Waits until the broker goes away or is back, or has been since somebody last waited. Of
+    /// several that wait one is told.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
     /// The broker is there.
     pub(crate) fn back(&self) {
         if self.is_away() && self.away.swap(false, Ordering::Relaxed) {
+            self.changed.notify_one();
             tracing::info!("the broker is back");
         }
     }
@@ -109,6 +117,7 @@ impl Connection {
     /// The broker is not there, for this reason.
     pub(crate) fn lost(&self, reason: &str) {
         if !self.away.swap(true, Ordering::Relaxed) {
+            self.changed.notify_one();
             tracing::warn!(reason, "the broker is away");
         }
     }

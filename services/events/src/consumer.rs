@@ -109,8 +109,14 @@ async fn run<H: Handler>(
         tracing::info!("no events are received: KAFKA_BROKERS is not set");
         return stop.await;
     };
+    let connection = Arc::new(Connection::default());
     let (stopping, stopped) = watch::channel(());
-    let work = receive(settings, brokers, topics, mode, &handler, stopped);
+    let work = async {
+        tokio::select! {
+            () = receive(settings, brokers, topics, mode, &connection, &handler, stopped) => {}
+            () = tell(&connection, &handler) => {}
+        }
+    };
     tokio::pin!(work, stop);
     tokio::select! {
         () = &mut work => return,
@@ -122,25 +128,38 @@ async fn run<H: Handler>(
     }
 }
 
+/// Tells the handler when the broker goes away, and when it is back; without end.
+async fn tell<H: Handler>(connection: &Connection, handler: &H) {
+    let mut was_away = false;
+    loop {
+        connection.changed().await;
+        let is_away = connection.is_away();
+        // It may have been away for a moment only.
+        if std::mem::replace(&mut was_away, is_away) != is_away {
+            handler.connected(!is_away);
+        }
+    }
+}
+
 /// Receives until the end, by one client after the other if need be.
 async fn receive<H: Handler>(
     settings: &Settings,
     brokers: &str,
     topics: &[String],
     mode: &Mode,
+    connection: &Arc<Connection>,
     handler: &H,
     mut stop: watch::Receiver<()>,
 ) {
-    let connection = Arc::new(Connection::default());
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     tokio::select! {
-        () = topics::ensure(settings, brokers, &names, &connection) => {}
+        () = topics::ensure(settings, brokers, &names, connection) => {}
         () = ended(&mut stop) => return,
     }
     let mut delays = client::delays().build();
     let mut is_said = false;
     loop {
-        let session = Session::start(brokers, topics, mode, &connection);
+        let session = Session::start(brokers, topics, mode, connection);
         let reason = match session {
             Ok(session) => match session.run(handler, &mut stop).await {
                 Ok(()) => return,

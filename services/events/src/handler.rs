@@ -9,6 +9,11 @@ use crate::Event;
 pub trait Handler: Send + Sync + 'static {
     /// Handles one event, within its span. The next one of the consumer waits for it.
     fn handle(&self, event: &Event) -> impl Future<Output = Result<(), HandlerError>> + Send;
+
+    /// The broker went away, so that no events come until it is back, or is back. It is taken to
+    /// be there at the start, until it fails to answer. Called between and beside the events: it
+    /// must not wait for anything.
+    fn connected(&self, _is_connected: bool) {}
 }
 
 /// Why an event was not handled.

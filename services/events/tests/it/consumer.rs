@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::harness::{
     Cluster, INSERT, Memory, Running, Service, cloud_event, count, create_inbox, database,
-    eventually, follow, header, produce, registered, until,
+    eventually, follow, header, produce, registered, settings, until,
 };
 
 const KIND: &str = "otelix.user.registered.v1";
@@ -351,4 +351,51 @@ async fn a_kill_between_work_and_commit_has_no_second_effect() {
         consumer.kill().await;
     }
     assert_eq!(calls.load(Ordering::Relaxed), 2, "it came again");
+}
+
+#[tokio::test]
+async fn a_handler_is_told_when_the_broker_goes_away_and_when_it_is_back() {
+    let cluster = Cluster::start();
+    let send = || {
+        let headers = cloud_event(&Uuid::now_v7().to_string(), KIND);
+        produce(&cluster.brokers, 0, "key", &payload(), &headers);
+    };
+    send();
+    let memory = Memory::new();
+    let consumers = [
+        follow(&cluster.settings(), 10, &memory),
+        member(&cluster.settings(), Start::Earliest, memory.clone()),
+    ];
+    memory.has(2).await;
+    assert!(memory.connections().is_empty());
+
+    cluster.mock.broker_down(1).unwrap();
+    eventually(async || memory.connections() == [false; 2]).await;
+    cluster.mock.broker_up(1).unwrap();
+    eventually(async || memory.connections() == [false, false, true, true]).await;
+    send();
+    memory.has(4).await;
+    for consumer in consumers {
+        consumer.stop().await;
+    }
+    assert_eq!(memory.connections().len(), 4);
+}
+
+#[tokio::test]
+async fn a_handler_is_told_of_a_broker_that_is_not_there_at_the_start() {
+    let cluster = Cluster::start();
+    cluster.mock.broker_down(1).unwrap();
+    let (late, never) = (Memory::new(), Memory::new());
+    let consumers = [
+        follow(&cluster.settings(), 10, &late),
+        // Nobody listens there.
+        follow(&settings("127.0.0.1:1"), 10, &never),
+    ];
+    eventually(async || late.connections() == [false]).await;
+    cluster.mock.broker_up(1).unwrap();
+    eventually(async || late.connections() == [false, true]).await;
+    eventually(async || never.connections() == [false]).await;
+    for consumer in consumers {
+        consumer.stop().await;
+    }
 }

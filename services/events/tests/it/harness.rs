@@ -204,6 +204,7 @@ pub(crate) fn registered(user: Uuid) -> Event {
 #[derive(Clone)]
 pub(crate) struct Memory {
     events: Arc<Mutex<Vec<Event>>>,
+    connections: Arc<Mutex<Vec<bool>>>,
     script: Arc<Script>,
 }
 
@@ -220,6 +221,7 @@ impl Memory {
     ) -> Self {
         Self {
             events: Arc::default(),
+            connections: Arc::default(),
             script: Arc::new(script),
         }
     }
@@ -236,6 +238,11 @@ impl Memory {
         self.events.lock().unwrap().len()
     }
 
+    /// What it was told of the broker.
+    pub(crate) fn connections(&self) -> Vec<bool> {
+        self.connections.lock().unwrap().clone()
+    }
+
     /// Waits until it has been called so often.
     pub(crate) async fn has(&self, count: usize) {
         eventually(async || self.len() >= count).await;
@@ -250,6 +257,10 @@ impl Handler for Memory {
             events.len() - 1
         };
         (self.script)(index, event)
+    }
+
+    fn connected(&self, is_connected: bool) {
+        self.connections.lock().unwrap().push(is_connected);
     }
 }
 

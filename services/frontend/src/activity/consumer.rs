@@ -27,6 +27,14 @@ impl Handler for Activity {
         self.push(event.into());
         Ok(())
     }
+
+    fn connected(&self, is_connected: bool) {
+        self.set_source(if is_connected {
+            Source::Live
+        } else {
+            Source::Silent
+        });
+    }
 }
 
 impl From<&Event> for Entry {

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use events::Handler as _;
 use frontend::{Activity, Entry, KEPT, Kind, STREAMS, Source};
 use opentelemetry::trace::TraceId;
 use reqwest::{Method, Response, StatusCode};
@@ -311,15 +312,16 @@ async fn a_burst_costs_a_reader_no_more_than_what_is_kept() {
 }
 
 #[tokio::test]
-async fn a_broker_that_comes_back_is_told() {
-    let activity = Activity::new(Source::Silent);
+async fn a_broker_that_goes_away_and_comes_back_is_told() {
+    let activity = live([]);
     let frontend = start(&activity).await;
     let mut reader = Reader::open(&frontend, "", None).await;
-    let notice = reader.next().await.unwrap();
-    assert!(notice.event == "notice" && notice.data.contains("does not answer"));
-    activity.set_source(Source::Live);
-    let notice = reader.next().await.unwrap();
-    assert!(notice.event == "notice" && !notice.data.contains("does not answer"));
+    for is_connected in [true, false, true] {
+        activity.connected(is_connected);
+        let notice = reader.next().await.unwrap();
+        assert_eq!(notice.event, "notice");
+        assert_eq!(!notice.data.contains("does not answer"), is_connected);
+    }
 }
 
 #[tokio::test]
