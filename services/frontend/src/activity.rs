@@ -12,6 +12,7 @@ mod stream;
 
 use std::sync::Arc;
 
+use telemetry::metrics::{self, Counter};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
@@ -43,15 +44,25 @@ pub struct Activity {
     /// queue that a slow one could fill.
     store: watch::Sender<Store>,
     places: Arc<Semaphore>,
+    refused: Counter<u64>,
 }
 
 impl Activity {
     /// Nothing has happened yet.
     #[must_use]
     pub fn new(source: Source) -> Self {
+        let scope = env!("CARGO_PKG_NAME");
+        let places = Arc::new(Semaphore::new(STREAMS));
+        let observed = Arc::downgrade(&places);
+        metrics::ACTIVITY_STREAMS.observed_up_down_counter(scope, move |streams| {
+            if let Some(places) = observed.upgrade() {
+                streams.observe((STREAMS - places.available_permits()) as i64, &[]);
+            }
+        });
         Self {
             store: watch::Sender::new(Store::new(source)),
-            places: Arc::new(Semaphore::new(STREAMS)),
+            places,
+            refused: metrics::ACTIVITY_STREAMS_REFUSED.counter(scope),
         }
     }
 
@@ -61,7 +72,7 @@ impl Activity {
     }
 
     /// Whether events can come, from now on.
-    pub fn set_source(&self, source: Source) {
+    fn set_source(&self, source: Source) {
         self.store
             .send_if_modified(|store| std::mem::replace(&mut store.source, source) != source);
     }
@@ -83,7 +94,10 @@ impl Activity {
     /// What a reader that saw `last` has missed, and whatever comes; nothing if there are too many
     /// readers already.
     pub(crate) fn follow(&self, last: Option<Uuid>) -> Option<Stream> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.refused.add(1, &[]);
+            return None;
+        };
         Some(Stream::new(self.store.subscribe(), last, place))
     }
 }

@@ -215,6 +215,12 @@ metrics! {
     EVENTS_DEAD_LETTERED: Counter = names::EVENTS_DEAD_LETTERED, "{event}",
         [MESSAGING_DESTINATION_NAME, ERROR_TYPE];
 
+    /// Streams of the Activity page that are open
+    ACTIVITY_STREAMS: UpDownCounter = names::ACTIVITY_STREAMS, "{stream}", [];
+
+    /// Streams of the Activity page that were refused because too many were open
+    ACTIVITY_STREAMS_REFUSED: Counter = names::ACTIVITY_STREAMS_REFUSED, "{stream}", [];
+
     /// Processor time
     PROCESS_CPU_TIME: Counter = names::PROCESS_CPU_TIME, "s", [CPU_MODE];
 

@@ -127,6 +127,12 @@ pub const EVENTS_CONSUMER_RETRIES: &str = "events.consumer.retries";
 /// Events that were set aside because they could not be handled.
 pub const EVENTS_DEAD_LETTERED: &str = "events.dead_lettered";
 
+/// Open streams of the Activity page.
+pub const ACTIVITY_STREAMS: &str = "activity.streams";
+
+/// Streams of the Activity page that were refused because too many were open.
+pub const ACTIVITY_STREAMS_REFUSED: &str = "activity.streams.refused";
+
 /// Bucket bounds, in seconds, that the conventions advise for durations of calls.
 pub const DURATION_BOUNDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
