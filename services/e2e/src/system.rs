@@ -89,6 +89,26 @@ impl System {
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.frontend_address)
     }
+
+    /// Starts a second frontend beside the first, with these variables besides those that connect
+    /// it.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub async fn another_frontend(
+        &self,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<(Process, SocketAddr)> {
+        let own = [
+            ("USER_SERVICE_ADDRESS", self.user_address.to_string()),
+            ("AUTH_SERVICE_ADDRESS", self.auth_address.to_string()),
+        ];
+        let common: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        start("frontend", "0", &own, &common, &self.folder).await
+    }
 }
 
 async fn start(

@@ -10,9 +10,9 @@ pub trait Handler: Send + Sync + 'static {
     /// Handles one event, within its span. The next one of the consumer waits for it.
     fn handle(&self, event: &Event) -> impl Future<Output = Result<(), HandlerError>> + Send;
 
-    /// The broker went away, so that no events come until it is back, or is back. It is taken to
-    /// be there at the start, until it fails to answer. Called between and beside the events: it
-    /// must not wait for anything.
+    /// The broker went away (`false`), so that nothing comes any more, or is back (`true`). At the
+    /// start it counts as there until it fails to answer. This may be called while an event is
+    /// being handled, and must not wait for anything.
     fn connected(&self, _is_connected: bool) {}
 }
 

@@ -7,13 +7,18 @@ use e2e::{
     System,
     browser::{Browser, missing},
 };
+use events::Broker;
 use fantoccini::{Client, Locator};
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
+use reqwest::{StatusCode, redirect::Policy};
 
 use crate::trial_with;
 
 const PASSWORD: &str = "correct horse battery";
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -49,6 +54,16 @@ pub(crate) fn trials() -> Vec<Trial> {
             "browser::the_pages_work_by_keyboard_alone",
             missing(),
             works_by_keyboard,
+        ),
+        trial_with(
+            "browser::what_happens_is_seen_at_once_in_every_instance",
+            missing(),
+            activity_is_seen,
+        ),
+        trial_with(
+            "browser::what_happened_is_seen_without_javascript",
+            missing(),
+            activity_is_seen_without_javascript,
         ),
     ]
 }
@@ -166,6 +181,108 @@ async fn works_by_keyboard() -> anyhow::Result<()> {
     wait_for_path(page, "/account").await
 }
 
+async fn activity_is_seen() -> anyhow::Result<()> {
+    let broker = Broker::start(6)?;
+    let brokers = broker.address().to_string();
+    let variables = [
+        ("KAFKA_BROKERS", brokers.as_str()),
+        ("GRAFANA_URL", "http://grafana.example:3000"),
+    ];
+    let system = System::start(&variables).await?;
+    let (_another, address) = system.another_frontend(&variables).await?;
+    let browser = Browser::start(true).await?;
+    let page = &browser.client;
+    page.goto(&system.url("/activity")).await?;
+    e2e::system::eventually(PATIENCE, async || {
+        let text = page.find(Locator::Id("link")).await?.text().await?;
+        ensure!(text == "Live", "{text}");
+        Ok(())
+    })
+    .await?;
+    // What a reload would lose.
+    page.execute("window.isSame = true", vec![]).await?;
+
+    register(&system).await?;
+    // Two processes made them, maybe within a millisecond: either may be the newer one.
+    e2e::system::eventually(PATIENCE, async || {
+        let mut states = Vec::new();
+        for state in page.find_all(Locator::Css("#events .state")).await? {
+            states.push(state.text().await?);
+        }
+        states.sort();
+        let wanted = ["Registered", "Signed in by registering"];
+        ensure!(states == wanted, "{states:?}");
+        Ok(())
+    })
+    .await?;
+    let same = page.execute("return window.isSame", vec![]).await?;
+    ensure!(same == true, "the page was loaded again");
+    let mut traces = Vec::new();
+    for link in page.find_all(Locator::Css("#events a")).await? {
+        let (trace, href) = (link.text().await?, link.attr("href").await?);
+        let href = href.context("no link")?;
+        ensure!(
+            trace.len() == 32
+                && href.starts_with("http://grafana.example")
+                && href.contains(&trace),
+            "{trace}: {href}"
+        );
+        traces.push(trace);
+    }
+    ensure!(
+        traces.len() == 2 && traces[0] == traces[1],
+        "one request made both happen: {traces:?}"
+    );
+    ensure!(
+        !page.source().await?.contains("ann@example.com"),
+        "an email is shown"
+    );
+
+    // What the other instance rendered, before any script.
+    e2e::system::eventually(PATIENCE, async || {
+        let text = reqwest::get(format!("http://{address}/activity")).await?;
+        let count = text.text().await?.matches(&traces[0]).count();
+        ensure!(count >= 2, "another instance has not both");
+        Ok(())
+    })
+    .await?;
+
+    drop(broker);
+    page.wait()
+        .at_most(PATIENCE)
+        .for_element(Locator::Css("#notice .alert"))
+        .await?;
+    Ok(())
+}
+
+async fn activity_is_seen_without_javascript() -> anyhow::Result<()> {
+    let broker = Broker::start(6)?;
+    let system = System::start(&[("KAFKA_BROKERS", &broker.address().to_string())]).await?;
+    let browser = Browser::start(false).await?;
+    let page = &browser.client;
+    page.goto(&system.url("/activity")).await?;
+    shows(page, "Nothing has happened yet").await?;
+    register(&system).await?;
+    e2e::system::eventually(PATIENCE, async || {
+        page.find(Locator::Id("reload")).await?.click().await?;
+        shows(page, "Registered").await?;
+        shows(page, "Signed in by registering").await
+    })
+    .await
+}
+
+/// Creates an account, from another browser.
+async fn register(system: &System) -> anyhow::Result<()> {
+    let browser = reqwest::Client::builder()
+        .redirect(Policy::none())
+        .build()?;
+    let form = [("email", "ann@example.com"), ("password", PASSWORD)];
+    let request = browser.post(system.url("/register")).form(&form);
+    let status = request.send().await?.status();
+    ensure!(status == StatusCode::SEE_OTHER, "{status}");
+    Ok(())
+}
+
 async fn fill(page: &Client, email: &str, password: &str) -> anyhow::Result<()> {
     let field = page
         .wait()
@@ -191,7 +308,7 @@ async fn sign_out(page: &Client) -> anyhow::Result<()> {
 }
 
 async fn wait_for_path(page: &Client, path: &str) -> anyhow::Result<()> {
-    e2e::system::eventually(Duration::from_secs(10), async || {
+    e2e::system::eventually(PATIENCE, async || {
         let url = page.current_url().await?;
         ensure!(url.path() == path, "at {url} instead of {path}");
         Ok(())

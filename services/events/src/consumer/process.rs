@@ -1,12 +1,6 @@
 //! What happens to one record: it is read, handled, tried again, set aside.
 
-use std::{
-    any::Any,
-    error::Error,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::Duration,
-};
+use std::{any::Any, error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures_util::FutureExt as _;
