@@ -1,4 +1,5 @@
-//! The real OpenTelemetry Collector, Prometheus, Loki and Tempo, with the project's own configuration.
+//! The real OpenTelemetry Collector, Prometheus, Loki, Tempo and Kafka, with the project's own
+//! configuration.
 //!
 //! Each start has ports of its own, so it disturbs neither a stack that runs nor another test. The
 //! programs are those on PATH, else those that `.ci/backends/build` has built.
@@ -19,9 +20,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use reqwest::Client;
-use tokio::process::{Child, Command};
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+};
 
 pub use self::clients::{LogLine, Loki, Prometheus, Tempo};
 use crate::system::eventually;
@@ -31,17 +35,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
+/// Whatever telemetry goes through or to.
+pub const TELEMETRY: &[&str] = &["otelcol", "prometheus", "loki", "tempo"];
+
+/// What events go through.
+pub const KAFKA: &str = "kafka";
+
 /// How each program is started. Ports are those of the configuration, here too.
-const PROGRAMS: [Program; 4] = [
+static PROGRAMS: [Program; 5] = [
     Program {
-        names: &["otelcol", "otelcol-contrib"],
+        name: "otelcol",
+        commands: &["otelcol", "otelcol-contrib"],
         config: "configs/otel-collector/config.yaml",
+        before: None,
         arguments: &["--config={config}"],
         ready: "http://127.0.0.1:13133/",
     },
     Program {
-        names: &["prometheus"],
+        name: "prometheus",
+        commands: &["prometheus"],
         config: "configs/prometheus/prometheus.yaml",
+        before: None,
         arguments: &[
             "--config.file={config}",
             "--storage.tsdb.path={data}/prometheus",
@@ -53,16 +67,38 @@ const PROGRAMS: [Program; 4] = [
         ready: "http://127.0.0.1:9090/-/ready",
     },
     Program {
-        names: &["loki"],
+        name: "loki",
+        commands: &["loki"],
         config: "configs/loki/loki.yaml",
+        before: None,
         arguments: &["-config.file={config}", "-config.expand-env=true"],
         ready: "http://127.0.0.1:3100/ready",
     },
     Program {
-        names: &["tempo"],
+        name: "tempo",
+        commands: &["tempo"],
         config: "configs/tempo/tempo.yaml",
+        before: None,
         arguments: &["-config.file={config}", "-config.expand-env=true"],
         ready: "http://127.0.0.1:3200/ready",
+    },
+    Program {
+        name: KAFKA,
+        commands: &["kafka-server-start.sh"],
+        config: "configs/kafka/server.properties",
+        before: Some((
+            "kafka-storage.sh",
+            &[
+                "format",
+                "--config",
+                "{config}",
+                "--cluster-id",
+                "b3RlbGl4LWUyZS10ZXN0cw",
+                "--ignore-formatted",
+            ],
+        )),
+        arguments: &["{config}"],
+        ready: "tcp://127.0.0.1:9092",
     },
 ];
 
@@ -82,22 +118,21 @@ pub struct Backends {
 }
 
 impl Backends {
-    /// The programs that this machine lacks, by name; empty where all can start.
+    /// The commands of these programs that this machine lacks; empty where all can start.
     #[must_use]
-    pub fn missing() -> Vec<&'static str> {
-        PROGRAMS
-            .iter()
+    pub fn missing(wanted: &[&str]) -> Vec<&'static str> {
+        programs(wanted)
             .filter(|program| program.find().is_none())
-            .map(Program::name)
+            .filter_map(|program| program.commands.first().copied())
             .collect()
     }
 
-    /// Starts those that this machine has, and waits until they are ready. Configuration, data and
-    /// logs go to this folder.
+    /// Starts those of these programs that this machine has, and waits until they are ready.
+    /// Configuration, data and logs go to this folder.
     ///
     /// # Errors
     /// When one does not get ready.
-    pub async fn start(folder: &Path) -> anyhow::Result<Self> {
+    pub async fn start(folder: &Path, wanted: &[&str]) -> anyhow::Result<Self> {
         let mut ports = Ports::default();
         let http = Client::new();
         let mut backends = Self {
@@ -109,12 +144,11 @@ impl Backends {
             running: BTreeMap::new(),
             http,
         };
-        let present: Vec<_> = PROGRAMS
-            .iter()
+        let present: Vec<_> = programs(wanted)
             .filter(|program| program.find().is_some())
             .collect();
         for program in &present {
-            backends.spawn(program)?;
+            backends.spawn(program).await?;
         }
         for program in &present {
             backends.ready(program).await?;
@@ -138,6 +172,14 @@ impl Backends {
         self.ports.rewrite("http://127.0.0.1:4318")
     }
 
+    /// Where Kafka's clients begin, as HOST:PORT.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn kafka(&mut self) -> anyhow::Result<String> {
+        self.ports.rewrite("127.0.0.1:9092")
+    }
+
     /// Kills one of them as a loss of power would, and waits until it is gone.
     ///
     /// # Errors
@@ -156,16 +198,15 @@ impl Backends {
     /// # Errors
     /// When there is no such program, or it does not get ready.
     pub async fn start_again(&mut self, name: &str) -> anyhow::Result<()> {
-        let program = PROGRAMS
-            .iter()
-            .find(|program| program.name() == name)
+        let program = programs(&[name])
+            .next()
             .with_context(|| format!("no program {name}"))?;
-        self.spawn(program)?;
+        self.spawn(program).await?;
         self.ready(program).await
     }
 
-    fn spawn(&mut self, program: &Program) -> anyhow::Result<()> {
-        let name = program.name();
+    async fn spawn(&mut self, program: &Program) -> anyhow::Result<()> {
+        let name = program.name;
         let file = program
             .find()
             .with_context(|| format!("{name} is missing"))?;
@@ -178,20 +219,30 @@ impl Backends {
             .create(true)
             .append(true)
             .open(self.log(name))?;
-        let mut command = Command::new(file);
-        for argument in program.arguments {
-            let argument = argument
-                .replace("{config}", &path.to_string_lossy())
-                .replace("{data}", &data.to_string_lossy());
-            command.arg(self.ports.rewrite(&argument)?);
+        let mut command = |file: &Path, arguments: &[&str]| -> anyhow::Result<Command> {
+            let mut command = Command::new(file);
+            for argument in arguments {
+                let argument = argument
+                    .replace("{config}", &path.to_string_lossy())
+                    .replace("{data}", &data.to_string_lossy());
+                command.arg(self.ports.rewrite(&argument)?);
+            }
+            command
+                .env("OTELIX_DATA", &data)
+                .current_dir(&self.folder)
+                .stdin(Stdio::null())
+                .stdout(log.try_clone()?)
+                .stderr(log.try_clone()?)
+                .kill_on_drop(true);
+            Ok(command)
+        };
+        if let Some((before, arguments)) = program.before {
+            let status = command(&file.with_file_name(before), arguments)?
+                .status()
+                .await?;
+            ensure!(status.success(), "{before}: {status}");
         }
-        let child = command
-            .env("OTELIX_DATA", &data)
-            .current_dir(&self.folder)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
+        let child = command(&file, program.arguments)?
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
         self.running.insert(name, child);
@@ -199,7 +250,7 @@ impl Backends {
     }
 
     async fn ready(&mut self, program: &Program) -> anyhow::Result<()> {
-        let name = program.name();
+        let name = program.name;
         let url = self.ports.rewrite(program.ready)?;
         let log = self.log(name);
         let child = self.running.get_mut(name).context("it does not run")?;
@@ -209,7 +260,10 @@ impl Backends {
             if ended.is_some() {
                 return Ok(());
             }
-            self.http.get(&url).send().await?.error_for_status()?;
+            match url.strip_prefix("tcp://") {
+                Some(address) => drop(TcpStream::connect(address).await?),
+                None => drop(self.http.get(&url).send().await?.error_for_status()?),
+            }
             Ok(())
         });
         let ready = ready.await;
@@ -225,26 +279,33 @@ impl Backends {
     }
 }
 
+/// The programs of these names.
+fn programs<'a>(wanted: &'a [&str]) -> impl Iterator<Item = &'static Program> + use<'a> {
+    PROGRAMS
+        .iter()
+        .filter(|program| wanted.contains(&program.name))
+}
+
 #[derive(Debug)]
 struct Program {
-    names: &'static [&'static str],
+    name: &'static str,
+    /// What it is called on PATH; of several, whichever is there.
+    commands: &'static [&'static str],
     config: &'static str,
+    /// What has to be done first, by a command of the same folder.
+    before: Option<(&'static str, &'static [&'static str])>,
     arguments: &'static [&'static str],
     ready: &'static str,
 }
 
 impl Program {
-    fn name(&self) -> &'static str {
-        self.names.first().expect("every program has a name")
-    }
-
     fn find(&self) -> Option<PathBuf> {
         static BUILT: OnceLock<OsString> = OnceLock::new();
         let built = BUILT.get_or_init(built);
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path)
             .chain(std::env::split_paths(built))
-            .flat_map(|folder| self.names.iter().map(move |name| folder.join(name)))
+            .flat_map(|folder| self.commands.iter().map(move |name| folder.join(name)))
             .find(|file| file.is_file())
     }
 }

@@ -1,6 +1,7 @@
 //! Calls in a closed loop, and how fast they were answered: for benchmarks.
 
 use std::{
+    fmt,
     io::Write as _,
     time::{Duration, Instant},
 };
@@ -26,6 +27,57 @@ pub struct Sample {
     pub p99: f64,
 }
 
+/// How long things took, to the microsecond.
+#[derive(Clone)]
+pub struct Latencies(Histogram<u64>);
+
+impl Latencies {
+    /// Of nothing yet.
+    ///
+    /// # Errors
+    /// When there is no memory for them.
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self(Histogram::new_with_bounds(1, 60_000_000, 3)?))
+    }
+
+    /// Something took so long; at most a minute.
+    pub fn record(&mut self, elapsed: Duration) {
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.0.saturating_record(micros);
+    }
+
+    /// All of others too.
+    ///
+    /// # Errors
+    /// None that can happen: all have the same bounds.
+    pub fn add(&mut self, others: &Self) -> anyhow::Result<()> {
+        Ok(self.0.add(&others.0)?)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// What this share of them did not exceed.
+    #[must_use]
+    pub fn quantile(&self, quantile: f64) -> Duration {
+        Duration::from_micros(self.0.value_at_quantile(quantile))
+    }
+}
+
+impl fmt::Debug for Latencies {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|quantile| self.quantile(quantile));
+        write!(
+            formatter,
+            "{} of p50 {p50:.1?}, p99 {p99:.1?}, at most {max:.1?}",
+            self.count()
+        )
+    }
+}
+
 /// Calls in a closed loop: each caller makes its next call when it has the answer to the last.
 ///
 /// `call` is given the number of its caller, and its own.
@@ -43,7 +95,7 @@ where
         .map(|caller| {
             let call = call.clone();
             tokio::spawn(async move {
-                let mut latencies = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?;
+                let mut latencies = Latencies::new()?;
                 let mut count = 0;
                 for number in 0.. {
                     let started = Instant::now();
@@ -53,27 +105,25 @@ where
                     call(caller, number).await?;
                     count += 1;
                     if started >= begin {
-                        let micros = started.elapsed().as_micros();
-                        latencies.saturating_record(u64::try_from(micros).unwrap_or(u64::MAX));
+                        latencies.record(started.elapsed());
                     }
                 }
                 anyhow::Ok((latencies, count))
             })
         })
         .collect();
-    let mut all = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?;
+    let mut all = Latencies::new()?;
     let mut count = 0;
     for task in tasks {
         let (latencies, of_one) = task.await??;
-        all.add(latencies)?;
+        all.add(&latencies)?;
         count += of_one;
     }
-    let seconds = |quantile| all.value_at_quantile(quantile) as f64 / 1e6;
     Ok(Sample {
         count,
-        rate: all.len() as f64 / round.as_secs_f64(),
-        p50: seconds(0.5),
-        p99: seconds(0.99),
+        rate: all.count() as f64 / round.as_secs_f64(),
+        p50: all.quantile(0.5).as_secs_f64(),
+        p99: all.quantile(0.99).as_secs_f64(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use clap::Args;
+use clap::{Args, Command, FromArgMatches as _};
 use http::Uri;
 
 /// Where events go to and come from.
@@ -42,6 +42,17 @@ pub struct Settings {
 pub struct Brokers(String);
 
 impl Settings {
+    /// These brokers, and the defaults for all else, whatever the environment says.
+    ///
+    /// # Errors
+    /// When they are not of the form HOST:PORT,...
+    pub fn of(brokers: &str) -> Result<Self, clap::Error> {
+        let command = Self::augment_args(Command::new("events"));
+        let command = command.mut_args(|argument| argument.env(None::<&str>));
+        let matches = command.try_get_matches_from(["events", "--kafka-brokers", brokers])?;
+        Self::from_arg_matches(&matches)
+    }
+
     /// Whether there shall be events.
     #[must_use]
     pub fn is_enabled(&self) -> bool {

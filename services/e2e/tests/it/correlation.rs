@@ -13,10 +13,11 @@ use std::{
 use anyhow::{Context as _, ensure};
 use e2e::{
     Backends, Process, System,
-    backends::LogLine,
+    backends::{LogLine, TELEMETRY},
     collector::text,
     system::{SECRET, eventually},
 };
+use events::Broker;
 use libtest_mimic::Trial;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use reqwest::{Client, StatusCode, redirect::Policy};
@@ -26,7 +27,7 @@ use tokio::{runtime::Runtime, sync::OnceCell};
 
 use crate::{
     blocking_trial, runtime,
-    tree::{SIGN_UP, hex, tree},
+    tree::{SIGN_UP_WITH_EVENTS, hex, tree},
 };
 
 const DOCUMENTATION: &str = include_str!("../../../../docs/telemetry.md");
@@ -102,7 +103,7 @@ where
     F: AsyncFnOnce(&Run) -> anyhow::Result<()> + Send + 'static,
 {
     let shared = Arc::clone(shared);
-    blocking_trial(name, Backends::missing(), move || {
+    blocking_trial(name, Backends::missing(TELEMETRY), move || {
         let runtime = shared
             .runtime
             .get_or_init(|| runtime().expect("a runtime is to be had"));
@@ -123,6 +124,7 @@ struct Run {
     refusal_page: String,
     /// The token of a session.
     token: String,
+    _broker: Broker,
     _folder: TempDir,
 }
 
@@ -130,10 +132,12 @@ impl Run {
     /// Everything that people do, well and badly.
     async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let mut backends = Backends::start(folder.path()).await?;
+        let mut backends = Backends::start(folder.path(), TELEMETRY).await?;
+        let broker = Broker::start(6)?;
         let system = System::start(&[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &backends.otlp_grpc()?),
             ("FAILED_LOGINS_PER_ACCOUNT", "1"),
+            ("KAFKA_BROKERS", &broker.address().to_string()),
         ])
         .await?;
         let browser = Client::builder()
@@ -176,6 +180,7 @@ impl Run {
             account_page,
             refusal_page,
             token,
+            _broker: broker,
             _folder: folder,
         })
     }
@@ -230,9 +235,9 @@ fn label<'a>(line: &'a LogLine, name: &str) -> anyhow::Result<&'a str> {
 
 async fn from_log_to_trace(run: &Run) -> anyhow::Result<()> {
     let line = run.line("auth", "user registered").await?;
-    let trace = run.trace(label(&line, "trace_id")?, 8).await?;
+    let trace = run.trace(label(&line, "trace_id")?, 12).await?;
     let seen = tree(&trace);
-    ensure!(seen == SIGN_UP, "{seen}");
+    ensure!(seen == SIGN_UP_WITH_EVENTS, "{seen}");
     Ok(())
 }
 
@@ -261,7 +266,7 @@ db.operation.name=SELECT, db.query.summary=SELECT users, db.system.name=sqlite}
 async fn from_trace_to_logs(run: &Run) -> anyhow::Result<()> {
     let line = run.line("auth", "user registered").await?;
     let id = label(&line, "trace_id")?;
-    let trace = run.trace(id, 8).await?;
+    let trace = run.trace(id, 12).await?;
     let mut count = 0;
     for service in SERVICES {
         // The field of JSON is the label of Loki, and the message is the line.
@@ -304,7 +309,7 @@ fn said(value: &Value) -> String {
 }
 
 async fn wrong_password(run: &Run) -> anyhow::Result<()> {
-    let seen = tree(&run.trace(&run.refusal_page, 6).await?);
+    let seen = tree(&run.trace(&run.refusal_page, 8).await?);
     let expected = "\
 frontend server POST /login {http.request.method=POST, http.response.status_code=401, \
 http.route=/login, url.path=/login, url.scheme=http}
@@ -321,6 +326,13 @@ rpc.system.name=grpc} error
 rpc.system.name=grpc}
           user client SELECT users {db.collection.name=users, db.namespace=user, \
 db.operation.name=SELECT, db.query.summary=SELECT users, db.system.name=sqlite}
+      auth producer send otelix.auth.v1 {messaging.client.id=auth, \
+messaging.destination.name=otelix.auth.v1, messaging.message.id, messaging.operation.name=send, \
+messaging.operation.type=send, messaging.system=kafka}
+        frontend consumer process otelix.auth.v1 {messaging.client.id, \
+messaging.destination.name=otelix.auth.v1, messaging.destination.partition.id, \
+messaging.kafka.offset, messaging.message.id, messaging.operation.name=process, \
+messaging.operation.type=process, messaging.system=kafka}
 ";
     ensure!(seen == expected, "{seen}");
     Ok(())
@@ -348,6 +360,11 @@ async fn from_exemplar_to_span(run: &Run) -> anyhow::Result<()> {
             "db_client_operation_duration_seconds_bucket",
             SpanKind::Client,
             ("db_operation_name", "db.operation.name"),
+        ),
+        (
+            "messaging_process_duration_seconds",
+            SpanKind::Consumer,
+            ("messaging_destination_name", "messaging.destination.name"),
         ),
         (
             "user_password_hash_duration_seconds_bucket",
@@ -519,9 +536,11 @@ async fn stored(run: &Run, metric: &Documented, service: &str) -> anyhow::Result
 async fn service_graph(run: &Run) -> anyhow::Result<()> {
     let expected = [
         ("auth", "auth database"),
+        ("auth", "frontend"),
         ("auth", "user"),
         ("frontend", "auth"),
         ("outside", "frontend"),
+        ("user", "frontend"),
         ("user", "user database"),
     ];
     eventually(WITHIN, async || {

@@ -5,6 +5,7 @@ mod browser;
 mod clocks;
 mod correlation;
 mod input;
+mod kafka;
 mod load;
 mod metrics;
 mod outage;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         clocks::trials(),
         correlation::trials(),
         input::trials(),
+        kafka::trials(),
         load::trials(),
         metrics::trials(),
         outage::trials(),

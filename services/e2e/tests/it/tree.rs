@@ -56,14 +56,23 @@ fn branch(node: &(String, Span), spans: &[&(String, Span)], depth: usize) -> Str
     text
 }
 
+/// A name and its value; without the value where it is another one each time.
 fn attribute(attribute: &KeyValue) -> String {
+    let name = attribute.key.as_str();
+    let is_random = matches!(
+        name,
+        "messaging.message.id" | "messaging.kafka.offset" | "messaging.destination.partition.id"
+    );
     let value = attribute.value.as_ref().and_then(|any| any.value.as_ref());
     let value = match value {
         Some(Value::StringValue(text)) => text.clone(),
         Some(Value::IntValue(number)) => number.to_string(),
         other => format!("{other:?}"),
     };
-    format!("{}={value}", attribute.key)
+    if is_random || value.starts_with("follower-") {
+        return name.to_owned();
+    }
+    format!("{name}={value}")
 }
 
 /// An id as everything else writes it.
@@ -71,7 +80,7 @@ pub(crate) fn hex(id: &[u8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The tree of a sign-up.
+/// The tree of a sign-up, without a broker.
 pub(crate) const SIGN_UP: &str = "\
 frontend server POST /register {http.request.method=POST, http.response.status_code=303, \
 http.route=/register, url.path=/register, url.scheme=http}
@@ -89,4 +98,38 @@ db.operation.name=SELECT, db.query.summary=SELECT users, db.system.name=sqlite}
 db.operation.name=INSERT, db.query.summary=INSERT users, db.system.name=sqlite}
       auth client INSERT sessions {db.collection.name=sessions, db.namespace=auth, \
 db.operation.name=INSERT, db.query.summary=INSERT sessions, db.system.name=sqlite}
+";
+
+/// The same with one: each service's event is handled by the frontend.
+pub(crate) const SIGN_UP_WITH_EVENTS: &str = "\
+frontend server POST /register {http.request.method=POST, http.response.status_code=303, \
+http.route=/register, url.path=/register, url.scheme=http}
+  frontend client auth.v1.AuthService/Register {rpc.method=auth.v1.AuthService/Register, \
+rpc.response.status_code=OK, rpc.system.name=grpc}
+    auth server auth.v1.AuthService/Register {rpc.method=auth.v1.AuthService/Register, \
+rpc.response.status_code=OK, rpc.system.name=grpc}
+      auth client user.v1.UserService/CreateUser {rpc.method=user.v1.UserService/CreateUser, \
+rpc.response.status_code=OK, rpc.system.name=grpc}
+        user server user.v1.UserService/CreateUser {rpc.method=user.v1.UserService/CreateUser, \
+rpc.response.status_code=OK, rpc.system.name=grpc}
+          user client SELECT users {db.collection.name=users, db.namespace=user, \
+db.operation.name=SELECT, db.query.summary=SELECT users, db.system.name=sqlite}
+          user client INSERT users {db.collection.name=users, db.namespace=user, \
+db.operation.name=INSERT, db.query.summary=INSERT users, db.system.name=sqlite}
+          user producer send otelix.user.v1 {messaging.client.id=user, \
+messaging.destination.name=otelix.user.v1, messaging.message.id, messaging.operation.name=send, \
+messaging.operation.type=send, messaging.system=kafka}
+            frontend consumer process otelix.user.v1 {messaging.client.id, \
+messaging.destination.name=otelix.user.v1, messaging.destination.partition.id, \
+messaging.kafka.offset, messaging.message.id, messaging.operation.name=process, \
+messaging.operation.type=process, messaging.system=kafka}
+      auth client INSERT sessions {db.collection.name=sessions, db.namespace=auth, \
+db.operation.name=INSERT, db.query.summary=INSERT sessions, db.system.name=sqlite}
+      auth producer send otelix.auth.v1 {messaging.client.id=auth, \
+messaging.destination.name=otelix.auth.v1, messaging.message.id, messaging.operation.name=send, \
+messaging.operation.type=send, messaging.system=kafka}
+        frontend consumer process otelix.auth.v1 {messaging.client.id, \
+messaging.destination.name=otelix.auth.v1, messaging.destination.partition.id, \
+messaging.kafka.offset, messaging.message.id, messaging.operation.name=process, \
+messaging.operation.type=process, messaging.system=kafka}
 ";

@@ -1,0 +1,361 @@
+//! Events over a real broker, whatever is killed.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use e2e::{Backends, System, backends::KAFKA, measure::Latencies, system::eventually};
+use events::{AUTH_TOPIC, Data, Event, Handler, HandlerError, Settings, USER_TOPIC};
+use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
+use proto::auth::v1::{
+    LoginRequest, LogoutRequest, RegisterRequest, auth_service_client::AuthServiceClient,
+};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::{Instant, interval, sleep},
+};
+use tonic::{Code, Status, transport::Channel};
+use uuid::Uuid;
+
+use crate::trial_with;
+
+const PASSWORD: &str = "correct horse battery";
+
+/// How long the last event may take when everything runs again.
+const DRAIN: Duration = Duration::from_secs(60);
+
+type Auth = AuthServiceClient<Channel>;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial_with(
+            "kafka::each_account_has_one_event_whatever_is_killed",
+            Backends::missing(&[KAFKA]),
+            async || deaths().await,
+        ),
+        trial_with(
+            "kafka::a_broker_that_is_away_for_a_minute_holds_up_nobody",
+            Backends::missing(&[KAFKA]),
+            async || absence().await,
+        ),
+    ]
+}
+
+/// What a user's events must be: of `user`, and of `auth` in this order.
+type Expected = BTreeMap<Uuid, (Vec<&'static str>, Vec<&'static str>)>;
+
+const REGISTERED: &str = "otelix.user.registered.v1";
+const SUCCEEDED: &str = "otelix.auth.login_succeeded.v1";
+const REVOKED: &str = "otelix.auth.session_revoked.v1";
+
+async fn deaths() -> anyhow::Result<()> {
+    const INTERVAL: Duration = Duration::from_millis(25);
+    /// At least; more, if the deaths take longer.
+    const PEOPLE: usize = 2000;
+
+    let folder = tempfile::tempdir()?;
+    let mut backends = Backends::start(folder.path(), &[KAFKA]).await?;
+    let brokers = backends.kafka()?;
+    let mut system = start(&brokers).await?;
+    let witness = Witness::start(&brokers)?;
+    let auth = connect(&system).await?;
+    let deaths_over = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&deaths_over);
+    let load: JoinHandle<anyhow::Result<Expected>> = tokio::spawn(async move {
+        let mut people = JoinSet::new();
+        let mut ticks = interval(INTERVAL);
+        while people.len() < PEOPLE || !is_over.load(Ordering::Relaxed) {
+            ticks.tick().await;
+            people.spawn(person(auth.clone(), people.len()));
+        }
+        let mut expected = Expected::new();
+        while let Some(person) = people.join_next().await {
+            let (id, sessions) = person??;
+            expected.insert(id, (vec![REGISTERED], sessions));
+        }
+        Ok(expected)
+    });
+
+    for round in 0..3 {
+        sleep(Duration::from_secs(2)).await;
+        backends.kill(KAFKA).await?;
+        sleep(Duration::from_secs(1)).await;
+        if round == 1 {
+            // Of both at once, too.
+            kill_user(&mut system).await?;
+        }
+        backends.start_again(KAFKA).await?;
+        if round != 1 {
+            sleep(Duration::from_millis(300)).await;
+            kill_user(&mut system).await?;
+        }
+    }
+    deaths_over.store(true, Ordering::Relaxed);
+    let expected = load.await??;
+    ensure!(expected.len() >= PEOPLE, "{} accounts", expected.len());
+
+    // Whoever was there all the time has seen all of it once, and so does who comes later.
+    agree(&witness, &expected).await?;
+    let late = Witness::start(&brokers)?;
+    agree(&late, &expected).await?;
+    sleep(Duration::from_secs(2)).await;
+    agree(&late, &expected).await
+}
+
+async fn kill_user(system: &mut System) -> anyhow::Result<()> {
+    system.user.signal(Signal::SIGKILL)?;
+    system.user.ended().await?;
+    system.restart_user().await
+}
+
+/// Somebody who registers, and tries again until it succeeds. Every fifth then signs out and in
+/// again, and with every tenth somebody else wants the same email at the same time. Says what the
+/// events of the account must be.
+async fn person(auth: Auth, number: usize) -> anyhow::Result<(Uuid, Vec<&'static str>)> {
+    let email = format!("{number}@example.com");
+    let rival = number
+        .is_multiple_of(10)
+        .then(|| tokio::spawn(register(auth.clone(), email.clone())));
+    let mut registered = register(auth.clone(), email.clone()).await?;
+    if let Some(rival) = rival {
+        let rival = rival.await??;
+        ensure!(
+            rival.is_none() || registered.is_none(),
+            "{email} is registered twice"
+        );
+        registered = registered.or(rival);
+    }
+    let mut sessions = Vec::new();
+    // A registration whose answer was lost has an account, perhaps without a session.
+    let (user, token) = match registered {
+        Some(registered) => registered,
+        None => sign_in(&auth, &email).await?,
+    };
+    sessions.push(SUCCEEDED);
+    if number.is_multiple_of(5) {
+        let mut client = auth.clone();
+        client.logout(LogoutRequest { token }).await?;
+        sessions.push(REVOKED);
+        let (again, _) = sign_in(&auth, &email).await?;
+        ensure!(again == user, "{email} is somebody else now");
+        sessions.push(SUCCEEDED);
+    }
+    Ok((user, sessions))
+}
+
+/// The user and the token of a session; `None` where the email was taken, if only by an attempt
+/// whose answer was lost.
+async fn register(mut auth: Auth, email: String) -> anyhow::Result<Option<(Uuid, String)>> {
+    loop {
+        let request = RegisterRequest {
+            email: email.clone(),
+            password: PASSWORD.to_owned(),
+        };
+        match auth.register(request).await {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                return session(answer.user, answer.session).map(Some);
+            }
+            Err(status) if status.code() == Code::AlreadyExists => return Ok(None),
+            Err(status) => again(status).await?,
+        }
+    }
+}
+
+async fn sign_in(auth: &Auth, email: &str) -> anyhow::Result<(Uuid, String)> {
+    let mut auth = auth.clone();
+    loop {
+        let request = LoginRequest {
+            email: email.to_owned(),
+            password: PASSWORD.to_owned(),
+            ..LoginRequest::default()
+        };
+        match auth.login(request).await {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                return session(answer.user, answer.session);
+            }
+            Err(status) => again(status).await?,
+        }
+    }
+}
+
+fn session(
+    user: Option<proto::user::v1::User>,
+    session: Option<proto::auth::v1::Session>,
+) -> anyhow::Result<(Uuid, String)> {
+    let user = user.context("no user")?;
+    Ok((user.id.parse()?, session.context("no session")?.token))
+}
+
+/// Waits before another attempt, if one may help.
+async fn again(status: Status) -> anyhow::Result<()> {
+    match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => {
+            sleep(Duration::from_millis(100)).await;
+            Ok(())
+        }
+        _ => bail!(status),
+    }
+}
+
+/// Waits until somebody has seen exactly these events.
+async fn agree(witness: &Witness, expected: &Expected) -> anyhow::Result<()> {
+    eventually(DRAIN, async || {
+        let seen = witness.seen()?;
+        let differs = |(id, wanted): &(&Uuid, &_)| seen.get(id) != Some(wanted);
+        if let Some((id, wanted)) = expected.iter().find(differs) {
+            let missing = expected.iter().filter(differs).count();
+            let found = seen.get(id);
+            bail!("{missing} users differ; {id} has {found:?} instead of {wanted:?}");
+        }
+        ensure!(seen.len() == expected.len(), "events of nobody's account");
+        Ok(())
+    })
+    .await
+}
+
+async fn absence() -> anyhow::Result<()> {
+    const BEFORE: Duration = Duration::from_secs(10);
+    const AWAY: Duration = Duration::from_secs(60);
+    /// What a registration may take longer without a broker.
+    const TOLERANCE: Duration = Duration::from_millis(20);
+
+    let folder = tempfile::tempdir()?;
+    let mut backends = Backends::start(folder.path(), &[KAFKA]).await?;
+    let brokers = backends.kafka()?;
+    let system = start(&brokers).await?;
+    let witness = Witness::start(&brokers)?;
+    let auth = connect(&system).await?;
+    let mut count = 0;
+    let there = registrations(&auth, BEFORE, &mut count).await?;
+    eventually(DRAIN, async || {
+        witness.has(count)?;
+        Ok(())
+    })
+    .await?;
+
+    backends.kill(KAFKA).await?;
+    let before = count;
+    let away = registrations(&auth, AWAY, &mut count).await?;
+    ensure!(
+        away.quantile(0.99) < there.quantile(0.99) * 2 + TOLERANCE,
+        "{there:?} with a broker, {away:?} without"
+    );
+    ensure!(
+        witness.has(before + 1).is_err(),
+        "a broker that is away has an event"
+    );
+
+    backends.start_again(KAFKA).await?;
+    eventually(DRAIN, async || witness.has(count)).await
+}
+
+/// Registrations, twenty a second. Each must succeed at once.
+async fn registrations(
+    auth: &Auth,
+    duration: Duration,
+    count: &mut usize,
+) -> anyhow::Result<Latencies> {
+    let mut latencies = Latencies::new()?;
+    let mut ticks = interval(Duration::from_millis(50));
+    let end = Instant::now() + duration;
+    while Instant::now() < end {
+        ticks.tick().await;
+        let request = RegisterRequest {
+            email: format!("{count}@example.com"),
+            password: PASSWORD.to_owned(),
+        };
+        let started = Instant::now();
+        auth.clone().register(request).await?;
+        latencies.record(started.elapsed());
+        *count += 1;
+    }
+    Ok(latencies)
+}
+
+async fn start(brokers: &str) -> anyhow::Result<System> {
+    System::start(&[
+        ("KAFKA_BROKERS", brokers),
+        ("HASH_MEMORY_KIB", "8"),
+        ("HASH_ITERATIONS", "1"),
+        ("OTEL_SDK_DISABLED", "true"),
+    ])
+    .await
+}
+
+async fn connect(system: &System) -> anyhow::Result<Auth> {
+    let channel = Channel::from_shared(format!("http://{}", system.auth_address))?;
+    Ok(AuthServiceClient::new(channel.connect().await?))
+}
+
+/// Somebody who sees all events, from the first on, as each instance of the frontend does.
+struct Witness {
+    memory: Memory,
+    task: JoinHandle<()>,
+}
+
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Vec<Event>>>);
+
+impl Handler for Memory {
+    async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
+        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        events.push(event.clone());
+        Ok(())
+    }
+}
+
+impl Witness {
+    fn start(brokers: &str) -> anyhow::Result<Self> {
+        let settings = Settings::of(brokers)?;
+        let memory = Memory::default();
+        let handler = memory.clone();
+        let task = tokio::spawn(async move {
+            let topics = [USER_TOPIC, AUTH_TOPIC];
+            let never = std::future::pending();
+            events::follow(&settings, &topics, usize::MAX, handler, never).await;
+        });
+        Ok(Self { memory, task })
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let events = self.memory.0.lock();
+        events.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What it has seen of each user, in the order in which it came.
+    fn seen(&self) -> anyhow::Result<Expected> {
+        let mut seen = Expected::new();
+        for event in self.events() {
+            let subject = event.subject.context("an event of nobody")?;
+            let (of_user, of_auth) = seen.entry(subject).or_default();
+            match event.data {
+                Data::UserRegistered(_) => of_user.push(event.data.kind()),
+                _ => of_auth.push(event.data.kind()),
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Fails while it has seen fewer registrations.
+    fn has(&self, registrations: usize) -> anyhow::Result<()> {
+        let is_registration = |event: &&Event| matches!(event.data, Data::UserRegistered(_));
+        let seen = self.events().iter().filter(is_registration).count();
+        ensure!(seen >= registrations, "{seen} of {registrations}");
+        Ok(())
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
