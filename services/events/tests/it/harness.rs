@@ -30,7 +30,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const PARTITIONS: i32 = 6;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../user/migrations");
+pub(crate) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../user/migrations");
 
 pub(crate) const INSERT: Statement = Statement::new("INSERT effects");
 
@@ -65,7 +65,7 @@ impl Cluster {
 
 /// Settings from arguments alone, whatever the environment of the tests says.
 pub(crate) fn settings(brokers: &str) -> Settings {
-    parse(&["--kafka-brokers", brokers])
+    Settings::of(brokers).unwrap()
 }
 
 pub(crate) fn parse(args: &[&str]) -> Settings {

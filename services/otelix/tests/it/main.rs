@@ -3,7 +3,6 @@
 use std::{net::TcpListener, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use anyhow::ensure;
-use clap::{Args as _, FromArgMatches as _};
 use e2e::Process;
 use events::{AUTH_TOPIC, Event, Handler, HandlerError, Settings, USER_TOPIC};
 use reqwest::{Client, StatusCode};
@@ -130,9 +129,7 @@ impl Handler for Kinds {
 
 /// The types of the first two events, sorted.
 async fn first_events(brokers: &str) -> anyhow::Result<Vec<&'static str>> {
-    let command = Settings::augment_args(clap::Command::new("test"));
-    let matches = command.try_get_matches_from(["test", "--kafka-brokers", brokers])?;
-    let settings = Settings::from_arg_matches(&matches)?;
+    let settings = Settings::of(brokers)?;
     let (sender, mut kinds) = mpsc::unbounded_channel();
     let topics = [USER_TOPIC, AUTH_TOPIC];
     let receive = async {

@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args as _, FromArgMatches as _};
 use events::{Broker, Event, Handler, HandlerError, Settings};
 
 /// Remembers all events of a topic.
@@ -29,7 +28,7 @@ impl Listener {
         let broker = Broker::start(6).unwrap();
         let events: Arc<Mutex<Vec<Event>>> = Arc::default();
         let memory = Memory(Arc::clone(&events));
-        let settings = settings(&broker.address().to_string());
+        let settings = Settings::of(&broker.address().to_string()).unwrap();
         tokio::spawn(async move {
             let never = std::future::pending();
             events::follow(&settings, &[topic], 1000, memory, never).await;
@@ -56,14 +55,4 @@ impl Listener {
         events.sort_by_key(|event| event.id);
         events
     }
-}
-
-/// Settings from arguments alone, whatever the environment of the tests says.
-fn settings(brokers: &str) -> Settings {
-    let command =
-        Settings::augment_args(clap::Command::new("test")).mut_args(|arg| arg.env(None::<&str>));
-    let matches = command
-        .try_get_matches_from(["test", "--kafka-brokers", brokers])
-        .unwrap();
-    Settings::from_arg_matches(&matches).unwrap()
 }

@@ -1,0 +1,199 @@
+//! Consumers of a real broker. Ignored where it is not on PATH.
+
+#[path = "../it/harness.rs"]
+#[expect(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "it is that of the tests with the mock, which need more of it; unwrap is for tests"
+)]
+mod harness;
+
+use std::{
+    env,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, ensure};
+use database::Database;
+use diesel::RunQueryDsl as _;
+use e2e::{Backends, Process, backends::KAFKA};
+use events::{Consumer, Event, Handler, HandlerError, Settings, USER_TOPIC, inbox};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use rdkafka::Message as _;
+use tokio::{process::Command, runtime::Runtime};
+use uuid::Uuid;
+
+use crate::harness::{
+    INSERT, Memory, Running, Service, count, create_inbox, database, eventually, header, produce,
+    records, registered, until,
+};
+
+/// As the first argument, says that this process is the consumer of a test. Then come the brokers,
+/// the folder of its database, and whether it hangs when the work is done.
+const CONSUMER: &str = "consumer-of-a-test";
+
+const GROUP: &str = "group";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [CONSUMER, consumer @ ..] = &*arguments.iter().map(String::as_str).collect::<Vec<_>>() {
+        let outcome = Runtime::new().map(|runtime| runtime.block_on(consume(consumer)));
+        return match outcome {
+            Ok(Ok(())) => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        };
+    }
+    let trials = vec![
+        trial(
+            "a_poison_message_is_set_aside_and_the_rest_goes_on",
+            async || poison().await,
+        ),
+        trial(
+            "a_consumer_that_is_killed_between_work_and_commit_has_no_second_effect",
+            async || killed().await,
+        ),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn trial<F>(name: &str, test: F) -> Trial
+where
+    F: AsyncFnOnce() -> anyhow::Result<()> + Send + 'static,
+{
+    Trial::ignorable_test(name, move || {
+        let missing = Backends::missing(&[KAFKA]);
+        if !missing.is_empty() {
+            let reason = format!("not on PATH: {}", missing.join(", "));
+            return Ok(Completion::ignored_with(reason));
+        }
+        let outcome = Runtime::new().map(|runtime| runtime.block_on(test()));
+        outcome
+            .map_err(anyhow::Error::from)
+            .flatten()
+            .map(|()| Completion::Completed)
+            .map_err(|error| Failed::from(format!("{error:?}")))
+    })
+}
+
+async fn poison() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut backends = Backends::start(folder.path(), &[KAFKA]).await?;
+    let brokers = backends.kafka()?;
+    let settings = Settings::of(&brokers)?;
+    let service = Service::start(&settings);
+    let memory = Memory::new();
+    let consumer = Consumer::new(&settings, GROUP, &[USER_TOPIC]);
+    let handler = memory.clone();
+    let consumer = Running::start(move |stopped| async move {
+        consumer.run(handler, until(stopped)).await;
+    });
+
+    // Between events of ours, in each partition.
+    let happen = async || {
+        for _ in 0..20 {
+            service.happen(registered(Uuid::now_v7())).await;
+        }
+        service.drained().await;
+    };
+    happen().await;
+    for partition in 0..harness::PARTITIONS {
+        produce(&brokers, partition, "a key", b"\xff poison", &[]);
+    }
+    happen().await;
+    memory.has(40).await;
+    let dead = records(&brokers, "otelix.user.v1.dlq", 6).await;
+    consumer.stop().await;
+    service.stop().await;
+    for record in &dead {
+        ensure!(record.payload() == Some(b"\xff poison"), "{record:?}");
+        let reason = header(record, "dlq.reason");
+        ensure!(reason.as_deref() == Some("undecodable"), "{reason:?}");
+    }
+    let mut partitions: Vec<_> = dead
+        .iter()
+        .filter_map(|record| header(record, "dlq.partition"))
+        .collect();
+    partitions.sort();
+    ensure!(
+        partitions == ["0", "1", "2", "3", "4", "5"],
+        "{partitions:?}"
+    );
+    ensure!(memory.len() == 40, "{} of 40 events", memory.len());
+    Ok(())
+}
+
+async fn killed() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut backends = Backends::start(folder.path(), &[KAFKA]).await?;
+    let brokers = backends.kafka()?;
+    let effects = tempfile::tempdir()?;
+    let database = database(&effects);
+    create_inbox(&database).await;
+    let service = Service::start(&Settings::of(&brokers)?);
+    let start = |hangs: bool| {
+        let mut command = Command::new(env::current_exe()?);
+        let path = effects.path().to_str().context("no path")?;
+        command.args([CONSUMER, &brokers, path, &hangs.to_string()]);
+        Process::spawn("consumer", command)
+    };
+
+    let mut consumer = start(true)?;
+    service.happen(registered(Uuid::now_v7())).await;
+    consumer.line(|line| line == "worked").await?;
+    ensure!(count(&database, "effects").await == 1);
+    consumer.kill().await?;
+
+    // The broker waits for the one that was killed before it gives its partitions away.
+    let mut consumer = start(false)?;
+    consumer.line(|line| line == "worked").await?;
+    ensure!(count(&database, "effects").await == 1, "a second effect");
+    service.happen(registered(Uuid::now_v7())).await;
+    eventually(async || count(&database, "effects").await == 2).await;
+    consumer.kill().await?;
+    service.stop().await;
+    Ok(())
+}
+
+/// The consumer that is killed.
+async fn consume(arguments: &[&str]) -> anyhow::Result<()> {
+    let [brokers, folder, hangs] = arguments else {
+        anyhow::bail!("not three arguments");
+    };
+    let settings = Settings::of(brokers)?;
+    let effects = Effects {
+        database: Database::open(&Path::new(folder).join("test.db"), &harness::MIGRATIONS)?,
+        hangs: hangs.parse()?,
+    };
+    let consumer = Consumer::new(&settings, GROUP, &[USER_TOPIC]);
+    consumer.run(effects, std::future::pending()).await;
+    Ok(())
+}
+
+/// Writes an effect for each event, once, and says so.
+struct Effects {
+    database: Database,
+    hangs: bool,
+}
+
+impl Handler for Effects {
+    async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
+        let id = event.id;
+        let write = self.database.write(INSERT, move |connection| {
+            if inbox::first_time(connection, id)? {
+                diesel::sql_query(format!("INSERT INTO effects VALUES ('{id}')"))
+                    .execute(connection)?;
+            }
+            Ok(())
+        });
+        write
+            .await
+            .map_err(|error| HandlerError::Retryable(error.into()))?;
+        writeln!(io::stdout(), "worked").map_err(|error| HandlerError::Fatal(error.into()))?;
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
