@@ -6,6 +6,7 @@
 pub mod backends;
 pub mod browser;
 pub mod collector;
+pub mod compare;
 pub mod measure;
 pub mod process;
 pub mod system;

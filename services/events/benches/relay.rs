@@ -1,22 +1,24 @@
-//! From the outbox to the handlers: `cargo bench -p events`. Over librdkafka's mock cluster, or
-//! with `KAFKA_BROKERS` over real ones.
+//! From the outbox to the handlers: `cargo bench -p events`. Over Apache Kafka, if it is on PATH, and
+//! over librdkafka's mock cluster.
 
 use std::{
-    io::{self, Write as _},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{bail, ensure};
-use clap::Parser as _;
+use anyhow::ensure;
 use database::{Database, Statement};
 use diesel::QueryResult;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use e2e::{
+    Backends,
+    backends::KAFKA,
+    measure::{Latencies, print, table},
+};
 use events::{Broker, Data, Event, Handler, HandlerError, Outbox, Settings, USER_TOPIC};
-use hdrhistogram::Histogram;
 use proto::events::v1::UserRegistered;
 use tokio::{
     sync::{Semaphore, oneshot},
@@ -34,35 +36,25 @@ const FULL: usize = 100_000;
 const BATCH: usize = 1_000;
 
 /// Events a second, one by one, and for how long.
-const RATE: u32 = 1_000;
+const RATES: [u32; 2] = [100, 1_000];
 const DURATION: Duration = Duration::from_secs(20);
-
-#[derive(clap::Parser)]
-struct Cli {
-    #[command(flatten)]
-    settings: Settings,
-    /// Given by `cargo bench`.
-    #[arg(long, hide = true)]
-    bench: bool,
-    /// Given by `cargo test --benches`: then it is enough that it builds.
-    #[arg(long, hide = true)]
-    test: bool,
-}
 
 /// Notes how long each event took from its making to here.
 #[derive(Clone)]
 struct Stopwatch {
-    latencies: Arc<Mutex<Histogram<u64>>>,
+    latencies: Arc<Mutex<Latencies>>,
     received: Arc<Semaphore>,
 }
 
 impl Handler for Stopwatch {
     async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
         let latency = SystemTime::now().duration_since(event.time);
-        let micros = latency.unwrap_or_default().as_micros() as u64;
-        if let Ok(mut latencies) = self.latencies.lock() {
-            latencies.saturating_record(micros);
-        }
+        let mut latencies = self
+            .latencies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        latencies.record(latency.unwrap_or_default());
+        drop(latencies);
         self.received.add_permits(1);
         Ok(())
     }
@@ -70,22 +62,56 @@ impl Handler for Stopwatch {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
-    if cli.test {
+    // `cargo test --benches` runs this too, with --test: then it is enough that it builds.
+    if std::env::args().any(|argument| argument == "--test") {
         return Ok(());
     }
-    if cfg!(debug_assertions) {
-        bail!("measure the release build: cargo bench");
+    ensure!(
+        !cfg!(debug_assertions),
+        "measure the release build: cargo bench"
+    );
+    let mut report = table([
+        "broker",
+        "full outbox, events/s",
+        "events/s",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "not committed in time",
+    ]);
+    let mut measure = async |name: &str, brokers: &str| -> anyhow::Result<()> {
+        let settings = Settings::of(brokers)?;
+        let full = format!("{:.0}", full(&settings).await?);
+        for rate in RATES {
+            let (latencies, refused) = one_by_one(&settings, rate).await?;
+            let ms = |quantile| format!("{:.1}", latencies.quantile(quantile).as_secs_f64() * 1e3);
+            report.add_row([
+                name,
+                &full,
+                &rate.to_string(),
+                &ms(0.5),
+                &ms(0.99),
+                &ms(1.0),
+                &refused.to_string(),
+            ]);
+        }
+        Ok(())
+    };
+    if Backends::missing(&[KAFKA]).is_empty() {
+        let folder = tempfile::tempdir()?;
+        let mut backends = Backends::start(folder.path(), &[KAFKA]).await?;
+        measure("Apache Kafka", &backends.kafka()?).await?;
     }
-    let mut settings = cli.settings;
-    let broker = Broker::start(settings.kafka_partitions)?;
-    if !settings.is_enabled() {
-        settings.kafka_brokers = Some(broker.address().clone());
-    }
+    let mock = Broker::start(6)?;
+    measure("mock", &mock.address().to_string()).await?;
+    print(&report)
+}
+
+/// How many events a second leave a full outbox, until the last is removed.
+async fn full(settings: &Settings) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
     let database = Database::open(&folder.path().join("bench.db"), &MIGRATIONS)?;
-
-    let (outbox, relay) = Outbox::new(&settings, "bench");
+    let (outbox, relay) = Outbox::new(settings, "bench");
     fill(&database, &outbox).await?;
     let started = Instant::now();
     let service = async {
@@ -93,27 +119,15 @@ async fn main() -> anyhow::Result<()> {
         anyhow::Ok(started.elapsed())
     };
     let elapsed = relay.during(database.clone(), service).await?;
-    let rate = FULL as f64 / elapsed.as_secs_f64();
-    writeln!(
-        io::stdout(),
-        "full outbox of {FULL}: {elapsed:.1?}, {rate:.0} events/s until the last is removed"
-    )?;
+    Ok(FULL as f64 / elapsed.as_secs_f64())
+}
 
-    let (outbox, relay) = Outbox::new(&settings, "bench");
-    let latencies = relay
-        .during(database.clone(), steady(&settings, &database, &outbox))
-        .await?;
-    let ms = |quantile: f64| latencies.value_at_quantile(quantile) as f64 / 1000.0;
-    writeln!(
-        io::stdout(),
-        "{RATE}/s for {DURATION:?}, outbox to handler: {} events, p50 {:.1} ms, p99 {:.1} ms, \
-         max {:.1} ms",
-        latencies.len(),
-        ms(0.5),
-        ms(0.99),
-        ms(1.0),
-    )?;
-    Ok(())
+async fn one_by_one(settings: &Settings, rate: u32) -> anyhow::Result<(Latencies, u32)> {
+    let folder = tempfile::tempdir()?;
+    let database = Database::open(&folder.path().join("bench.db"), &MIGRATIONS)?;
+    let (outbox, relay) = Outbox::new(settings, "bench");
+    let service = steady(settings, rate, &database, &outbox);
+    relay.during(database.clone(), service).await
 }
 
 async fn fill(database: &Database, outbox: &Outbox) -> anyhow::Result<()> {
@@ -152,14 +166,16 @@ async fn empty(database: &Database) -> anyhow::Result<()> {
 }
 
 /// Has events at a rate, each in a transaction of its own, and returns how long they took from
-/// before that transaction to the handler.
+/// before that transaction to the handler, and how many the database refused, which takes no more
+/// work than the disk can keep up with.
 async fn steady(
     settings: &Settings,
+    rate: u32,
     database: &Database,
     outbox: &Outbox,
-) -> anyhow::Result<Histogram<u64>> {
+) -> anyhow::Result<(Latencies, u32)> {
     let stopwatch = Stopwatch {
-        latencies: Arc::new(Mutex::new(Histogram::new_with_bounds(1, 60_000_000, 3)?)),
+        latencies: Arc::new(Mutex::new(Latencies::new()?)),
         received: Arc::new(Semaphore::new(0)),
     };
     let (stop, stopped) = oneshot::channel::<()>();
@@ -174,13 +190,12 @@ async fn steady(
     });
     tokio::time::sleep(Duration::from_secs(2)).await;
 
-    let total = RATE * DURATION.as_secs() as u32;
-    // The disk may be too slow for so many commits; then the queue for them is full.
+    let total = rate * DURATION.as_secs() as u32;
     let refused = Arc::new(AtomicU32::new(0));
     let mut writes = JoinSet::new();
     let begin = tokio::time::Instant::now();
     for index in 0..total {
-        tokio::time::sleep_until(begin + index * (Duration::from_secs(1) / RATE)).await;
+        tokio::time::sleep_until(begin + index * (Duration::from_secs(1) / rate)).await;
         let (outbox, event) = (outbox.clone(), event());
         let (database, refused) = (database.clone(), Arc::clone(&refused));
         // Not waited for, as other requests would not.
@@ -194,19 +209,14 @@ async fn steady(
     }
     writes.join_all().await;
     let refused = refused.load(Ordering::Relaxed);
-    if refused > 0 {
-        writeln!(
-            io::stdout(),
-            "{refused} of {total} were not committed in time"
-        )?;
-    }
     let all = stopwatch.received.acquire_many(total - refused);
     let all = tokio::time::timeout(Duration::from_secs(30), all).await;
     ensure!(all.is_ok(), "events are missing");
     drop(stop);
     follower.await?;
     let latencies = stopwatch.latencies.lock();
-    latencies.map_or_else(|_| bail!("a panic"), |latencies| Ok(latencies.clone()))
+    let latencies = latencies.unwrap_or_else(PoisonError::into_inner).clone();
+    Ok((latencies, refused))
 }
 
 fn event() -> Event {

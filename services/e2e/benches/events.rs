@@ -1,0 +1,76 @@
+//! What events cost a registration: without a broker, with one, and with one that is away. The
+//! password hash is made as cheap as it gets, since it would hide all else. Part of `just bench`.
+
+use std::{collections::HashMap, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use e2e::{
+    Backends, System,
+    backends::KAFKA,
+    compare::{Candidate, compare},
+    measure::{drive, print},
+};
+use events::Broker;
+use proto::user::v1::{CreateUserRequest, user_service_client::UserServiceClient};
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+const CALLERS: usize = 16;
+const ROUNDS: usize = 30;
+const ROUND: Duration = Duration::from_secs(1);
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // `cargo test --benches` runs this too, with --test: then it is enough that it builds.
+    if std::env::args().any(|argument| argument == "--test") {
+        return Ok(());
+    }
+    ensure!(
+        !cfg!(debug_assertions),
+        "measure the release build: cargo bench"
+    );
+    let folder = tempfile::tempdir()?;
+    let mut backends = Backends::start(folder.path(), &[KAFKA]).await?;
+    let mock = Broker::start(6)?;
+    let (name, brokers) = if Backends::missing(&[KAFKA]).is_empty() {
+        ("on, Kafka", backends.kafka()?)
+    } else {
+        ("on, a mock of Kafka", mock.address().to_string())
+    };
+    let mut candidates = Vec::new();
+    let mut clients = HashMap::new();
+    for (name, brokers) in [
+        ("off", ""),
+        ("off again", ""),
+        (name, brokers.as_str()),
+        ("on, broker away", "127.0.0.1:1"),
+    ] {
+        let system = System::start(&[
+            ("KAFKA_BROKERS", brokers),
+            ("HASH_MEMORY_KIB", "8"),
+            ("HASH_ITERATIONS", "1"),
+            ("OTEL_SDK_DISABLED", "true"),
+        ])
+        .await?;
+        let channel = Channel::from_shared(format!("http://{}", system.user_address))?
+            .tcp_nodelay(true)
+            .connect()
+            .await?;
+        clients.insert(system.user_address, UserServiceClient::new(channel));
+        candidates.push(Candidate::new(name, system));
+    }
+    let register = async |system: &System| {
+        let client = clients.get(&system.user_address).context("nobody")?.clone();
+        drive(CALLERS, ROUND, move |_, _| {
+            let mut client = client.clone();
+            let request = CreateUserRequest {
+                email: format!("{}@example.com", Uuid::now_v7()),
+                password: "correct horse battery".to_owned(),
+                ..CreateUserRequest::default()
+            };
+            async move { client.create_user(request).await.map(drop) }
+        })
+        .await
+    };
+    print(&compare("events", &mut candidates, ROUNDS, register).await?)
+}
