@@ -5,6 +5,10 @@ use std::{ffi::OsString, path::PathBuf};
 use anyhow::Context as _;
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, process::Command};
@@ -16,8 +20,20 @@ use crate::Process;
 pub struct Browser {
     /// Drives the browser.
     pub client: Client,
+    _group: Group,
     _driver: Process,
     _profile: TempDir,
+}
+
+/// The processes of the driver and of the browser, which does not end when its driver is killed.
+#[derive(Debug)]
+struct Group(Pid);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = killpg(self.0, Signal::SIGKILL);
+    }
 }
 
 /// The programs that a browser needs and this machine lacks, by name; empty where it can start.
@@ -47,8 +63,13 @@ impl Browser {
         // moment ago is still free, as the system hands ports out in turn.
         let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
         let mut command = Command::new("chromedriver");
-        command.arg(format!("--port={port}")).current_dir(&profile);
+        command
+            .arg(format!("--port={port}"))
+            .current_dir(&profile)
+            .process_group(0);
         let mut driver = Process::spawn("chromedriver", command)?;
+        let id = driver.id().context("chromedriver has ended")?;
+        let group = Group(Pid::from_raw(id.try_into()?));
         driver
             .line(|line| line.contains("started successfully"))
             .await?;
@@ -60,6 +81,8 @@ impl Browser {
                 "--disable-gpu",
                 "--disable-dev-shm-usage",
                 "--disable-background-networking",
+                "--disable-breakpad",
+                "--disable-crash-reporter",
                 "--disable-component-update",
                 "--disable-sync",
                 "--no-first-run",
@@ -79,6 +102,7 @@ impl Browser {
             .context("cannot start Chromium")?;
         Ok(Self {
             client,
+            _group: group,
             _driver: driver,
             _profile: profile,
         })
