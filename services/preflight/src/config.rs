@@ -1,0 +1,138 @@
+//! The settings of preflight.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{
+    Parser, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+
+use crate::{
+    ports::Ports,
+    processes::{self, Process},
+};
+
+/// What preflight can be told. Each field is a flag and an environment variable.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Every port is a setting too: see --help."
+)]
+pub struct Config {
+    /// Folder of the configurations, as they are written by hand
+    #[arg(
+        long,
+        env = "OTELIX_CONFIGS",
+        value_name = "FOLDER",
+        default_value = "configs"
+    )]
+    pub configs: PathBuf,
+
+    /// Folder for all data, and for what is made here: logs, secrets, configurations
+    #[arg(
+        long,
+        env = "OTELIX_DATA",
+        value_name = "FOLDER",
+        default_value = "volumes"
+    )]
+    pub data: PathBuf,
+
+    /// Which broker shall run
+    #[arg(long, env = "OTELIX_BROKER", value_enum, default_value_t)]
+    pub broker: Broker,
+
+    /// Check and prepare for these processes only, separated by commas; without it, for all
+    #[arg(
+        long,
+        env = "OTELIX_ONLY",
+        value_name = "NAME",
+        value_delimiter = ',',
+        hide_possible_values = true,
+        value_parser = process_name()
+    )]
+    pub only: Vec<&'static str>,
+
+    /// Where programs are looked for
+    #[arg(
+        long,
+        env = "PATH",
+        hide_env_values = true,
+        hide_default_value = true,
+        hide_short_help = true,
+        default_value = ""
+    )]
+    pub path: OsString,
+
+    /// Where everything listens.
+    #[command(flatten)]
+    pub ports: Ports,
+}
+
+/// What events go through.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum Broker {
+    /// Redpanda.
+    #[default]
+    Redpanda,
+    /// Apache Kafka.
+    Kafka,
+}
+
+/// The name of a process, as it is in the table.
+fn process_name() -> impl TypedValueParser<Value = &'static str> {
+    let names = || processes::PROCESSES.iter().map(|process| process.name);
+    PossibleValuesParser::new(Process::names())
+        .try_map(move |given| names().find(|name| *name == given).ok_or("no process"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::PORTS;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn without_settings_all_is_as_the_configurations_say() {
+        let config = Config::try_parse_from(["preflight"]).unwrap();
+        assert_eq!(config.broker, Broker::Redpanda);
+        assert!(config.only.is_empty());
+        for port in PORTS {
+            assert_eq!(config.ports.of(port), port.default, "{}", port.variable);
+        }
+    }
+
+    #[test]
+    fn processes_are_known_by_name() {
+        let config = Config::try_parse_from(["preflight", "--only", "loki,user"]).unwrap();
+        assert_eq!(config.only, ["loki", "user"]);
+        let error = Config::try_parse_from(["preflight", "--only", "loci"]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("loci") && text.contains("loki"), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_port_is_named_with_its_variable() {
+        for wrong in ["0", "70000", "http"] {
+            let error = Config::try_parse_from(["preflight", "--loki-port", wrong]).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(wrong) && text.contains("LOKI_PORT"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_long_help_names_all_ports_and_the_short_one_none() {
+        let short = Config::command().render_help().to_string();
+        let long = Config::command().render_long_help().to_string();
+        for port in PORTS {
+            assert!(!short.contains(port.variable), "{short}");
+            assert!(long.contains(port.variable), "{long}");
+        }
+    }
+}

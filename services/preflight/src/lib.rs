@@ -1,0 +1,65 @@
+//! What happens before anything starts: everything that would keep a process from starting is said at once
+//! and in words, and what the processes share is made: folders, secrets, and configurations with the ports
+//! and the paths of this start.
+//!
+//! It starts nothing, ends nothing, and repairs nothing that is not its own. Running it again changes nothing.
+
+mod config;
+mod configurations;
+mod folders;
+mod listening;
+mod ports;
+mod processes;
+mod programs;
+mod report;
+mod secrets;
+
+use std::{fs::File, path::Path};
+
+use anyhow::Context as _;
+
+pub use self::{
+    config::{Broker, Config},
+    ports::{PORTS, Port, Ports, rewrite},
+    processes::Process,
+};
+use self::{processes::Selection, report::Findings};
+
+/// Looks for problems, and prepares everything where there are none. Whether there were none is what it returns.
+///
+/// # Errors
+/// When something goes wrong that no check foresees, such as a disk that fails.
+pub fn run(config: &Config) -> anyhow::Result<bool> {
+    let data = std::path::absolute(&config.data).context("there is no current folder")?;
+    let selection = Selection::of(config);
+
+    let mut findings = Findings::default();
+    let is_writable = folders::check(&data, &selection, &mut findings);
+    // Two at once would find the ports in use that the other just tries, and remove each other's files.
+    let lock = is_writable.then(|| lock(&data)).transpose()?;
+    programs::check(&selection, &config.path, &mut findings);
+    ports::check(config, &mut findings);
+    listening::check(config, &selection, &mut findings);
+    configurations::check(&config.configs, &data, &selection, &mut findings);
+    secrets::check(&data, &selection, &mut findings);
+    report::findings(&findings)?;
+    if !findings.problems.is_empty() {
+        return Ok(false);
+    }
+
+    folders::create(&data, &selection)?;
+    secrets::create(&data, &selection)?;
+    configurations::render(&config.configs, &data, &config.ports)?;
+    report::ready(&data, &selection, &config.ports)?;
+    drop(lock);
+    Ok(true)
+}
+
+/// Waits until no other run works on this folder. It is released with the process at the latest.
+fn lock(data: &Path) -> anyhow::Result<File> {
+    let outcome = File::open(data).and_then(|folder| {
+        folder.lock()?;
+        Ok(folder)
+    });
+    outcome.with_context(|| format!("cannot lock {}", data.display()))
+}

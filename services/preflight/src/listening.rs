@@ -1,0 +1,94 @@
+//! Whether every port is free, and if not, who has it.
+
+#[cfg_attr(target_os = "linux", path = "listening/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "listening/other.rs")]
+mod sockets;
+
+use std::{
+    io::ErrorKind,
+    net::{Ipv4Addr, TcpListener},
+};
+
+use self::sockets::Sockets;
+use crate::{
+    config::Config,
+    ports::{PORTS, Port, SUPERVISOR},
+    processes::Selection,
+    report::{Findings, Problem},
+};
+
+pub(crate) fn check(config: &Config, selection: &Selection, findings: &mut Findings) {
+    let sockets = Sockets::read();
+    let wanted = PORTS.iter().filter(|port| {
+        port.is_used_with(config.broker)
+            && port.process != SUPERVISOR
+            && selection.contains(port.process)
+    });
+    let problems = wanted.filter_map(|port| check_one(port, config.ports.of(port), &sockets));
+    findings.problems.extend(problems);
+}
+
+fn check_one(port: &Port, number: u16, sockets: &Sockets) -> Option<Problem> {
+    let Port {
+        process, variable, ..
+    } = port;
+    let what = match TcpListener::bind((Ipv4Addr::LOCALHOST, number)) {
+        Ok(_) if !sockets.listens(number) => return None,
+        Err(error) if error.kind() != ErrorKind::AddrInUse => {
+            return Some(Problem {
+                what: format!("{process}: port {number} cannot be listened on: {error}."),
+                remedy: format!("Set {variable} to another port."),
+            });
+        }
+        Ok(_) | Err(_) => match sockets.holder(number) {
+            Some(holder) => format!("{process}: port {number} is in use by {holder}."),
+            None => format!("{process}: port {number} is in use."),
+        },
+    };
+    Some(Problem {
+        what,
+        remedy: format!("End that process, or set {variable} to a free port."),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PORT: Port = PORTS[0];
+
+    #[test]
+    fn a_free_port_is_no_problem() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let number = listener.local_addr().unwrap().port();
+        drop(listener);
+        assert_eq!(check_one(&PORT, number, &Sockets::read()), None);
+    }
+
+    #[test]
+    fn a_port_that_is_in_use_is_named_with_its_holder_wherever_that_listens() {
+        for address in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0"] {
+            let Ok(listener) = TcpListener::bind(address) else {
+                continue; // a machine without IPv6
+            };
+            let number = listener.local_addr().unwrap().port();
+            let problem = check_one(&PORT, number, &Sockets::read()).unwrap();
+            let expected = format!("user: port {number} is in use");
+            assert!(problem.what.starts_with(&expected), "{}", problem.what);
+            assert!(problem.remedy.contains("USER_PORT"), "{}", problem.remedy);
+            if cfg!(target_os = "linux") {
+                let process = format!("(pid {})", std::process::id());
+                assert!(problem.what.contains(&process), "{}", problem.what);
+            }
+        }
+    }
+
+    #[test]
+    fn a_listener_elsewhere_is_in_nobodys_way() {
+        let Ok(listener) = TcpListener::bind("127.0.0.2:0") else {
+            return; // a system with one address of loopback
+        };
+        let number = listener.local_addr().unwrap().port();
+        assert_eq!(check_one(&PORT, number, &Sockets::read()), None);
+    }
+}

@@ -1,0 +1,21 @@
+//! What runs before everything else.
+
+use std::{
+    io::{Write as _, stderr},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+use preflight::Config;
+
+fn main() -> ExitCode {
+    match preflight::run(&Config::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // Whoever does not read why is told by the code.
+            let _ = writeln!(stderr(), "preflight: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

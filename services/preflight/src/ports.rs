@@ -1,0 +1,342 @@
+//! Every port that a process listens on: its default, which the configurations and the compose files have, and
+//! the variable that changes it.
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, error::ErrorKind, value_parser};
+
+use crate::{
+    config::{Broker, Config},
+    report::{Findings, Problem},
+};
+
+/// A port that a process listens on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Port {
+    /// The process, as it is called in process-compose.yaml; `supervisor` is process-compose itself.
+    pub process: &'static str,
+    /// The variable that changes it.
+    pub variable: &'static str,
+    /// The port without that variable. No two have the same.
+    pub default: u16,
+    /// What is said there.
+    pub protocol: &'static str,
+    /// The only broker that listens there; nothing where all do, or where it is no broker's.
+    pub broker: Option<Broker>,
+}
+
+impl Port {
+    const fn new(
+        process: &'static str,
+        variable: &'static str,
+        default: u16,
+        protocol: &'static str,
+    ) -> Self {
+        Self {
+            process,
+            variable,
+            default,
+            protocol,
+            broker: None,
+        }
+    }
+
+    const fn only(self, broker: Broker) -> Self {
+        Self {
+            broker: Some(broker),
+            ..self
+        }
+    }
+
+    /// Whether anything listens there with this broker.
+    #[must_use]
+    pub fn is_used_with(&self, broker: Broker) -> bool {
+        self.broker.is_none_or(|only| only == broker)
+    }
+
+    fn flag(&self) -> String {
+        self.variable.to_ascii_lowercase().replace('_', "-")
+    }
+}
+
+/// The process in [`PORTS`] that listens already when preflight runs.
+pub(crate) const SUPERVISOR: &str = "supervisor";
+
+/// All ports.
+pub const PORTS: &[Port] = &[
+    Port::new("user", "USER_PORT", 8080, "gRPC"),
+    Port::new("auth", "AUTH_PORT", 8081, "gRPC"),
+    Port::new("frontend", "FRONTEND_PORT", 8082, "the pages"),
+    Port::new(
+        "redpanda-console",
+        "REDPANDA_CONSOLE_PORT",
+        8083,
+        "its pages",
+    ),
+    Port::new("loadgen", "LOADGEN_PORT", 8084, "health"),
+    Port::new("vitals", "VITALS_PORT", 8085, "health"),
+    Port::new(SUPERVISOR, "SUPERVISOR_PORT", 8099, "its API"),
+    Port::new("broker", "BROKER_PORT", 9092, "Kafka protocol"),
+    Port::new("broker", "BROKER_ADMIN_PORT", 9644, "admin API").only(Broker::Redpanda),
+    Port::new("broker", "BROKER_REGISTRY_PORT", 18081, "schema registry").only(Broker::Redpanda),
+    Port::new("broker", "BROKER_PROXY_PORT", 18082, "HTTP proxy").only(Broker::Redpanda),
+    Port::new("broker", "BROKER_RPC_PORT", 33145, "between brokers").only(Broker::Redpanda),
+    Port::new("broker", "BROKER_CONTROLLER_PORT", 9093, "controller").only(Broker::Kafka),
+    Port::new(
+        "otel-collector",
+        "OTEL_COLLECTOR_OTLP_GRPC_PORT",
+        4317,
+        "OTLP by gRPC",
+    ),
+    Port::new(
+        "otel-collector",
+        "OTEL_COLLECTOR_OTLP_HTTP_PORT",
+        4318,
+        "OTLP by HTTP",
+    ),
+    Port::new(
+        "otel-collector",
+        "OTEL_COLLECTOR_HEALTH_PORT",
+        13133,
+        "health",
+    ),
+    Port::new(
+        "otel-collector",
+        "OTEL_COLLECTOR_ZPAGES_PORT",
+        55679,
+        "zPages",
+    ),
+    Port::new("otel-collector", "OTEL_COLLECTOR_PPROF_PORT", 1888, "pprof"),
+    Port::new(
+        "otel-collector",
+        "OTEL_COLLECTOR_METRICS_PORT",
+        8888,
+        "its metrics",
+    ),
+    Port::new("prometheus", "PROMETHEUS_PORT", 9090, "HTTP"),
+    Port::new("loki", "LOKI_PORT", 3100, "HTTP"),
+    Port::new("loki", "LOKI_GRPC_PORT", 9096, "gRPC"),
+    Port::new("tempo", "TEMPO_PORT", 3200, "HTTP"),
+    Port::new("tempo", "TEMPO_GRPC_PORT", 9095, "gRPC"),
+    Port::new("tempo", "TEMPO_OTLP_GRPC_PORT", 4417, "OTLP by gRPC"),
+    Port::new("tempo", "TEMPO_OTLP_HTTP_PORT", 4418, "OTLP by HTTP"),
+    Port::new("tempo", "TEMPO_JAEGER_PORT", 14268, "Jaeger"),
+    Port::new("tempo", "TEMPO_ZIPKIN_PORT", 9411, "Zipkin"),
+    Port::new("grafana", "GRAFANA_PORT", 3000, "its pages"),
+];
+
+/// The ports of this start.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Ports(BTreeMap<u16, u16>);
+
+impl Ports {
+    /// The port that stands for one of [`PORTS`].
+    #[must_use]
+    pub fn of(&self, port: &Port) -> u16 {
+        self.instead_of(port.default)
+    }
+
+    /// The port that stands for this one of the configurations; itself where it is none of [`PORTS`].
+    #[must_use]
+    pub fn instead_of(&self, default: u16) -> u16 {
+        self.0.get(&default).copied().unwrap_or(default)
+    }
+}
+
+impl FromArgMatches for Ports {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let ports = PORTS.iter().map(|port| {
+            let given = matches.get_one::<u16>(port.variable);
+            given
+                .map(|given| (port.default, *given))
+                .ok_or_else(|| clap::Error::new(ErrorKind::MissingRequiredArgument))
+        });
+        ports.collect::<Result<_, _>>().map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for Ports {
+    fn augment_args(command: Command) -> Command {
+        command.args(PORTS.iter().map(|port| {
+            Arg::new(port.variable)
+                .long(port.flag())
+                .env(port.variable)
+                .help(format!("{}: {}", port.process, port.protocol))
+                .value_parser(value_parser!(u16).range(1..))
+                .default_value(port.default.to_string())
+                .help_heading("Ports")
+                .hide_short_help(true)
+        }))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+/// Replaces every port of loopback in a configuration, and every setting that is a port.
+pub fn rewrite(text: &str, mut map: impl FnMut(u16) -> u16) -> String {
+    let mut rewritten = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(length) = ["127.0.0.1:", "port: "]
+        .iter()
+        .filter_map(|mark| Some(rest.find(mark)? + mark.len()))
+        .min()
+    {
+        let (before, after) = rest.split_at(length);
+        let digits = after
+            .find(|character: char| !character.is_ascii_digit())
+            .unwrap_or(after.len());
+        let (port, after) = after.split_at(digits);
+        rewritten.push_str(before);
+        match port.parse() {
+            Ok(port) => rewritten.push_str(&map(port).to_string()),
+            // A text, or a number that is no port.
+            Err(_) => rewritten.push_str(port),
+        }
+        rest = after;
+    }
+    rewritten.push_str(rest);
+    rewritten
+}
+
+/// Finds ports that two want. All count, not only those that run: the configurations name them all.
+pub(crate) fn check(config: &Config, findings: &mut Findings) {
+    let mut seen: BTreeMap<u16, &Port> = BTreeMap::new();
+    let used = PORTS.iter().filter(|port| port.is_used_with(config.broker));
+    for port in used {
+        let number = config.ports.of(port);
+        let Some(other) = seen.insert(number, port) else {
+            continue;
+        };
+        findings.problems.push(Problem {
+            what: format!(
+                "{} and {} are both {number}.",
+                other.variable, port.variable
+            ),
+            remedy: "Give each a port of its own.".to_owned(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, path::Path};
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::processes::PROCESSES;
+
+    #[test]
+    fn no_two_have_the_same_port_or_variable() {
+        let defaults: BTreeSet<_> = PORTS.iter().map(|port| port.default).collect();
+        let variables: BTreeSet<_> = PORTS.iter().map(|port| port.variable).collect();
+        assert_eq!(defaults.len(), PORTS.len());
+        assert_eq!(variables.len(), PORTS.len());
+    }
+
+    #[test]
+    fn every_port_is_that_of_a_process() {
+        for port in PORTS {
+            let is_known = PROCESSES.iter().any(|process| process.name == port.process);
+            assert!(is_known || port.process == SUPERVISOR, "{port:?}");
+        }
+    }
+
+    /// What is not in the table would stay where it is when everything else moves.
+    #[test]
+    fn the_configurations_and_the_compose_files_name_no_other_port() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let defaults: BTreeSet<_> = PORTS.iter().map(|port| port.default).collect();
+        let mut seen = BTreeSet::new();
+        for file in crate::configurations::files(&root.join("configs")).unwrap() {
+            let text = std::fs::read_to_string(root.join("configs").join(&file)).unwrap();
+            rewrite(&text, |port| {
+                assert!(defaults.contains(&port), "{} has {port}", file.display());
+                seen.insert(port);
+                port
+            });
+        }
+        for file in ["process-compose.yaml", "process-compose.kafka.yaml"] {
+            let text = std::fs::read_to_string(root.join(file)).unwrap();
+            for (variable, rest) in text.split("${").filter_map(|rest| rest.split_once(":-")) {
+                if !variable.ends_with("_PORT") {
+                    continue;
+                }
+                let default = rest.split('}').next().unwrap();
+                let port = PORTS.iter().find(|port| port.variable == variable);
+                let port = port.unwrap_or_else(|| panic!("{file} has {variable}"));
+                assert_eq!(default, port.default.to_string(), "{variable} in {file}");
+                seen.insert(port.default);
+            }
+        }
+        assert_eq!(seen, defaults, "of no use");
+    }
+
+    #[test]
+    fn ports_of_loopback_and_settings_are_rewritten_and_nothing_else() {
+        let text = "\
+http_listen_port: 3100
+endpoint: 127.0.0.1:4317 # and http://127.0.0.1:9090/api/v1/write
+address: 127.0.0.1
+port: ${PORT}
+port: 123456
+image: example.com:3100
+limit: 3100";
+        let rewritten = rewrite(text, |port| port + 1);
+        let expected = "\
+http_listen_port: 3101
+endpoint: 127.0.0.1:4318 # and http://127.0.0.1:9091/api/v1/write
+address: 127.0.0.1
+port: ${PORT}
+port: 123456
+image: example.com:3100
+limit: 3100";
+        assert_eq!(rewritten, expected);
+    }
+
+    #[test]
+    fn two_ports_can_change_places() {
+        let arguments = ["preflight", "--loki-port=3200", "--tempo-port=3100"];
+        let config = Config::try_parse_from(arguments).unwrap();
+        let text = rewrite("127.0.0.1:3100 127.0.0.1:3200", |port| {
+            config.ports.instead_of(port)
+        });
+        assert_eq!(text, "127.0.0.1:3200 127.0.0.1:3100");
+        assert_eq!(found(&config), "");
+    }
+
+    #[test]
+    fn a_port_that_is_given_twice_is_named_with_both_variables() {
+        let config = Config::try_parse_from(["preflight", "--loki-port=3000"]).unwrap();
+        let found = found(&config);
+        assert!(found.contains("LOKI_PORT and GRAFANA_PORT"), "{found}");
+        assert!(found.contains("3000"), "{found}");
+    }
+
+    #[test]
+    fn ports_of_the_other_broker_do_not_count() {
+        let arguments = ["preflight", "--loki-port=9093"];
+        let config = Config::try_parse_from(arguments).unwrap();
+        assert_eq!(found(&config), "");
+        let kafka = ["--broker=kafka"];
+        let config = Config::try_parse_from(arguments.into_iter().chain(kafka)).unwrap();
+        assert!(found(&config).contains("BROKER_CONTROLLER_PORT and LOKI_PORT"));
+    }
+
+    fn found(config: &Config) -> String {
+        let mut findings = Findings::default();
+        check(config, &mut findings);
+        findings
+            .problems
+            .into_iter()
+            .map(|problem| problem.what)
+            .collect()
+    }
+}

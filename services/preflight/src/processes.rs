@@ -1,0 +1,212 @@
+//! What each process needs: programs, a configuration, a folder, a secret.
+
+use crate::{
+    config::{Broker, Config},
+    secrets::Secret,
+};
+
+/// A process, and what it needs.
+#[derive(Debug)]
+pub struct Process {
+    /// What it is called in process-compose.yaml.
+    pub name: &'static str,
+    /// The only broker with which it is this one.
+    broker: Option<Broker>,
+    /// The programs that it is; of several in a row, any.
+    pub(crate) programs: &'static [&'static [&'static str]],
+    /// How to get them.
+    pub(crate) source: &'static str,
+    /// The file that it is started with, below the configurations.
+    pub(crate) configuration: Option<&'static str>,
+    /// Its folder, below the data. Services make their own.
+    pub(crate) folder: Option<&'static str>,
+    /// What it reads that nobody else may.
+    pub(crate) secret: Option<Secret>,
+}
+
+impl Process {
+    /// The names of all processes but preflight.
+    #[must_use]
+    pub fn names() -> Vec<&'static str> {
+        let mut names: Vec<_> = PROCESSES.iter().map(|process| process.name).collect();
+        names.dedup();
+        names
+    }
+
+    const fn service(name: &'static str, programs: &'static [&'static [&'static str]]) -> Self {
+        Self {
+            name,
+            broker: None,
+            programs,
+            source: "Run `cargo build --release --workspace`, and put target/release on PATH.",
+            configuration: None,
+            folder: None,
+            secret: None,
+        }
+    }
+}
+
+/// All processes, in the order in which they are told of.
+pub(crate) static PROCESSES: &[Process] = &[
+    Process {
+        name: "broker",
+        broker: Some(Broker::Redpanda),
+        programs: &[&["redpanda"]],
+        source: "See https://docs.redpanda.com for Linux. Or take Apache Kafka: \
+                 process-compose -f process-compose.yaml -f process-compose.kafka.yaml up",
+        configuration: Some("redpanda/redpanda.yaml"),
+        folder: Some("redpanda"),
+        secret: None,
+    },
+    Process {
+        name: "broker",
+        broker: Some(Broker::Kafka),
+        programs: &[&["kafka-server-start.sh"], &["kafka-storage.sh"]],
+        source: "See https://kafka.apache.org/downloads, of which bin goes on PATH.",
+        configuration: Some("kafka/server.properties"),
+        folder: Some("kafka"),
+        secret: None,
+    },
+    Process {
+        name: "redpanda-console",
+        broker: None,
+        programs: &[&["redpanda-console"]],
+        source: "See https://github.com/redpanda-data/console/releases.",
+        configuration: None,
+        folder: None,
+        secret: None,
+    },
+    Process {
+        name: "otel-collector",
+        broker: None,
+        programs: &[&["otelcol-contrib", "otelcol"]],
+        source: "Take otelcol-contrib of \
+                 https://github.com/open-telemetry/opentelemetry-collector-releases/releases.",
+        configuration: Some("otel-collector/config.yaml"),
+        folder: Some("otel-collector"),
+        secret: None,
+    },
+    Process {
+        name: "prometheus",
+        broker: None,
+        programs: &[&["prometheus"]],
+        source: "See https://prometheus.io/download.",
+        configuration: Some("prometheus/prometheus.yaml"),
+        folder: Some("prometheus"),
+        secret: None,
+    },
+    Process {
+        name: "loki",
+        broker: None,
+        programs: &[&["loki"]],
+        source: "See https://github.com/grafana/loki/releases.",
+        configuration: Some("loki/loki.yaml"),
+        folder: Some("loki"),
+        secret: None,
+    },
+    Process {
+        name: "tempo",
+        broker: None,
+        programs: &[&["tempo"]],
+        source: "See https://github.com/grafana/tempo/releases.",
+        configuration: Some("tempo/tempo.yaml"),
+        folder: Some("tempo"),
+        secret: None,
+    },
+    Process {
+        name: "grafana",
+        broker: None,
+        programs: &[&["grafana"]],
+        source: "See https://grafana.com/grafana/download.",
+        configuration: None,
+        folder: Some("grafana"),
+        secret: Some(Secret::GrafanaAdminPassword),
+    },
+    Process::service("user", &[&["user"]]),
+    Process {
+        secret: Some(Secret::Jwt),
+        ..Process::service("auth", &[&["auth"]])
+    },
+    Process::service("frontend", &[&["frontend"]]),
+    Process::service("loadgen", &[&["loadgen"]]),
+    Process::service("vitals", &[&["vitals"]]),
+];
+
+/// The processes that are to run.
+#[derive(Debug)]
+pub(crate) struct Selection(Vec<&'static Process>);
+
+impl Selection {
+    pub(crate) fn of(config: &Config) -> Self {
+        let runs = |process: &&Process| {
+            process.broker.is_none_or(|broker| broker == config.broker)
+                && (config.only.is_empty() || config.only.contains(&process.name))
+        };
+        Self(PROCESSES.iter().filter(runs).collect())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'static Process> {
+        self.0.iter().copied()
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.iter().any(|process| process.name == name)
+    }
+
+    pub(crate) fn has_redpanda(&self) -> bool {
+        self.iter()
+            .any(|process| process.broker == Some(Broker::Redpanda))
+    }
+
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = Secret> {
+        self.iter().filter_map(|process| process.secret)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn of_the_two_brokers_one_runs() {
+        for (broker, folder) in [("redpanda", "redpanda"), ("kafka", "kafka")] {
+            let config = Config::try_parse_from(["preflight", "--broker", broker]).unwrap();
+            let selection = Selection::of(&config);
+            let brokers: Vec<_> = selection
+                .iter()
+                .filter(|process| process.name == "broker")
+                .collect();
+            assert_eq!(brokers.len(), 1);
+            assert_eq!(brokers[0].folder, Some(folder));
+            assert_eq!(selection.has_redpanda(), broker == "redpanda");
+        }
+    }
+
+    #[test]
+    fn every_process_of_the_compose_file_is_known_and_no_other() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../process-compose.yaml");
+        let text = std::fs::read_to_string(file).unwrap();
+        let (_, processes) = text.split_once("\nprocesses:\n").unwrap();
+        let mut names: Vec<_> = processes
+            .lines()
+            .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
+            .filter(|name| !name.starts_with(' ') && *name != "preflight")
+            .collect();
+        let mut known = Process::names();
+        names.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(names, known);
+    }
+
+    #[test]
+    fn the_configurations_are_where_they_are_looked_for() {
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        for file in PROCESSES.iter().filter_map(|process| process.configuration) {
+            assert!(configs.join(file).is_file(), "{file}");
+        }
+    }
+}

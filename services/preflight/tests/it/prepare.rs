@@ -1,0 +1,132 @@
+//! Where nothing is missing, everything is made, once.
+
+use std::fs;
+
+use preflight::{PORTS, rewrite};
+
+use crate::harness::{Machine, Said, free_port};
+
+#[test]
+fn folders_secrets_and_configurations_are_made() {
+    let machine = Machine::new();
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(said.err, "");
+    let data = machine.data();
+    let mode = |name: &str| data[&machine.path("volumes").join(name)].0;
+    for folder in [
+        "logs",
+        "prometheus",
+        "loki",
+        "tempo",
+        "otel-collector",
+        "grafana",
+        "redpanda",
+    ] {
+        mode(folder);
+    }
+    assert!(!machine.path("volumes/kafka").exists());
+    assert_eq!(mode("secrets"), 0o700);
+    assert_eq!(mode("secrets/jwt"), 0o600);
+    assert_eq!(mode("secrets/grafana-admin-password"), 0o600);
+    let secret = |name: &str| fs::read_to_string(machine.path("volumes/secrets").join(name));
+    let (jwt, password) = (
+        secret("jwt").unwrap(),
+        secret("grafana-admin-password").unwrap(),
+    );
+    assert_eq!((jwt.len(), password.len()), (64, 24));
+    assert!(!said.out.contains(&jwt) && !said.out.contains(&password));
+    for port in ["FRONTEND_PORT", "GRAFANA_PORT", "PROMETHEUS_PORT"] {
+        let url = format!("http://127.0.0.1:{}", machine.port(port));
+        assert!(said.out.contains(&url), "{said:?}");
+    }
+    let path = machine.path("volumes").display().to_string();
+    assert!(said.out.contains(&path), "{said:?}");
+}
+
+#[test]
+fn a_second_run_changes_nothing() {
+    let machine = Machine::new();
+    let first = machine.run(&[]);
+    let before = machine.data();
+    let second = machine.run(&[]);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert_eq!(machine.data(), before);
+    assert_eq!(first.out, second.out);
+}
+
+#[test]
+fn runs_at_the_same_moment_agree() {
+    let machine = Machine::new();
+    let runs: Vec<_> = (0..4).map(|_| machine.start(&[])).collect();
+    for said in runs.into_iter().map(Said::of) {
+        assert_eq!(said.code, Some(0), "{said:?}");
+    }
+    let before = machine.data();
+    assert_eq!(machine.run(&[]).code, Some(0));
+    assert_eq!(machine.data(), before);
+}
+
+#[test]
+fn no_configuration_names_a_default_port_or_the_default_folder() {
+    let machine = Machine::new();
+    assert_eq!(machine.run(&[]).code, Some(0));
+    let ours: Vec<_> = machine.ports.values().collect();
+    let mut configurations = 0;
+    for (path, (_, _, bytes)) in machine.data() {
+        if !path.starts_with(machine.path("volumes/configs")) || path.is_dir() {
+            continue;
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        rewrite(&text, |port| {
+            assert!(ours.contains(&&port), "{port} in {}", path.display());
+            port
+        });
+        assert!(!text.contains("OTELIX_DATA:-"), "{}", path.display());
+        configurations += 1;
+    }
+    assert!(configurations > 5);
+    let redpanda = fs::read_to_string(machine.path("volumes/configs/redpanda/redpanda.yaml"));
+    let folder = machine.path("volumes/redpanda");
+    let expected = format!("data_directory: {}\n", folder.display());
+    assert!(redpanda.unwrap().contains(&expected));
+}
+
+#[test]
+fn a_port_that_is_changed_is_used_and_the_secrets_stay() {
+    let mut machine = Machine::new();
+    assert_eq!(machine.run(&[]).code, Some(0));
+    let secret = machine.path("volumes/secrets/jwt");
+    let before = fs::read(&secret).unwrap();
+    let port = free_port();
+    machine.ports.insert("LOKI_PORT", port);
+    assert_eq!(machine.run(&[]).code, Some(0));
+    let loki = fs::read_to_string(machine.path("volumes/configs/loki/loki.yaml")).unwrap();
+    assert!(loki.contains(&format!("http_listen_port: {port}")));
+    let collector = machine.path("volumes/configs/otel-collector/config.yaml");
+    let collector = fs::read_to_string(collector).unwrap();
+    assert!(collector.contains(&format!("127.0.0.1:{port}/otlp")));
+    assert_eq!(fs::read(&secret).unwrap(), before);
+}
+
+#[test]
+fn with_the_default_ports_only_the_folder_is_replaced() {
+    let machine = Machine::new();
+    // Nothing of it is looked for on the default ports but the supervisor's.
+    let mut arguments = vec!["--only".to_owned(), "redpanda-console".to_owned()];
+    for port in PORTS {
+        let flag = port.variable.to_lowercase().replace('_', "-");
+        let number = match port.process {
+            "redpanda-console" => machine.port(port.variable),
+            _ => port.default,
+        };
+        arguments.push(format!("--{flag}={number}"));
+    }
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let said = machine.run(&arguments);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let of = |folder: &str| {
+        fs::read_to_string(machine.path(folder).join("prometheus/prometheus.yaml")).unwrap()
+    };
+    assert_eq!(of("volumes/configs"), of("configs"));
+}

@@ -1,0 +1,201 @@
+//! Whatever is missing is said in words, all at once, and nothing is made.
+
+use std::{
+    fs::{self, Permissions},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+};
+
+use crate::harness::Machine;
+
+#[test]
+fn a_missing_program_is_named_with_its_process_and_where_to_get_it() {
+    let machine = Machine::new();
+    for program in ["otelcol-contrib", "redpanda", "auth", "vitals"] {
+        fs::remove_file(machine.path("bin").join(program)).unwrap();
+    }
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let collector = ["otel-collector:", "`otelcol-contrib`", "`otelcol`"];
+    assert!(said.names(&collector), "{said:?}");
+    assert!(said.names(&["broker:", "`redpanda`"]), "{said:?}");
+    assert!(said.names(&["auth:", "`auth`"]), "{said:?}");
+    assert!(said.names(&["cargo build --release"]), "{said:?}");
+    assert!(said.names(&["https://docs.redpanda.com"]), "{said:?}");
+    assert!(!said.err.contains("loki"), "{said:?}");
+    assert!(said.err.contains("4 problems"), "{said:?}");
+}
+
+#[test]
+fn either_name_of_the_collector_will_do() {
+    let machine = Machine::new();
+    let bin = machine.path("bin");
+    fs::rename(bin.join("otelcol-contrib"), bin.join("otelcol")).unwrap();
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+}
+
+#[test]
+fn each_broker_wants_its_own_programs() {
+    let machine = Machine::new();
+    fs::remove_file(machine.path("bin/redpanda")).unwrap();
+    let said = machine.run(&["--broker", "kafka"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    fs::remove_file(machine.path("bin/kafka-storage.sh")).unwrap();
+    let said = machine.run(&["--broker", "kafka"]);
+    assert!(said.names(&["broker:", "`kafka-storage.sh`"]), "{said:?}");
+    assert!(!said.err.contains("kafka-server-start.sh"), "{said:?}");
+}
+
+#[test]
+fn a_port_in_use_is_named_with_who_has_it_and_what_changes_it() {
+    let machine = Machine::new();
+    let port = machine.port("TEMPO_ZIPKIN_PORT");
+    let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.names(&["tempo:", &port.to_string()]), "{said:?}");
+    assert!(said.names(&["TEMPO_ZIPKIN_PORT"]), "{said:?}");
+    if cfg!(target_os = "linux") {
+        let id = std::process::id();
+        let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap();
+        let holder = format!("{} (pid {id})", name.trim());
+        assert!(said.names(&[&port.to_string(), &holder]), "{said:?}");
+    }
+}
+
+#[test]
+fn the_supervisor_may_listen_already() {
+    let machine = Machine::new();
+    let port = machine.port("SUPERVISOR_PORT");
+    let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+}
+
+#[test]
+fn a_port_of_the_other_broker_may_be_in_use() {
+    let machine = Machine::new();
+    let port = machine.port("BROKER_CONTROLLER_PORT");
+    let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    assert_eq!(machine.run(&[]).code, Some(0));
+    let said = machine.run(&["--broker", "kafka"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.names(&["BROKER_CONTROLLER_PORT"]), "{said:?}");
+}
+
+#[test]
+fn a_port_that_is_given_twice_is_named_with_both_variables() {
+    let mut machine = Machine::new();
+    let port = machine.port("LOKI_PORT");
+    machine.ports.insert("GRAFANA_PORT", port);
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let twice = ["LOKI_PORT", "GRAFANA_PORT", &port.to_string()];
+    assert!(said.names(&twice), "{said:?}");
+}
+
+/// As root may write to any folder, a file is in its place.
+#[test]
+fn a_data_folder_that_cannot_be_made_or_written_to_is_named() {
+    let machine = Machine::new();
+    fs::write(machine.path("file"), "").unwrap();
+    for data in ["file", "file/volumes"] {
+        let said = machine.run(&["--data", data]);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        let path = machine.path(data).display().to_string();
+        assert!(said.names(&["cannot be created", &path]), "{said:?}");
+        assert!(said.names(&["OTELIX_DATA"]), "{said:?}");
+    }
+    fs::create_dir(machine.path("volumes")).unwrap();
+    fs::write(machine.path("volumes/loki"), "").unwrap();
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.names(&["cannot be written to", "volumes/loki"]));
+}
+
+#[test]
+fn a_missing_configuration_is_named_with_its_process() {
+    let machine = Machine::new();
+    fs::remove_file(machine.path("configs/loki/loki.yaml")).unwrap();
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.names(&["loki:", "configs/loki/loki.yaml"]), "{said:?}");
+    let said = machine.run(&["--configs", "elsewhere"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.names(&["elsewhere"]), "{said:?}");
+}
+
+#[test]
+fn secrets_that_others_can_read_are_named_and_left_as_they_are() {
+    let machine = Machine::new();
+    assert_eq!(machine.run(&[]).code, Some(0));
+    let secret = machine.path("volumes/secrets/jwt");
+    let folder = machine.path("volumes/secrets");
+    fs::set_permissions(&secret, Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+    let before = machine.data();
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.names(&["secrets/jwt", "644"]), "{said:?}");
+    assert!(said.names(&["volumes/secrets", "755"]), "{said:?}");
+    assert!(said.names(&["chmod 600"]) && said.names(&["chmod 700"]));
+    assert_eq!(machine.data(), before);
+}
+
+#[test]
+fn files_of_somebody_else_are_not_replaced() {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.path("volumes/configs")).unwrap();
+    fs::write(machine.path("volumes/configs/mine"), "").unwrap();
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.names(&["volumes/configs", "somebody else"]));
+
+    let said = machine.run(&["--data", "."]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.names(&["would be mixed"]), "{said:?}");
+}
+
+#[test]
+fn all_problems_are_said_at_once_and_nothing_is_made() {
+    let mut machine = Machine::new();
+    fs::remove_file(machine.path("bin/grafana")).unwrap();
+    fs::remove_file(machine.path("configs/tempo/tempo.yaml")).unwrap();
+    let port = machine.port("USER_PORT");
+    machine.ports.insert("AUTH_PORT", port);
+    let prometheus = machine.port("PROMETHEUS_PORT");
+    let _listener = TcpListener::bind(("127.0.0.1", prometheus)).unwrap();
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("4 problems"), "{said:?}");
+    assert!(said.names(&["grafana:", "`grafana`"]), "{said:?}");
+    assert!(said.names(&["tempo:", "tempo.yaml"]), "{said:?}");
+    assert!(said.names(&["USER_PORT", "AUTH_PORT"]), "{said:?}");
+    assert!(said.names(&["prometheus:", "in use"]), "{said:?}");
+    assert_eq!(said.out, "");
+    assert!(machine.data().is_empty());
+}
+
+#[test]
+fn what_does_not_run_is_not_looked_at() {
+    let machine = Machine::new();
+    fs::remove_file(machine.path("bin/grafana")).unwrap();
+    fs::remove_file(machine.path("configs/tempo/tempo.yaml")).unwrap();
+    let port = machine.port("PROMETHEUS_PORT");
+    let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let said = machine.run(&["--only", "user,loki"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(machine.path("volumes/loki").is_dir());
+    assert!(!machine.path("volumes/tempo").exists());
+    assert!(!machine.path("volumes/secrets/jwt").exists());
+    assert!(!said.out.contains("http://"), "{said:?}");
+}
+
+#[test]
+fn a_wrong_setting_is_named() {
+    let machine = Machine::new();
+    let said = machine.run(&["--loki-port", "70000"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.names(&["70000", "LOKI_PORT"]), "{said:?}");
+}
