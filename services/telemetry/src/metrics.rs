@@ -221,6 +221,40 @@ metrics! {
     /// Streams of the Activity page that were refused because too many were open
     ACTIVITY_STREAMS_REFUSED: Counter = names::ACTIVITY_STREAMS_REFUSED, "{stream}", [];
 
+    /// Whether the supervisor answers: 1 or 0
+    SUPERVISOR_UP: Gauge = names::SUPERVISOR_UP, "{supervisor}", [];
+
+    /// Requests that the supervisor did not answer
+    SUPERVISOR_REQUESTS_FAILED: Counter = names::SUPERVISOR_REQUESTS_FAILED, "{request}", [];
+
+    /// Whether a process of the supervisor runs: 1 or 0
+    SUPERVISOR_PROCESS_UP: Gauge = names::SUPERVISOR_PROCESS_UP, "{process}",
+        [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
+
+    /// Whether the probe of a process says that it is ready: 1 or 0
+    SUPERVISOR_PROCESS_READY: Gauge = names::SUPERVISOR_PROCESS_READY, "{process}",
+        [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
+
+    /// How often the supervisor started a process again
+    SUPERVISOR_PROCESS_RESTARTS: Counter = names::SUPERVISOR_PROCESS_RESTARTS, "{restart}",
+        [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
+
+    /// Time since the last start of a process
+    SUPERVISOR_PROCESS_AGE: Gauge = names::SUPERVISOR_PROCESS_AGE, "s",
+        [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
+
+    /// What a process ended with the last time
+    SUPERVISOR_PROCESS_EXIT_CODE: Gauge = names::SUPERVISOR_PROCESS_EXIT_CODE, "{exit_code}",
+        [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
+
+    /// Processor time of a process and of all that it started
+    SUPERVISOR_PROCESS_CPU_TIME: Counter = names::SUPERVISOR_PROCESS_CPU_TIME, "s",
+        [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
+
+    /// Physical memory in use by a process and all that it started
+    SUPERVISOR_PROCESS_MEMORY_USAGE: UpDownCounter = names::SUPERVISOR_PROCESS_MEMORY_USAGE,
+        "By", [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
+
     /// Processor time
     PROCESS_CPU_TIME: Counter = names::PROCESS_CPU_TIME, "s", [CPU_MODE];
 

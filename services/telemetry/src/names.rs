@@ -133,6 +133,39 @@ pub const ACTIVITY_STREAMS: &str = "activity.streams";
 /// Streams of the Activity page that were refused because too many were open.
 pub const ACTIVITY_STREAMS_REFUSED: &str = "activity.streams.refused";
 
+/// A process of the supervisor, by the name that it is configured with.
+pub const SUPERVISOR_PROCESS_NAME: &str = "supervisor.process.name";
+
+/// The group of processes that it is of.
+pub const SUPERVISOR_PROCESS_NAMESPACE: &str = "supervisor.process.namespace";
+
+/// Whether the supervisor answers.
+pub const SUPERVISOR_UP: &str = "supervisor.up";
+
+/// Requests that it did not answer.
+pub const SUPERVISOR_REQUESTS_FAILED: &str = "supervisor.requests.failed";
+
+/// Whether a process runs.
+pub const SUPERVISOR_PROCESS_UP: &str = "supervisor.process.up";
+
+/// Whether a process is ready.
+pub const SUPERVISOR_PROCESS_READY: &str = "supervisor.process.ready";
+
+/// How often a process was started again.
+pub const SUPERVISOR_PROCESS_RESTARTS: &str = "supervisor.process.restarts";
+
+/// How long a process runs.
+pub const SUPERVISOR_PROCESS_AGE: &str = "supervisor.process.age";
+
+/// What a process ended with.
+pub const SUPERVISOR_PROCESS_EXIT_CODE: &str = "supervisor.process.exit_code";
+
+/// Processor time of a process and of what it started.
+pub const SUPERVISOR_PROCESS_CPU_TIME: &str = "supervisor.process.cpu.time";
+
+/// Memory of a process and of what it started.
+pub const SUPERVISOR_PROCESS_MEMORY_USAGE: &str = "supervisor.process.memory.usage";
+
 /// Bucket bounds, in seconds, that the conventions advise for durations of calls.
 pub const DURATION_BOUNDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,

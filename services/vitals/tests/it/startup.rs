@@ -1,0 +1,151 @@
+//! The command that waits for a start.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::{
+    fake::{Answer, Fake},
+    process::{Ended, Process},
+};
+
+async fn startup(supervisor: &Fake, within: &str) -> Ended {
+    let mut command = supervisor.vitals();
+    Process::run(command.args(["startup", "--within", within])).await
+}
+
+fn pending() -> Value {
+    json!({"status": "Pending", "is_running": false, "is_ready": "-", "age": 0, "pid": 0})
+}
+
+/// The cells of the row that begins so.
+fn row<'a>(ended: &'a Ended, process: &str) -> Vec<&'a str> {
+    let rows = ended.stdout.lines().map(str::split_whitespace);
+    let mut rows = rows.map(Iterator::collect::<Vec<_>>);
+    rows.find(|cells| cells.first() == Some(&process)).unwrap()
+}
+
+#[tokio::test]
+async fn it_waits_for_all_and_says_how_long_each_took() {
+    let supervisor = Fake::start().await;
+    supervisor.has(
+        "preflight",
+        &json!({
+            "namespace": "setup", "status": "Completed", "is_running": false, "is_ready": "-",
+            "has_ready_probe": false, "age": 250_000_000
+        }),
+    );
+    supervisor.has(
+        "broker",
+        &json!({"namespace": "backends", "mem": 300_000_000}),
+    );
+    supervisor.has("auth", &pending());
+    supervisor.has("off", &json!({"status": "Disabled", "is_running": false}));
+    let mut command = supervisor.vitals();
+    let waiting = Process::start(command.arg("startup"));
+    supervisor.asked().await;
+    supervisor.has(
+        "auth",
+        &json!({"is_ready": "Not Ready", "age": 100_000_000, "restarts": 1}),
+    );
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    supervisor.has(
+        "auth",
+        &json!({"age": 200_000_000, "restarts": 1, "mem": 20_000_000}),
+    );
+
+    let ended = waiting.ended().await;
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
+    // The supervisor says that it has been running for a minute.
+    let preflight = row(&ended, "preflight");
+    assert_eq!(preflight[..3], ["preflight", "setup", "0.25"], "{ended:?}");
+    assert_eq!(preflight[3..], ["to", "60.00", "s", "0", "-"], "{ended:?}");
+    let broker = row(&ended, "broker");
+    assert_eq!(broker[..3], ["broker", "backends", "55.50"], "{ended:?}");
+    assert_eq!(broker[6..], ["0", "300.0", "MB"], "{ended:?}");
+    let auth = row(&ended, "auth");
+    let after: f64 = auth[2].parse().unwrap();
+    assert!((60.0..80.0).contains(&after), "{ended:?}");
+    assert_eq!(auth[3..], ["s", "1", "20.0", "MB"], "{ended:?}");
+    let totals = format!(
+        "all ready after {} s\nmemory 320.0 MB, without broker 20.0 MB\n",
+        auth[2]
+    );
+    assert!(ended.stdout.ends_with(&totals), "{ended:?}");
+    assert!(!ended.stdout.contains("off"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_ready_in_time_is_named_with_its_log() {
+    let supervisor = Fake::start().await;
+    supervisor.has("user", &json!({}));
+    supervisor.has("auth", &json!({"is_ready": "Not Ready", "restarts": 2}));
+    supervisor.has("frontend", &pending());
+    supervisor.has("silent", &json!({"has_ready_probe": false}));
+    let ended = startup(&supervisor, "200ms").await;
+    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""), "{ended:?}");
+    let expected = "\
+error: not all are ready after 200ms:
+  auth: Running, not ready, ended with 0, restarts: 2, log: volumes/logs/auth.log
+  frontend: Pending, log: volumes/logs/frontend.log
+  silent: Running, not ended
+";
+    assert_eq!(ended.stderr, expected);
+}
+
+#[tokio::test]
+async fn what_has_failed_for_good_is_not_waited_for() {
+    let supervisor = Fake::start().await;
+    supervisor.has("auth", &pending());
+    let failed = json!({
+        "status": "Completed", "is_running": false, "has_ready_probe": false, "is_ready": "-",
+        "exit_code": 2
+    });
+    supervisor.has("preflight", &failed);
+    let ended = startup(&supervisor, "10m").await;
+    assert_eq!(ended.code, Some(1));
+    let expected = "\
+error: not all can get ready:
+  auth: Pending, log: volumes/logs/auth.log
+  preflight: Completed, ended with 2, log: volumes/logs/preflight.log
+";
+    assert_eq!(ended.stderr, expected);
+}
+
+#[tokio::test]
+async fn a_supervisor_that_ends_is_not_waited_for() {
+    let supervisor = Fake::start().await;
+    supervisor.has("auth", &json!({"is_ready": "Not Ready"}));
+    let mut command = supervisor.vitals();
+    let waiting = Process::start(command.args(["startup", "--within=10m"]));
+    supervisor.asked().await;
+    supervisor.answer(Answer::Fail);
+    let ended = waiting.ended().await;
+    assert_eq!(ended.code, Some(1));
+    let port = supervisor.port.to_string();
+    for part in [
+        "error: no supervisor answers at http://127.0.0.1:",
+        &port,
+        "auth: Running, not ready, log: volumes/logs/auth.log",
+    ] {
+        assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn without_a_supervisor_it_says_so() {
+    let supervisor = Fake::start().await;
+    let mut command = supervisor.vitals();
+    command.arg("startup").env("SUPERVISOR_PORT", "1");
+    let started = Instant::now();
+    let ended = Process::run(&mut command).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(started.elapsed() < Duration::from_secs(15));
+    assert!(
+        ended
+            .stderr
+            .contains("http://127.0.0.1:1 (SUPERVISOR_PORT)"),
+        "{}",
+        ended.stderr
+    );
+}
