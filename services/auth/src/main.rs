@@ -9,7 +9,7 @@ async fn main() -> ExitCode {
     let cli = chassis::parse::<Config>(clap::command!());
     let address = cli.config.address();
     match cli.command {
-        Some(chassis::Command::Health) => chassis::health::probe(address).await,
+        Some(chassis::Command::Health(health)) => chassis::health::probe(address, health).await,
         None => {
             let telemetry = cli.config.telemetry.clone();
             let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));

@@ -1,5 +1,7 @@
 //! The command line of a process.
 
+use std::time::Duration;
+
 use clap::{
     Args, FromArgMatches as _, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
@@ -22,7 +24,15 @@ pub struct Cli<C: Args> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Subcommand)]
 pub enum Command {
     /// Asks the running process whether it is ready: exits with 0 if so, else with 1
-    Health,
+    Health(Health),
+}
+
+/// How to ask whether the process is ready.
+#[derive(Args, Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Health {
+    /// How long it may take to get ready, such as 1s; it is asked again until then
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub wait: Duration,
 }
 
 /// Reads the command line and the environment into settings.
@@ -148,7 +158,7 @@ mod tests {
             .try_get_matches_from_mut(["x", "--port=2", "health"])
             .unwrap();
         let cli = Cli::<Config>::from_arg_matches(&matches).unwrap();
-        assert_eq!(cli.command, Some(Command::Health));
+        assert_eq!(cli.command, Some(Command::Health(Health::default())));
         assert_eq!(cli.config.port, 2);
         assert_eq!(cli.config.secret, None);
     }

@@ -1,6 +1,10 @@
 //! Health by the gRPC health checking protocol (grpc.health.v1).
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{
+    net::SocketAddr,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use tonic::transport::Endpoint;
@@ -8,15 +12,24 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
+use crate::Health;
+
 /// How long a check waits for an answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The `health` subcommand: 0 when the process at the address is ready, else 1 and the reason
 /// on stderr.
-pub async fn probe(address: SocketAddr) -> ExitCode {
-    match check(&format!("http://{}", reachable(address))).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => crate::process::failed(&error),
+pub async fn probe(address: SocketAddr, health: Health) -> ExitCode {
+    /// Between two attempts.
+    const PAUSE: Duration = Duration::from_millis(20);
+    let url = format!("http://{}", reachable(address));
+    let end = Instant::now() + health.wait;
+    loop {
+        match check(&url).await {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(error) if Instant::now() >= end => return crate::process::failed(&error),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
     }
 }
 

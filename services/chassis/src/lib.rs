@@ -17,6 +17,6 @@ mod cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub use crate::{
-    cli::{Cli, Command, parse},
+    cli::{Cli, Command, Health, parse},
     process::{listen, shutdown},
 };

@@ -12,7 +12,7 @@ async fn main() -> ExitCode {
     let address = config.address();
     let settings = config.telemetry.clone();
     match cli.command {
-        Some(Command::Health) => chassis::health::probe(address).await,
+        Some(Command::Health(health)) => chassis::health::probe(address, health).await,
         None => {
             chassis::process::run(
                 &settings,

@@ -9,7 +9,7 @@ use loadgen::Config;
 async fn main() -> ExitCode {
     let Cli { command, config } = chassis::parse::<Config>(clap::command!());
     let outcome = match command {
-        Some(Command::Health) => loadgen::health(&config).await,
+        Some(Command::Health(health)) => loadgen::health(&config, health).await,
         None => loadgen::start(config).await,
     };
     outcome.unwrap_or_else(|error| chassis::process::failed(&error))

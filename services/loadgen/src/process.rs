@@ -3,7 +3,7 @@
 use std::{io, process::ExitCode};
 
 use anyhow::Context as _;
-use chassis::server::Contract;
+use chassis::{Health, server::Contract};
 use tokio::{net::TcpListener, sync::oneshot};
 use tonic::service::Routes;
 
@@ -49,11 +49,11 @@ pub async fn start(config: Config) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// When there is no such address.
-pub async fn health(config: &Config) -> anyhow::Result<ExitCode> {
+pub async fn health(config: &Config, health: Health) -> anyhow::Result<ExitCode> {
     let address = config
         .listen_address
         .context("no health checks without --listen-address (environment: LOADGEN_LISTEN)")?;
-    Ok(chassis::health::probe(address).await)
+    Ok(chassis::health::probe(address, health).await)
 }
 
 /// Runs, and answers health checks from the first journey on.
