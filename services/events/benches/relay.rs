@@ -15,7 +15,7 @@ use diesel::QueryResult;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use e2e::{
     Backends,
-    backends::KAFKA,
+    backends::BROKER,
     measure::{Latencies, print, table},
 };
 use events::{Broker, Data, Event, Handler, HandlerError, Outbox, Settings, USER_TOPIC};
@@ -97,10 +97,10 @@ async fn main() -> anyhow::Result<()> {
         }
         Ok(())
     };
-    if Backends::missing(&[KAFKA]).is_empty() {
+    if Backends::missing(&[BROKER]).is_empty() {
         let folder = tempfile::tempdir()?;
-        let mut backends = Backends::start(folder.path(), &[KAFKA]).await?;
-        measure("Apache Kafka", &backends.kafka()?).await?;
+        let backends = Backends::start(folder.path(), &[BROKER]).await?;
+        measure("Apache Kafka", &backends.broker()).await?;
     }
     let mock = Broker::start(6)?;
     measure("mock", &mock.address().to_string()).await?;

@@ -31,5 +31,5 @@ pub use crate::{
     handler::{Handler, HandlerError},
     outbox::{Outbox, Written},
     relay::Relay,
-    settings::{Brokers, Settings},
+    settings::{Brokers, Registry, Settings},
 };

@@ -127,7 +127,7 @@ impl Inner {
         };
         let publish = async {
             let mut stop = stop.clone();
-            if let Some(registry) = &settings.schema_registry_url {
+            if let Some(registry) = settings.registry() {
                 tokio::select! {
                     () = registry::publish(registry, TOPICS) => {}
                     () = ended(&mut stop) => {}

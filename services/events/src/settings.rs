@@ -17,8 +17,8 @@ pub struct Settings {
 
     /// Where the schema of the events is published: a registry that speaks Confluent's protocol,
     /// as <http://HOST:PORT>; without it the schema is not published
-    #[arg(long, env = "SCHEMA_REGISTRY_URL", value_name = "URL", value_parser = registry)]
-    pub schema_registry_url: Option<Uri>,
+    #[arg(long, env = "SCHEMA_REGISTRY_URL", value_name = "URL")]
+    pub schema_registry_url: Option<Registry>,
 
     /// Partitions of topics that are missing
     #[arg(long, env = "KAFKA_PARTITIONS", value_name = "COUNT", default_value_t = 6,
@@ -36,6 +36,10 @@ pub struct Settings {
         value_parser = humantime::parse_duration)]
     pub kafka_retention: Duration,
 }
+
+/// Where a schema registry is; the empty string says the same as none.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Registry(Option<Uri>);
 
 /// Addresses of brokers.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -65,6 +69,11 @@ impl Settings {
         Some(brokers)
             .filter(|text| !text.is_empty())
             .map(String::as_str)
+    }
+
+    /// Where the schema is published, if anywhere.
+    pub(crate) fn registry(&self) -> Option<&Uri> {
+        self.schema_registry_url.as_ref()?.0.as_ref()
     }
 }
 
@@ -98,11 +107,18 @@ impl fmt::Display for Brokers {
     }
 }
 
-fn registry(text: &str) -> Result<Uri, String> {
-    let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
-    match (uri.scheme_str(), uri.host()) {
-        (Some("http"), Some(host)) if !host.is_empty() => Ok(uri),
-        _ => Err("not of the form http://HOST:PORT".to_owned()),
+impl FromStr for Registry {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
+        match (uri.scheme_str(), uri.host()) {
+            (Some("http"), Some(host)) if !host.is_empty() => Ok(Self(Some(uri))),
+            _ => Err("not of the form http://HOST:PORT".to_owned()),
+        }
     }
 }
 
@@ -135,7 +151,9 @@ mod tests {
 
     #[test]
     fn no_brokers_are_none() {
-        assert_eq!(parse(&["--kafka-brokers="]).unwrap().brokers(), None);
+        let settings = parse(&["--kafka-brokers=", "--schema-registry-url="]).unwrap();
+        assert_eq!(settings.brokers(), None);
+        assert_eq!(settings.registry(), None);
     }
 
     #[test]
