@@ -18,6 +18,33 @@ backends:
 ci:
     .ci/run
 
+# With kafka=1: Apache Kafka in Redpanda's place
+kafka := ""
+files := "-f process-compose.yaml" + if kafka == "" { "" } else { " -f process-compose.kafka.yaml" }
+
+# The whole stack, supervised, with a table of what took how long; needs its programs on PATH
+up: programs
+    PATH="$PWD/target/release:$PATH" process-compose {{files}} --detached up >/dev/null
+    target/release/vitals startup
+
+# The stack in a terminal interface
+attach:
+    process-compose attach
+
+# Stop the stack
+down:
+    process-compose down
+
+# Delete all data of the stack
+[confirm("Delete all accounts, events, telemetry and secrets in the data folder? [y/N]")]
+reset:
+    @! process-compose list >/dev/null 2>&1 || { echo "it runs: just down"; exit 1; }
+    rm -rf "${OTELIX_DATA:-volumes}"
+
+[private]
+programs:
+    cargo build --quiet --release --workspace --bins
+
 # Put some load on what `just run` started
 load *arguments:
     cargo run --quiet --release -p loadgen -- {{arguments}}

@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use anyhow::{Context as _, ensure};
 use e2e::{
     Backends, System,
-    backends::KAFKA,
+    backends::BROKER,
     compare::{Candidate, compare},
     measure::{drive, print},
 };
@@ -30,10 +30,10 @@ async fn main() -> anyhow::Result<()> {
         "measure the release build: cargo bench"
     );
     let folder = tempfile::tempdir()?;
-    let mut backends = Backends::start(folder.path(), &[KAFKA]).await?;
+    let backends = Backends::start(folder.path(), &[BROKER]).await?;
     let mock = Broker::start(6)?;
-    let (name, brokers) = if Backends::missing(&[KAFKA]).is_empty() {
-        ("on, Kafka", backends.kafka()?)
+    let (name, brokers) = if Backends::missing(&[BROKER]).is_empty() {
+        ("on, Kafka", backends.broker())
     } else {
         ("on, a mock of Kafka", mock.address().to_string())
     };

@@ -1,5 +1,5 @@
-//! The real OpenTelemetry Collector, Prometheus, Loki, Tempo and Kafka, with the project's own
-//! configuration.
+//! The real OpenTelemetry Collector, Prometheus, Loki, Tempo and Kafka, as `process-compose.yaml`
+//! starts them and with the project's own configuration.
 //!
 //! Each start has ports of its own, so it disturbs neither a stack that runs nor another test. The
 //! programs are those on PATH, else those that `.ci/backends/build` has built.
@@ -8,6 +8,7 @@ mod clients;
 
 use std::{
     collections::BTreeMap,
+    env,
     ffi::OsString,
     fs::{self, File},
     net::TcpListener,
@@ -21,86 +22,28 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
+use preflight::PORTS;
 use reqwest::Client;
-use tokio::{
-    net::TcpStream,
-    process::{Child, Command},
-};
+use tokio::process::{Child, Command};
 
 pub use self::clients::{LogLine, Loki, Prometheus, Tempo};
-use crate::system::eventually;
+use crate::{
+    compose::{Compose, Described, ROOT, find},
+    process::binary,
+    system::eventually,
+};
 
 /// How long a program may take to get ready, on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+/// With Kafka in Redpanda's place, which machines without Nix do not have.
+pub const FILES: &[&str] = &["process-compose.yaml", "process-compose.kafka.yaml"];
 
 /// Whatever telemetry goes through or to.
-pub const TELEMETRY: &[&str] = &["otelcol", "prometheus", "loki", "tempo"];
+pub const TELEMETRY: &[&str] = &["otel-collector", "prometheus", "loki", "tempo"];
 
 /// What events go through.
-pub const KAFKA: &str = "kafka";
-
-/// How each program is started. Ports are those of the configuration, here too.
-static PROGRAMS: [Program; 5] = [
-    Program {
-        name: "otelcol",
-        commands: &["otelcol", "otelcol-contrib"],
-        config: "configs/otel-collector/config.yaml",
-        before: None,
-        arguments: &["--config={config}"],
-        ready: "http://127.0.0.1:13133/",
-    },
-    Program {
-        name: "prometheus",
-        commands: &["prometheus"],
-        config: "configs/prometheus/prometheus.yaml",
-        before: None,
-        arguments: &[
-            "--config.file={config}",
-            "--storage.tsdb.path={data}/prometheus",
-            "--web.listen-address=127.0.0.1:9090",
-            "--web.enable-otlp-receiver",
-            "--web.enable-remote-write-receiver",
-            "--enable-feature=exemplar-storage",
-        ],
-        ready: "http://127.0.0.1:9090/-/ready",
-    },
-    Program {
-        name: "loki",
-        commands: &["loki"],
-        config: "configs/loki/loki.yaml",
-        before: None,
-        arguments: &["-config.file={config}", "-config.expand-env=true"],
-        ready: "http://127.0.0.1:3100/ready",
-    },
-    Program {
-        name: "tempo",
-        commands: &["tempo"],
-        config: "configs/tempo/tempo.yaml",
-        before: None,
-        arguments: &["-config.file={config}", "-config.expand-env=true"],
-        ready: "http://127.0.0.1:3200/ready",
-    },
-    Program {
-        name: KAFKA,
-        commands: &["kafka-server-start.sh"],
-        config: "configs/kafka/server.properties",
-        before: Some((
-            "kafka-storage.sh",
-            &[
-                "format",
-                "--config",
-                "{config}",
-                "--cluster-id",
-                "b3RlbGl4LWUyZS10ZXN0cw",
-                "--ignore-formatted",
-            ],
-        )),
-        arguments: &["{config}"],
-        ready: "tcp://127.0.0.1:9092",
-    },
-];
+pub const BROKER: &str = "broker";
 
 /// The backends, running. Dropped, they are killed.
 #[derive(Debug)]
@@ -112,72 +55,89 @@ pub struct Backends {
     /// Where Tempo answers.
     pub tempo: Tempo,
     folder: PathBuf,
-    ports: Ports,
-    running: BTreeMap<&'static str, Child>,
+    compose: Compose,
+    variables: BTreeMap<String, String>,
+    running: BTreeMap<String, Child>,
     http: Client,
 }
 
 impl Backends {
-    /// The commands of these programs that this machine lacks; empty where all can start.
+    /// The programs of these processes that this machine lacks; empty where all can start.
     #[must_use]
-    pub fn missing(wanted: &[&str]) -> Vec<&'static str> {
-        programs(wanted)
-            .filter(|program| program.find().is_none())
-            .filter_map(|program| program.commands.first().copied())
+    pub fn missing(wanted: &[&str]) -> Vec<String> {
+        let Ok(compose) = Compose::read(FILES, &BTreeMap::new()) else {
+            return vec!["process-compose.yaml".to_owned()];
+        };
+        wanted
+            .iter()
+            .filter_map(|name| compose.processes.get(*name))
+            .filter(|process| !is_there(process))
+            .filter_map(|process| process.programs().into_iter().next())
             .collect()
     }
 
-    /// Starts those of these programs that this machine has, and waits until they are ready.
-    /// Configuration, data and logs go to this folder.
+    /// Starts those of these processes whose programs this machine has, and waits until they are
+    /// ready. Configuration, data and logs go to this folder.
     ///
     /// # Errors
     /// When one does not get ready.
     pub async fn start(folder: &Path, wanted: &[&str]) -> anyhow::Result<Self> {
-        let mut ports = Ports::default();
+        let variables = variables(folder)?;
+        let compose = Compose::read(FILES, &variables)?;
         let http = Client::new();
+        let url = |port: &str| -> anyhow::Result<String> {
+            let port = variables.get(port).context("no such port")?;
+            Ok(format!("http://127.0.0.1:{port}"))
+        };
         let mut backends = Self {
-            prometheus: Prometheus::new(ports.rewrite("http://127.0.0.1:9090")?, http.clone()),
-            loki: Loki::new(ports.rewrite("http://127.0.0.1:3100")?, http.clone()),
-            tempo: Tempo::new(ports.rewrite("http://127.0.0.1:3200")?, http.clone()),
+            prometheus: Prometheus::new(url("PROMETHEUS_PORT")?, http.clone()),
+            loki: Loki::new(url("LOKI_PORT")?, http.clone()),
+            tempo: Tempo::new(url("TEMPO_PORT")?, http.clone()),
             folder: folder.to_owned(),
-            ports,
+            compose,
+            variables,
             running: BTreeMap::new(),
             http,
         };
-        let present: Vec<_> = programs(wanted)
-            .filter(|program| program.find().is_some())
+        let present: Vec<&str> = wanted
+            .iter()
+            .copied()
+            .filter(|name| backends.compose.processes.get(*name).is_some_and(is_there))
             .collect();
-        for program in &present {
-            backends.spawn(program).await?;
+        if present.is_empty() {
+            return Ok(backends);
         }
-        for program in &present {
-            backends.ready(program).await?;
+        backends.prepare(&present).await?;
+        for name in &present {
+            backends.spawn(name)?;
+        }
+        for name in &present {
+            backends.ready(name).await?;
         }
         Ok(backends)
     }
 
     /// Where the collector receives OTLP by gRPC.
-    ///
-    /// # Errors
-    /// When no port is free.
-    pub fn otlp_grpc(&mut self) -> anyhow::Result<String> {
-        self.ports.rewrite("http://127.0.0.1:4317")
+    #[must_use]
+    pub fn otlp_grpc(&self) -> String {
+        format!("http://{}", self.address("OTEL_COLLECTOR_OTLP_GRPC_PORT"))
     }
 
     /// Where the collector receives OTLP by HTTP, without the path of a signal.
-    ///
-    /// # Errors
-    /// When no port is free.
-    pub fn otlp_http(&mut self) -> anyhow::Result<String> {
-        self.ports.rewrite("http://127.0.0.1:4318")
+    #[must_use]
+    pub fn otlp_http(&self) -> String {
+        format!("http://{}", self.address("OTEL_COLLECTOR_OTLP_HTTP_PORT"))
     }
 
-    /// Where Kafka's clients begin, as HOST:PORT.
-    ///
-    /// # Errors
-    /// When no port is free.
-    pub fn kafka(&mut self) -> anyhow::Result<String> {
-        self.ports.rewrite("127.0.0.1:9092")
+    /// Where the broker's clients begin, as HOST:PORT.
+    #[must_use]
+    pub fn broker(&self) -> String {
+        self.address("BROKER_PORT")
+    }
+
+    fn address(&self, port: &str) -> String {
+        let port = self.variables.get(port).map_or("0", String::as_str);
+        format!("127.0.0.1:{port}")
     }
 
     /// Kills one of them as a loss of power would, and waits until it is gone.
@@ -196,81 +156,96 @@ impl Backends {
     /// Starts one again, on the ports and with the data that it had, and waits until it is ready.
     ///
     /// # Errors
-    /// When there is no such program, or it does not get ready.
+    /// When there is no such process, or it does not get ready.
     pub async fn start_again(&mut self, name: &str) -> anyhow::Result<()> {
-        let program = programs(&[name])
-            .next()
-            .with_context(|| format!("no program {name}"))?;
-        self.spawn(program).await?;
-        self.ready(program).await
+        self.spawn(name)?;
+        self.ready(name).await
     }
 
-    async fn spawn(&mut self, program: &Program) -> anyhow::Result<()> {
-        let name = program.name;
-        let file = program
-            .find()
-            .with_context(|| format!("{name} is missing"))?;
-        let data = self.folder.join("data");
-        fs::create_dir_all(&data)?;
-        let config = fs::read_to_string(Path::new(ROOT).join(program.config))?;
-        let path = self.folder.join(format!("{name}.yaml"));
-        fs::write(&path, self.ports.rewrite(&config)?)?;
+    /// What comes before all of them.
+    async fn prepare(&self, wanted: &[&str]) -> anyhow::Result<()> {
+        let only = format!("--only={}", wanted.join(","));
+        let output = self
+            .command(&format!("exec preflight --broker=kafka {only}"))?
+            .output()
+            .await?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let failed = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{said}{failed}");
+        Ok(())
+    }
+
+    /// A command as process-compose runs it.
+    fn command(&self, command: &str) -> anyhow::Result<Command> {
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-c", command])
+            .envs(&self.variables)
+            .env("PATH", path()?)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        Ok(shell)
+    }
+
+    fn described(&self, name: &str) -> anyhow::Result<&Described> {
+        let process = self.compose.processes.get(name);
+        process.with_context(|| format!("no process {name}"))
+    }
+
+    fn spawn(&mut self, name: &str) -> anyhow::Result<()> {
+        let process = self.described(name)?;
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.log(name))?;
-        let mut command = |file: &Path, arguments: &[&str]| -> anyhow::Result<Command> {
-            let mut command = Command::new(file);
-            for argument in arguments {
-                let argument = argument
-                    .replace("{config}", &path.to_string_lossy())
-                    .replace("{data}", &data.to_string_lossy());
-                command.arg(self.ports.rewrite(&argument)?);
-            }
-            command
-                .env("OTELIX_DATA", &data)
-                .current_dir(&self.folder)
-                .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log.try_clone()?)
-                .kill_on_drop(true);
-            Ok(command)
-        };
-        if let Some((before, arguments)) = program.before {
-            let status = command(&file.with_file_name(before), arguments)?
-                .status()
-                .await?;
-            ensure!(status.success(), "{before}: {status}");
-        }
-        let child = command(&file, program.arguments)?
+        let variables = process.environment.iter();
+        let variables = variables.filter_map(|variable| variable.split_once('='));
+        let child = self
+            .command(process.command.as_deref().context("no command")?)?
+            .envs(variables)
+            .stdout(log.try_clone()?)
+            .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        self.running.insert(name, child);
+        self.running.insert(name.to_owned(), child);
         Ok(())
     }
 
-    async fn ready(&mut self, program: &Program) -> anyhow::Result<()> {
-        let name = program.name;
-        let url = self.ports.rewrite(program.ready)?;
-        let log = self.log(name);
-        let child = self.running.get_mut(name).context("it does not run")?;
+    async fn ready(&mut self, name: &str) -> anyhow::Result<()> {
+        let process = self.described(name)?;
+        let probe = process.readiness_probe.clone().context("no probe")?;
+        let variables: Vec<_> = process.environment.clone();
         let mut ended = None;
+        let mut child = self.running.remove(name).context("it does not run")?;
         let ready = eventually(PATIENCE, async || {
             ended = child.try_wait()?;
             if ended.is_some() {
                 return Ok(());
             }
-            match url.strip_prefix("tcp://") {
-                Some(address) => drop(TcpStream::connect(address).await?),
-                None => drop(self.http.get(&url).send().await?.error_for_status()?),
+            if let Some(page) = &probe.http_get {
+                let url = format!("http://{}:{}{}", page.host, page.port, page.path);
+                self.http.get(url).send().await?.error_for_status()?;
+            }
+            if let Some(exec) = &probe.exec {
+                let variables = variables.iter();
+                let status = self
+                    .command(&exec.command)?
+                    .envs(variables.filter_map(|variable| variable.split_once('=')))
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .status()
+                    .await?;
+                ensure!(status.success(), "{}: {status}", exec.command);
             }
             Ok(())
         });
         let ready = ready.await;
         if ready.is_err() || ended.is_some() {
-            let log = fs::read_to_string(log).unwrap_or_default();
+            let log = fs::read_to_string(self.log(name)).unwrap_or_default();
             bail!("{name} is not ready ({ended:?}, {ready:?}): {log}");
         }
+        self.running.insert(name.to_owned(), child);
         Ok(())
     }
 
@@ -279,35 +254,55 @@ impl Backends {
     }
 }
 
-/// The programs of these names.
-fn programs<'a>(wanted: &'a [&str]) -> impl Iterator<Item = &'static Program> + use<'a> {
-    PROGRAMS
-        .iter()
-        .filter(|program| wanted.contains(&program.name))
-}
-
-#[derive(Debug)]
-struct Program {
-    name: &'static str,
-    /// What it is called on PATH; of several, whichever is there.
-    commands: &'static [&'static str],
-    config: &'static str,
-    /// What has to be done first, by a command of the same folder.
-    before: Option<(&'static str, &'static [&'static str])>,
-    arguments: &'static [&'static str],
-    ready: &'static str,
-}
-
-impl Program {
-    fn find(&self) -> Option<PathBuf> {
-        static BUILT: OnceLock<OsString> = OnceLock::new();
-        let built = BUILT.get_or_init(built);
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            .chain(std::env::split_paths(built))
-            .flat_map(|folder| self.commands.iter().map(move |name| folder.join(name)))
-            .find(|file| file.is_file())
+/// The variables of a stack of its own: its folders, and a free port for each.
+///
+/// # Errors
+/// When no port is free.
+pub fn variables(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let configs = Path::new(ROOT).join("configs");
+    let mut variables = BTreeMap::from([
+        (
+            "OTELIX_CONFIGS".to_owned(),
+            configs.to_string_lossy().into(),
+        ),
+        (
+            "OTELIX_DATA".to_owned(),
+            folder.join("data").to_string_lossy().into(),
+        ),
+    ]);
+    for port in PORTS {
+        variables.insert(port.variable.to_owned(), free_port()?.to_string());
     }
+    Ok(variables)
+}
+
+/// PATH, with the folders of what was built, and that of the workspace's programs before all.
+///
+/// # Errors
+/// When the workspace does not build.
+pub fn path() -> anyhow::Result<OsString> {
+    let program = binary("preflight")?;
+    let folder = program.parent().context("no folder")?.to_owned();
+    let others = env::split_paths(others());
+    Ok(env::join_paths(std::iter::once(folder).chain(others))?)
+}
+
+/// PATH, and the folders of what was built.
+fn others() -> &'static OsString {
+    static PATH: OnceLock<OsString> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let present = env::var_os("PATH").unwrap_or_default();
+        let built = built();
+        let all = env::split_paths(&present).chain(env::split_paths(&built));
+        env::join_paths(all).unwrap_or_else(|_| present.clone())
+    })
+}
+
+fn is_there(process: &Described) -> bool {
+    let programs = process.programs();
+    programs
+        .iter()
+        .any(|program| find(program, others()).is_some())
 }
 
 /// The folders of what was built before.
@@ -321,45 +316,6 @@ fn built() -> OsString {
         .and_then(|output| String::from_utf8(output.stdout).ok())
         .map(|folders| folders.trim().into())
         .unwrap_or_default()
-}
-
-/// The port that stands for each port of the configuration.
-#[derive(Debug, Default)]
-struct Ports(BTreeMap<u16, u16>);
-
-impl Ports {
-    fn get(&mut self, port: u16) -> anyhow::Result<u16> {
-        if let Some(known) = self.0.get(&port) {
-            return Ok(*known);
-        }
-        let free = free_port()?;
-        self.0.insert(port, free);
-        Ok(free)
-    }
-
-    /// Replaces every port of loopback, and every setting that is a port.
-    fn rewrite(&mut self, text: &str) -> anyhow::Result<String> {
-        let mut rewritten = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(length) = ["127.0.0.1:", "port: "]
-            .iter()
-            .filter_map(|mark| Some(rest.find(mark)? + mark.len()))
-            .min()
-        {
-            let (before, after) = rest.split_at(length);
-            let digits = after
-                .find(|character: char| !character.is_ascii_digit())
-                .unwrap_or(after.len());
-            let (port, after) = after.split_at(digits);
-            rewritten.push_str(before);
-            if let Ok(port) = port.parse() {
-                rewritten.push_str(&self.get(port)?.to_string());
-            }
-            rest = after;
-        }
-        rewritten.push_str(rest);
-        Ok(rewritten)
-    }
 }
 
 /// A port that nothing listens on. It is below those that the system hands out by itself, and other

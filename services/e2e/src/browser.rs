@@ -38,10 +38,11 @@ impl Drop for Group {
 
 /// The programs that a browser needs and this machine lacks, by name; empty where it can start.
 #[must_use]
-pub fn missing() -> Vec<&'static str> {
+pub fn missing() -> Vec<String> {
     ["chromium", "chromedriver"]
         .into_iter()
         .filter(|program| find(program).is_none())
+        .map(ToOwned::to_owned)
         .collect()
 }
 

@@ -7,6 +7,7 @@ pub mod backends;
 pub mod browser;
 pub mod collector;
 pub mod compare;
+pub mod compose;
 pub mod measure;
 pub mod process;
 pub mod system;

@@ -30,8 +30,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 async fn everything_arrives() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut backends = Backends::start(folder.path(), TELEMETRY).await?;
-    let endpoint = backends.otlp_http()?;
+    let backends = Backends::start(folder.path(), TELEMETRY).await?;
+    let endpoint = backends.otlp_http();
     send(&endpoint, "traces", &trace()?).await?;
     send(&endpoint, "logs", &log()?).await?;
     send(&endpoint, "metrics", &metric()?).await?;
@@ -74,11 +74,11 @@ async fn everything_arrives() -> anyhow::Result<()> {
 async fn deaths_lose_nothing() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut backends = Backends::start(folder.path(), TELEMETRY).await?;
-    let endpoint = backends.otlp_http()?;
+    let endpoint = backends.otlp_http();
     backends.kill("tempo").await?;
     send(&endpoint, "traces", &trace()?).await?;
-    backends.kill("otelcol").await?;
-    backends.start_again("otelcol").await?;
+    backends.kill("otel-collector").await?;
+    backends.start_again("otel-collector").await?;
     backends.start_again("tempo").await?;
     eventually(Duration::from_secs(30), async || {
         backends.tempo.trace(TRACE).await.map(drop)

@@ -18,7 +18,7 @@ const HOUR: i64 = 60 * 60;
 pub(crate) fn trials() -> Vec<Trial> {
     let missing = match preload() {
         Ok(_) => Vec::new(),
-        Err(_) => vec!["faketime"],
+        Err(_) => vec!["faketime".to_owned()],
     };
     vec![trial_with(
         "clocks::an_hour_apart_disturb_neither_people_nor_traces",

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use e2e::{Backends, System, backends::KAFKA, measure::Latencies, system::eventually};
+use e2e::{Backends, System, backends::BROKER, measure::Latencies, system::eventually};
 use events::{AUTH_TOPIC, Data, Event, Handler, HandlerError, Settings, USER_TOPIC};
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
@@ -37,12 +37,12 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial_with(
             "kafka::each_account_has_one_event_whatever_is_killed",
-            Backends::missing(&[KAFKA]),
+            Backends::missing(&[BROKER]),
             async || deaths().await,
         ),
         trial_with(
             "kafka::a_broker_that_is_away_for_a_minute_holds_up_nobody",
-            Backends::missing(&[KAFKA]),
+            Backends::missing(&[BROKER]),
             async || absence().await,
         ),
     ]
@@ -61,8 +61,8 @@ async fn deaths() -> anyhow::Result<()> {
     const PEOPLE: usize = 2000;
 
     let folder = tempfile::tempdir()?;
-    let mut backends = Backends::start(folder.path(), &[KAFKA]).await?;
-    let brokers = backends.kafka()?;
+    let mut backends = Backends::start(folder.path(), &[BROKER]).await?;
+    let brokers = backends.broker();
     let mut system = start(&brokers).await?;
     let witness = Witness::start(&brokers)?;
     let auth = connect(&system).await?;
@@ -85,13 +85,13 @@ async fn deaths() -> anyhow::Result<()> {
 
     for round in 0..3 {
         sleep(Duration::from_secs(2)).await;
-        backends.kill(KAFKA).await?;
+        backends.kill(BROKER).await?;
         sleep(Duration::from_secs(1)).await;
         if round == 1 {
             // Of both at once, too.
             kill_user(&mut system).await?;
         }
-        backends.start_again(KAFKA).await?;
+        backends.start_again(BROKER).await?;
         if round != 1 {
             sleep(Duration::from_millis(300)).await;
             kill_user(&mut system).await?;
@@ -229,8 +229,8 @@ async fn absence() -> anyhow::Result<()> {
     const TOLERANCE: Duration = Duration::from_millis(20);
 
     let folder = tempfile::tempdir()?;
-    let mut backends = Backends::start(folder.path(), &[KAFKA]).await?;
-    let brokers = backends.kafka()?;
+    let mut backends = Backends::start(folder.path(), &[BROKER]).await?;
+    let brokers = backends.broker();
     let system = start(&brokers).await?;
     let witness = Witness::start(&brokers)?;
     let auth = connect(&system).await?;
@@ -242,7 +242,7 @@ async fn absence() -> anyhow::Result<()> {
     })
     .await?;
 
-    backends.kill(KAFKA).await?;
+    backends.kill(BROKER).await?;
     let before = count;
     let away = registrations(&auth, AWAY, &mut count).await?;
     ensure!(
@@ -254,7 +254,7 @@ async fn absence() -> anyhow::Result<()> {
         "a broker that is away has an event"
     );
 
-    backends.start_again(KAFKA).await?;
+    backends.start_again(BROKER).await?;
     eventually(DRAIN, async || witness.has(count)).await
 }
 

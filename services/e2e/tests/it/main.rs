@@ -49,7 +49,7 @@ where
 }
 
 /// A test that is ignored, by name, where a program is missing.
-fn trial_with<F>(name: &str, missing: Vec<&'static str>, test: F) -> Trial
+fn trial_with<F>(name: &str, missing: Vec<String>, test: F) -> Trial
 where
     F: AsyncFnOnce() -> anyhow::Result<()> + Send + 'static,
 {
@@ -57,7 +57,7 @@ where
 }
 
 /// The same of a test that brings a runtime of its own.
-fn blocking_trial<F>(name: &str, missing: Vec<&'static str>, test: F) -> Trial
+fn blocking_trial<F>(name: &str, missing: Vec<String>, test: F) -> Trial
 where
     F: FnOnce() -> anyhow::Result<()> + Send + 'static,
 {

@@ -43,9 +43,9 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 async fn sign_ups() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut backends = Backends::start(folder.path(), TELEMETRY).await?;
+    let backends = Backends::start(folder.path(), TELEMETRY).await?;
     let system = System::start(&[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &backends.otlp_grpc()?),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &backends.otlp_grpc()),
         ("HASH_MEMORY_KIB", "8"),
         ("HASH_ITERATIONS", "1"),
     ])

@@ -1,0 +1,40 @@
+//! The whole stack under the real supervisor, and what its file says.
+//!
+//! These have the machine to themselves, unlike the other tests: they look at the time.
+
+mod chaos;
+mod files;
+mod supervisor;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tokio::runtime::Builder;
+
+/// What ends by itself: nothing supervises it.
+const ONE_SHOT: &str = "preflight";
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trials = [files::trials(), chaos::trials()];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+}
+
+/// A test that is ignored, by name, where a program is missing.
+fn trial<F>(name: &str, missing: Vec<String>, test: F) -> Trial
+where
+    F: AsyncFnOnce() -> anyhow::Result<()> + Send + 'static,
+{
+    Trial::ignorable_test(name, move || {
+        if !missing.is_empty() {
+            let reason = format!("not on PATH: {}", missing.join(", "));
+            return Ok(Completion::ignored_with(reason));
+        }
+        let runtime = Builder::new_multi_thread().enable_all().build()?;
+        runtime
+            .block_on(test())
+            .map(|()| Completion::Completed)
+            .map_err(|error| Failed::from(format!("{error:?}")))
+    })
+}
