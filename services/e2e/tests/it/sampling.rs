@@ -11,7 +11,7 @@ use reqwest::{Client, StatusCode, redirect::Policy};
 use serde_json::Value;
 
 use crate::{
-    tree::{SIGN_UP, hex, tree},
+    tree::{hex, sign_up, tree},
     trial,
 };
 
@@ -144,7 +144,7 @@ fn whole_traces(run: &Run) -> anyhow::Result<Vec<String>> {
             .collect();
         if !spans.is_empty() {
             let tree = tree(&spans);
-            ensure!(tree == SIGN_UP, "{tree}");
+            ensure!(tree == sign_up(), "{tree}");
             whole.push(id.clone());
         }
     }
