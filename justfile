@@ -21,9 +21,12 @@ ci:
 # With kafka=1: Apache Kafka in Redpanda's place
 kafka := ""
 files := "-f process-compose.yaml" + if kafka == "" { "" } else { " -f process-compose.kafka.yaml" }
+broker := if kafka == "" { "redpanda" } else { "kafka" }
 
 # The whole stack, supervised, with a table of what took how long; needs its programs on PATH
 up: programs
+    @# In the foreground first: what it says would be in a log otherwise.
+    @PATH="$PWD/target/release:$PATH" preflight --broker {{broker}}
     PATH="$PWD/target/release:$PATH" process-compose {{files}} --detached up >/dev/null
     target/release/vitals startup
 
