@@ -1,0 +1,76 @@
+# `nix develop`: the toolchain, every program of the stack, and the tools of the trade.
+{
+  lib,
+  stdenv,
+  craneLib,
+  actionlint,
+  apacheKafka,
+  cargo-deny,
+  cargo-nextest,
+  chromedriver,
+  chromium,
+  deadnix,
+  diesel-cli,
+  grafana,
+  grafana-loki,
+  grpcurl,
+  hyperfine,
+  just,
+  nixfmt,
+  opentelemetry-collector-contrib,
+  process-compose,
+  prometheus,
+  redpanda,
+  redpanda-client,
+  redpanda-console,
+  rust-analyzer,
+  shellcheck,
+  sqlite,
+  statix,
+  tempo,
+}:
+craneLib.devShell {
+  packages = [
+    # The stack.
+    apacheKafka
+    grafana
+    grafana-loki
+    opentelemetry-collector-contrib
+    process-compose
+    prometheus
+    prometheus.cli
+    tempo
+
+    # To look into it.
+    grpcurl
+    hyperfine
+    redpanda-client
+    sqlite
+
+    # To work on it.
+    actionlint
+    cargo-deny
+    cargo-nextest
+    deadnix
+    diesel-cli
+    just
+    nixfmt
+    rust-analyzer
+    shellcheck
+    statix
+  ]
+  ++ lib.optionals (lib.meta.availableOn stdenv.hostPlatform redpanda) [
+    redpanda
+    redpanda-console
+  ]
+  ++ lib.optionals stdenv.hostPlatform.isLinux [
+    # For the tests of the pages.
+    chromedriver
+    chromium
+  ];
+
+  # To stderr, so that what a command in the shell prints is its own.
+  shellHook = ''
+    echo "otelix: 'just' lists what there is to do" >&2
+  '';
+}
