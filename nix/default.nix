@@ -35,6 +35,7 @@ let
     }
   );
   inherit (scope) workspace stacks;
+  has-redpanda = lib.meta.availableOn pkgs.stdenv.hostPlatform scope.redpanda;
 
   app = package: {
     type = "app";
@@ -55,9 +56,7 @@ in
       default = workspace.programs.otelix;
     }
     // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux scope.images
-    // lib.optionalAttrs (lib.meta.availableOn pkgs.stdenv.hostPlatform scope.redpanda) {
-      inherit (scope) redpanda redpanda-console;
-    };
+    // lib.optionalAttrs has-redpanda { inherit (scope) redpanda redpanda-console; };
 
   apps = {
     default = app stacks.stack;
@@ -69,6 +68,16 @@ in
   };
 
   inherit (scope) checks;
-  devShells.default = scope.shell;
+  devShells = {
+    default = scope.shell;
+  }
+  // lib.optionalAttrs has-redpanda {
+    redpanda = scope.shell.override {
+      more = [
+        scope.redpanda
+        scope.redpanda-console
+      ];
+    };
+  };
   formatter = scope.format;
 }

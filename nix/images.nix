@@ -21,7 +21,7 @@ let
     let
       program = workspace.programs.${name};
       arguments = {
-        inherit name;
+        name = if name == "otelix" then name else "otelix-${name}";
         tag = workspace.version;
         contents = [
           dockerTools.caCertificates

@@ -1,4 +1,5 @@
-# `nix develop`: the toolchain, every program of the stack, and the tools of the trade.
+# `nix develop`: the toolchain, the programs of the stack, and the tools of the trade. Redpanda and its console are
+# some gigabytes that are not free software: `nix develop .#redpanda` has them too.
 {
   lib,
   stdenv,
@@ -20,54 +21,51 @@
   opentelemetry-collector-contrib,
   process-compose,
   prometheus,
-  redpanda,
   redpanda-client,
-  redpanda-console,
   rust-analyzer,
   shellcheck,
   sqlite,
   statix,
   tempo,
+  more ? [ ],
 }:
 craneLib.devShell {
-  packages = [
-    # The stack.
-    apacheKafka
-    grafana
-    grafana-loki
-    opentelemetry-collector-contrib
-    process-compose
-    prometheus
-    prometheus.cli
-    tempo
+  packages =
+    more
+    ++ [
+      # The stack.
+      apacheKafka
+      grafana
+      grafana-loki
+      opentelemetry-collector-contrib
+      process-compose
+      prometheus
+      prometheus.cli
+      tempo
 
-    # To look into it.
-    grpcurl
-    hyperfine
-    redpanda-client
-    sqlite
+      # To look into it.
+      grpcurl
+      hyperfine
+      redpanda-client
+      sqlite
 
-    # To work on it.
-    actionlint
-    cargo-deny
-    cargo-nextest
-    deadnix
-    diesel-cli
-    just
-    nixfmt
-    rust-analyzer
-    shellcheck
-    statix
-  ]
-  ++ lib.optionals (lib.meta.availableOn stdenv.hostPlatform redpanda) [
-    redpanda
-    redpanda-console
-  ]
-  ++ lib.optionals stdenv.hostPlatform.isLinux [
-    # For the tests of the pages.
-    chromedriver
-    chromium
-  ];
+      # To work on it.
+      actionlint
+      cargo-deny
+      cargo-nextest
+      deadnix
+      diesel-cli
+      just
+      nixfmt
+      rust-analyzer
+      shellcheck
+      statix
+    ]
+    ++ lib.optionals stdenv.hostPlatform.isLinux [
+      # For the tests of the pages.
+      chromedriver
+      chromium
+    ];
 
   # To stderr, so that what a command in the shell prints is its own.
   shellHook = ''
