@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 pub async fn probe(address: SocketAddr, health: Health) -> ExitCode {
     /// Between two attempts.
     const PAUSE: Duration = Duration::from_millis(20);
-    let url = format!("http://{}", reachable(address));
+    let url = url(address);
     let end = Instant::now() + health.wait;
     loop {
         match check(&url).await {
@@ -58,13 +58,13 @@ pub async fn check(url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that listens on all addresses is asked on loopback.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+/// Where the server at an address is asked: one that listens on all addresses, on loopback.
+pub(crate) fn url(mut address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
             SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
-    address
+    format!("http://{address}")
 }

@@ -10,6 +10,7 @@ pub mod server;
 pub mod status;
 
 mod cli;
+mod systemd;
 
 /// Every process allocates by mimalloc: faster than the system's allocator, and what a burst
 /// has taken, such as the memory of password hashes, goes back to the system.

@@ -9,6 +9,8 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
+use crate::systemd;
+
 /// Runs a process: binds its address, starts telemetry, and serves until `service` ends.
 ///
 /// The exit code is 0 after a clean stop and 1 where it could not start or failed.
@@ -33,7 +35,10 @@ where
         Err(error) => return failed(&error),
     };
 
-    let outcome = service(listener).await;
+    let outcome = tokio::select! {
+        outcome = service(listener) => outcome,
+        never = systemd::attend(address) => match never {},
+    };
 
     // Flushed even when the service failed: its last spans say why.
     telemetry.shutdown().await;
@@ -77,6 +82,7 @@ pub fn shutdown() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
             _ = interrupt.recv() => "SIGINT",
         };
         tracing::info!(signal = name, "stopping");
+        systemd::stopping();
     })
 }
 

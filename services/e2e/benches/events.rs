@@ -5,10 +5,10 @@ use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use e2e::{
-    Backends, System,
-    backends::BROKER,
+    Stack, System,
     compare::{Candidate, compare},
     measure::{drive, print},
+    stack::BROKER,
 };
 use events::Broker;
 use proto::user::v1::{CreateUserRequest, user_service_client::UserServiceClient};
@@ -30,9 +30,9 @@ async fn main() -> anyhow::Result<()> {
         "measure the release build: cargo bench"
     );
     let folder = tempfile::tempdir()?;
-    let backends = Backends::start(folder.path(), &[BROKER]).await?;
+    let backends = Stack::start(folder.path(), &[BROKER]).await?;
     let mock = Broker::start(6)?;
-    let (name, brokers) = if Backends::missing(&[BROKER]).is_empty() {
+    let (name, brokers) = if Stack::missing(&[BROKER]).is_empty() {
         ("on, Kafka", backends.broker())
     } else {
         ("on, a mock of Kafka", mock.address().to_string())

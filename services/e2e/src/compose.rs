@@ -29,6 +29,8 @@ pub struct Described {
     pub namespace: Option<String>,
     /// What bash runs.
     pub command: Option<String>,
+    /// Whether it is left out.
+    pub disabled: bool,
     /// `NAME=value`.
     pub environment: Vec<String>,
     /// What it waits for, by process.
@@ -153,6 +155,7 @@ impl Described {
         over(&mut self.description, other.description);
         over(&mut self.namespace, other.namespace);
         over(&mut self.command, other.command);
+        self.disabled |= other.disabled;
         self.environment.extend(other.environment);
         self.depends_on.extend(other.depends_on);
         over(&mut self.availability, other.availability);

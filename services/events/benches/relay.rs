@@ -14,9 +14,9 @@ use database::{Database, Statement};
 use diesel::QueryResult;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use e2e::{
-    Backends,
-    backends::BROKER,
+    Stack,
     measure::{Latencies, print, table},
+    stack::BROKER,
 };
 use events::{Broker, Data, Event, Handler, HandlerError, Outbox, Settings, USER_TOPIC};
 use proto::events::v1::UserRegistered;
@@ -97,9 +97,9 @@ async fn main() -> anyhow::Result<()> {
         }
         Ok(())
     };
-    if Backends::missing(&[BROKER]).is_empty() {
+    if Stack::missing(&[BROKER]).is_empty() {
         let folder = tempfile::tempdir()?;
-        let backends = Backends::start(folder.path(), &[BROKER]).await?;
+        let backends = Stack::start(folder.path(), &[BROKER]).await?;
         measure("Apache Kafka", &backends.broker()).await?;
     }
     let mock = Broker::start(6)?;

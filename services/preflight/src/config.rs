@@ -64,6 +64,10 @@ pub struct Config {
     )]
     pub path: OsString,
 
+    /// Set by process-compose for what it starts: its own port is in use then
+    #[arg(long, env = "PC_PROC_NAME", hide = true)]
+    pub supervised: Option<String>,
+
     /// Where everything listens.
     #[command(flatten)]
     pub ports: Ports,

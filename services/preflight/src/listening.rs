@@ -12,20 +12,45 @@ use std::{
 use self::sockets::Sockets;
 use crate::{
     config::Config,
-    ports::{PORTS, Port, SUPERVISOR},
+    ports::{PORTS, Port, Ports, SUPERVISOR},
     processes::Selection,
     report::{Findings, Problem},
 };
 
 pub(crate) fn check(config: &Config, selection: &Selection, findings: &mut Findings) {
     let sockets = Sockets::read();
+    let is_before_supervisor = config.supervised.is_none();
+    if is_before_supervisor && let Some(problem) = other_stack(&config.ports, &sockets) {
+        // All other ports are its own too.
+        findings.problems.push(problem);
+        return;
+    }
     let wanted = PORTS.iter().filter(|port| {
-        port.is_used_with(config.broker)
-            && port.process != SUPERVISOR
-            && selection.contains(port.process)
+        let is_to_run = if port.process == SUPERVISOR {
+            is_before_supervisor
+        } else {
+            selection.contains(port.process)
+        };
+        port.is_used_with(config.broker) && is_to_run
     });
     let problems = wanted.filter_map(|port| check_one(port, config.ports.of(port), &sockets));
     findings.problems.extend(problems);
+}
+
+/// A stack that runs where this one should.
+fn other_stack(ports: &Ports, sockets: &Sockets) -> Option<Problem> {
+    let port = PORTS.iter().find(|port| port.process == SUPERVISOR)?;
+    let number = ports.of(port);
+    let holder = sockets.holder(number)?;
+    let is_ours = sockets.listens(number) && holder.starts_with("process-compose ");
+    is_ours.then(|| Problem {
+        what: format!("A stack runs already: {holder} listens on port {number}."),
+        remedy: format!(
+            "Look at it by `process-compose attach`, end it by `process-compose down`. For two side by side, \
+             let OTELIX_DATA be another folder, and set {} and all other ports.",
+            port.variable
+        ),
+    })
 }
 
 fn check_one(port: &Port, number: u16, sockets: &Sockets) -> Option<Problem> {

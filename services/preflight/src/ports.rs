@@ -59,7 +59,7 @@ impl Port {
     }
 }
 
-/// The process in [`PORTS`] that listens already when preflight runs.
+/// The process in [`PORTS`] that listens already where it starts preflight.
 pub(crate) const SUPERVISOR: &str = "supervisor";
 
 /// All ports.
@@ -72,7 +72,8 @@ pub const PORTS: &[Port] = &[
         "REDPANDA_CONSOLE_PORT",
         8083,
         "its pages",
-    ),
+    )
+    .only(Broker::Redpanda),
     Port::new("loadgen", "LOADGEN_PORT", 8084, "health"),
     Port::new("vitals", "VITALS_PORT", 8085, "health"),
     Port::new(SUPERVISOR, "SUPERVISOR_PORT", 8099, "its API"),

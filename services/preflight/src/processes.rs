@@ -10,7 +10,7 @@ use crate::{
 pub struct Process {
     /// What it is called in process-compose.yaml.
     pub name: &'static str,
-    /// The only broker with which it is this one.
+    /// The only broker with which it is this one, or is there at all.
     broker: Option<Broker>,
     /// The programs that it is; of several in a row, any.
     pub(crate) programs: &'static [&'static [&'static str]],
@@ -52,7 +52,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         name: "broker",
         broker: Some(Broker::Redpanda),
         programs: &[&["redpanda"]],
-        source: "See https://docs.redpanda.com for Linux. Or take Apache Kafka: \
+        source: "`nix develop` has it on Linux, or see https://docs.redpanda.com. Or take Apache Kafka: \
                  process-compose -f process-compose.yaml -f process-compose.kafka.yaml up",
         configuration: Some("redpanda/redpanda.yaml"),
         folder: Some("redpanda"),
@@ -62,16 +62,16 @@ pub(crate) static PROCESSES: &[Process] = &[
         name: "broker",
         broker: Some(Broker::Kafka),
         programs: &[&["kafka-server-start.sh"], &["kafka-storage.sh"]],
-        source: "See https://kafka.apache.org/downloads, of which bin goes on PATH.",
+        source: "`nix develop` has it, or see https://kafka.apache.org/downloads, of which bin goes on PATH.",
         configuration: Some("kafka/server.properties"),
         folder: Some("kafka"),
         secret: None,
     },
     Process {
         name: "redpanda-console",
-        broker: None,
+        broker: Some(Broker::Redpanda),
         programs: &[&["redpanda-console"]],
-        source: "See https://github.com/redpanda-data/console/releases.",
+        source: "`nix develop` has it, or see https://github.com/redpanda-data/console/releases.",
         configuration: None,
         folder: None,
         secret: None,
@@ -80,7 +80,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         name: "otel-collector",
         broker: None,
         programs: &[&["otelcol-contrib", "otelcol"]],
-        source: "Take otelcol-contrib of \
+        source: "`nix develop` has it, or take otelcol-contrib of \
                  https://github.com/open-telemetry/opentelemetry-collector-releases/releases.",
         configuration: Some("otel-collector/config.yaml"),
         folder: Some("otel-collector"),
@@ -90,7 +90,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         name: "prometheus",
         broker: None,
         programs: &[&["prometheus"]],
-        source: "See https://prometheus.io/download.",
+        source: "`nix develop` has it, or see https://prometheus.io/download.",
         configuration: Some("prometheus/prometheus.yaml"),
         folder: Some("prometheus"),
         secret: None,
@@ -99,7 +99,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         name: "loki",
         broker: None,
         programs: &[&["loki"]],
-        source: "See https://github.com/grafana/loki/releases.",
+        source: "`nix develop` has it, or see https://github.com/grafana/loki/releases.",
         configuration: Some("loki/loki.yaml"),
         folder: Some("loki"),
         secret: None,
@@ -108,7 +108,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         name: "tempo",
         broker: None,
         programs: &[&["tempo"]],
-        source: "See https://github.com/grafana/tempo/releases.",
+        source: "`nix develop` has it, or see https://github.com/grafana/tempo/releases.",
         configuration: Some("tempo/tempo.yaml"),
         folder: Some("tempo"),
         secret: None,
@@ -117,7 +117,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         name: "grafana",
         broker: None,
         programs: &[&["grafana"]],
-        source: "See https://grafana.com/grafana/download.",
+        source: "`nix develop` has it, or see https://grafana.com/grafana/download.",
         configuration: None,
         folder: Some("grafana"),
         secret: Some(Secret::GrafanaAdminPassword),

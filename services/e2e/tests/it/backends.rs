@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::ensure;
-use e2e::{Backends, backends::TELEMETRY, system::eventually};
+use e2e::{Stack, stack::TELEMETRY, system::eventually};
 use libtest_mimic::Trial;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -17,12 +17,12 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial_with(
             "backends::a_trace_a_log_and_a_metric_arrive_where_they_belong",
-            Backends::missing(TELEMETRY),
+            Stack::missing(TELEMETRY),
             async || everything_arrives().await,
         ),
         trial_with(
             "backends::a_trace_outlives_the_death_of_tempo_and_of_the_collector",
-            Backends::missing(TELEMETRY),
+            Stack::missing(TELEMETRY),
             async || deaths_lose_nothing().await,
         ),
     ]
@@ -30,7 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 async fn everything_arrives() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let backends = Backends::start(folder.path(), TELEMETRY).await?;
+    let backends = Stack::start(folder.path(), TELEMETRY).await?;
     let endpoint = backends.otlp_http();
     send(&endpoint, "traces", &trace()?).await?;
     send(&endpoint, "logs", &log()?).await?;
@@ -73,7 +73,7 @@ async fn everything_arrives() -> anyhow::Result<()> {
 
 async fn deaths_lose_nothing() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut backends = Backends::start(folder.path(), TELEMETRY).await?;
+    let mut backends = Stack::start(folder.path(), TELEMETRY).await?;
     let endpoint = backends.otlp_http();
     backends.kill("tempo").await?;
     send(&endpoint, "traces", &trace()?).await?;

@@ -12,9 +12,9 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use e2e::{
-    Backends, Process, System,
-    backends::{LogLine, TELEMETRY},
+    Process, Stack, System,
     collector::text,
+    stack::{LogLine, TELEMETRY},
     system::{SECRET, eventually},
 };
 use events::Broker;
@@ -103,7 +103,7 @@ where
     F: AsyncFnOnce(&Run) -> anyhow::Result<()> + Send + 'static,
 {
     let shared = Arc::clone(shared);
-    blocking_trial(name, Backends::missing(TELEMETRY), move || {
+    blocking_trial(name, Stack::missing(TELEMETRY), move || {
         let runtime = shared
             .runtime
             .get_or_init(|| runtime().expect("a runtime is to be had"));
@@ -117,7 +117,7 @@ where
 /// What was done, and where it can be looked at.
 struct Run {
     system: System,
-    backends: Backends,
+    backends: Stack,
     /// The trace that the account page named.
     account_page: String,
     /// The trace that the page after a wrong password named.
@@ -132,7 +132,7 @@ impl Run {
     /// Everything that people do, well and badly.
     async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let backends = Backends::start(folder.path(), TELEMETRY).await?;
+        let backends = Stack::start(folder.path(), TELEMETRY).await?;
         let broker = Broker::start(6)?;
         let system = System::start(&[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &backends.otlp_grpc()),

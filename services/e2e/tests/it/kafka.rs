@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use e2e::{Backends, System, backends::BROKER, measure::Latencies, system::eventually};
+use e2e::{Stack, System, measure::Latencies, stack::BROKER, system::eventually};
 use events::{AUTH_TOPIC, Data, Event, Handler, HandlerError, Settings, USER_TOPIC};
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
@@ -37,12 +37,12 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial_with(
             "kafka::each_account_has_one_event_whatever_is_killed",
-            Backends::missing(&[BROKER]),
+            Stack::missing(&[BROKER]),
             async || deaths().await,
         ),
         trial_with(
             "kafka::a_broker_that_is_away_for_a_minute_holds_up_nobody",
-            Backends::missing(&[BROKER]),
+            Stack::missing(&[BROKER]),
             async || absence().await,
         ),
     ]
@@ -61,7 +61,7 @@ async fn deaths() -> anyhow::Result<()> {
     const PEOPLE: usize = 2000;
 
     let folder = tempfile::tempdir()?;
-    let mut backends = Backends::start(folder.path(), &[BROKER]).await?;
+    let mut backends = Stack::start(folder.path(), &[BROKER]).await?;
     let brokers = backends.broker();
     let mut system = start(&brokers).await?;
     let witness = Witness::start(&brokers)?;
@@ -229,7 +229,7 @@ async fn absence() -> anyhow::Result<()> {
     const TOLERANCE: Duration = Duration::from_millis(20);
 
     let folder = tempfile::tempdir()?;
-    let mut backends = Backends::start(folder.path(), &[BROKER]).await?;
+    let mut backends = Stack::start(folder.path(), &[BROKER]).await?;
     let brokers = backends.broker();
     let system = start(&brokers).await?;
     let witness = Witness::start(&brokers)?;

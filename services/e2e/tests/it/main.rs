@@ -11,9 +11,11 @@ mod metrics;
 mod outage;
 mod sampling;
 mod system;
+mod systemd;
 mod telemetry;
 mod tree;
 mod visibility;
+mod whole;
 
 use std::process::ExitCode;
 
@@ -34,8 +36,10 @@ fn main() -> ExitCode {
         outage::trials(),
         sampling::trials(),
         system::trials(),
+        systemd::trials(),
         telemetry::trials(),
         visibility::trials(),
+        whole::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

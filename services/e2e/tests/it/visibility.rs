@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use e2e::{
-    Backends, System,
-    backends::{Loki, Prometheus, TELEMETRY, Tempo},
+    Stack, System,
+    stack::{Loki, Prometheus, TELEMETRY, Tempo},
 };
 use libtest_mimic::Trial;
 use reqwest::{Client, StatusCode, redirect::Policy};
@@ -36,14 +36,14 @@ const SPANS: usize = 8;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial_with(
         "visibility::a_sign_up_is_seen_in_traces_and_logs_within_2_s_and_in_metrics_within_6_s",
-        Backends::missing(TELEMETRY),
+        Stack::missing(TELEMETRY),
         async || sign_ups().await,
     )]
 }
 
 async fn sign_ups() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let backends = Backends::start(folder.path(), TELEMETRY).await?;
+    let backends = Stack::start(folder.path(), TELEMETRY).await?;
     let system = System::start(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &backends.otlp_grpc()),
         ("HASH_MEMORY_KIB", "8"),

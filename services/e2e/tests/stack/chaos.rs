@@ -12,9 +12,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use e2e::{
-    Backends,
-    backends::{BROKER, Loki, Prometheus, TELEMETRY, Tempo},
-    compose::find,
+    stack::{BROKER, Loki, Prometheus, TELEMETRY, Tempo},
     system::eventually,
 };
 use events::{Event, Handler, HandlerError, Settings, USER_TOPIC};
@@ -29,21 +27,13 @@ use tokio::{
 };
 use tonic::Code;
 
-use crate::{ONE_SHOT, supervisor::Supervisor, trial};
+use crate::{ONE_SHOT, missing, supervisor::Supervisor, trial};
 
 /// How long a start may take here, where other programs may run and nothing is optimised.
 const START: Duration = Duration::from_secs(60);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let missing = || {
-        let mut missing = Backends::missing(TELEMETRY);
-        missing.extend(Backends::missing(&[BROKER]));
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        if find("process-compose", &path).is_none() {
-            missing.push("process-compose".to_owned());
-        }
-        missing
-    };
+    let missing = || missing(&[TELEMETRY, &[BROKER]]);
     vec![
         trial(
             "chaos::whatever_is_killed_or_hangs_is_well_again_and_nothing_is_lost",

@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use e2e::{
-    backends::FILES,
     compose::{Compose, Described, ROOT},
+    stack::FILES,
 };
 use libtest_mimic::Trial;
 use preflight::PORTS;
@@ -20,7 +20,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     let check = |name: &str, test: fn(&Compose) -> anyhow::Result<()>| {
         trial(name, Vec::new(), async move || {
             let services = ["process-compose.yaml", "process-compose.services.yaml"];
-            for files in [&FILES[..1], FILES, &services] {
+            let lgtm = ["process-compose.yaml", "process-compose.lgtm.yaml"];
+            for files in [&FILES[..1], FILES, &services, &lgtm] {
                 test(&Compose::read(files, &BTreeMap::new())?)
                     .with_context(|| files.join(" and "))?;
             }

@@ -5,9 +5,11 @@
 mod chaos;
 mod files;
 mod supervisor;
+mod variants;
 
 use std::process::ExitCode;
 
+use e2e::{Stack, compose::find};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::Builder;
 
@@ -17,8 +19,18 @@ const ONE_SHOT: &str = "preflight";
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let trials = [files::trials(), chaos::trials()];
+    let trials = [files::trials(), variants::trials(), chaos::trials()];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+}
+
+/// The programs that this machine lacks of those that these processes need, and the supervisor.
+fn missing(processes: &[&[&str]]) -> Vec<String> {
+    let mut missing: Vec<_> = processes.iter().copied().flat_map(Stack::missing).collect();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if find("process-compose", &path).is_none() {
+        missing.push("process-compose".to_owned());
+    }
+    missing
 }
 
 /// A test that is ignored, by name, where a program is missing.

@@ -10,8 +10,8 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use e2e::{
-    backends::{FILES, path, variables},
     compose::{Compose, ROOT, find},
+    stack::{FILES, path, variables},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -75,25 +75,38 @@ impl Supervisor {
             ("LOADGEN_RATE".to_owned(), "5".to_owned()),
             ("LOADGEN_ACCOUNTS".to_owned(), "2".to_owned()),
         ]);
+        Self::start_from(FILES, variables, folder)
+    }
+
+    /// Starts what these files say, as far as it can be started here, with these variables.
+    pub(crate) fn start_from(
+        files: &[&str],
+        variables: BTreeMap<String, String>,
+        folder: TempDir,
+    ) -> anyhow::Result<Self> {
         let path = path()?;
-        let compose = Compose::read(FILES, &variables)?;
+        let compose = Compose::read(files, &variables)?;
         let (mut names, mut absent) = (Vec::new(), Vec::new());
         for (name, process) in &compose.processes {
             let programs = process.programs();
             let is_there = programs
                 .iter()
                 .any(|program| find(program, &path).is_some());
+            if process.disabled {
+                continue;
+            }
             if is_there { &mut names } else { &mut absent }.push(name.clone());
         }
-        // What is not here is left out, in a third file.
+        // What is not here is left out, in a further file.
         let only = names.iter().map(String::as_str);
         let only: Vec<&str> = only.filter(|name| *name != ONE_SHOT).collect();
         let only = only.join(",");
-        let mut rest = vec![
-            "processes:".to_owned(),
-            "  preflight:".to_owned(),
-            format!("    command: exec preflight --broker kafka --only {only}"),
-        ];
+        let mut rest = vec!["processes:".to_owned(), "  preflight:".to_owned()];
+        rest.push(if absent.is_empty() {
+            "    namespace: setup".to_owned()
+        } else {
+            format!("    command: exec preflight --broker kafka --only {only}")
+        });
         for name in &absent {
             rest.extend([format!("  {name}:"), "    disabled: true".to_owned()]);
         }
@@ -103,7 +116,7 @@ impl Supervisor {
         let port = variables.get("SUPERVISOR_PORT").context("no port")?.clone();
         let log = fs::File::create(folder.path().join("supervisor.log"))?;
         let mut command = Command::new("process-compose");
-        for file in FILES {
+        for file in files {
             command.arg("-f").arg(Path::new(ROOT).join(file));
         }
         let child = command

@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use database::Database;
 use diesel::RunQueryDsl as _;
-use e2e::{Backends, Process, backends::BROKER};
+use e2e::{Process, Stack, stack::BROKER};
 use events::{Consumer, Event, Handler, HandlerError, Settings, USER_TOPIC, inbox};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rdkafka::Message as _;
@@ -63,7 +63,7 @@ where
     F: AsyncFnOnce() -> anyhow::Result<()> + Send + 'static,
 {
     Trial::ignorable_test(name, move || {
-        let missing = Backends::missing(&[BROKER]);
+        let missing = Stack::missing(&[BROKER]);
         if !missing.is_empty() {
             let reason = format!("not on PATH: {}", missing.join(", "));
             return Ok(Completion::ignored_with(reason));
@@ -79,7 +79,7 @@ where
 
 async fn poison() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let backends = Backends::start(folder.path(), &[BROKER]).await?;
+    let backends = Stack::start(folder.path(), &[BROKER]).await?;
     let brokers = backends.broker();
     let settings = Settings::of(&brokers)?;
     let service = Service::start(&settings);
@@ -126,7 +126,7 @@ async fn poison() -> anyhow::Result<()> {
 
 async fn killed() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let backends = Backends::start(folder.path(), &[BROKER]).await?;
+    let backends = Stack::start(folder.path(), &[BROKER]).await?;
     let brokers = backends.broker();
     let effects = tempfile::tempdir()?;
     let database = database(&effects);

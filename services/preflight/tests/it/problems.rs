@@ -65,12 +65,22 @@ fn a_port_in_use_is_named_with_who_has_it_and_what_changes_it() {
 }
 
 #[test]
-fn the_supervisor_may_listen_already() {
+fn the_supervisor_that_starts_it_listens_already() {
+    let machine = Machine::new();
+    let port = machine.port("SUPERVISOR_PORT");
+    let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let said = machine.run(&["--supervised", "preflight"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+}
+
+#[test]
+fn before_the_supervisor_its_port_has_to_be_free() {
     let machine = Machine::new();
     let port = machine.port("SUPERVISOR_PORT");
     let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let said = machine.run(&[]);
-    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.names(&["supervisor:", &port.to_string()]), "{said:?}");
 }
 
 #[test]

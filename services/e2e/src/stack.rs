@@ -1,5 +1,5 @@
-//! The real OpenTelemetry Collector, Prometheus, Loki, Tempo and Kafka, as `process-compose.yaml`
-//! starts them and with the project's own configuration.
+//! The processes of `process-compose.yaml` without their supervisor: commands, environment, probes and
+//! what waits for what are the file's, the configuration is the project's own.
 //!
 //! Each start has ports of its own, so it disturbs neither a stack that runs nor another test. The
 //! programs are those on PATH, else those that `.ci/backends/build` has built.
@@ -45,9 +45,12 @@ pub const TELEMETRY: &[&str] = &["otel-collector", "prometheus", "loki", "tempo"
 /// What events go through.
 pub const BROKER: &str = "broker";
 
-/// The backends, running. Dropped, they are killed.
+/// The services and the load on them.
+pub const SERVICES: &[&str] = &["user", "auth", "frontend", "loadgen"];
+
+/// Some processes of the stack, running. Dropped, they are killed.
 #[derive(Debug)]
-pub struct Backends {
+pub struct Stack {
     /// Where Prometheus answers.
     pub prometheus: Prometheus,
     /// Where Loki answers.
@@ -61,7 +64,13 @@ pub struct Backends {
     http: Client,
 }
 
-impl Backends {
+impl Stack {
+    /// The variables of this stack: its folders and its ports.
+    #[must_use]
+    pub fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
+    }
+
     /// The programs of these processes that this machine lacks; empty where all can start.
     #[must_use]
     pub fn missing(wanted: &[&str]) -> Vec<String> {
@@ -89,7 +98,7 @@ impl Backends {
             let port = variables.get(port).context("no such port")?;
             Ok(format!("http://127.0.0.1:{port}"))
         };
-        let mut backends = Self {
+        let mut stack = Self {
             prometheus: Prometheus::new(url("PROMETHEUS_PORT")?, http.clone()),
             loki: Loki::new(url("LOKI_PORT")?, http.clone()),
             tempo: Tempo::new(url("TEMPO_PORT")?, http.clone()),
@@ -99,22 +108,39 @@ impl Backends {
             running: BTreeMap::new(),
             http,
         };
-        let present: Vec<&str> = wanted
+        let mut waiting: Vec<&str> = wanted
             .iter()
             .copied()
-            .filter(|name| backends.compose.processes.get(*name).is_some_and(is_there))
+            .filter(|name| stack.compose.processes.get(*name).is_some_and(is_there))
             .collect();
-        if present.is_empty() {
-            return Ok(backends);
+        if waiting.is_empty() {
+            return Ok(stack);
         }
-        backends.prepare(&present).await?;
-        for name in &present {
-            backends.spawn(name)?;
+        stack.prepare(&waiting).await?;
+        while !waiting.is_empty() {
+            let may_start = |name: &&str| stack.waits_for(name, &waiting).is_empty();
+            let (next, later): (Vec<&str>, Vec<&str>) =
+                waiting.iter().partition(|name| may_start(name));
+            ensure!(!next.is_empty(), "these wait for each other: {later:?}");
+            for name in &next {
+                stack.spawn(name)?;
+            }
+            for name in &next {
+                stack.ready(name).await?;
+            }
+            waiting = later;
         }
-        for name in &present {
-            backends.ready(name).await?;
-        }
-        Ok(backends)
+        Ok(stack)
+    }
+
+    /// Which of these processes have to be ready before this one starts.
+    fn waits_for(&self, name: &str, others: &[&str]) -> Vec<String> {
+        let process = self.compose.processes.get(name);
+        let needed = process.into_iter().flat_map(|it| it.depends_on.keys());
+        needed
+            .filter(|needed| others.contains(&needed.as_str()))
+            .cloned()
+            .collect()
     }
 
     /// Where the collector receives OTLP by gRPC.
@@ -135,7 +161,9 @@ impl Backends {
         self.address("BROKER_PORT")
     }
 
-    fn address(&self, port: &str) -> String {
+    /// The address behind a variable of the stack's ports, as HOST:PORT.
+    #[must_use]
+    pub fn address(&self, port: &str) -> String {
         let port = self.variables.get(port).map_or("0", String::as_str);
         format!("127.0.0.1:{port}")
     }
@@ -299,6 +327,10 @@ fn others() -> &'static OsString {
 }
 
 fn is_there(process: &Described) -> bool {
+    // Those of the workspace are built when they are needed.
+    if matches!(process.namespace.as_deref(), Some("services" | "load")) {
+        return true;
+    }
     let programs = process.programs();
     programs
         .iter()

@@ -1,0 +1,117 @@
+//! The stack in parts, as the files beside `process-compose.yaml` have it.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use e2e::{
+    Stack,
+    stack::{BROKER, FILES, TELEMETRY, variables},
+    system::eventually,
+};
+use libtest_mimic::Trial;
+use reqwest::{Client, StatusCode, redirect::Policy};
+use tokio::process::Command;
+
+use crate::{missing, supervisor::Supervisor, trial};
+
+/// How long a start may take here, where other programs may run and nothing is optimised.
+const START: Duration = Duration::from_secs(60);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "variants::the_services_alone_use_the_collector_and_the_broker_that_run",
+            missing(&[TELEMETRY, &[BROKER]]),
+            async || services().await,
+        ),
+        trial(
+            "variants::the_backends_alone_take_telemetry_of_anybody",
+            missing(&[TELEMETRY]),
+            async || lgtm().await,
+        ),
+    ]
+}
+
+async fn services() -> anyhow::Result<()> {
+    let elsewhere = tempfile::tempdir()?;
+    let wanted = [TELEMETRY, &[BROKER]].concat();
+    let others = Stack::start(elsewhere.path(), &wanted).await?;
+
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data").to_string_lossy().into_owned();
+    let mut variables = others.variables().clone();
+    variables.insert("OTELIX_DATA".to_owned(), data);
+    let files = [FILES, &["process-compose.services.yaml"]].concat();
+    let mut stack = Supervisor::start_from(&files, variables, folder)?;
+    stack.well(START).await?;
+    let expected = [
+        "auth",
+        "frontend",
+        "loadgen",
+        "otel-collector",
+        "preflight",
+        "user",
+        "vitals",
+    ];
+    ensure!(stack.names == expected, "{:?}", stack.names);
+
+    let http = Client::builder().redirect(Policy::none()).build()?;
+    let url = format!("http://{}/register", stack.address("FRONTEND_PORT")?);
+    let form = [
+        ("email", "ann@example.com"),
+        ("password", "correct horse battery"),
+    ];
+    let answer = http.post(url).form(&form).send().await?;
+    ensure!(answer.status() == StatusCode::SEE_OTHER, "{answer:?}");
+    // The event came back from the broker, and the telemetry is where the collector has sent it.
+    let activity = format!("http://{}/activity", stack.address("FRONTEND_PORT")?);
+    eventually(Duration::from_secs(20), async || {
+        let page = http.get(&activity).send().await?.text().await?;
+        ensure!(page.contains("Registered"), "{page}");
+        let series = others.prometheus.query("user_registrations_total").await?;
+        ensure!(!series.is_empty(), "no metric");
+        Ok(())
+    })
+    .await?;
+
+    let (status, _) = stack.down().await?;
+    ensure!(status.success(), "{status}\n{}", stack.log());
+    let orphans = stack.orphans()?;
+    ensure!(orphans.is_empty(), "still there: {orphans:?}");
+    Ok(())
+}
+
+async fn lgtm() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let variables = variables(folder.path())?;
+    let files = [FILES[0], "process-compose.lgtm.yaml"];
+    let mut stack = Supervisor::start_from(&files, variables, folder)?;
+    stack.well(START).await?;
+    for name in TELEMETRY {
+        ensure!(stack.names.iter().any(|it| it == name), "{:?}", stack.names);
+    }
+    ensure!(
+        !stack.names.iter().any(|it| it == "user"),
+        "{:?}",
+        stack.names
+    );
+
+    // A second one is refused in one sentence, and the first does not mind.
+    let second = Command::new(e2e::binary("preflight")?)
+        .envs(&stack.variables)
+        .output()
+        .await?;
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    ensure!(!second.status.success(), "{said}");
+    ensure!(
+        said.contains("A stack runs already: process-compose (pid "),
+        "{said}"
+    );
+    stack.well(Duration::from_secs(2)).await?;
+
+    let (status, _) = stack.down().await?;
+    ensure!(status.success(), "{status}\n{}", stack.log());
+    let orphans = stack.orphans()?;
+    ensure!(orphans.is_empty(), "still there: {orphans:?}");
+    Ok(())
+}
