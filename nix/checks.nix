@@ -1,0 +1,104 @@
+# What `nix flake check` checks.
+{
+  lib,
+  stdenv,
+  runCommand,
+  testers,
+  deadnix,
+  images,
+  jq,
+  nixfmt,
+  opentelemetry-collector-contrib,
+  grafana-loki,
+  prometheus,
+  self,
+  shellcheck,
+  statix,
+  tempo,
+  workspace,
+}:
+let
+  inherit (lib) fileset;
+
+  # Succeeds if the commands do, in a folder with these files of the project.
+  check =
+    name: programs: files: commands:
+    runCommand "check-${name}"
+      {
+        nativeBuildInputs = programs;
+        src = fileset.toSource {
+          root = ../.;
+          fileset = fileset.unions files;
+        };
+      }
+      ''
+        cd $src
+        ${commands}
+        touch $out
+      '';
+
+  nix = [
+    ../flake.nix
+    (fileset.fileFilter (file: file.hasExt "nix") ../nix)
+  ];
+in
+workspace.checks
+// {
+  nixfmt = check "nixfmt" [ nixfmt ] nix "nixfmt --check flake.nix nix/*.nix";
+  statix = check "statix" [ statix ] nix "statix check .";
+  deadnix = check "deadnix" [ deadnix ] nix "deadnix --fail .";
+
+  shellcheck = check "shellcheck" [ shellcheck ] [
+    ../.ci
+  ] "shellcheck .ci/run .ci/configs .ci/backends/build .ci/backends/kafka.sh";
+
+  configs = check "configs" [
+    grafana-loki
+    opentelemetry-collector-contrib
+    prometheus
+    prometheus.cli
+    tempo
+  ] [
+    ../.ci/configs
+    ../configs
+  ] "OTELIX_DATA=$TMPDIR bash .ci/configs --all";
+}
+// lib.optionalAttrs stdenv.hostPlatform.isLinux {
+  # No more is in an image than it says, and nobody is root in it.
+  images =
+    runCommand "check-images"
+      {
+        nativeBuildInputs = [ jq ];
+      }
+      (
+        lib.concatStrings (
+          lib.mapAttrsToList (name: image: ''
+            mkdir ${name}
+            tar -xf ${image} -C ${name}
+            config=${name}/$(jq -r '.[0].Config' ${name}/manifest.json)
+            jq -e '
+              (.config.User | test("^[1-9][0-9]*:[1-9][0-9]*$"))
+              and (.config.Entrypoint | length == 1)
+              and (.config.ExposedPorts | length > 0)
+              and (.config.Env | index("SSL_CERT_FILE=/etc/ssl/certs/ca-bundle.crt"))
+              and (.config.Labels["org.opencontainers.image.version"] == "${workspace.version}")
+              and (.created | startswith("1970-01-01"))
+            ' "$config" >/dev/null || { echo "${name}: its configuration:"; jq . "$config"; exit 1; }
+            jq -r '.[0].Layers[]' ${name}/manifest.json | while read -r layer; do
+              tar -tf ${name}/"$layer"
+            done >${name}/files
+            for program in bash sh gcc cargo rustc go; do
+              if grep -E "/bin/$program\$" ${name}/files; then
+                echo "${name} has $program in it"
+                exit 1
+              fi
+            done
+            size=$(stat -c %s ${image})
+            [ "$size" -lt ${toString (40 * 1000 * 1000)} ] || { echo "${name} has $size bytes"; exit 1; }
+            echo "${name}: $size bytes" >>$out
+          '') images
+        )
+      );
+
+  vm = testers.runNixOSTest (import ./vm-test.nix { inherit self; });
+}

@@ -1,0 +1,83 @@
+# What the flake offers on one system.
+{
+  self,
+  crane,
+  pkgs,
+}:
+let
+  inherit (pkgs) lib;
+
+  scope = lib.makeScope pkgs.newScope (
+    ours:
+    let
+      one = file: ours.callPackage file { };
+      # Of a file with several packages there is nothing to override as a whole.
+      several =
+        file:
+        removeAttrs (one file) [
+          "override"
+          "overrideDerivation"
+        ];
+    in
+    {
+      inherit self;
+      craneLib = crane.mkLib pkgs;
+      # Of a tree with changes that are not committed, the revision says so.
+      revision = self.rev or self.dirtyRev or "unknown";
+      workspace = several ./workspace.nix;
+      redpanda = one ./redpanda.nix;
+      redpanda-console = one ./redpanda-console.nix;
+      stacks = several ./stack.nix;
+      images = several ./images.nix;
+      checks = several ./checks.nix;
+      shell = one ./shell.nix;
+      format = one ./format.nix;
+    }
+  );
+  inherit (scope) workspace stacks;
+  has-redpanda = lib.meta.availableOn pkgs.stdenv.hostPlatform scope.redpanda;
+
+  app = package: {
+    type = "app";
+    program = lib.getExe package;
+    meta = { inherit (package.meta) description; };
+  };
+in
+{
+  packages =
+    workspace.programs
+    // {
+      inherit (stacks)
+        stack
+        stack-kafka
+        lgtm
+        reset
+        ;
+      default = workspace.programs.otelix;
+    }
+    // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux scope.images
+    // lib.optionalAttrs has-redpanda { inherit (scope) redpanda redpanda-console; };
+
+  apps = {
+    default = app stacks.stack;
+    stack = app stacks.stack;
+    stack-kafka = app stacks.stack-kafka;
+    lgtm = app stacks.lgtm;
+    reset = app stacks.reset;
+    load = app workspace.programs.loadgen;
+  };
+
+  inherit (scope) checks;
+  devShells = {
+    default = scope.shell;
+  }
+  // lib.optionalAttrs has-redpanda {
+    redpanda = scope.shell.override {
+      more = [
+        scope.redpanda
+        scope.redpanda-console
+      ];
+    };
+  };
+  formatter = scope.format;
+}

@@ -1,0 +1,20 @@
+# `nix fmt`: all that has a format, in the whole project.
+{
+  writeShellApplication,
+  cargo,
+  nixfmt,
+  rustfmt,
+}:
+writeShellApplication {
+  name = "format";
+  meta.description = "Formats the Rust and the Nix code";
+  runtimeInputs = [
+    cargo
+    nixfmt
+    rustfmt
+  ];
+  text = ''
+    cargo fmt
+    nixfmt flake.nix nix/*.nix
+  '';
+}

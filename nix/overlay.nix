@@ -1,0 +1,9 @@
+# Everything that the flake builds, as `pkgs.otelix.NAME`, with the packages of whoever takes the overlay.
+{ self, crane }:
+final: _previous: {
+  otelix =
+    (import ./. {
+      inherit self crane;
+      pkgs = final;
+    }).packages;
+}

@@ -1,0 +1,45 @@
+# The broker, from its release archive: it comes with its own loader and C library, and stays as it is, since
+# patching so large a program breaks it. There is no build of it for other systems.
+{
+  lib,
+  stdenvNoCC,
+  fetchurl,
+  runtimeShell,
+}:
+stdenvNoCC.mkDerivation (self: {
+  pname = "redpanda";
+  version = "26.2.2";
+
+  src = fetchurl {
+    url = "https://vectorized-public.s3.us-west-2.amazonaws.com/releases/redpanda/${self.version}/redpanda-${self.version}-amd64.tar.gz";
+    hash = "sha256-V1/vu8LLkpY04rgxrLh+ywsjQDsu+LNWo028CgCTSqU=";
+  };
+  sourceRoot = ".";
+
+  dontConfigure = true;
+  dontBuild = true;
+  dontFixup = true;
+
+  # Of some gigabytes, what the broker itself needs.
+  installPhase = ''
+    runHook preInstall
+    mkdir -p $out/bin $out/libexec
+    cp -r lib $out/lib
+    cp libexec/redpanda $out/libexec/redpanda
+    cat >$out/bin/redpanda <<EOF
+    #!${runtimeShell}
+    exec $out/lib/ld.so --argv0 redpanda --library-path $out/lib $out/libexec/redpanda "\$@"
+    EOF
+    chmod +x $out/bin/redpanda
+    runHook postInstall
+  '';
+
+  meta = {
+    description = "Event broker that speaks the Kafka protocol";
+    homepage = "https://www.redpanda.com";
+    license = lib.licenses.bsl11;
+    platforms = [ "x86_64-linux" ];
+    sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];
+    mainProgram = "redpanda";
+  };
+})

@@ -1,0 +1,169 @@
+# The stack as programs: process-compose with its files and configurations of this very revision, and on PATH
+# exactly the pinned programs. Data lives in ./volumes of wherever it is started, or in OTELIX_DATA.
+{
+  lib,
+  stdenv,
+  writeShellApplication,
+  apacheKafka,
+  bashNonInteractive,
+  coreutils,
+  grafana,
+  grafana-loki,
+  opentelemetry-collector-contrib,
+  process-compose,
+  prometheus,
+  redpanda,
+  redpanda-console,
+  tempo,
+  workspace,
+}:
+let
+  inherit (lib) fileset;
+
+  files = fileset.toSource {
+    root = ../.;
+    fileset = fileset.unions [
+      ../configs
+      ../process-compose.kafka.yaml
+      ../process-compose.lgtm.yaml
+      ../process-compose.yaml
+    ];
+  };
+
+  backends = [
+    grafana
+    grafana-loki
+    opentelemetry-collector-contrib
+    prometheus
+    tempo
+  ];
+  services = lib.attrValues (removeAttrs workspace.programs [ "otelix" ]);
+
+  stack =
+    {
+      name,
+      description,
+      programs,
+      # A file that changes the one of the whole stack, and what preflight is told of that.
+      variant ? null,
+      preflight ? "",
+    }:
+    let
+      composed = [ "process-compose.yaml" ] ++ lib.optional (variant != null) variant;
+    in
+    writeShellApplication {
+      inherit name;
+      meta = { inherit description; };
+      # Whatever else is on the user's PATH has no part in it.
+      inheritPath = false;
+      runtimeInputs = programs ++ [
+        bashNonInteractive
+        coreutils
+        process-compose
+        workspace.programs.preflight
+      ];
+      runtimeEnv = {
+        OTELIX_CONFIGS = "${files}/configs";
+        PC_ADDRESS = "127.0.0.1";
+      };
+      text = ''
+        export OTELIX_DATA=''${OTELIX_DATA:-$PWD/volumes} PC_PORT_NUM=''${SUPERVISOR_PORT:-8099}
+
+        case ''${1:-} in
+          -h | --help)
+            cat <<'HELP'
+        ${description}.
+
+        ${name} [FLAG...]                  starts it in a terminal interface; the flags are those of `process-compose up`:
+        ${name} --detached                 starts it in the background
+        ${name} attach|down|list|logs|...  does what process-compose does with what runs
+
+        Data, logs and secrets are in ./volumes, or where OTELIX_DATA says. Every port is on loopback, and can be
+        changed by a variable: those of `preflight --help`, and SUPERVISOR_PORT for process-compose.
+        HELP
+            exit
+            ;;
+          "" | -*) ;;
+          *) exec process-compose "$@" ;;
+        esac
+
+        # In the foreground first: what keeps it from starting would be in a log otherwise.
+        preflight ${preflight}
+        if ! [ -t 0 ] || ! [ -t 1 ]; then
+          export PC_DISABLE_TUI=1
+        fi
+        exec process-compose up --disable-dotenv ${lib.concatMapStringsSep " " (file: "--config ${files}/${file}") composed} "$@"
+      '';
+    };
+
+  with-kafka = {
+    programs = backends ++ services ++ [ apacheKafka ];
+    variant = "process-compose.kafka.yaml";
+    preflight = "--broker kafka";
+  };
+  with-redpanda = {
+    programs =
+      backends
+      ++ services
+      ++ [
+        redpanda
+        redpanda-console
+      ];
+  };
+  has-redpanda = lib.meta.availableOn stdenv.hostPlatform redpanda;
+in
+{
+  stack = stack (
+    (if has-redpanda then with-redpanda else with-kafka)
+    // {
+      name = "stack";
+      description = "The three services, their broker and the whole observability stack, supervised";
+    }
+  );
+
+  stack-kafka = stack (
+    with-kafka
+    // {
+      name = "stack-kafka";
+      description = "The whole stack, with Apache Kafka in Redpanda's place";
+    }
+  );
+
+  lgtm = stack {
+    name = "lgtm";
+    description = "OpenTelemetry Collector, Prometheus, Loki, Tempo and Grafana, for anybody's services";
+    programs = backends;
+    variant = "process-compose.lgtm.yaml";
+    preflight = "--only otel-collector,prometheus,loki,tempo,grafana";
+  };
+
+  reset = writeShellApplication {
+    name = "reset";
+    meta.description = "Deletes all data of the stack, after a question";
+    inheritPath = false;
+    runtimeInputs = [
+      coreutils
+      process-compose
+    ];
+    runtimeEnv.PC_ADDRESS = "127.0.0.1";
+    text = ''
+      data=''${OTELIX_DATA:-$PWD/volumes}
+      export PC_PORT_NUM=''${SUPERVISOR_PORT:-8099}
+
+      if process-compose list >/dev/null 2>&1; then
+        echo "It runs: end it first, by 'nix run .#stack -- down'." >&2
+        exit 1
+      fi
+      # What preflight made, it marked.
+      if ! [ -e "$data/configs/MADE-BY-PREFLIGHT.txt" ]; then
+        echo "No data of the stack in $data." >&2
+        exit 1
+      fi
+      if [ "''${1:-}" != --yes ]; then
+        read -r -p "Delete all accounts, events, telemetry and secrets in $data? [y/N] " answer
+        case $answer in y | Y | yes) ;; *) exit 1 ;; esac
+      fi
+      rm -rf -- "$data"
+    '';
+  };
+}

@@ -1,0 +1,8 @@
+# The only packages here that are not free software: the Business Source License lets anyone run them, but not
+# sell them as a service.
+lib: package:
+builtins.elem (lib.getName package) [
+  "redpanda"
+  "redpanda-console"
+  "redpanda-rpk"
+]

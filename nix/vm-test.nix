@@ -1,0 +1,73 @@
+# A machine with everything on it: it boots, someone registers, and the trace of that is in Tempo.
+{ self }:
+{
+  name = "otelix";
+
+  nodes.machine = {
+    imports = [ self.nixosModules.default ];
+
+    virtualisation.memorySize = 3072;
+    services.otelix = {
+      enable = true;
+      backends.enable = true;
+      auth.jwtSecretFile = "/etc/otelix-jwt";
+    };
+    # Readable by root alone, as a secret would be. That it is in the store is for this test.
+    environment.etc."otelix-jwt" = {
+      text = "a secret that only this test knows, no service";
+      mode = "0400";
+    };
+  };
+
+  testScript = ''
+    import json
+
+    machine.wait_for_unit("otelix-frontend.service")
+    machine.wait_for_open_port(3200)
+    machine.wait_until_succeeds("curl -sf 127.0.0.1:3200/ready")
+
+    with subtest("services are ready when systemd says so"):
+        machine.succeed("curl -sf 127.0.0.1:8082/health/ready")
+
+    with subtest("a registration is a trace of three services"):
+        machine.succeed(
+            "curl -sf -o /dev/null -c /tmp/cookies -d email=ann@example.com"
+            " --data-urlencode 'password=correct horse battery' 127.0.0.1:8082/register"
+        )
+        query = "curl -sfG 127.0.0.1:3200/api/search --data-urlencode 'q={ name = \"user.v1.UserService/CreateUser\" }'"
+        machine.wait_until_succeeds(query + " | grep -q traceID", timeout=60)
+        trace = json.loads(machine.succeed(query))["traces"][0]["traceID"]
+        spans = machine.succeed(f"curl -sf 127.0.0.1:3200/api/traces/{trace}")
+        for service in ["frontend", "auth", "user"]:
+            assert f'"stringValue":"{service}"' in spans.replace(" ", ""), f"{service} is not in {trace}"
+
+    with subtest("its logs and metrics arrive"):
+        machine.wait_until_succeeds(
+            "curl -sfG 127.0.0.1:3100/loki/api/v1/query_range"
+            " --data-urlencode 'query={service_name=\"user\"}' | grep -q trace_id",
+            timeout=60,
+        )
+        machine.wait_until_succeeds(
+            "curl -sfG 127.0.0.1:9090/api/v1/query --data-urlencode 'query=user_registrations_total' | grep -q user",
+            timeout=60,
+        )
+
+    with subtest("a service that hangs is started again"):
+        before = machine.succeed("systemctl show -p MainPID --value otelix-user").strip()
+        machine.succeed(f"kill -STOP {before}")
+        machine.wait_until_succeeds(
+            f"test $(systemctl show -p MainPID --value otelix-user) != {before}", timeout=60
+        )
+        machine.wait_for_unit("otelix-user.service")
+
+    with subtest("the account is still there"):
+        machine.wait_until_succeeds(
+            "curl -sf -o /dev/null -w '%{http_code}' -d email=ann@example.com"
+            " --data-urlencode 'password=correct horse battery' 127.0.0.1:8082/login | grep -q 303",
+            timeout=30,
+        )
+
+    with subtest("nobody but the services reads their data"):
+        machine.fail("su nobody -s /bin/sh -c 'ls /var/lib/private/otelix-user'")
+  '';
+}

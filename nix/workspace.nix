@@ -1,0 +1,168 @@
+# The Rust workspace: its dependencies built once, its programs, and its checks.
+{
+  lib,
+  stdenv,
+  runCommand,
+  craneLib,
+  libiconv,
+  # What some tests need; those whose program is missing count as ignored.
+  apacheKafka,
+  cargo-nextest,
+  chromedriver,
+  chromium,
+  grafana-loki,
+  opentelemetry-collector-contrib,
+  process-compose,
+  prometheus,
+  tempo,
+}:
+let
+  inherit (lib) fileset importTOML;
+
+  sourceOf =
+    files:
+    fileset.toSource {
+      root = ../.;
+      fileset = fileset.unions files;
+    };
+  code = [
+    ../Cargo.lock
+    ../Cargo.toml
+    ../proto
+    ../services
+  ];
+
+  common = {
+    pname = "otelix";
+    inherit ((importTOML ../Cargo.toml).workspace.package) version;
+    src = sourceOf code;
+    strictDeps = true;
+    cargoExtraArgs = "--locked --workspace";
+    buildInputs = lib.optional stdenv.hostPlatform.isDarwin libiconv;
+
+    cargoVendorDir = craneLib.vendorCargoDeps {
+      src = ../.;
+      # librdkafka's configure begins with /usr/bin/env, which a sandbox has not; and it is built in a copy,
+      # which of a store is read-only.
+      overrideVendorCargoPackage =
+        crate: package:
+        if crate.name == "rdkafka-sys" then
+          package.overrideAttrs {
+            postPatch = ''
+              patchShebangs librdkafka/configure
+              substituteInPlace build.rs --replace-fail \
+                'run_command_or_fail(".", "cp", &["-a", "librdkafka/.", &out_dir]);' \
+                'run_command_or_fail(".", "cp", &["-a", "librdkafka/.", &out_dir]);
+                 run_command_or_fail(".", "chmod", &["-R", "u+w", &out_dir]);'
+            '';
+          }
+        else
+          package;
+    };
+  };
+
+  programs = craneLib.buildPackage (
+    common
+    // {
+      cargoArtifacts = craneLib.buildDepsOnly (common // { doCheck = false; });
+      # They are a check of their own.
+      doCheck = false;
+    }
+  );
+
+  program =
+    name:
+    let
+      manifest = (importTOML ../services/${name}/Cargo.toml).package;
+    in
+    runCommand "${name}-${common.version}"
+      {
+        pname = name;
+        inherit (common) version;
+        meta = {
+          inherit (manifest) description;
+          license = lib.licenses.mit;
+          mainProgram = name;
+          platforms = lib.platforms.unix;
+        };
+      }
+      ''
+        install -D ${programs}/bin/${name} $out/bin/${name}
+      '';
+
+  # Tests look at more than the code. They run as it is developed: with assertions, and linked quickly.
+  tested = common // {
+    src = sourceOf (
+      code
+      ++ [
+        ../.ci/backends
+        ../.config
+        ../clippy.toml
+        ../configs
+        ../deny.toml
+        ../docs
+        ../process-compose.kafka.yaml
+        ../process-compose.lgtm.yaml
+        ../process-compose.services.yaml
+        ../process-compose.yaml
+        ../rustfmt.toml
+      ]
+    );
+    CARGO_PROFILE = "dev";
+    doInstallCargoArtifacts = false;
+  };
+  checked = tested // {
+    cargoArtifacts = craneLib.buildDepsOnly (removeAttrs tested [ "doInstallCargoArtifacts" ]);
+  };
+in
+{
+  inherit (common) version;
+
+  programs = lib.genAttrs [
+    "auth"
+    "frontend"
+    "loadgen"
+    "otelix"
+    "preflight"
+    "user"
+    "vitals"
+  ] program;
+
+  checks = {
+    clippy = craneLib.cargoClippy (
+      checked // { cargoClippyExtraArgs = "--all-targets -- --deny warnings"; }
+    );
+    doc = craneLib.cargoDoc (checked // { env.RUSTDOCFLAGS = "--deny warnings"; });
+    fmt = craneLib.cargoFmt { inherit (tested) pname version src; };
+    deny = craneLib.cargoDeny {
+      inherit (tested)
+        pname
+        version
+        src
+        cargoVendorDir
+        ;
+    };
+    # Without crane's cargoNextest, which brings the tools of coverage.
+    nextest = craneLib.mkCargoDerivation (
+      checked
+      // {
+        pnameSuffix = "-nextest";
+        buildPhaseCargoCommand = "cargo nextest run --locked --workspace";
+        nativeBuildInputs = [
+          apacheKafka
+          cargo-nextest
+          grafana-loki
+          opentelemetry-collector-contrib
+          process-compose
+          prometheus
+          prometheus.cli
+          tempo
+        ]
+        ++ lib.optionals stdenv.hostPlatform.isLinux [
+          chromedriver
+          chromium
+        ];
+      }
+    );
+  };
+}
