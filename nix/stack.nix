@@ -38,30 +38,40 @@ let
     prometheus
     tempo
   ];
-  services = lib.attrValues (removeAttrs workspace.programs [ "otelix" ]);
+  inherit (workspace) programs;
+  services = [
+    programs.auth
+    programs.frontend
+    programs.loadgen
+    programs.user
+    programs.vitals
+  ];
 
   stack =
     {
       name,
       description,
-      programs,
+      with-programs,
       # A file that changes the one of the whole stack, and what preflight is told of that.
       variant ? null,
-      preflight ? "",
+      arguments ? [ ],
     }:
     let
-      composed = [ "process-compose.yaml" ] ++ lib.optional (variant != null) variant;
+      preflight = lib.escapeShellArgs ([ "preflight" ] ++ arguments);
+      composed = map (file: "--config ${files}/${file}") (
+        [ "process-compose.yaml" ] ++ lib.optional (variant != null) variant
+      );
     in
     writeShellApplication {
       inherit name;
       meta = { inherit description; };
       # Whatever else is on the user's PATH has no part in it.
       inheritPath = false;
-      runtimeInputs = programs ++ [
+      runtimeInputs = with-programs ++ [
         bashNonInteractive
         coreutils
         process-compose
-        workspace.programs.preflight
+        programs.preflight
       ];
       runtimeEnv = {
         OTELIX_CONFIGS = "${files}/configs";
@@ -95,21 +105,24 @@ let
         esac
 
         # In the foreground first: what keeps it from starting would be in a log otherwise.
-        preflight ${preflight}
+        ${preflight}
         if ! [ -t 0 ] || ! [ -t 1 ]; then
           export PC_DISABLE_TUI=1
         fi
-        exec process-compose up --disable-dotenv ${lib.concatMapStringsSep " " (file: "--config ${files}/${file}") composed} "$@"
+        exec process-compose up --disable-dotenv ${toString composed} "$@"
       '';
     };
 
   with-kafka = {
-    programs = backends ++ services ++ [ apacheKafka ];
+    with-programs = backends ++ services ++ [ apacheKafka ];
     variant = "process-compose.kafka.yaml";
-    preflight = "--broker kafka";
+    arguments = [
+      "--broker"
+      "kafka"
+    ];
   };
   with-redpanda = {
-    programs =
+    with-programs =
       backends
       ++ services
       ++ [
@@ -139,9 +152,12 @@ in
   lgtm = stack {
     name = "lgtm";
     description = "OpenTelemetry Collector, Prometheus, Loki, Tempo and Grafana, for anybody's services";
-    programs = backends;
+    with-programs = backends;
     variant = "process-compose.lgtm.yaml";
-    preflight = "--only otel-collector,prometheus,loki,tempo,grafana";
+    arguments = [
+      "--only"
+      "otel-collector,prometheus,loki,tempo,grafana"
+    ];
   };
 
   reset = writeShellApplication {
