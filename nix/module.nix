@@ -326,6 +326,15 @@ in
         provision = {
           enable = true;
           datasources.path = ../configs/grafana/provisioning/datasources;
+          dashboards.settings = {
+            apiVersion = 1;
+            providers = [
+              {
+                name = "otelix";
+                options.path = ../dashboards;
+              }
+            ];
+          };
         };
       };
       systemd.services.grafana.preStart = lib.mkBefore ''

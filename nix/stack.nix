@@ -24,6 +24,7 @@ let
     root = ../.;
     fileset = fileset.unions [
       ../configs
+      ../dashboards
       ../process-compose.kafka.yaml
       ../process-compose.lgtm.yaml
       ../process-compose.yaml
@@ -64,10 +65,16 @@ let
       ];
       runtimeEnv = {
         OTELIX_CONFIGS = "${files}/configs";
+        OTELIX_DASHBOARDS = "${files}/dashboards";
         PC_ADDRESS = "127.0.0.1";
       };
       text = ''
         export OTELIX_DATA=''${OTELIX_DATA:-$PWD/volumes} PC_PORT_NUM=''${SUPERVISOR_PORT:-8099}
+
+        # It complains where there is no folder of its settings.
+        if ! [ -d "''${XDG_CONFIG_HOME:-''${HOME:-}/.config}/process-compose" ]; then
+          export PROC_COMP_CONFIG=''${PROC_COMP_CONFIG:-$OTELIX_DATA}
+        fi
 
         case ''${1:-} in
           -h | --help)

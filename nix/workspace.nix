@@ -99,6 +99,7 @@ let
         ../.config
         ../clippy.toml
         ../configs
+        ../dashboards
         ../deny.toml
         ../docs
         ../process-compose.kafka.yaml

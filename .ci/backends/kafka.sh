@@ -10,5 +10,8 @@ case ${0##*/} in
     exit 1
     ;;
 esac
+# Where PATH holds only what is pinned, Java is where the system has it.
+java=${JAVA_HOME:+$JAVA_HOME/bin/}java
+command -v "$java" >/dev/null || java=/usr/bin/java
 # shellcheck disable=SC2086 # options, split on purpose
-exec java ${KAFKA_HEAP_OPTS:--Xmx512M} ${KAFKA_OPTS:-} -cp "$home/lib/*" "$class" "$@"
+exec "$java" ${KAFKA_HEAP_OPTS:--Xmx512M} ${KAFKA_OPTS:-} -cp "$home/lib/*" "$class" "$@"
