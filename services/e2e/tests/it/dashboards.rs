@@ -189,7 +189,7 @@ impl Dashboard {
         let mut filled = query
             .replace("$__rate_interval", "1m")
             .replace("$__range", "15m")
-            .replace("$__auto", "15s");
+            .replace("$__interval", "15s");
         for variable in &self.templating.list {
             filled = filled.replace(&format!("${}", variable.name), ".+");
         }
