@@ -117,11 +117,11 @@ impl Loki {
         Self(Api { url, http })
     }
 
-    /// The lines of the last hour that a query yields.
+    /// What a query yields of the last hour, streams of lines or series of numbers, as Loki's JSON.
     ///
     /// # Errors
     /// When the query is wrong or nothing answers.
-    pub async fn query(&self, logql: &str) -> anyhow::Result<Vec<LogLine>> {
+    pub async fn result(&self, logql: &str) -> anyhow::Result<Vec<Value>> {
         let (start, end) = window()?;
         let parameters = [
             ("query", logql),
@@ -130,8 +130,16 @@ impl Loki {
             ("limit", "1000"),
         ];
         let answer = self.0.get("/loki/api/v1/query_range", &parameters).await?;
+        list(&answer["data"]["result"])
+    }
+
+    /// The lines of the last hour that a query yields.
+    ///
+    /// # Errors
+    /// When the query is wrong or nothing answers.
+    pub async fn query(&self, logql: &str) -> anyhow::Result<Vec<LogLine>> {
         let mut lines = Vec::new();
-        for stream in list(&answer["data"]["result"])? {
+        for stream in self.result(logql).await? {
             let labels: BTreeMap<_, _> = serde_json::from_value(stream["stream"].clone())?;
             for entry in list(&stream["values"])? {
                 let text = entry[1].as_str().context("no line")?.to_owned();

@@ -4,6 +4,7 @@ mod backends;
 mod browser;
 mod clocks;
 mod correlation;
+mod dashboards;
 mod input;
 mod kafka;
 mod load;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         browser::trials(),
         clocks::trials(),
         correlation::trials(),
+        dashboards::trials(),
         input::trials(),
         kafka::trials(),
         load::trials(),
