@@ -340,10 +340,10 @@ fn declared() -> anyhow::Result<()> {
     }
     for (file, dashboard) in dashboards()? {
         for panel in dashboard.panels() {
-            if !panel
+            if panel
                 .datasource
                 .as_ref()
-                .is_some_and(|it| it.uid == "prometheus")
+                .is_none_or(|it| it.uid != "prometheus")
             {
                 continue;
             }
