@@ -10,7 +10,7 @@ run *arguments:
 test *arguments:
     cargo test --workspace {{arguments}}
 
-# The real backends at their pinned versions, for tests with them: half an hour the first time
+# The real backends at their pinned versions, for tests with them: a quarter of an hour the first time
 backends:
     .ci/backends/build
 

@@ -52,6 +52,17 @@ workspace.checks
     ../.ci
   ] "shellcheck .ci/run .ci/configs .ci/backends/build .ci/backends/kafka.sh";
 
+  # That each query gives data is a test of the workspace.
+  dashboards = check "dashboards" [ jq ] [ ../dashboards ] ''
+    for file in dashboards/*.json; do
+      jq -e --arg uid "$(basename "$file" .json)" '
+        .uid == $uid
+        and (.panels | length == (map(.id) | unique | length))
+        and (.panels | all(.type == "row" or (.title != "" and .description != "" and .fieldConfig.defaults != null)))
+      ' "$file" >/dev/null || { echo "$file"; exit 1; }
+    done
+  '';
+
   configs = check "configs" [
     grafana-loki
     opentelemetry-collector-contrib
