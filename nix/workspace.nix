@@ -142,6 +142,8 @@ in
         src
         cargoVendorDir
         ;
+      # Of vendored crates it takes each for one that nobody uses.
+      cargoDenyChecks = "--allow unused-workspace-dependency bans licenses sources";
     };
     # Without crane's cargoNextest, which brings the tools of coverage.
     nextest = craneLib.mkCargoDerivation (
