@@ -58,7 +58,7 @@ workspace.checks
       jq -e --arg uid "$(basename "$file" .json)" '
         .uid == $uid
         and (.panels | length == (map(.id) | unique | length))
-        and (.panels | all(.type == "row" or (.title != "" and .description != "" and .fieldConfig.defaults != null)))
+        and (.panels | all(.type == "row" or ([.title, .description] | all(type == "string" and . != ""))))
       ' "$file" >/dev/null || { echo "$file"; exit 1; }
     done
   '';

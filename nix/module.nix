@@ -130,7 +130,14 @@ let
     };
   };
 
-  address = service: "127.0.0.1:${toString cfg.${service}.port}";
+  addressOf =
+    service:
+    mkOption {
+      type = types.str;
+      default = "127.0.0.1:${toString cfg.${service}.port}";
+      defaultText = lib.literalMD "the ${service} service of this machine";
+      description = "Where the ${service} service is, as HOST:PORT.";
+    };
 
   # What Grafana encrypts its own secrets with.
   grafanaSecret = "${config.services.grafana.dataDir}/secret-key";
@@ -164,12 +171,7 @@ in
     user = options "user" 8080;
 
     auth = options "auth" 8081 // {
-      userServiceAddress = mkOption {
-        type = types.str;
-        default = address "user";
-        defaultText = lib.literalMD "the user service of this machine";
-        description = "Where the user service is, as HOST:PORT.";
-      };
+      userServiceAddress = addressOf "user";
       jwtSecretFile = mkOption {
         type = types.path;
         example = "/run/secrets/otelix-jwt";
@@ -183,18 +185,8 @@ in
     };
 
     frontend = options "frontend" 8082 // {
-      authServiceAddress = mkOption {
-        type = types.str;
-        default = address "auth";
-        defaultText = lib.literalMD "the auth service of this machine";
-        description = "Where the auth service is, as HOST:PORT.";
-      };
-      userServiceAddress = mkOption {
-        type = types.str;
-        default = address "user";
-        defaultText = lib.literalMD "the user service of this machine";
-        description = "Where the user service is, as HOST:PORT; for the status page.";
-      };
+      authServiceAddress = addressOf "auth";
+      userServiceAddress = addressOf "user";
       publicUrl = mkOption {
         type = types.nullOr types.str;
         default = null;

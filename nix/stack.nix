@@ -91,9 +91,9 @@ let
             cat <<'HELP'
         ${description}.
 
-        ${name} [FLAG...]                  starts it in a terminal interface; the flags are those of `process-compose up`:
-        ${name} --detached                 starts it in the background
-        ${name} attach|down|list|logs|...  does what process-compose does with what runs
+        ${name} [FLAG...]                starts it in a terminal interface; the flags are those of `process-compose up`:
+        ${name} --detached               starts it in the background
+        ${name} attach|down|process|...  does what process-compose does with what runs
 
         Data, logs and secrets are in ./volumes, or where OTELIX_DATA says. Every port is on loopback, and can be
         changed by a variable: those of `preflight --help`, and SUPERVISOR_PORT for process-compose.
