@@ -156,7 +156,7 @@ in
     variant = "process-compose.lgtm.yaml";
     arguments = [
       "--only"
-      "otel-collector,prometheus,loki,tempo,grafana"
+      "otel-collector,prometheus,alertmanager,loki,tempo,grafana"
     ];
   };
 

@@ -94,6 +94,11 @@ pub struct Pages {
     /// trace
     #[arg(long, env = "GRAFANA_URL", value_name = "URL", value_parser = web)]
     pub grafana_url: Option<Url>,
+
+    /// Where Alertmanager is, such as <http://127.0.0.1:9093>; with it, the status page shows the
+    /// alerts that fire
+    #[arg(long, env = "ALERTMANAGER_URL", value_name = "URL", value_parser = plain)]
+    pub alertmanager_url: Option<Url>,
 }
 
 impl Config {
@@ -242,6 +247,14 @@ pub(crate) fn authority(url: &Url) -> Option<String> {
     Some(match url.port() {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
+    })
+}
+
+/// A URL that is asked without TLS, as every part on the status page is.
+fn plain(text: &str) -> Result<Url, String> {
+    web(text).and_then(|url| match url.scheme() {
+        "http" => Ok(url),
+        _ => Err("not a URL of the form http://HOST".to_owned()),
     })
 }
 

@@ -105,8 +105,8 @@ pub(crate) async fn logout(
 }
 
 pub(crate) async fn status(State(app): State<Arc<App>>, frame: Frame) -> Response {
-    let outcomes = app.board.ask().await;
-    status::page(&frame, app.is_ready(), &outcomes).into_response()
+    let answers = app.board.ask().await;
+    status::page(&frame, app.is_ready(), &answers).into_response()
 }
 
 pub(crate) async fn activity(State(app): State<Arc<App>>, frame: Frame) -> Response {

@@ -1,11 +1,15 @@
-//! Asks every part whether it works.
+//! Asks every part whether it works, and Alertmanager which alerts fire.
+
+mod alerts;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use tokio::{sync::Mutex, time::Instant};
 
+use self::alerts::Alertmanager;
+pub(crate) use self::alerts::{Alert, Alerts, Severity};
 use crate::config::{Config, StatusCheck, Target};
 
 /// How long a part may take to answer.
@@ -18,8 +22,17 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Board {
     checks: Vec<StatusCheck>,
+    alertmanager: Option<Alertmanager>,
     http: reqwest::Client,
-    last: Mutex<Option<(Instant, Arc<[Outcome]>)>>,
+    last: Mutex<Option<(Instant, Arc<Answers>)>>,
+}
+
+/// What all of them answered.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    pub(crate) parts: Vec<Outcome>,
+    /// Nothing where there is no Alertmanager to ask.
+    pub(crate) alerts: Option<Alerts>,
 }
 
 /// What one part answered.
@@ -59,25 +72,37 @@ impl Board {
             .context("cannot make an HTTP client")?;
         Ok(Self {
             checks,
+            alertmanager: config.pages.alertmanager_url.clone().map(Alertmanager::new),
             http,
             last: Mutex::new(None),
         })
     }
 
-    /// Asks all parts at once.
-    pub(crate) async fn ask(&self) -> Arc<[Outcome]> {
+    /// Asks all at once.
+    pub(crate) async fn ask(&self) -> Arc<Answers> {
         let mut last = self.last.lock().await;
-        if let Some((at, outcomes)) = &*last
+        if let Some((at, answers)) = &*last
             && at.elapsed() < FRESH
         {
-            return Arc::clone(outcomes);
+            return Arc::clone(answers);
         }
-        let outcomes: Arc<[Outcome]> =
-            join_all(self.checks.iter().map(|check| self.outcome(check)))
-                .await
-                .into();
-        *last = Some((Instant::now(), Arc::clone(&outcomes)));
-        outcomes
+        let parts = join_all(self.checks.iter().map(|check| self.outcome(check)));
+        let (parts, alerts) = join(parts, self.alerts()).await;
+        let answers = Arc::new(Answers { parts, alerts });
+        *last = Some((Instant::now(), Arc::clone(&answers)));
+        answers
+    }
+
+    async fn alerts(&self) -> Option<Alerts> {
+        let asked = self.alertmanager.as_ref()?.firing(&self.http);
+        Some(match tokio::time::timeout(TIMEOUT, asked).await {
+            Ok(Ok(alerts)) => Alerts::Firing(alerts),
+            Ok(Err(error)) => {
+                tracing::debug!(error = format!("{error:#}"), "alerts are unknown");
+                Alerts::Unknown
+            }
+            Err(_) => Alerts::Unknown,
+        })
     }
 
     async fn outcome(&self, check: &StatusCheck) -> Outcome {

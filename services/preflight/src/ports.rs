@@ -82,7 +82,7 @@ pub const PORTS: &[Port] = &[
     Port::new("broker", "BROKER_REGISTRY_PORT", 18081, "schema registry").only(Broker::Redpanda),
     Port::new("broker", "BROKER_PROXY_PORT", 18082, "HTTP proxy").only(Broker::Redpanda),
     Port::new("broker", "BROKER_RPC_PORT", 33145, "between brokers").only(Broker::Redpanda),
-    Port::new("broker", "BROKER_CONTROLLER_PORT", 9093, "controller").only(Broker::Kafka),
+    Port::new("broker", "BROKER_CONTROLLER_PORT", 19093, "controller").only(Broker::Kafka),
     Port::new(
         "otel-collector",
         "OTEL_COLLECTOR_OTLP_GRPC_PORT",
@@ -115,6 +115,7 @@ pub const PORTS: &[Port] = &[
         "its metrics",
     ),
     Port::new("prometheus", "PROMETHEUS_PORT", 9090, "HTTP"),
+    Port::new("alertmanager", "ALERTMANAGER_PORT", 9093, "HTTP"),
     Port::new("loki", "LOKI_PORT", 3100, "HTTP"),
     Port::new("loki", "LOKI_GRPC_PORT", 9096, "gRPC"),
     Port::new("tempo", "TEMPO_PORT", 3200, "HTTP"),
@@ -323,7 +324,7 @@ limit: 3100";
 
     #[test]
     fn ports_of_the_other_broker_do_not_count() {
-        let arguments = ["preflight", "--loki-port=9093"];
+        let arguments = ["preflight", "--loki-port=19093"];
         let config = Config::try_parse_from(arguments).unwrap();
         assert_eq!(found(&config), "");
         let kafka = ["--broker=kafka"];

@@ -96,6 +96,15 @@ pub(crate) static PROCESSES: &[Process] = &[
         secret: None,
     },
     Process {
+        name: "alertmanager",
+        broker: None,
+        programs: &[&["alertmanager"]],
+        source: "`nix develop` has it, or see https://prometheus.io/download.",
+        configuration: Some("alertmanager/alertmanager.yaml"),
+        folder: Some("alertmanager"),
+        secret: None,
+    },
+    Process {
         name: "loki",
         broker: None,
         programs: &[&["loki"]],

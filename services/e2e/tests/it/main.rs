@@ -1,5 +1,6 @@
 //! The real processes together, as people and machines use them.
 
+mod alerts;
 mod backends;
 mod browser;
 mod clocks;
@@ -26,6 +27,7 @@ use tokio::runtime::{Builder, Runtime};
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let trials = [
+        alerts::trials(),
         backends::trials(),
         browser::trials(),
         clocks::trials(),

@@ -52,6 +52,7 @@ fn supervised(compose: &Compose) -> impl Iterator<Item = (&String, &Described)> 
 fn described(compose: &Compose) -> anyhow::Result<()> {
     let names: Vec<&str> = compose.processes.keys().map(String::as_str).collect();
     let expected = [
+        "alertmanager",
         "auth",
         "broker",
         "frontend",

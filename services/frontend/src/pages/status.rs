@@ -1,21 +1,23 @@
-//! The status of every part.
+//! The status of every part, and the alerts that fire.
 
 use std::time::Duration;
 
 use maud::{Markup, html};
+use url::Url;
 
-use super::{Frame, Place};
-use crate::status::{Outcome, State};
+use super::{Frame, Place, moment};
+use crate::status::{Alert, Alerts, Answers, Outcome, Severity, State};
 
-pub(crate) fn page(frame: &Frame, is_ready: bool, outcomes: &[Outcome]) -> Markup {
+pub(crate) fn page(frame: &Frame, is_ready: bool, answers: &Answers) -> Markup {
     let own = if is_ready {
         State::Ready
     } else {
         State::NotReady
     };
-    let not_ready = outcomes
+    let parts = &answers.parts;
+    let not_ready = parts
         .iter()
-        .map(|outcome| outcome.state)
+        .map(|part| part.state)
         .chain([own])
         .filter(|state| *state != State::Ready)
         .count();
@@ -41,12 +43,13 @@ pub(crate) fn page(frame: &Frame, is_ready: bool, outcomes: &[Outcome]) -> Marku
                     }
                     tbody {
                         (row("frontend", own, None))
-                        @for outcome in outcomes {
-                            (row(&outcome.name, outcome.state, Some(outcome.took)))
+                        @for Outcome { name, state, took } in parts {
+                            (row(name, *state, Some(*took)))
                         }
                     }
                 }
             }
+            @if let Some(alerts) = &answers.alerts { (firing(alerts)) }
             div.actions { a.button.quiet href="/status" { "Check again" } }
         }
     };
@@ -71,5 +74,47 @@ fn row(name: &str, state: State, took: Option<Duration>) -> Markup {
                 }
             }
         }
+    }
+}
+
+fn firing(alerts: &Alerts) -> Markup {
+    html! {
+        h2 { "Alerts" }
+        @match alerts {
+            Alerts::Unknown => p { "Alertmanager does not answer: nobody knows whether an alert fires." },
+            Alerts::Firing(alerts) if alerts.is_empty() => p { "No alert fires." },
+            Alerts::Firing(alerts) => ul.card.events {
+                @for alert in alerts { li { (one(alert)) } }
+            },
+        }
+    }
+}
+
+fn one(alert: &Alert) -> Markup {
+    let (class, text) = match alert.severity {
+        Severity::Critical => ("bad", "Critical"),
+        Severity::Warning => ("plain", "Warning"),
+    };
+    html! {
+        div.what {
+            h3 { (alert.summary) }
+            span.state.(class) { (text) }
+        }
+        @if let Some(description) = &alert.description { p { (description) } }
+        p.from {
+            code { (alert.name) }
+            @if let Some(since) = alert.since {
+                span { "since " (moment::to_the_second(since)) }
+            }
+            @if let Some(runbook) = &alert.runbook { (link(runbook)) }
+        }
+    }
+}
+
+/// Rules are written by whoever runs the system, in good faith; even so, only the web is linked to.
+fn link(runbook: &str) -> Markup {
+    let is_web = Url::parse(runbook).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    html! {
+        @if is_web { a href=(runbook) { "Runbook" } } @else { code { (runbook) } }
     }
 }

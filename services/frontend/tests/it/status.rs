@@ -1,7 +1,12 @@
 //! The status page and the health endpoints.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::IntoFuture as _,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
+use axum::{Router, routing::get};
 use reqwest::StatusCode;
 use tokio::net::TcpListener;
 
@@ -78,4 +83,72 @@ async fn a_stop_waits_for_requests_and_takes_no_more() {
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
     frontend.done.await.unwrap().unwrap();
     assert!(chassis::health::check(&url).await.is_err());
+}
+
+/// What answers `GET /api/v2/alerts` as Alertmanager does.
+async fn alertmanager(alerts: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = Router::new().route("/api/v2/alerts", get(move || async move { alerts }));
+    tokio::spawn(axum::serve(listener, app).into_future());
+    address
+}
+
+#[tokio::test]
+async fn alerts_that_fire_are_shown_with_what_to_do() {
+    let address = alertmanager(
+        r#"[
+            {"labels": {"alertname": "DiskFills", "severity": "warning"},
+             "annotations": {"summary": "The disk <fills>", "runbook_url": "docs/runbooks/disk-fills.md"},
+             "startsAt": "2026-01-02T03:04:05.678Z"},
+            {"labels": {"alertname": "TargetDown", "severity": "critical"},
+             "annotations": {"summary": "loki does not answer", "description": "For a minute.",
+                             "runbook_url": "https://example.org/runbooks/target-down"},
+             "startsAt": "2026-01-02T04:00:00Z"}
+        ]"#,
+    )
+    .await;
+    let frontend = Frontend::start(&[&format!("--alertmanager-url=http://{address}")]).await;
+    let page = frontend.get("/status").await;
+    assert_eq!(
+        page.texts("li h3"),
+        ["loki does not answer", "The disk <fills>"]
+    );
+    assert_eq!(page.texts("li .state"), ["Critical", "Warning"]);
+    assert_eq!(page.texts("li > p:not(.from)"), ["For a minute."]);
+    assert_eq!(
+        page.texts("li time"),
+        [
+            "2 January 2026, 04:00:00 UTC",
+            "2 January 2026, 03:04:05 UTC"
+        ]
+    );
+    assert_eq!(
+        page.texts("li .from a[href='https://example.org/runbooks/target-down']"),
+        ["Runbook"]
+    );
+    assert_eq!(
+        page.texts("li code"),
+        ["TargetDown", "DiskFills", "docs/runbooks/disk-fills.md"]
+    );
+}
+
+#[tokio::test]
+async fn without_alerts_the_page_says_so_and_without_an_answer_too() {
+    let quiet = format!("--alertmanager-url=http://{}/", alertmanager("[]").await);
+    let page = Frontend::start(&[&quiet]).await.get("/status").await;
+    assert_eq!(page.texts("h2 + p"), ["No alert fires."]);
+
+    let odd = alertmanager("<p>not Alertmanager").await;
+    for wrong in [format!("http://{odd}"), "http://127.0.0.1:1".to_owned()] {
+        let frontend = Frontend::start(&[&format!("--alertmanager-url={wrong}")]).await;
+        let said = frontend.get("/status").await.texts("h2 + p");
+        assert_eq!(
+            said,
+            ["Alertmanager does not answer: nobody knows whether an alert fires."]
+        );
+    }
+
+    let nobody = Frontend::start(&[]).await.get("/status").await;
+    assert!(nobody.texts("h2").is_empty(), "there is nobody to ask");
 }

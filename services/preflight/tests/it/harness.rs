@@ -13,13 +13,14 @@ use std::{
 use preflight::PORTS;
 use tempfile::TempDir;
 
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 15] = [
     "redpanda",
     "kafka-server-start.sh",
     "kafka-storage.sh",
     "redpanda-console",
     "otelcol-contrib",
     "prometheus",
+    "alertmanager",
     "loki",
     "tempo",
     "grafana",

@@ -17,6 +17,7 @@ fn folders_secrets_and_configurations_are_made() {
     for folder in [
         "logs",
         "prometheus",
+        "alertmanager",
         "loki",
         "tempo",
         "otel-collector",

@@ -1,0 +1,60 @@
+//! The way of an alert: a rule of Prometheus, Alertmanager, and the page that people look at.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use e2e::{Stack, system::eventually};
+use libtest_mimic::Trial;
+use reqwest::Client;
+
+use crate::trial_with;
+
+const NEEDED: &[&str] = &["prometheus", "alertmanager", "loki"];
+
+/// The rule waits for a minute; then come the evaluation, the way, and the page.
+const FIRES: Duration = Duration::from_secs(120);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial_with(
+        "alerts::what_fails_is_on_the_status_page_until_it_works_again",
+        Stack::missing(NEEDED),
+        async || fires().await,
+    )]
+}
+
+async fn fires() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let wanted = [NEEDED, &["user", "auth", "frontend"]].concat();
+    let mut stack = Stack::start(folder.path(), &wanted).await?;
+    let page = format!("http://{}/status", stack.address("FRONTEND_PORT"));
+    let http = Client::new();
+    let status = async || anyhow::Ok(http.get(&page).send().await?.text().await?);
+
+    let before = status().await?;
+    ensure!(before.contains("No alert fires."), "{before}");
+
+    stack.kill("loki").await?;
+    eventually(FIRES, async || {
+        let text = status().await?;
+        ensure!(text.contains("loki does not answer"), "{text}");
+        ensure!(text.contains("docs/runbooks/target-down.md"), "{text}");
+        Ok(())
+    })
+    .await?;
+
+    stack.start_again("loki").await?;
+    eventually(Duration::from_secs(45), async || {
+        let text = status().await?;
+        ensure!(!text.contains("loki does not answer"), "{text}");
+        Ok(())
+    })
+    .await?;
+
+    stack.kill("alertmanager").await?;
+    eventually(Duration::from_secs(5), async || {
+        let text = status().await?;
+        ensure!(text.contains("Alertmanager does not answer"), "{text}");
+        Ok(())
+    })
+    .await
+}
