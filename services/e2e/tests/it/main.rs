@@ -9,6 +9,7 @@ mod dashboards;
 mod documentation;
 mod input;
 mod kafka;
+mod links;
 mod load;
 mod metrics;
 mod outage;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         dashboards::trials(&busy),
         input::trials(),
         kafka::trials(),
+        links::trials(&busy),
         load::trials(),
         metrics::trials(),
         outage::trials(),
