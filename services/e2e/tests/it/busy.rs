@@ -7,10 +7,14 @@ use tempfile::TempDir;
 
 use crate::shared::Start;
 
+/// What shows telemetry; it runs where this machine has it.
+pub(crate) const GRAFANA: &str = "grafana";
+
 /// A system under load, and its stack.
 pub(crate) struct Busy {
     pub(crate) stack: Stack,
-    _folder: TempDir,
+    /// Where the stack has its data and its logs.
+    pub(crate) folder: TempDir,
     _load: Process,
     _system: System,
     _broker: Broker,
@@ -19,7 +23,8 @@ pub(crate) struct Busy {
 impl Start for Busy {
     async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let stack = Stack::start(folder.path(), TELEMETRY).await?;
+        let wanted = [TELEMETRY, &[GRAFANA]].concat();
+        let stack = Stack::start(folder.path(), &wanted).await?;
         let broker = Broker::start(6)?;
         let collector = stack.otlp_grpc();
         let system = System::start(&[
@@ -40,7 +45,7 @@ impl Start for Busy {
             .context("no load")?;
         Ok(Self {
             stack,
-            _folder: folder,
+            folder,
             _load: load,
             _system: system,
             _broker: broker,

@@ -130,6 +130,15 @@ impl Dashboard {
         self.panels.iter().filter(|panel| panel.r#type != "row")
     }
 
+    /// In rows of the grid.
+    pub(crate) fn height(&self) -> u32 {
+        let ends = self
+            .panels
+            .iter()
+            .map(|panel| panel.grid_pos.y + panel.grid_pos.h);
+        ends.max().unwrap_or_default()
+    }
+
     /// A query as Grafana sends it, with every variable at *All*.
     fn filled(&self, query: &str) -> String {
         let mut filled = query

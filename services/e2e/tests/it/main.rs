@@ -7,6 +7,7 @@ mod clocks;
 mod correlation;
 mod dashboards;
 mod documentation;
+mod grafana;
 mod input;
 mod kafka;
 mod links;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         clocks::trials(),
         correlation::trials(),
         dashboards::trials(&busy),
+        grafana::trials(&busy),
         input::trials(),
         kafka::trials(),
         links::trials(&busy),
