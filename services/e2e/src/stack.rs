@@ -287,17 +287,16 @@ impl Stack {
 /// # Errors
 /// When no port is free.
 pub fn variables(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let configs = Path::new(ROOT).join("configs");
-    let mut variables = BTreeMap::from([
-        (
-            "OTELIX_CONFIGS".to_owned(),
-            configs.to_string_lossy().into(),
-        ),
-        (
-            "OTELIX_DATA".to_owned(),
-            folder.join("data").to_string_lossy().into(),
-        ),
-    ]);
+    let root = Path::new(ROOT);
+    let folders = [
+        ("OTELIX_CONFIGS", root.join("configs")),
+        ("OTELIX_DASHBOARDS", root.join("dashboards")),
+        ("OTELIX_DATA", folder.join("data")),
+    ];
+    let mut variables: BTreeMap<String, String> = folders
+        .into_iter()
+        .map(|(name, folder)| (name.to_owned(), folder.to_string_lossy().into()))
+        .collect();
     for port in PORTS {
         variables.insert(port.variable.to_owned(), free_port()?.to_string());
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     time::{Duration, SystemTime},
 };
 
@@ -50,6 +51,26 @@ impl Prometheus {
     /// When the expression is wrong or nothing answers.
     pub async fn query(&self, promql: &str) -> anyhow::Result<Vec<Value>> {
         let answer = self.0.get("/api/v1/query", &[("query", promql)]).await?;
+        list(&answer["data"]["result"])
+    }
+
+    /// The series that an expression yields between two times, in milliseconds since 1970, each with its points.
+    ///
+    /// # Errors
+    /// When the expression is wrong or nothing answers.
+    pub async fn query_range(
+        &self,
+        promql: &str,
+        time: &Range<u64>,
+        step: Duration,
+    ) -> anyhow::Result<Vec<Value>> {
+        let parameters = [
+            ("query", promql),
+            ("start", &seconds(time.start)),
+            ("end", &seconds(time.end)),
+            ("step", &step.as_secs().to_string()),
+        ];
+        let answer = self.0.get("/api/v1/query_range", &parameters).await?;
         list(&answer["data"]["result"])
     }
 
@@ -123,10 +144,14 @@ impl Loki {
     /// When the query is wrong or nothing answers.
     pub async fn result(&self, logql: &str) -> anyhow::Result<Vec<Value>> {
         let (start, end) = window()?;
+        self.result_of(logql, &(start * 1000..end * 1000)).await
+    }
+
+    async fn result_of(&self, logql: &str, time: &Range<u64>) -> anyhow::Result<Vec<Value>> {
         let parameters = [
             ("query", logql),
-            ("start", &start.to_string()),
-            ("end", &end.to_string()),
+            ("start", &seconds(time.start)),
+            ("end", &seconds(time.end)),
             ("limit", "1000"),
         ];
         let answer = self.0.get("/loki/api/v1/query_range", &parameters).await?;
@@ -138,19 +163,21 @@ impl Loki {
     /// # Errors
     /// When the query is wrong or nothing answers.
     pub async fn query(&self, logql: &str) -> anyhow::Result<Vec<LogLine>> {
-        let mut lines = Vec::new();
-        for stream in self.result(logql).await? {
-            let labels: BTreeMap<_, _> = serde_json::from_value(stream["stream"].clone())?;
-            for entry in list(&stream["values"])? {
-                let text = entry[1].as_str().context("no line")?.to_owned();
-                let labels = labels.clone();
-                lines.push(LogLine { labels, text });
-            }
-        }
-        Ok(lines)
+        lines(self.result(logql).await?)
+    }
+
+    /// The same between two times, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// When the query is wrong or nothing answers.
+    pub async fn query_range(
+        &self,
+        logql: &str,
+        time: &Range<u64>,
+    ) -> anyhow::Result<Vec<LogLine>> {
+        lines(self.result_of(logql, time).await?)
     }
 }
-
 impl Tempo {
     /// One at this address.
     #[must_use]
@@ -164,6 +191,24 @@ impl Tempo {
     /// When there is none, or nothing answers.
     pub async fn trace(&self, id: &str) -> anyhow::Result<Value> {
         let answer = self.0.get(&format!("/api/v2/traces/{id}"), &[]).await?;
+        ensure!(answer["trace"].is_object(), "no trace in {answer}");
+        Ok(answer["trace"].clone())
+    }
+
+    /// The same, looked for between two times, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// When there is none then, or nothing answers.
+    pub async fn trace_between(&self, id: &str, time: &Range<u64>) -> anyhow::Result<Value> {
+        let parameters = [
+            ("start", (time.start / 1000).to_string()),
+            ("end", (time.end / 1000).to_string()),
+        ];
+        let parameters = parameters
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        let path = format!("/api/v2/traces/{id}");
+        let answer = self.0.get(&path, &parameters).await?;
         ensure!(answer["trace"].is_object(), "no trace in {answer}");
         Ok(answer["trace"].clone())
     }
@@ -230,6 +275,24 @@ impl Api {
         ensure!(status.is_success(), "{path}: {status}: {text}");
         Ok(body)
     }
+}
+
+fn lines(streams: Vec<Value>) -> anyhow::Result<Vec<LogLine>> {
+    let mut lines = Vec::new();
+    for stream in streams {
+        let labels: BTreeMap<_, _> = serde_json::from_value(stream["stream"].clone())?;
+        for entry in list(&stream["values"])? {
+            let text = entry[1].as_str().context("no line")?.to_owned();
+            let labels = labels.clone();
+            lines.push(LogLine { labels, text });
+        }
+    }
+    Ok(lines)
+}
+
+/// Milliseconds since 1970 in seconds, as the backends read them.
+fn seconds(milliseconds: u64) -> String {
+    format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
 }
 
 /// The last hour, and a bit of the future, in seconds since 1970.

@@ -1,8 +1,7 @@
 //! From each signal to the others, in the real programs, by what a person has in hand: a log
 //! line, the trace that a page names, an exemplar.
 //!
-//! One stack with the users' own settings serves all of these tests: it starts with the first of
-//! them and ends with the last.
+//! One stack with the users' own settings serves all of these tests.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,14 +22,13 @@ use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use reqwest::{Client, StatusCode, redirect::Policy};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::{runtime::Runtime, sync::OnceCell};
 
 use crate::{
-    blocking_trial, runtime,
+    documentation,
+    shared::{Shared, Start},
     tree::{SIGN_UP_WITH_EVENTS, hex, tree},
 };
 
-const DOCUMENTATION: &str = include_str!("../../../../docs/telemetry.md");
 const SERVICES: [&str; 3] = ["frontend", "auth", "user"];
 const EMAIL: &str = "ann@example.com";
 const PASSWORD: &str = "correct horse battery";
@@ -40,7 +38,7 @@ const WRONG_PASSWORD: &str = "wrong horse battery";
 const WITHIN: Duration = Duration::from_secs(20);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let shared = Arc::new(Shared::default());
+    let shared = Shared::new();
     vec![
         check(
             "correlation::a_log_line_of_a_sign_up_leads_to_its_whole_trace",
@@ -90,28 +88,11 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A stack for several tests. The processes are of a runtime that outlives each of these.
-#[derive(Default)]
-struct Shared {
-    // Before the runtime: the processes are killed when it is dropped.
-    run: OnceCell<Run>,
-    runtime: std::sync::OnceLock<Runtime>,
-}
-
-fn check<F>(name: &str, shared: &Arc<Shared>, test: F) -> Trial
+fn check<F>(name: &str, shared: &Arc<Shared<Run>>, test: F) -> Trial
 where
     F: AsyncFnOnce(&Run) -> anyhow::Result<()> + Send + 'static,
 {
-    let shared = Arc::clone(shared);
-    blocking_trial(name, Stack::missing(TELEMETRY), move || {
-        let runtime = shared
-            .runtime
-            .get_or_init(|| runtime().expect("a runtime is to be had"));
-        runtime.block_on(async {
-            let run = shared.run.get_or_try_init(Run::start).await?;
-            test(run).await
-        })
-    })
+    shared.trial(name, Stack::missing(TELEMETRY), test)
 }
 
 /// What was done, and where it can be looked at.
@@ -128,7 +109,7 @@ struct Run {
     _folder: TempDir,
 }
 
-impl Run {
+impl Start for Run {
     /// Everything that people do, well and badly.
     async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
@@ -184,7 +165,9 @@ impl Run {
             _folder: folder,
         })
     }
+}
 
+impl Run {
     /// A trace of this many spans.
     async fn trace(&self, id: &str, spans: usize) -> anyhow::Result<Vec<(String, Span)>> {
         eventually(WITHIN, async || {
@@ -418,44 +401,35 @@ async fn load(collector: &str) -> anyhow::Result<()> {
 
 /// A metric, as its row of the documentation describes it.
 struct Documented {
-    prometheus: String,
-    kind: String,
-    unit: String,
-    from: Vec<String>,
+    prometheus: &'static str,
+    kind: &'static str,
+    unit: &'static str,
+    from: Vec<&'static str>,
     with_bounds: bool,
     /// Missing where nothing fails, or on other systems.
     conditional: bool,
 }
 
-fn documented() -> Vec<Documented> {
-    let plain = |cell: &str| cell.trim().trim_matches('`').to_owned();
-    DOCUMENTATION
-        .lines()
-        .filter_map(|line| {
-            let cells: Vec<_> = line.trim_matches('|').split('|').map(plain).collect();
-            let [_, prometheus, kind, unit, from, _, meaning, _] = &cells[..] else {
-                return None;
-            };
-            let from = match from.as_str() {
-                "all" => SERVICES.map(ToOwned::to_owned).to_vec(),
-                some => some.split(", ").map(ToOwned::to_owned).collect(),
-            };
-            let kinds = ["counter", "up-down counter", "gauge", "histogram"];
-            kinds.contains(&kind.as_str()).then(|| Documented {
-                prometheus: prometheus.clone(),
-                kind: kind.clone(),
-                unit: unit.clone(),
-                from,
-                with_bounds: meaning.contains("with bounds"),
-                conditional: meaning.contains("Only when")
-                    || (meaning.contains("Only on Linux") && cfg!(not(target_os = "linux"))),
-            })
+fn documented() -> anyhow::Result<Vec<Documented>> {
+    let rows = documentation::metrics()?.into_iter();
+    Ok(rows
+        .map(|row| Documented {
+            prometheus: row.prometheus,
+            kind: row.kind,
+            unit: row.unit,
+            from: match row.from {
+                "all" => SERVICES.to_vec(),
+                some => some.split(", ").collect(),
+            },
+            with_bounds: row.meaning.contains("with bounds"),
+            conditional: row.meaning.contains("Only when")
+                || (row.meaning.contains("Only on Linux") && cfg!(not(target_os = "linux"))),
         })
-        .collect()
+        .collect())
 }
 
 async fn documented_metrics(run: &Run) -> anyhow::Result<()> {
-    let documented = documented();
+    let documented = documented()?;
     ensure!(documented.len() > 30, "{} rows", documented.len());
     let of_services = |metric: &&Documented| metric.from != ["vitals"];
     let unconditional = documented.iter().filter(|metric| !metric.conditional);
@@ -464,7 +438,7 @@ async fn documented_metrics(run: &Run) -> anyhow::Result<()> {
             metric
                 .prometheus
                 .trim_end_matches("_total")
-                .ends_with(suffix(&metric.unit)),
+                .ends_with(suffix(metric.unit)),
             "{}: {}",
             metric.prometheus,
             metric.unit
@@ -500,19 +474,19 @@ fn suffix(unit: &str) -> &'static str {
 
 /// The names of the series of a metric.
 fn names(metric: &Documented) -> Vec<String> {
-    let name = &metric.prometheus;
+    let name = metric.prometheus;
     if metric.with_bounds {
         ["bucket", "count", "sum"]
             .map(|part| format!("{name}_{part}"))
             .to_vec()
     } else {
-        vec![name.clone()]
+        vec![name.to_owned()]
     }
 }
 
 /// Whether the series of a service have the shape that the type of the metric has in Prometheus.
 async fn stored(run: &Run, metric: &Documented, service: &str) -> anyhow::Result<()> {
-    let name = &metric.prometheus;
+    let name = metric.prometheus;
     let count = async |query: String| -> anyhow::Result<usize> {
         Ok(run.backends.prometheus.query(&query).await?.len())
     };
@@ -521,7 +495,7 @@ async fn stored(run: &Run, metric: &Documented, service: &str) -> anyhow::Result
     let native = count(format!("histogram_count({name}{{job=\"{service}\"}}) > 0")).await?;
     let sums = count(format!("{name}_sum{{job=\"{service}\"}}")).await?;
     let shape = (plain > 0, buckets > 0, native > 0, sums > 0);
-    let expected = match metric.kind.as_str() {
+    let expected = match metric.kind {
         "histogram" if metric.with_bounds => (false, true, false, true),
         "histogram" => (true, false, true, false),
         _ => (true, false, false, false),

@@ -3,15 +3,22 @@
 mod alerts;
 mod backends;
 mod browser;
+mod busy;
 mod clocks;
 mod correlation;
 mod dashboards;
+mod documentation;
+mod grafana;
 mod input;
 mod kafka;
+mod links;
 mod load;
 mod metrics;
 mod outage;
+mod queries;
+mod rules;
 mod sampling;
+mod shared;
 mod system;
 mod systemd;
 mod telemetry;
@@ -19,25 +26,36 @@ mod tree;
 mod visibility;
 mod whole;
 
-use std::process::ExitCode;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use e2e::compose::ROOT;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::{busy::Busy, shared::Shared};
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
+    let busy = Shared::<Busy>::new();
     let trials = [
         alerts::trials(),
         backends::trials(),
         browser::trials(),
         clocks::trials(),
         correlation::trials(),
-        dashboards::trials(),
+        dashboards::trials(&busy),
+        grafana::trials(&busy),
         input::trials(),
         kafka::trials(),
+        links::trials(&busy),
         load::trials(),
         metrics::trials(),
         outage::trials(),
+        rules::trials(),
         sampling::trials(),
         system::trials(),
         systemd::trials(),
@@ -45,6 +63,8 @@ fn main() -> ExitCode {
         visibility::trials(),
         whole::trials(),
     ];
+    // From here on only the tests of it hold it: it ends with the last of them.
+    drop(busy);
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }
 
@@ -78,6 +98,19 @@ where
             .map(|()| Completion::Completed)
             .map_err(|error| Failed::from(format!("{error:?}")))
     })
+}
+
+/// The files of a folder of the repository, in the order of their names.
+fn files(folder: &str, extension: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(Path::new(ROOT).join(folder))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|found| found == extension) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 fn runtime() -> std::io::Result<Runtime> {

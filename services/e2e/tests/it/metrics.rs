@@ -12,9 +12,8 @@ use opentelemetry_proto::tonic::{
 };
 use reqwest::{Client, StatusCode, redirect::Policy};
 
-use crate::trial;
+use crate::{documentation, trial};
 
-const DOCUMENTATION: &str = include_str!("../../../../docs/telemetry.md");
 const EMAIL: &str = "ann@example.com";
 const PASSWORD: &str = "correct horse battery";
 
@@ -181,27 +180,21 @@ fn described(metric: &Metric) -> anyhow::Result<(&'static str, bool, Vec<&KeyVal
 
 /// The rows of the tables of metrics, less those that this system cannot have.
 fn documented() -> anyhow::Result<Vec<Documented>> {
-    let (_, tables) = DOCUMENTATION
-        .split_once("\n## Metrics\n")
-        .context("no metrics")?;
-    let code = |cell: &'static str| cell.trim_matches('`');
-    tables
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .filter(|line| cfg!(target_os = "linux") || !line.contains("Only on Linux"))
-        .map(|line| {
-            let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
-            let [name, _, kind, unit, from, attributes, meaning, _] = cells[..] else {
-                anyhow::bail!("not eight cells: {line}");
-            };
-            Ok(Documented {
-                name: code(name),
-                kind,
-                unit: code(unit),
-                from: from.split(", ").collect(),
-                attributes: attributes.split(", ").map(code).collect(),
-                bounds: meaning.contains("with bounds"),
-            })
+    let rows = documentation::metrics()?.into_iter();
+    let here =
+        rows.filter(|row| cfg!(target_os = "linux") || !row.meaning.contains("Only on Linux"));
+    Ok(here
+        .map(|row| Documented {
+            name: row.name,
+            kind: row.kind,
+            unit: row.unit,
+            from: row.from.split(", ").collect(),
+            attributes: row
+                .attributes
+                .split(", ")
+                .map(|name| name.trim_matches('`'))
+                .collect(),
+            bounds: row.meaning.contains("with bounds"),
         })
-        .collect()
+        .collect())
 }

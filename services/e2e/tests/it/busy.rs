@@ -1,0 +1,54 @@
+//! A system that people use all the time, well and badly, and the whole stack that watches it.
+
+use anyhow::Context as _;
+use e2e::{Process, Stack, System, stack::TELEMETRY};
+use events::Broker;
+use tempfile::TempDir;
+
+use crate::shared::Start;
+
+/// What shows telemetry; it runs where this machine has it.
+pub(crate) const GRAFANA: &str = "grafana";
+
+/// A system under load, and its stack.
+pub(crate) struct Busy {
+    pub(crate) stack: Stack,
+    /// Where the stack has its data and its logs.
+    pub(crate) folder: TempDir,
+    _load: Process,
+    _system: System,
+    _broker: Broker,
+}
+
+impl Start for Busy {
+    async fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let wanted = [TELEMETRY, &[GRAFANA]].concat();
+        let stack = Stack::start(folder.path(), &wanted).await?;
+        let broker = Broker::start(6)?;
+        let collector = stack.otlp_grpc();
+        let system = System::start(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector),
+            ("KAFKA_BROKERS", &broker.address().to_string()),
+        ])
+        .await?;
+        let target = system.url("");
+        let arguments = [
+            "--target",
+            &target,
+            "--rate=5",
+            "--duration=forever",
+            "--accounts=2",
+        ];
+        let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str())];
+        let load = Process::start("loadgen", &arguments, &environment, system.folder.path())
+            .context("no load")?;
+        Ok(Self {
+            stack,
+            folder,
+            _load: load,
+            _system: system,
+            _broker: broker,
+        })
+    }
+}
