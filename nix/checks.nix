@@ -4,17 +4,15 @@
   stdenv,
   runCommand,
   testers,
+  backends,
   deadnix,
   images,
   jq,
   nixfmt,
-  opentelemetry-collector-contrib,
-  grafana-loki,
   prometheus,
   self,
   shellcheck,
   statix,
-  tempo,
   workspace,
 }:
 let
@@ -63,13 +61,7 @@ workspace.checks
     done
   '';
 
-  configs = check "configs" [
-    grafana-loki
-    opentelemetry-collector-contrib
-    prometheus
-    prometheus.cli
-    tempo
-  ] [
+  configs = check "configs" (backends ++ [ prometheus.cli ]) [
     ../.ci/configs
     ../configs
   ] "OTELIX_DATA=$TMPDIR bash .ci/configs --all";

@@ -24,6 +24,18 @@ let
       craneLib = crane.mkLib pkgs;
       # Of a tree with changes that are not committed, the revision says so.
       revision = self.rev or self.dirtyRev or "unknown";
+      # Whoever takes the overlay brings packages of their own: without this one, the stack says what it lacks.
+      alertmanager =
+        pkgs.prometheus-alertmanager
+          or (pkgs.writeShellScriptBin "alertmanager" "echo 'nixpkgs has no prometheus-alertmanager' >&2; exit 127");
+      # What takes telemetry and keeps it.
+      backends = [
+        ours.alertmanager
+        pkgs.grafana-loki
+        pkgs.opentelemetry-collector-contrib
+        pkgs.prometheus
+        pkgs.tempo
+      ];
       workspace = several ./workspace.nix;
       redpanda = one ./redpanda.nix;
       redpanda-console = one ./redpanda-console.nix;
@@ -70,14 +82,7 @@ in
   inherit (scope) checks;
   devShells = {
     default = scope.shell;
-  }
-  // lib.optionalAttrs has-redpanda {
-    redpanda = scope.shell.override {
-      more = [
-        scope.redpanda
-        scope.redpanda-console
-      ];
-    };
+    kafka = scope.shell.override { with-redpanda = false; };
   };
   formatter = scope.format;
 }

@@ -168,6 +168,13 @@ in
       description = "Where the pages' links to traces lead.";
     };
 
+    alertmanagerUrl = mkOption {
+      type = types.nullOr types.str;
+      default = if cfg.backends.enable then "http://127.0.0.1:9093" else null;
+      defaultText = lib.literalMD "Alertmanager of this machine, if it has the backends";
+      description = "Whom the status page asks which alerts fire.";
+    };
+
     user = options "user" 8080;
 
     auth = options "auth" 8081 // {
@@ -199,7 +206,7 @@ in
       default = true;
     };
 
-    backends.enable = mkEnableOption "Prometheus, Loki, Tempo and Grafana on this machine, on loopback and connected";
+    backends.enable = mkEnableOption "Prometheus, Alertmanager, Loki, Tempo and Grafana on this machine, on loopback and connected";
   };
 
   config = mkIf cfg.enable (mkMerge [
@@ -253,7 +260,8 @@ in
                 USER_SERVICE_ADDRESS = cfg.frontend.userServiceAddress;
               }
               // lib.optionalAttrs (cfg.frontend.publicUrl != null) { PUBLIC_URL = cfg.frontend.publicUrl; }
-              // lib.optionalAttrs (cfg.grafanaUrl != null) { GRAFANA_URL = cfg.grafanaUrl; };
+              // lib.optionalAttrs (cfg.grafanaUrl != null) { GRAFANA_URL = cfg.grafanaUrl; }
+              // lib.optionalAttrs (cfg.alertmanagerUrl != null) { ALERTMANAGER_URL = cfg.alertmanagerUrl; };
           }
         );
       };
@@ -273,14 +281,25 @@ in
       services.prometheus = {
         enable = true;
         listenAddress = "127.0.0.1";
+        # systemd supervises here, of which vitals knows nothing.
         configText =
-          builtins.replaceStrings [ "rules/" ] [ "${../configs/prometheus/rules}/" ]
+          builtins.replaceStrings
+            [ "  - rules/stack.yaml\n" "rules/" ]
+            [ "" "${../configs/prometheus/rules}/" ]
             (builtins.readFile ../configs/prometheus/prometheus.yaml);
         extraFlags = [
           "--web.enable-otlp-receiver"
           "--web.enable-remote-write-receiver"
           "--enable-feature=exemplar-storage"
         ];
+      };
+
+      services.prometheus.alertmanager = {
+        enable = true;
+        listenAddress = "127.0.0.1";
+        webExternalUrl = "http://127.0.0.1:9093";
+        configText = builtins.readFile ../configs/alertmanager/alertmanager.yaml;
+        extraFlags = [ "--cluster.listen-address=" ];
       };
 
       services.loki = {

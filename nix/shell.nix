@@ -1,11 +1,12 @@
 # `nix develop`: the toolchain, the programs of the stack, and the tools of the trade. Redpanda and its console are
-# some gigabytes that are not free software: `nix develop .#redpanda` has them too.
+# some gigabytes that are not free software: `nix develop .#kafka` does without them.
 {
   lib,
   stdenv,
   craneLib,
   actionlint,
   apacheKafka,
+  backends,
   cargo-deny,
   cargo-nextest,
   chromedriver,
@@ -13,35 +14,30 @@
   deadnix,
   diesel-cli,
   grafana,
-  grafana-loki,
   grpcurl,
   hyperfine,
   just,
   nixfmt,
-  opentelemetry-collector-contrib,
   process-compose,
   prometheus,
+  redpanda,
   redpanda-client,
+  redpanda-console,
   rust-analyzer,
   shellcheck,
   sqlite,
   statix,
-  tempo,
-  more ? [ ],
+  with-redpanda ? true,
 }:
 craneLib.devShell {
   packages =
-    more
+    backends
     ++ [
-      # The stack.
+      # The rest of the stack.
       apacheKafka
       grafana
-      grafana-loki
-      opentelemetry-collector-contrib
       process-compose
-      prometheus
       prometheus.cli
-      tempo
 
       # To look into it.
       grpcurl
@@ -60,6 +56,10 @@ craneLib.devShell {
       rust-analyzer
       shellcheck
       statix
+    ]
+    ++ lib.optionals (with-redpanda && lib.meta.availableOn stdenv.hostPlatform redpanda) [
+      redpanda
+      redpanda-console
     ]
     ++ lib.optionals stdenv.hostPlatform.isLinux [
       # For the tests of the pages.

@@ -5,16 +5,13 @@
   stdenv,
   writeShellApplication,
   apacheKafka,
+  backends,
   bashNonInteractive,
   coreutils,
   grafana,
-  grafana-loki,
-  opentelemetry-collector-contrib,
   process-compose,
-  prometheus,
   redpanda,
   redpanda-console,
-  tempo,
   workspace,
 }:
 let
@@ -31,13 +28,7 @@ let
     ];
   };
 
-  backends = [
-    grafana
-    grafana-loki
-    opentelemetry-collector-contrib
-    prometheus
-    tempo
-  ];
+  lgtm = backends ++ [ grafana ];
   inherit (workspace) programs;
   services = [
     programs.auth
@@ -114,7 +105,7 @@ let
     };
 
   with-kafka = {
-    with-programs = backends ++ services ++ [ apacheKafka ];
+    with-programs = lgtm ++ services ++ [ apacheKafka ];
     variant = "process-compose.kafka.yaml";
     arguments = [
       "--broker"
@@ -123,7 +114,7 @@ let
   };
   with-redpanda = {
     with-programs =
-      backends
+      lgtm
       ++ services
       ++ [
         redpanda
@@ -151,8 +142,8 @@ in
 
   lgtm = stack {
     name = "lgtm";
-    description = "OpenTelemetry Collector, Prometheus, Loki, Tempo and Grafana, for anybody's services";
-    with-programs = backends;
+    description = "OpenTelemetry Collector, Prometheus, Alertmanager, Loki, Tempo and Grafana, for anybody's services";
+    with-programs = lgtm;
     variant = "process-compose.lgtm.yaml";
     arguments = [
       "--only"

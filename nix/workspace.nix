@@ -7,14 +7,12 @@
   libiconv,
   # What some tests need; those whose program is missing count as ignored.
   apacheKafka,
+  backends,
   cargo-nextest,
   chromedriver,
   chromium,
-  grafana-loki,
-  opentelemetry-collector-contrib,
   process-compose,
   prometheus,
-  tempo,
 }:
 let
   inherit (lib) fileset importTOML;
@@ -151,20 +149,18 @@ in
       // {
         pnameSuffix = "-nextest";
         buildPhaseCargoCommand = "cargo nextest run --locked --workspace";
-        nativeBuildInputs = [
-          apacheKafka
-          cargo-nextest
-          grafana-loki
-          opentelemetry-collector-contrib
-          process-compose
-          prometheus
-          prometheus.cli
-          tempo
-        ]
-        ++ lib.optionals stdenv.hostPlatform.isLinux [
-          chromedriver
-          chromium
-        ];
+        nativeBuildInputs =
+          backends
+          ++ [
+            apacheKafka
+            cargo-nextest
+            process-compose
+            prometheus.cli
+          ]
+          ++ lib.optionals stdenv.hostPlatform.isLinux [
+            chromedriver
+            chromium
+          ];
       }
     );
   };

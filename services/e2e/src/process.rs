@@ -23,6 +23,9 @@ use tokio::{
 /// How long a process may take to get ready or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the output of a process that has ended is waited for.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// The path of one of the workspace's programs, built in the profile of the running test.
 ///
 /// # Errors
@@ -206,6 +209,9 @@ impl Process {
         let status = tokio::time::timeout(PATIENCE, self.child.wait())
             .await
             .with_context(|| format!("{} does not end", self.name))?;
+        // What it wrote last is still on its way here; a child that it left behind may keep the way open.
+        let written = async { while self.lines.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(LAST_WORDS, written).await;
         Ok(status?)
     }
 

@@ -52,7 +52,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         name: "broker",
         broker: Some(Broker::Redpanda),
         programs: &[&["redpanda"]],
-        source: "`nix develop .#redpanda` has it on Linux, or see https://docs.redpanda.com. Or take Apache Kafka: \
+        source: "`nix develop` has it on x86_64 Linux, or see https://docs.redpanda.com. Or take Apache Kafka: \
                  process-compose -f process-compose.yaml -f process-compose.kafka.yaml up",
         configuration: Some("redpanda/redpanda.yaml"),
         folder: Some("redpanda"),
@@ -71,7 +71,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         name: "redpanda-console",
         broker: Some(Broker::Redpanda),
         programs: &[&["redpanda-console"]],
-        source: "`nix develop .#redpanda` has it on Linux, or see https://github.com/redpanda-data/console/releases.",
+        source: "`nix develop` has it on x86_64 Linux, or see https://github.com/redpanda-data/console/releases.",
         configuration: None,
         folder: None,
         secret: None,

@@ -1,11 +1,20 @@
 //! A system that people use all the time, well and badly, and the whole stack that watches it.
 
 use anyhow::Context as _;
-use e2e::{Process, Stack, System, stack::TELEMETRY};
+use e2e::{Process, Stack, System};
 use events::Broker;
 use tempfile::TempDir;
 
 use crate::shared::Start;
+
+/// What every dashboard needs.
+pub(crate) const BACKENDS: &[&str] = &[
+    "otel-collector",
+    "prometheus",
+    "alertmanager",
+    "loki",
+    "tempo",
+];
 
 /// What shows telemetry; it runs where this machine has it.
 pub(crate) const GRAFANA: &str = "grafana";
@@ -23,7 +32,7 @@ pub(crate) struct Busy {
 impl Start for Busy {
     async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let wanted = [TELEMETRY, &[GRAFANA]].concat();
+        let wanted = [BACKENDS, &[GRAFANA]].concat();
         let stack = Stack::start(folder.path(), &wanted).await?;
         let broker = Broker::start(6)?;
         let collector = stack.otlp_grpc();

@@ -9,13 +9,13 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use e2e::{Stack, stack::TELEMETRY, system::eventually};
+use e2e::{Stack, system::eventually};
 use libtest_mimic::{Completion, Trial};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    busy::Busy,
+    busy::{BACKENDS, Busy},
     documentation, files,
     queries::{ABSENT, Asked, Store, is_any, metrics},
     rules::{self, Known, rules},
@@ -42,7 +42,7 @@ pub(crate) fn trials(busy: &Arc<Shared<Busy>>) -> Vec<Trial> {
         ),
         busy.trial(
             "dashboards::every_query_gives_data",
-            Stack::missing(TELEMETRY),
+            Stack::missing(BACKENDS),
             async |busy| every_query(busy).await,
         ),
         Trial::ignorable_test(

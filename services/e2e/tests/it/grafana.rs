@@ -6,7 +6,6 @@ use anyhow::{Context as _, bail, ensure};
 use e2e::{
     Stack,
     browser::{self, Browser},
-    stack::TELEMETRY,
     system::eventually,
 };
 use fantoccini::Client as Page;
@@ -16,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    busy::{Busy, GRAFANA},
+    busy::{BACKENDS, Busy, GRAFANA},
     dashboards::{Dashboard, dashboards, every_query, is_absent},
     shared::Shared,
 };
@@ -48,7 +47,7 @@ const NOT_DRAWN: &[&str] = &[
 const SCREENSHOTS: &str = "OTELIX_SCREENSHOTS";
 
 pub(crate) fn trials(busy: &Arc<Shared<Busy>>) -> Vec<Trial> {
-    let programs = Stack::missing(&[TELEMETRY, &[GRAFANA]].concat());
+    let programs = Stack::missing(&[BACKENDS, &[GRAFANA]].concat());
     let all = [programs.clone(), browser::missing()].concat();
     vec![
         busy.trial(

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use e2e::{Stack, collector::text, stack::TELEMETRY, system::eventually};
+use e2e::{Stack, collector::text, system::eventually};
 use libtest_mimic::Trial;
 use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value::Value as Any},
@@ -35,7 +35,7 @@ use self::{
     template::fill,
 };
 use crate::{
-    busy::Busy,
+    busy::{BACKENDS, Busy},
     shared::Shared,
     tree::{hex, tree},
     trial,
@@ -68,7 +68,7 @@ const MANY: usize = 40;
 
 pub(crate) fn trials(busy: &Arc<Shared<Busy>>) -> Vec<Trial> {
     let follow = |name: &str, test: fn(&Busy) -> Following<'_>| {
-        busy.trial(name, Stack::missing(TELEMETRY), async move |busy| {
+        busy.trial(name, Stack::missing(BACKENDS), async move |busy| {
             test(busy).await
         })
     };

@@ -20,6 +20,7 @@ use crate::{
 /// What no declaration of ours has: metrics of the backends, of Prometheus itself and of the traces.
 const OF_BACKENDS: &[&str] = &[
     "ALERTS",
+    "alertmanager_",
     "loki_",
     "otelcol_",
     "prometheus_",

@@ -58,7 +58,7 @@ async fn kills_and_hangs() -> anyhow::Result<()> {
     let mut stack = Supervisor::start()?;
     stack.well(START).await?;
     let states = stack.states().await?;
-    let memory: u64 = states
+    let memory: i64 = states
         .iter()
         .filter(|state| state.name != BROKER)
         .map(|state| state.mem)

@@ -45,8 +45,8 @@ pub(crate) struct State {
     pub(crate) has_ready_probe: bool,
     pub(crate) restarts: u32,
     pub(crate) pid: i32,
-    /// Resident memory in bytes.
-    pub(crate) mem: u64,
+    /// Resident memory in bytes; -1 of a process that had just ended when it was measured.
+    pub(crate) mem: i64,
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! The alerts that fire, by the API of Alertmanager (its OpenAPI file, `api/v2/openapi.yaml`, `getAlerts`).
+//! The alerts that fire, by the API of Alertmanager (`getAlerts` in its `api/v2/openapi.yaml`).
 
 use std::{collections::BTreeMap, time::SystemTime};
 
