@@ -86,6 +86,10 @@ async fn a_stop_waits_for_requests_and_takes_no_more() {
 }
 
 /// What answers `GET /api/v2/alerts` as Alertmanager does.
+#[expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails by panicking"
+)]
 async fn alertmanager(alerts: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
