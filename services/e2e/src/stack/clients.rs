@@ -178,6 +178,7 @@ impl Loki {
         lines(self.result_of(logql, time).await?)
     }
 }
+
 impl Tempo {
     /// One at this address.
     #[must_use]

@@ -23,6 +23,7 @@ use crate::{
 /// What tells of each store that it answers Grafana, where Grafana has no check of its own.
 const STORES: &[(&str, &str)] = &[
     ("prometheus", "api/v1/labels"),
+    ("alertmanager", "api/v2/status"),
     ("loki", "loki/api/v1/labels"),
     ("tempo", "api/echo"),
 ];
@@ -90,7 +91,9 @@ async fn provisioned(busy: &Busy) -> anyhow::Result<()> {
         let is_known = known.iter().any(|store| store["uid"] == *uid);
         ensure!(is_known, "no {uid} in {known:?}");
         let health = get(&format!("/api/datasources/uid/{uid}/health")).await?;
-        let health = if health.status() == StatusCode::NOT_FOUND {
+        // What is asked by the browser alone, such as Alertmanager, has no part in Grafana that could be.
+        let without_check = [StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE];
+        let health = if without_check.contains(&health.status()) {
             get(&format!("/api/datasources/proxy/uid/{uid}/{path}")).await?
         } else {
             health

@@ -2,6 +2,7 @@
 //! a system under load has at hand: exemplars, log lines, and spans of each kind.
 
 mod settings;
+mod streaming;
 mod template;
 
 use std::{
@@ -15,23 +16,19 @@ use anyhow::{Context as _, ensure};
 use e2e::{Stack, collector::text, system::eventually};
 use libtest_mimic::Trial;
 use opentelemetry_proto::tonic::{
-    common::v1::{KeyValue, any_value::Value as Any},
+    common::v1::any_value::Value as Any,
     trace::v1::{Span, span::SpanKind},
 };
 use reqwest::Client;
 use serde_json::{Map, Value, json};
-use tonic::{
-    Request, Streaming,
-    client::Grpc,
-    transport::{Channel, Endpoint},
-};
-use tonic_prost::ProstCodec;
+use tonic::{Streaming, transport::Endpoint};
 
 use self::{
     settings::{
         NodeGraph, OfExemplar, OfLine, ServiceMap, Streaming as Streams, Tag, ToLogs, ToMetrics,
         TraceQuery, read, setting, shift,
     },
+    streaming::{QueryRangeRequest, QueryRangeResponse, SearchRequest, SearchResponse, ask},
     template::fill,
 };
 use crate::{
@@ -571,57 +568,6 @@ async fn around_its_time(busy: &Busy) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What Tempo's `StreamingQuerier` is asked, as far as it matters here.
-#[derive(Clone, PartialEq, prost::Message)]
-struct SearchRequest {
-    #[prost(uint32, tag = "4")]
-    limit: u32,
-    #[prost(uint32, tag = "5")]
-    start: u32,
-    #[prost(uint32, tag = "6")]
-    end: u32,
-    #[prost(string, tag = "8")]
-    query: String,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct SearchResponse {
-    #[prost(message, repeated, tag = "1")]
-    traces: Vec<TraceFound>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct TraceFound {
-    #[prost(string, tag = "1")]
-    id: String,
-    #[prost(string, tag = "2")]
-    service: String,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct QueryRangeRequest {
-    #[prost(string, tag = "1")]
-    query: String,
-    #[prost(uint64, tag = "2")]
-    start: u64,
-    #[prost(uint64, tag = "3")]
-    end: u64,
-    #[prost(uint64, tag = "4")]
-    step: u64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct QueryRangeResponse {
-    #[prost(message, repeated, tag = "1")]
-    series: Vec<Series>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Series {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<KeyValue>,
-}
-
 async fn streams(busy: &Busy) -> anyhow::Result<()> {
     let Streams { search, metrics } = setting("tempo", "streamingEnabled")?;
     ensure!(search && metrics);
@@ -667,18 +613,4 @@ async fn streams(busy: &Busy) -> anyhow::Result<()> {
     }
     ensure!(series.len() >= 3, "{series:?}");
     Ok(())
-}
-
-/// Asks Tempo for a stream of answers.
-async fn ask<Q, A>(channel: Channel, method: &str, request: Q) -> anyhow::Result<Streaming<A>>
-where
-    Q: prost::Message + Send + Sync + 'static,
-    A: prost::Message + Default + Send + Sync + 'static,
-{
-    let mut client = Grpc::new(channel);
-    client.ready().await?;
-    let path = format!("/tempopb.StreamingQuerier/{method}").parse()?;
-    let codec: ProstCodec<Q, A> = ProstCodec::default();
-    let answer = client.server_streaming(Request::new(request), path, codec);
-    Ok(answer.await?.into_inner())
 }
