@@ -36,15 +36,9 @@ use crate::{
 
 /// Puts the target under load, until the settings say that it is enough or `shutdown` ends.
 ///
-/// `ready` is called when the target has answered and the first journey is about to start.
-///
 /// # Errors
 /// When the target does not become ready in time, or the generator itself cannot work.
-pub async fn run(
-    config: &Config,
-    shutdown: impl Future<Output = ()>,
-    ready: impl FnOnce(),
-) -> anyhow::Result<Report> {
+pub async fn run(config: &Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<Report> {
     let mut shutdown = pin!(shutdown);
     let plan = Plan {
         // Short enough to be typed, and exact in every reader of JSON.
@@ -69,7 +63,6 @@ pub async fn run(
 
     let drive = Arc::new(Drive::new(max_in_flight));
     if is_prepared {
-        ready();
         tracing::info!(url = %config.target, seed = plan.seed, rate = plan.rate, "load begins");
         let progress = Arc::new(Progress::new());
         let title = format!("{} at {}/s, seed {}", config.target, plan.rate, plan.seed);

@@ -56,17 +56,16 @@ pub async fn health(config: &Config, health: Health) -> anyhow::Result<ExitCode>
     Ok(chassis::health::probe(address, health).await)
 }
 
-/// Runs, and answers health checks from the first journey on.
+/// Runs, and answers health checks all the while: a target that is slow to take the first accounts
+/// is no reason for a supervisor to begin again.
 async fn serve(
     config: &Config,
     listener: Option<TcpListener>,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<Report> {
-    let (begun, has_begun) = oneshot::channel();
     let (end, ended) = oneshot::channel::<()>();
     let health = async {
-        // A sender that is gone means that there is nothing left to be healthy.
-        if let (Ok(()), Some(listener)) = (has_begun.await, listener) {
+        if let Some(listener) = listener {
             let ended = async { ended.await.unwrap_or_default() };
             let served = chassis::server::serve(CONTRACT, Routes::default(), listener, ended).await;
             if let Err(error) = served {
@@ -75,8 +74,7 @@ async fn serve(
         }
     };
     let load = async {
-        let ready = || begun.send(()).unwrap_or_default();
-        let outcome = crate::run(config, shutdown, ready).await;
+        let outcome = crate::run(config, shutdown).await;
         drop(end);
         outcome
     };

@@ -12,9 +12,7 @@ pub(crate) async fn run(target: &str, args: &[&str]) -> Report {
         .try_get_matches_from([&["loadgen", "--target", target], args].concat())
         .unwrap();
     let config = Config::from_arg_matches(&matches).unwrap();
-    loadgen::run(&config, std::future::pending(), || ())
-        .await
-        .unwrap()
+    loadgen::run(&config, std::future::pending()).await.unwrap()
 }
 
 /// The program, with an environment that says nothing.

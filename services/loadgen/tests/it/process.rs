@@ -1,7 +1,7 @@
 //! The program as its user sees it: exit codes, stdout, stderr, signals.
 
 use std::{
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     process::{Child, Command},
     time::{Duration, Instant},
 };
@@ -113,15 +113,10 @@ async fn a_signal_ends_a_run_without_end_with_its_report() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_is_that_of_a_run_under_way() {
+async fn health_is_that_of_a_run_whether_its_target_is_ready_or_not() {
     let fake = Fake::new(Mood::Well);
     let target = format!("--target=http://{}", fake.frontend().await);
-    // Free a moment ago.
-    let address = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let listen = format!("--listen-address={address}");
+    let listen = format!("--listen-address={}", free_address());
     let health = || {
         program(&[&listen, "health"])
             .output()
@@ -129,6 +124,13 @@ async fn health_is_that_of_a_run_under_way() {
             .status
             .code()
     };
+
+    assert_eq!(health(), Some(1));
+    let nobody = format!("--target=http://{}", free_address());
+    let child = program(&["--wait=1m", &listen, &nobody]).spawn().unwrap();
+    wait_until("it is ready", || health() == Some(0));
+    let output = terminate(child);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
 
     assert_eq!(health(), Some(1));
     let child = program(&["--duration=forever", "--rate=200", &listen, &target])
@@ -142,6 +144,12 @@ async fn health_is_that_of_a_run_under_way() {
         program(&["health"]).output().unwrap().status.code(),
         Some(1)
     );
+}
+
+/// An address that was free a moment ago.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
 }
 
 fn terminate(child: Child) -> std::process::Output {
