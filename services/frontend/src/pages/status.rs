@@ -21,14 +21,23 @@ pub(crate) fn page(frame: &Frame, is_ready: bool, answers: &Answers) -> Markup {
         .chain([own])
         .filter(|state| *state != State::Ready)
         .count();
+    let fire = match &answers.alerts {
+        Some(Alerts::Firing(alerts)) => alerts.len(),
+        Some(Alerts::Unknown) | None => 0,
+    };
     let content = html! {
         section.narrow {
             h1 { "Status" }
             p.lead {
                 @match not_ready {
-                    0 => "All parts are ready.",
-                    1 => "One part is not ready.",
-                    many => { (many) " parts are not ready." }
+                    0 => "All parts are ready",
+                    1 => "One part is not ready",
+                    many => { (many) " parts are not ready" }
+                }
+                @match fire {
+                    0 => ".",
+                    1 => { ", and " a href="#alerts" { "an alert fires" } "." }
+                    many => { ", and " a href="#alerts" { (many) " alerts fire" } "." }
                 }
             }
             div.card.table {
@@ -79,7 +88,7 @@ fn row(name: &str, state: State, took: Option<Duration>) -> Markup {
 
 fn firing(alerts: &Alerts) -> Markup {
     html! {
-        h2 { "Alerts" }
+        h2 #alerts { "Alerts" }
         @match alerts {
             Alerts::Unknown => p { "Alertmanager does not answer: nobody knows whether an alert fires." },
             Alerts::Firing(alerts) if alerts.is_empty() => p { "No alert fires." },

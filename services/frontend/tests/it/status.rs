@@ -114,6 +114,7 @@ async fn alerts_that_fire_are_shown_with_what_to_do() {
     .await;
     let frontend = Frontend::start(&[&format!("--alertmanager-url=http://{address}")]).await;
     let page = frontend.get("/status").await;
+    assert_eq!(page.texts(".lead a[href='#alerts']"), ["2 alerts fire"]);
     assert_eq!(
         page.texts("li h3"),
         ["loki does not answer", "The disk <fills>"]
@@ -142,6 +143,7 @@ async fn without_alerts_the_page_says_so_and_without_an_answer_too() {
     let quiet = format!("--alertmanager-url=http://{}/", alertmanager("[]").await);
     let page = Frontend::start(&[&quiet]).await.get("/status").await;
     assert_eq!(page.texts("h2 + p"), ["No alert fires."]);
+    assert!(page.texts(".lead a").is_empty());
 
     let odd = alertmanager("<p>not Alertmanager").await;
     for wrong in [format!("http://{odd}"), "http://127.0.0.1:1".to_owned()] {
