@@ -1,8 +1,10 @@
 //! What a request for sessions can fail with.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use tonic::Status;
+
+use crate::metrics::Scope;
 
 /// By what a caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -19,9 +21,16 @@ pub(crate) enum Error {
     /// The token is malformed, expired or revoked, or its account is gone.
     #[error("the session is not valid: {0}")]
     InvalidSession(&'static str),
-    /// Too many attempts, or too much work: try again after this long.
+    /// Too many sign-ins have failed, for the account or from the address: try again after the delay.
     #[error("too many attempts")]
-    TooMany(Duration),
+    TooMany {
+        scope: Scope,
+        address: Option<IpAddr>,
+        delay: Duration,
+    },
+    /// The user service has too much to do: try again after this long.
+    #[error("the user service has too much to do")]
+    UsersBusy(Duration),
     /// The user service does not answer.
     #[error("the user service does not answer: {0}")]
     UsersUnavailable(String),

@@ -119,9 +119,29 @@ fn status(error: Error) -> Status {
             tracing::info!(reason, "session refused");
             Status::unauthenticated("the session is not valid")
         }
-        Error::TooMany(delay) => {
-            tracing::warn!(delay_ms = delay.as_millis() as u64, "too many attempts");
+        Error::TooMany {
+            scope,
+            address,
+            delay,
+        } => {
+            tracing::warn!(
+                auth.limit.scope = scope.name(),
+                client.address = address.map(tracing::field::display),
+                delay_ms = delay.as_millis() as u64,
+                "too many attempts"
+            );
             chassis::status::retry_later(Code::ResourceExhausted, "too many attempts", delay)
+        }
+        Error::UsersBusy(delay) => {
+            tracing::warn!(
+                delay_ms = delay.as_millis() as u64,
+                "the user service has too much to do"
+            );
+            chassis::status::retry_later(
+                Code::ResourceExhausted,
+                "the user service has too much to do",
+                delay,
+            )
         }
         Error::UsersUnavailable(reason) => {
             tracing::error!(reason, "the user service does not answer");

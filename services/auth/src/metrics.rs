@@ -29,6 +29,15 @@ pub(crate) enum Scope {
     Address,
 }
 
+impl Scope {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Address => "address",
+        }
+    }
+}
+
 impl Metrics {
     /// `open` is the number of sessions that are open, now and later.
     pub(crate) fn new(open: Arc<AtomicI64>) -> Self {
@@ -73,11 +82,7 @@ impl Metrics {
 
     /// An attempt was refused.
     pub(crate) fn limited(&self, scope: Scope) {
-        let scope = match scope {
-            Scope::Account => "account",
-            Scope::Address => "address",
-        };
         self.limited
-            .add(1, &[KeyValue::new(names::AUTH_LIMIT_SCOPE, scope)]);
+            .add(1, &[KeyValue::new(names::AUTH_LIMIT_SCOPE, scope.name())]);
     }
 }

@@ -74,7 +74,7 @@ impl Sessions {
         let by_address = match address {
             Some(address) => {
                 let attempt = self.failures_by_address.attempt(network(address)).await;
-                Some(attempt.map_err(|delay| self.too_many(Scope::Address, delay))?)
+                Some(attempt.map_err(|delay| self.too_many(Scope::Address, Some(address), delay))?)
             }
             None => None,
         };
@@ -84,7 +84,7 @@ impl Sessions {
             .failures_by_account
             .attempt(account(&email))
             .await
-            .map_err(|delay| self.too_many(Scope::Account, delay))?;
+            .map_err(|delay| self.too_many(Scope::Account, address, delay))?;
         let outcome = self.users.verify(email, password).await;
         if matches!(outcome, Err(Error::WrongCredentials)) {
             self.store.tell(&session_events::refused());
@@ -145,9 +145,13 @@ impl Sessions {
         })
     }
 
-    fn too_many(&self, scope: Scope, delay: Duration) -> Error {
+    fn too_many(&self, scope: Scope, address: Option<IpAddr>, delay: Duration) -> Error {
         self.metrics.limited(scope);
-        Error::TooMany(delay)
+        Error::TooMany {
+            scope,
+            address,
+            delay,
+        }
     }
 }
 

@@ -106,7 +106,7 @@ fn error(status: Status) -> Error {
         Code::ResourceExhausted => {
             let details = status.get_error_details();
             let delay = details.retry_info().and_then(|info| info.retry_delay);
-            Error::TooMany(delay.unwrap_or(Duration::from_secs(1)))
+            Error::UsersBusy(delay.unwrap_or(Duration::from_secs(1)))
         }
         Code::Unavailable => Error::UsersUnavailable(status.message().to_owned()),
         _ => Error::Users(Box::new(status)),

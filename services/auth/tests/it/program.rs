@@ -224,6 +224,12 @@ async fn records_are_json_and_name_their_trace_but_no_person_and_no_secret() {
         assert_eq!(record["trace_id"].as_str().unwrap().len(), 32, "{record}");
         assert_eq!(record["span_id"].as_str().unwrap().len(), 16, "{record}");
     }
+    let limited = records
+        .iter()
+        .find(|record| record["message"] == "too many attempts")
+        .unwrap();
+    assert_eq!(limited["auth.limit.scope"], "account", "{limited}");
+    assert_eq!(limited["client.address"], "127.0.0.1", "{limited}");
     let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
     for secret in [
         "example.com",
