@@ -76,6 +76,12 @@ impl Span {
         }
     }
 
+    /// Begins a span of work within this process, below the current one.
+    #[must_use]
+    pub fn internal(name: &'static str) -> Self {
+        Self::start(&Context::current(), SpanKind::Internal, name)
+    }
+
     /// Links the span to another one, such as that of a message's producer.
     #[must_use]
     pub fn linked(mut self, other: &SpanContext) -> Self {

@@ -3,13 +3,16 @@
 //! A hash is meant to be expensive: without a bound, a burst of sign-ins would take all
 //! processors and memory. What cannot wait any more is refused at once.
 
-use std::{sync::Arc, thread::available_parallelism, time::Instant};
+use std::{sync::Arc, thread::available_parallelism};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
-use telemetry::metrics::{self, Counter, Histogram};
+use telemetry::{
+    metrics::{self, Counter, Histogram},
+    trace::{Attributes, Span},
+};
 use tokio::sync::Semaphore;
 
 use crate::{config::Hashing, password::Password};
@@ -76,7 +79,7 @@ impl Hasher {
 
     /// Hashes a password with a new salt, into a PHC string.
     pub(crate) async fn hash(&self, password: Password) -> Result<String, HashError> {
-        self.in_turn(move |argon2| {
+        self.in_turn("hash password", move |argon2| {
             argon2
                 .hash_password(password.as_bytes())
                 .map(|hash: PasswordHash| hash.to_string())
@@ -94,7 +97,7 @@ impl Hasher {
         password: Password,
         hash: Option<String>,
     ) -> Result<bool, HashError> {
-        self.in_turn(move |argon2| {
+        self.in_turn("verify password", move |argon2| {
             let Some(hash) = hash else {
                 let unwanted: PasswordHash = argon2
                     .hash_password(password.as_bytes())
@@ -112,7 +115,7 @@ impl Hasher {
         .await
     }
 
-    async fn in_turn<T, F>(&self, work: F) -> Result<T, HashError>
+    async fn in_turn<T, F>(&self, name: &'static str, work: F) -> Result<T, HashError>
     where
         F: FnOnce(&Argon2<'static>) -> Result<T, HashError> + Send + 'static,
         T: Send + 'static,
@@ -131,9 +134,11 @@ impl Hasher {
         telemetry::spawn_blocking(move || {
             // Held by the work and not by the caller, who may go away before it is done.
             let _held = (admission, turn);
-            let started = Instant::now();
+            let mut span = Span::internal(name);
             let outcome = work(&argon2);
-            duration.record(started.elapsed().as_secs_f64(), &[]);
+            let elapsed = span.elapsed();
+            duration.record(elapsed.as_secs_f64(), &[]);
+            span.end(elapsed, &Attributes::default(), outcome.is_err());
             outcome
         })
         .await

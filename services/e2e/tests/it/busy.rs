@@ -1,8 +1,9 @@
 //! A system that people use all the time, well and badly, and the whole stack that watches it.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use e2e::{Process, Stack, System};
 use events::Broker;
+use reqwest::{Client, StatusCode};
 use tempfile::TempDir;
 
 use crate::shared::Start;
@@ -41,6 +42,7 @@ impl Start for Busy {
             ("KAFKA_BROKERS", &broker.address().to_string()),
         ])
         .await?;
+        guess(&system).await?;
         let target = system.url("");
         let arguments = [
             "--target",
@@ -60,4 +62,20 @@ impl Start for Busy {
             _broker: broker,
         })
     }
+}
+
+/// Tries passwords of an account until that is refused.
+async fn guess(system: &System) -> anyhow::Result<()> {
+    let http = Client::new();
+    for attempt in 0..20 {
+        let form = [
+            ("email", "victim@example.org"),
+            ("password", &format!("a guess, {attempt}")),
+        ];
+        let answer = http.post(system.url("/login")).form(&form).send().await?;
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            return Ok(());
+        }
+    }
+    bail!("nobody refuses guesses")
 }

@@ -218,7 +218,7 @@ fn label<'a>(line: &'a LogLine, name: &str) -> anyhow::Result<&'a str> {
 
 async fn from_log_to_trace(run: &Run) -> anyhow::Result<()> {
     let line = run.line("auth", "user registered").await?;
-    let trace = run.trace(label(&line, "trace_id")?, 12).await?;
+    let trace = run.trace(label(&line, "trace_id")?, 13).await?;
     let seen = tree(&trace);
     ensure!(seen == SIGN_UP_WITH_EVENTS, "{seen}");
     Ok(())
@@ -249,7 +249,7 @@ db.operation.name=SELECT, db.query.summary=SELECT users, db.system.name=sqlite}
 async fn from_trace_to_logs(run: &Run) -> anyhow::Result<()> {
     let line = run.line("auth", "user registered").await?;
     let id = label(&line, "trace_id")?;
-    let trace = run.trace(id, 12).await?;
+    let trace = run.trace(id, 13).await?;
     let mut count = 0;
     for service in SERVICES {
         // The field of JSON is the label of Loki, and the message is the line.
@@ -292,7 +292,7 @@ fn said(value: &Value) -> String {
 }
 
 async fn wrong_password(run: &Run) -> anyhow::Result<()> {
-    let seen = tree(&run.trace(&run.refusal_page, 8).await?);
+    let seen = tree(&run.trace(&run.refusal_page, 9).await?);
     let expected = "\
 frontend server POST /login {http.request.method=POST, http.response.status_code=401, \
 http.route=/login, url.path=/login, url.scheme=http}
@@ -309,6 +309,7 @@ rpc.system.name=grpc} error
 rpc.system.name=grpc}
           user client SELECT users {db.collection.name=users, db.namespace=user, \
 db.operation.name=SELECT, db.query.summary=SELECT users, db.system.name=sqlite}
+          user internal verify password {}
       auth producer send otelix.auth.v1 {messaging.client.id=auth, \
 messaging.destination.name=otelix.auth.v1, messaging.message.id, messaging.operation.name=send, \
 messaging.operation.type=send, messaging.system=kafka}

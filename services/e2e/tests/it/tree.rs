@@ -104,6 +104,7 @@ rpc.response.status_code=OK, rpc.system.name=grpc}
 rpc.response.status_code=OK, rpc.system.name=grpc}
           user client SELECT users {db.collection.name=users, db.namespace=user, \
 db.operation.name=SELECT, db.query.summary=SELECT users, db.system.name=sqlite}
+          user internal hash password {}
           user client INSERT users {db.collection.name=users, db.namespace=user, \
 db.operation.name=INSERT, db.query.summary=INSERT users, db.system.name=sqlite}
           user producer send otelix.user.v1 {messaging.client.id=user, \
