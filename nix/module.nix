@@ -326,6 +326,11 @@ in
             enabled = true;
             org_role = "Viewer";
           };
+          users = {
+            # Traces and logs are in Explore, where every link leads; nothing can be saved even so.
+            viewers_can_edit = true;
+            home_page = "/d/overview";
+          };
           analytics = {
             reporting_enabled = false;
             check_for_updates = false;

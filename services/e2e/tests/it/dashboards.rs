@@ -92,7 +92,7 @@ pub(crate) struct Panel {
     #[serde(default)]
     targets: Vec<Target>,
     #[serde(default)]
-    links: Vec<Link>,
+    pub(crate) links: Vec<Link>,
 }
 
 #[derive(Deserialize)]
@@ -119,9 +119,9 @@ struct Target {
 }
 
 #[derive(Deserialize)]
-struct Link {
+pub(crate) struct Link {
     title: String,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Dashboard {

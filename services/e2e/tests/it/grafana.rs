@@ -8,7 +8,7 @@ use e2e::{
     browser::{self, Browser},
     system::eventually,
 };
-use fantoccini::Client as Page;
+use fantoccini::{Client as Page, Locator};
 use libtest_mimic::Trial;
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
@@ -55,6 +55,11 @@ pub(crate) fn trials(busy: &Arc<Shared<Busy>>) -> Vec<Trial> {
             "grafana::every_store_and_every_dashboard_is_provisioned",
             programs,
             async |busy| provisioned(busy).await,
+        ),
+        busy.trial(
+            "grafana::links_lead_somebody_who_has_not_signed_in_to_traces_and_logs",
+            all.clone(),
+            async |busy| links(busy).await,
         ),
         busy.trial(
             "grafana::every_panel_shows_data_on_a_wide_screen",
@@ -135,6 +140,43 @@ async fn provisioned(busy: &Busy) -> anyhow::Result<()> {
         .filter(|line| !line.contains("provisioning/notifiers"))
         .collect();
     ensure!(errors.is_empty(), "{errors:#?}");
+    Ok(())
+}
+
+/// A Grafana that does not let somebody in leads them to its first page, without a word.
+async fn links(busy: &Busy) -> anyhow::Result<()> {
+    let browser = Browser::start(true).await?;
+    let page = &browser.client;
+    let leads_to = async |from: &str, to: &str| {
+        page.goto(&url(busy, from)).await?;
+        eventually(WITHIN, async || {
+            let path = page.current_url().await?.path().to_owned();
+            let text = page.find(Locator::Css("main")).await?.text().await?;
+            ensure!(
+                path.starts_with(to) && !text.is_empty(),
+                "{from} leads to {path}"
+            );
+            Ok(())
+        })
+        .await
+    };
+    leads_to("/", "/d/overview").await?;
+
+    let overview = dashboards()?
+        .into_iter()
+        .find(|(name, _)| name == "overview");
+    let (_, overview) = overview.context("no overview")?;
+    let explored: BTreeSet<String> = overview
+        .panels()
+        .flat_map(|panel| &panel.links)
+        .filter(|link| link.url.starts_with("/explore?"))
+        .map(|link| link.url.replace("${__from}", "now-5m"))
+        .map(|link| link.replace("${__to}", "now"))
+        .collect();
+    ensure!(!explored.is_empty(), "no panel leads to traces or logs");
+    for link in explored {
+        leads_to(&link, "/explore").await?;
+    }
     Ok(())
 }
 
