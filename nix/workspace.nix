@@ -148,7 +148,7 @@ in
       checked
       // {
         pnameSuffix = "-nextest";
-        buildPhaseCargoCommand = "cargo nextest run --locked --workspace";
+        buildPhaseCargoCommand = "cargo nextest run --locked --workspace --no-fail-fast --show-progress none";
         nativeBuildInputs =
           backends
           ++ [

@@ -76,6 +76,8 @@ impl Browser {
             .await?;
 
         let options = json!({
+            // chromedriver itself looks into a few folders alone, and not at PATH.
+            "binary": find("chromium").context("no Chromium on PATH")?,
             "args": [
                 "--headless=new",
                 "--no-sandbox",
