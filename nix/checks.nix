@@ -48,7 +48,7 @@ workspace.checks
 
   shellcheck = check "shellcheck" [ shellcheck ] [
     ../.ci
-  ] "shellcheck .ci/run .ci/configs .ci/backends/build .ci/backends/kafka.sh";
+  ] "shellcheck .ci/run .ci/configs .ci/backends/build .ci/backends/kafka.sh .ci/dashboards/check";
 
   # That each query gives data is a test of the workspace.
   dashboards = check "dashboards" [ jq ] [ ../dashboards ] ''
