@@ -15,7 +15,7 @@ import type * as StateTimeline from "@grafana/schema/dist/esm/raw/composable/sta
 import type * as Table from "@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen";
 import type * as TimeSeries from "@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen";
 
-/// Whatever is left out has a default, and the value of an enumeration is its text.
+// Whatever is left out has a default, and the value of an enumeration is its text.
 type Written<T> = T extends string
   ? `${T}`
   : T extends number | boolean | null | undefined
@@ -24,7 +24,7 @@ type Written<T> = T extends string
       ? Written<Item>[]
       : { [Name in keyof T]?: Written<T[Name]> };
 
-/// The kind of a panel decides upon its options, and upon the `custom` part of its fields.
+// The kind of a panel decides upon its options, and upon the `custom` part of its fields.
 type Kind<Type, Options, Custom> = Written<Omit<Panel, "type" | "options" | "fieldConfig">> & {
   type: Type;
   options?: Written<Options>;
