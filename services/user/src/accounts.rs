@@ -85,12 +85,13 @@ impl Accounts {
             Some(new_id),
             Data::UserRegistered(registered),
         );
-        match self.store.insert(row.clone(), event).await {
-            Ok(()) => {
-                tracing::info!(user.id = row.id, "user created");
-                self.registrations.add(1, &[]);
-                Ok(row.into())
-            }
+        let (user_id, registrations) = (row.id.clone(), self.registrations.clone());
+        let created = move || {
+            tracing::info!(user.id = user_id, "user created");
+            registrations.add(1, &[]);
+        };
+        match self.store.insert(row.clone(), event, created).await {
+            Ok(()) => Ok(row.into()),
             Err(database::Error::NotUnique) => {
                 let existing = self.store.by_email(&email).await?;
                 existing.map_or(
