@@ -22,9 +22,10 @@ use crate::{
 };
 
 /// An account as others may see it.
-#[derive(Debug)]
+#[derive(derive_more::Debug)]
 pub(crate) struct User {
     pub(crate) id: String,
+    #[debug("..")]
     pub(crate) email: String,
     pub(crate) created_at: SystemTime,
 }
@@ -145,4 +146,24 @@ impl From<UserRow> for User {
 fn microseconds(time: SystemTime) -> i64 {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     since_epoch.as_micros().try_into().unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_hides_the_email_of_an_account_and_nothing_else() {
+        let user = User {
+            id: "an id".to_owned(),
+            email: "MARKER".to_owned(),
+            created_at: UNIX_EPOCH,
+        };
+        let text = format!("{user:?}");
+        assert!(
+            text.contains("an id") && text.contains("created_at"),
+            "{text}"
+        );
+        assert!(!text.contains("MARKER"), "{text}");
+    }
 }
