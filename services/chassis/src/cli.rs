@@ -61,11 +61,11 @@ pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
     }
 }
 
-/// The command with the settings of `C`, and with the description it came with: Clap would
+/// The command with the settings of `C`, without variables that are service links, and with the description it came with: Clap would
 /// replace that by the one of [`Cli`].
 fn complete<C: Args>(command: clap::Command) -> clap::Command {
     let about = command.get_about().cloned().unwrap_or_default();
-    Cli::<C>::augment_args(command)
+    setup::without_service_links(Cli::<C>::augment_args(command))
         .about(about)
         .after_long_help(telemetry::STANDARD_VARIABLES)
 }

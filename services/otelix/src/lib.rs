@@ -6,7 +6,6 @@
 
 mod banner;
 mod config;
-mod secret;
 
 pub use crate::config::Config;
 
@@ -17,6 +16,7 @@ use std::{
 
 use anyhow::Context as _;
 use events::Broker;
+use setup::Secret;
 use tokio::{net::TcpListener, sync::watch};
 use tonic::transport::Uri;
 
@@ -33,7 +33,7 @@ pub async fn run(
     let (auth_listener, auth_address) = listen(config.auth_port, "AUTH_PORT").await?;
     // Until the services have ended, which send what is left.
     let broker = broker(&mut config)?;
-    let secret = secret::load_or_create(&config.data)?;
+    let secret = Secret::Jwt.provide(&config.data)?;
 
     let user = config.user(user_address);
     let auth = config.auth(auth_address, uri(user_address)?, secret);

@@ -1,9 +1,8 @@
 //! What each process needs: programs, a configuration, a folder, a secret.
 
-use crate::{
-    config::{Broker, Config},
-    secrets::Secret,
-};
+use setup::Secret;
+
+use crate::config::{Broker, Config};
 
 /// A process, and what it needs.
 #[derive(Debug)]
