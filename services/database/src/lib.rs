@@ -19,8 +19,8 @@ pub use crate::observation::Statement;
 use std::{
     any::Any,
     borrow::Cow,
-    convert, fmt, io,
-    os::unix::fs::OpenOptionsExt as _,
+    convert, fmt, fs, io,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -74,6 +74,25 @@ pub enum OpenError {
         /// What the system says.
         source: io::Error,
     },
+    /// SQLite takes paths as UTF-8.
+    #[error("the path of the database {} is not UTF-8", .path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The users of other accounts can read the file, and its mode cannot be changed.
+    #[error(
+        "{} has mode {mode:o}, which lets others read it, and the mode cannot be changed: \
+         run chmod 600 as its owner", .path.display()
+    )]
+    Exposed {
+        /// The database, or a file of SQLite beside it.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+        /// What the system says.
+        source: io::Error,
+    },
     /// SQLite cannot open it, or cannot write to it.
     #[error("cannot open the database {}: {reason}", .path.display())]
     Open {
@@ -118,16 +137,13 @@ pub enum Error {
 }
 
 impl Database {
-    /// Opens a database file, creates it if missing (readable by its owner alone), and applies
+    /// Opens a database file, creates it if missing, takes it from all but its owner, and applies
     /// the migrations it lacks.
     ///
     /// # Errors
     /// Where the file cannot be opened for writing, is no database, or is from a newer version.
     pub fn open(path: &Path, migrations: &EmbeddedMigrations) -> Result<Self, OpenError> {
-        create(path).map_err(|source| OpenError::Create {
-            path: path.to_owned(),
-            source,
-        })?;
+        create(path)?;
 
         let pool = Role::Writer.pool(path, 1)?;
         let mut connection = pool.get().map_err(|error| open_error(path, &error))?;
@@ -368,7 +384,7 @@ impl Role {
             .test_on_check_out(false)
             .connection_customizer(Box::new(self))
             .error_handler(Box::new(NopErrorHandler))
-            .build(ConnectionManager::new(path.to_string_lossy()))
+            .build(ConnectionManager::new(text(path)?))
             .map_err(|error| open_error(path, &error))
     }
 }
@@ -379,8 +395,11 @@ impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Role {
         let patience = PATIENCE.as_millis();
         let role = match self {
             Self::Reader => "PRAGMA query_only = ON;",
-            // With WAL, FULL is what makes a commit survive a loss of power.
-            Self::Writer => "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
+            // With WAL, FULL is what makes a commit survive a loss of power. On macOS that takes
+            // F_FULLFSYNC too; other systems ignore it.
+            Self::Writer => {
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;"
+            }
         };
         connection
             .batch_execute(&format!(
@@ -390,21 +409,52 @@ impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Role {
     }
 }
 
-/// Creates the folder and an empty file with the rights of its owner alone, which SQLite's
-/// side files then get too. URIs (`file:...`) are SQLite's own business.
-fn create(path: &Path) -> io::Result<()> {
-    if path.to_string_lossy().starts_with("file:") {
+/// Creates the folder and an empty file for their owner alone; SQLite gives its side files the mode
+/// of the file. Takes a file that exists from others. URIs are SQLite's own business.
+fn create(path: &Path) -> Result<(), OpenError> {
+    let name = text(path)?;
+    if ["file:", "sqlite://"]
+        .iter()
+        .any(|scheme| name.starts_with(scheme))
+    {
         return Ok(());
     }
+    let create_error = |source| OpenError::Create {
+        path: path.to_owned(),
+        source: setup::name_user(source),
+    };
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        setup::create_private(folder).map_err(create_error)?;
     }
-    std::fs::OpenOptions::new()
+    fs::OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o600)
-        .open(path)?;
+        .open(path)
+        .map_err(create_error)?;
+    for suffix in ["", "-wal", "-shm"] {
+        make_private(PathBuf::from(format!("{name}{suffix}")))?;
+    }
     Ok(())
+}
+
+/// Takes a file from all but its owner, if it exists.
+fn make_private(path: PathBuf) -> Result<(), OpenError> {
+    let Ok(metadata) = path.metadata() else {
+        return Ok(());
+    };
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let private = fs::Permissions::from_mode(mode & 0o700);
+    fs::set_permissions(&path, private).map_err(|source| OpenError::Exposed { path, mode, source })
+}
+
+fn text(path: &Path) -> Result<&str, OpenError> {
+    path.to_str().ok_or_else(|| OpenError::NotText {
+        path: path.to_owned(),
+    })
 }
 
 fn migrate(

@@ -1,7 +1,5 @@
 //! Against real files.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use diesel::{
     Connection as _, RunQueryDsl as _,
     sql_types::{BigInt, Text},
@@ -26,6 +24,10 @@ struct Count {
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
 }
 
 fn open(folder: &TempDir) -> Database {
@@ -66,28 +68,72 @@ async fn what_was_written_is_read_after_reopening() {
 async fn the_file_belongs_to_its_owner_alone() {
     let folder = folder();
     insert(&open(&folder), "one").await.unwrap();
-    for entry in std::fs::read_dir(&folder).unwrap() {
+    for entry in fs::read_dir(&folder).unwrap() {
         let entry = entry.unwrap();
-        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600, "{}", entry.path().display());
+        assert_eq!(mode(&entry.path()), 0o600, "{}", entry.path().display());
     }
+}
+
+#[tokio::test]
+async fn a_new_folder_belongs_to_its_owner_alone() {
+    let folder = folder();
+    let data = folder.path().join("new/data");
+    drop(Database::open(&data.join("x.db"), &MIGRATIONS).unwrap());
+    for folder in [&data, data.parent().unwrap()] {
+        assert_eq!(mode(folder), 0o700, "{}", folder.display());
+    }
+}
+
+#[tokio::test]
+async fn files_that_others_can_read_are_taken_from_them() {
+    let folder = folder();
+    insert(&open(&folder), "one").await.unwrap();
+    // A connection that stays open keeps the side files.
+    let path = folder.path().join("x.db");
+    let mut other = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
+    other.batch_execute("SELECT count(*) FROM notes").unwrap();
+    let files = ["x.db", "x.db-wal", "x.db-shm"].map(|name| folder.path().join(name));
+    for file in &files {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o664)).unwrap();
+    }
+    let database = open(&folder);
+    assert_eq!(files.each_ref().map(|file| mode(file)), [0o600; 3]);
+    assert_eq!(count(&database).await, 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_that_is_no_text_is_refused() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
+    let folder = folder();
+    let path = folder.path().join(OsStr::from_bytes(b"\xff.db"));
+    let error = Database::open(&path, &MIGRATIONS).unwrap_err();
+    assert!(matches!(error, OpenError::NotText { .. }), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]
 async fn commits_are_durable() {
     #[derive(diesel::QueryableByName)]
-    struct Setting {
+    struct Settings {
         #[diesel(sql_type = BigInt)]
         synchronous: i64,
+        #[diesel(sql_type = BigInt)]
+        fullfsync: i64,
     }
     let folder = folder();
-    let setting = open(&folder)
+    let settings = open(&folder)
         .write(OTHER, |connection| {
-            diesel::sql_query("PRAGMA synchronous").get_result::<Setting>(connection)
+            diesel::sql_query(
+                "SELECT synchronous, fullfsync FROM pragma_synchronous, pragma_fullfsync",
+            )
+            .get_result::<Settings>(connection)
         })
         .await
         .unwrap();
-    assert_eq!(setting.synchronous, 2, "FULL");
+    assert_eq!(settings.synchronous, 2, "FULL");
+    assert_eq!(settings.fullfsync, 1, "ON");
 }
 
 #[tokio::test]
@@ -352,7 +398,7 @@ fn a_read_only_file_is_refused() {
 fn a_file_that_is_no_database_is_refused() {
     let folder = folder();
     let path = folder.path().join("x.db");
-    std::fs::write(
+    fs::write(
         &path,
         "not a database, but long enough to be looked at ".repeat(100),
     )
