@@ -331,6 +331,8 @@ mod tests {
         write(&former, &"x".repeat(64), 0o600);
         write(&data.path().join("secrets/jwt"), &"y".repeat(64), 0o600);
         assert_eq!(started_at_once(&data), BTreeSet::from(["y".repeat(64)]));
+        // As if it had been made between the look and the move.
+        assert!(is_moved(&former, &data.path().join("secrets/jwt")).unwrap());
         assert!(former.exists());
     }
 
