@@ -115,6 +115,7 @@ pub(crate) async fn activity(State(app): State<Arc<App>>, frame: Frame) -> Respo
 
 pub(crate) async fn activity_events(
     State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     frame: Frame,
     uri: Uri,
     headers: HeaderMap,
@@ -123,9 +124,10 @@ pub(crate) async fn activity_events(
         // What tells a browser not to come again (HTML, "Server-sent events").
         return StatusCode::NO_CONTENT.into_response();
     }
-    match app.activity.follow(sse::last_event(&uri, &headers)) {
-        Some(stream) => sse::answer(stream, frame),
-        None => sse::full(),
+    let client = client_address(peer.ip(), &headers, &app.proxies);
+    match app.activity.follow(client, sse::last_event(&uri, &headers)) {
+        Ok(stream) => sse::answer(stream, frame),
+        Err(full) => sse::refused(full),
     }
 }
 

@@ -30,7 +30,7 @@ use chassis::server::DRAIN;
 use tokio::{net::TcpListener, sync::oneshot};
 use tonic_health::ServingStatus;
 
-pub use crate::activity::{Activity, Entry, KEPT, Kind, STREAMS, Source};
+pub use crate::activity::{Activity, Entry, KEPT, Kind, STREAMS, STREAMS_PER_CLIENT, Source};
 use crate::app::App;
 pub use crate::config::{
     Config, Pages, PublicUrl, StatusCheck, StatusChecks, Target, TrustedProxies,
