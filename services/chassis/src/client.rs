@@ -49,6 +49,9 @@ pub fn address(text: &str) -> Result<Uri, String> {
         format!("http://{text}")
     };
     let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
+    if uri.authority().is_some_and(|it| it.as_str().contains('@')) {
+        return Err("must not hold a user name or password".to_owned());
+    }
     match (uri.scheme_str(), uri.port_u16()) {
         (Some("http"), Some(1..)) if uri.host() != Some("") && matches!(uri.path(), "" | "/") => {
             Ok(uri)

@@ -210,24 +210,20 @@ impl FromStr for StatusCheck {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The messages quote names only: a URL may hold a password.
         let (name, address) = text
             .split_once('=')
-            .filter(|(name, _)| !name.trim().is_empty())
-            .ok_or_else(|| format!("{text} is not of the form NAME=URL"))?;
-        let url: Url = address
-            .parse()
-            .map_err(|error| format!("{address}: {error}"))?;
+            .map(|(name, address)| (name.trim(), address))
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or("each part must be of the form NAME=URL")?;
+        let url = url(address).map_err(|error| format!("{name}: {error}"))?;
         let target = match (url.scheme(), url.host_str(), url.port()) {
             ("grpc", Some(host), Some(port)) => Target::Grpc(format!("http://{host}:{port}")),
             ("http", Some(_), _) => Target::Http(url),
-            _ => {
-                return Err(format!(
-                    "{address} is neither grpc://HOST:PORT nor http://HOST"
-                ));
-            }
+            _ => return Err(format!("{name}: neither grpc://HOST:PORT nor http://HOST")),
         };
         Ok(Self {
-            name: name.trim().to_owned(),
+            name: name.to_owned(),
             target,
         })
     }
@@ -258,11 +254,22 @@ fn plain(text: &str) -> Result<Url, String> {
     })
 }
 
+/// A URL of the web.
 fn web(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    let url = url(text)?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
         _ => Err("not a URL of the form https://HOST".to_owned()),
+    }
+}
+
+/// A URL without user name and password: pages, spans and log records show URLs.
+fn url(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    if url.username().is_empty() && url.password().is_none() {
+        Ok(url)
+    } else {
+        Err("a URL must not hold a user name or password".to_owned())
     }
 }
 
@@ -319,6 +326,30 @@ mod tests {
         assert!(!proxies.contains([192, 0, 2, 2].into()));
         assert_eq!("".parse(), Ok(TrustedProxies::default()));
         assert!("10.0.0.0/33".parse::<TrustedProxies>().is_err());
+    }
+
+    #[test]
+    fn a_url_holds_no_user_name_and_no_password() {
+        for userinfo in ["ann@", ":s3cr3t@", "ann:s3cr3t@"] {
+            for setting in [
+                "public-url=https://",
+                "grafana-url=http://",
+                "alertmanager-url=http://",
+                "status-checks=a=http://x/,db=http://",
+                "status-checks=db=grpc://",
+                "status-checks=db=ftp://",
+                "auth-service-address=http://",
+                "auth-service-address=",
+                "user-service-address=http://",
+            ] {
+                let error = parse(&[&format!("--{setting}{userinfo}host:1")]).unwrap_err();
+                let reason = std::error::Error::source(&error).unwrap().to_string();
+                assert!(
+                    reason.ends_with("must not hold a user name or password"),
+                    "{setting}{userinfo}: {reason}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -140,6 +140,36 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
 }
 
 #[test]
+fn a_password_in_a_url_is_refused_and_not_printed() {
+    for (name, url) in [
+        ("auth-service-address", "http://ann:s3cr3t@host:1"),
+        ("user-service-address", "ann:s3cr3t@host:1"),
+        ("public-url", "https://ann:s3cr3t@host"),
+        ("grafana-url", "http://ann:s3cr3t@host"),
+        ("alertmanager-url", "http://ann:s3cr3t@host"),
+        ("status-checks", "db=http://ann:s3cr3t@host"),
+        // Wrong in another way as well.
+        ("status-checks", "http://ann:s3cr3t@host"),
+        ("status-checks", "db=http://ann:s3cr3t@host:x"),
+        ("grafana-url", "ann:s3cr3t@host"),
+        ("alertmanager-url", "https://ann:s3cr3t/x@host"),
+    ] {
+        let variable = name.to_uppercase().replace('-', "_");
+        for outcome in [
+            output(&[&format!("--{name}={url}")]),
+            command(&[]).env(&variable, url).output().unwrap(),
+        ] {
+            assert_eq!(outcome.status.code(), Some(2), "{url}");
+            assert_eq!(outcome.stdout, b"", "{url}");
+            let stderr = String::from_utf8(outcome.stderr).unwrap();
+            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+            assert!(stderr.contains(&variable), "{stderr}");
+            assert!(!stderr.contains("s3cr3t"), "{stderr}");
+        }
+    }
+}
+
+#[test]
 fn a_port_in_use_is_explained() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
