@@ -159,6 +159,8 @@ mod tests {
             "user:0",
             "user:99999",
             "a b:1",
+            "ann@user:1",
+            "http://ann:s3cr3t@user:1",
         ] {
             assert!(address(bad).is_err(), "{bad}");
         }
