@@ -161,7 +161,7 @@ async fn guard(
         request.method(),
         request.uri(),
         request.headers(),
-        app.public.as_ref().map(PublicUrl::authority),
+        app.public.as_ref(),
     );
     if !own {
         return frame.problem(Problem::CrossSite);

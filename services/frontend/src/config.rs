@@ -138,9 +138,13 @@ impl FromStr for PublicUrl {
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err("the pages live at the root: the URL must not have a path".to_owned());
         }
+        let host = url.host_str().ok_or("the URL has no host")?;
         Ok(Self {
             https: url.scheme() == "https",
-            authority: authority(&url).ok_or("the URL has no host")?,
+            authority: match url.port() {
+                Some(port) => format!("{host}:{port}"),
+                None => host.to_owned(),
+            },
         })
     }
 }
@@ -234,16 +238,6 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',')
         .map(str::trim)
         .filter(|item| !item.is_empty())
-}
-
-/// The host of a URL, with its port unless that is the scheme's own: what a browser sends as
-/// `Host` and in `Origin`.
-pub(crate) fn authority(url: &Url) -> Option<String> {
-    let host = url.host_str()?;
-    Some(match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    })
 }
 
 /// A URL that is asked without TLS, as every part on the status page is.

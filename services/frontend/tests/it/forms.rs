@@ -304,6 +304,7 @@ async fn another_site_cannot_post() {
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-site", "same-site"),
             ("origin", "https://evil.example"),
+            ("origin", "http://example.org"),
             ("origin", "null"),
         ] {
             let request = frontend
