@@ -27,7 +27,7 @@ use crate::{
     activity::Activity,
     assets,
     auth::Auth,
-    config::{Config, PublicUrl, TrustedProxies},
+    config::{Config, PublicUrl, StatusPage, TrustedProxies},
     cross_origin, handlers, headers,
     pages::{Frame, Problem},
     session::SessionCookie,
@@ -48,6 +48,7 @@ pub(crate) struct App {
     pub(crate) grafana: Option<Url>,
     pub(crate) public: Option<PublicUrl>,
     pub(crate) proxies: TrustedProxies,
+    pub(crate) status_page: StatusPage,
     timeout: Duration,
     ready: AtomicBool,
 }
@@ -62,6 +63,7 @@ impl App {
             grafana: config.pages.grafana_url.clone(),
             public: config.pages.public_url.clone(),
             proxies: config.pages.trusted_proxies.clone(),
+            status_page: config.pages.status_page,
             timeout: TIMEOUT,
             ready: AtomicBool::new(true),
         })

@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::http::Uri;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use url::Url;
 
@@ -89,6 +89,16 @@ pub struct Pages {
         hide_default_value = true
     )]
     pub status_checks: StatusChecks,
+
+    /// Who may see the status page, with the names of all parts and the alerts that fire
+    #[arg(
+        long,
+        env = "STATUS_PAGE",
+        value_name = "AUDIENCE",
+        value_enum,
+        default_value_t
+    )]
+    pub status_page: StatusPage,
 
     /// Where Grafana is, such as <http://127.0.0.1:3000>; with it, a page's trace id links to the
     /// trace
@@ -175,6 +185,16 @@ impl FromStr for TrustedProxies {
             .collect::<Result<_, _>>()
             .map(Self)
     }
+}
+
+/// Who may see the status page.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum StatusPage {
+    /// Everyone
+    #[default]
+    Everyone,
+    /// People who are signed in
+    SignedIn,
 }
 
 /// The parts that the status page asks besides the services.

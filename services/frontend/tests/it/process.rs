@@ -128,6 +128,7 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
         ("--public-url=example.org", "PUBLIC_URL"),
         ("--trusted-proxies=10.0.0.0/99", "TRUSTED_PROXIES"),
         ("--status-checks=x", "STATUS_CHECKS"),
+        ("--status-page=nobody", "STATUS_PAGE"),
         ("--grafana-url=grafana", "GRAFANA_URL"),
         ("--kafka-brokers=kafka", "KAFKA_BROKERS"),
     ] {
