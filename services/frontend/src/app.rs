@@ -110,9 +110,7 @@ where
 
     // Probes and assets make no spans: they would drown what people do.
     let unobserved = Router::new()
-        .route("/assets/style.css", get(assets::style))
-        .route("/assets/favicon.svg", get(assets::favicon))
-        .route("/assets/activity.js", get(assets::activity))
+        .merge(assets::router())
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/ready", get(ready))
         .route_service("/grpc.health.v1.Health/{*method}", health);

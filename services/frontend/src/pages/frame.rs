@@ -9,11 +9,7 @@ use axum::{
 use maud::{DOCTYPE, Markup, html};
 use url::Url;
 
-use crate::{
-    app::App,
-    assets::{FAVICON, STYLE},
-    config::StatusPage,
-};
+use crate::{app::App, assets, config::StatusPage};
 
 /// Where in the navigation a page is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -104,8 +100,8 @@ impl Frame {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (title) " · otelix" }
-                    link rel="stylesheet" href=(STYLE.href());
-                    link rel="icon" type="image/svg+xml" href=(FAVICON.href());
+                    link rel="stylesheet" href=(assets::href("style.css"));
+                    link rel="icon" type="image/svg+xml" href=(assets::href("favicon.svg"));
                 }
                 body {
                     a.skip href="#main" { "Skip to the content" }
