@@ -1,7 +1,6 @@
 //! The settings of the auth service.
 
 use std::{
-    fmt,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     path::PathBuf,
@@ -66,7 +65,7 @@ pub struct Config {
 ///
 /// To rotate: move the current secret to the previous one, set a new one, restart; forget the
 /// previous one when its last token has expired, after 24 hours.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, derive_more::Debug)]
 #[command(next_help_heading = "Tokens")]
 pub struct Secrets {
     /// File with the secret that tokens are signed with, at least 32 bytes; a line break at
@@ -87,6 +86,7 @@ pub struct Secrets {
         value_name = "SECRET",
         hide_env_values = true
     )]
+    #[debug("..")]
     pub jwt_secret: Option<String>,
 
     /// File with the secret before the current one
@@ -105,6 +105,7 @@ pub struct Secrets {
         value_name = "SECRET",
         hide_env_values = true
     )]
+    #[debug("..")]
     pub jwt_previous_secret: Option<String>,
 }
 
@@ -147,13 +148,23 @@ impl Config {
     }
 }
 
-/// Names the files and hides the secrets.
-impl fmt::Debug for Secrets {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Secrets")
-            .field("jwt_secret_file", &self.jwt_secret_file)
-            .field("jwt_previous_secret_file", &self.jwt_previous_secret_file)
-            .finish_non_exhaustive()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_hides_the_secrets_and_nothing_else() {
+        let secrets = Secrets {
+            jwt_secret_file: Some("a file".into()),
+            jwt_secret: Some("MARKER".to_owned()),
+            jwt_previous_secret_file: Some("another file".into()),
+            jwt_previous_secret: Some("MARKER".to_owned()),
+        };
+        let text = format!("{secrets:?}");
+        assert!(
+            text.contains("a file") && text.contains("another file"),
+            "{text}"
+        );
+        assert!(!text.contains("MARKER"), "{text}");
     }
 }

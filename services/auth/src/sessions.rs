@@ -58,9 +58,7 @@ impl Sessions {
     /// Creates an account and opens its first session.
     pub(crate) async fn register(&self, email: String, password: String) -> Result<Opened, Error> {
         let user = self.users.create(email, password).await?;
-        let opened = self.open(user, LoginMethod::Registration).await?;
-        tracing::info!(user.id = opened.user.id, "user registered");
-        Ok(opened)
+        self.open(user, LoginMethod::Registration).await
     }
 
     /// Opens a session for an email and a password, unless too many attempts have failed for
@@ -94,9 +92,7 @@ impl Sessions {
                 attempt.forgive();
             }
         }
-        let opened = self.open(outcome?, LoginMethod::Password).await?;
-        tracing::info!(user.id = opened.user.id, "user signed in");
-        Ok(opened)
+        self.open(outcome?, LoginMethod::Password).await
     }
 
     /// Reads the account of a session, and when the session ends.
@@ -110,11 +106,12 @@ impl Sessions {
         let claims = self.keys.verify(token);
         let claims = claims.inspect_err(|error| self.metrics.failed(error))?;
         let event = session_events::signed_out(&claims);
-        if self.store.revoke(claims.jti, event).await? {
-            self.metrics.signed_out();
-        }
-        tracing::info!(user.id = %claims.sub, "user signed out");
-        Ok(())
+        let (user_id, metrics) = (claims.sub, self.metrics.clone());
+        let closed = move || {
+            metrics.signed_out();
+            tracing::info!(user.id = %user_id, "user signed out");
+        };
+        Ok(self.store.revoke(claims.jti, event, closed).await?)
     }
 
     async fn account_of(&self, token: &str) -> Result<(User, SystemTime), Error> {
@@ -136,8 +133,17 @@ impl Sessions {
         })?;
         let (token, claims) = self.keys.sign(id)?;
         let event = session_events::signed_in(&claims, method);
-        self.store.insert(&claims, event).await?;
-        self.metrics.opened();
+        let metrics = self.metrics.clone();
+        let opened = move || {
+            metrics.opened();
+            match method {
+                LoginMethod::Registration => tracing::info!(user.id = %id, "user registered"),
+                LoginMethod::Password | LoginMethod::Unspecified => {
+                    tracing::info!(user.id = %id, "user signed in");
+                }
+            }
+        };
+        self.store.insert(&claims, event, opened).await?;
         Ok(Opened {
             token,
             expires_at: expires_at(&claims),

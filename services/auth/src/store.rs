@@ -12,7 +12,7 @@ use std::{
 use database::{Database, OpenError, Statement};
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use events::{Event, Outbox};
+use events::{Event, Outbox, Written};
 use uuid::Uuid;
 
 use crate::{
@@ -44,7 +44,7 @@ diesel::table! {
 pub(crate) struct Store {
     database: Database,
     outbox: Outbox,
-    /// Changed by the work itself, as its caller may be gone when it is done.
+    /// Changed after each commit.
     open: Arc<AtomicI64>,
 }
 
@@ -79,11 +79,13 @@ impl Store {
         Ok(Arc::clone(&self.open))
     }
 
-    /// Adds an open session, and the event that tells of it.
+    /// Adds an open session, and the event that tells of it. `opened` is called after the commit,
+    /// even if the caller has gone by then.
     pub(crate) async fn insert(
         &self,
         claims: &Claims,
         event: Event,
+        opened: impl FnOnce() + Send + 'static,
     ) -> Result<(), database::Error> {
         let row = (
             sessions::id.eq(claims.jti.to_string()),
@@ -91,18 +93,18 @@ impl Store {
             sessions::expires_at.eq(to_i64(claims.exp)),
         );
         let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));
-        let written = self
-            .database
-            .write(INSERT, move |connection| {
-                diesel::insert_into(sessions::table)
-                    .values(row)
-                    .execute(connection)?;
-                let written = outbox.insert(connection, &event)?;
-                open.fetch_add(1, Ordering::Relaxed);
-                Ok(written)
-            })
-            .await;
-        written.map(drop)
+        let work = move |connection: &mut SqliteConnection| {
+            diesel::insert_into(sessions::table)
+                .values(row)
+                .execute(connection)?;
+            outbox.insert(connection, &event)
+        };
+        let committed = move |written: Written| {
+            written.committed();
+            open.fetch_add(1, Ordering::Relaxed);
+            opened();
+        };
+        self.database.write_then(INSERT, work, committed).await
     }
 
     /// Whether a session was opened here and has not been revoked.
@@ -120,28 +122,36 @@ impl Store {
             .await
     }
 
-    /// Revokes a session and adds the event that tells of it, and says whether it was open; one
-    /// that is revoked already stays as it is, and has no event.
-    pub(crate) async fn revoke(&self, id: Uuid, event: Event) -> Result<bool, database::Error> {
+    /// Revokes a session and adds the event that tells of it. One that is revoked already stays as
+    /// it is, and has no event. `closed` is called after the commit if the session was open, even if
+    /// the caller has gone by then.
+    pub(crate) async fn revoke(
+        &self,
+        id: Uuid,
+        event: Event,
+        closed: impl FnOnce() + Send + 'static,
+    ) -> Result<(), database::Error> {
         let id = id.to_string();
         let now = to_i64(seconds(SystemTime::now()));
         let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));
-        let written = self
-            .database
-            .write(UPDATE, move |connection| {
-                let revoked = diesel::update(sessions::table.find(id))
-                    .filter(sessions::revoked_at.is_null())
-                    .set(sessions::revoked_at.eq(now))
-                    .execute(connection)?;
-                if revoked == 0 {
-                    return Ok(None);
-                }
-                let written = outbox.insert(connection, &event)?;
+        let work = move |connection: &mut SqliteConnection| {
+            let revoked = diesel::update(sessions::table.find(id))
+                .filter(sessions::revoked_at.is_null())
+                .set(sessions::revoked_at.eq(now))
+                .execute(connection)?;
+            if revoked == 0 {
+                return Ok(None);
+            }
+            outbox.insert(connection, &event).map(Some)
+        };
+        let committed = move |written: Option<Written>| {
+            if let Some(written) = written {
+                written.committed();
                 open.fetch_sub(1, Ordering::Relaxed);
-                Ok(Some(written))
-            })
-            .await;
-        Ok(written?.is_some())
+                closed();
+            }
+        };
+        self.database.write_then(UPDATE, work, committed).await
     }
 
     /// Takes an event of something that changed no session; the caller need not wait for it.
@@ -156,35 +166,43 @@ impl Store {
             interval.tick().await;
             // Some clocks may be behind ours by the leeway of the tokens.
             let limit = to_i64(seconds(SystemTime::now()).saturating_sub(60));
-            match self.remove_expired(limit).await {
-                Ok(count) => {
-                    metrics.expired(count);
-                    tracing::debug!(count, "expired sessions removed");
-                }
-                Err(error) => tracing::warn!(
+            let metrics = metrics.clone();
+            let removed = move |count| {
+                metrics.expired(count);
+                tracing::debug!(count, "expired sessions removed");
+            };
+            if let Err(error) = self.remove_expired(limit, removed).await {
+                tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "cannot remove expired sessions"
-                ),
+                );
             }
         }
     }
 
-    /// Removes the sessions that expired before a time, and says how many of them were open.
-    async fn remove_expired(&self, limit: i64) -> Result<usize, database::Error> {
+    /// Removes the sessions that expired before a time. `removed` is called after the commit with
+    /// how many of them were open.
+    async fn remove_expired(
+        &self,
+        limit: i64,
+        removed: impl FnOnce(usize) + Send + 'static,
+    ) -> Result<(), database::Error> {
         let open = Arc::clone(&self.open);
-        self.database
-            .write(DELETE, move |connection| {
-                let expired = diesel::delete(sessions::table)
-                    .filter(sessions::expires_at.lt(limit))
-                    .filter(sessions::revoked_at.is_null())
-                    .execute(connection)?;
-                diesel::delete(sessions::table)
-                    .filter(sessions::expires_at.lt(limit))
-                    .execute(connection)?;
-                open.fetch_sub(expired as i64, Ordering::Relaxed);
-                Ok(expired)
-            })
-            .await
+        let work = move |connection: &mut SqliteConnection| {
+            let expired = diesel::delete(sessions::table)
+                .filter(sessions::expires_at.lt(limit))
+                .filter(sessions::revoked_at.is_null())
+                .execute(connection)?;
+            diesel::delete(sessions::table)
+                .filter(sessions::expires_at.lt(limit))
+                .execute(connection)?;
+            Ok(expired)
+        };
+        let committed = move |expired| {
+            open.fetch_sub(expired as i64, Ordering::Relaxed);
+            removed(expired);
+        };
+        self.database.write_then(DELETE, work, committed).await
     }
 }
 
@@ -194,6 +212,8 @@ fn to_i64(seconds: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use diesel::connection::SimpleConnection as _;
+
     use super::*;
     use crate::{config::Secrets, token::Keys};
 
@@ -201,7 +221,7 @@ mod tests {
         crate::session_events::signed_out(claims)
     }
 
-    async fn insert(store: &Store) -> Claims {
+    fn claims() -> Claims {
         let secrets = Secrets {
             jwt_secret_file: None,
             jwt_secret: Some("a secret of thirty-two bytes or more".to_owned()),
@@ -209,9 +229,43 @@ mod tests {
             jwt_previous_secret: None,
         };
         let keys = Keys::load(&secrets).unwrap();
-        let (_, claims) = keys.sign(Uuid::now_v7()).unwrap();
-        store.insert(&claims, event(&claims)).await.unwrap();
+        keys.sign(Uuid::now_v7()).unwrap().1
+    }
+
+    /// How often something was called.
+    #[derive(Clone, Default)]
+    struct Calls(Arc<AtomicI64>);
+
+    impl Calls {
+        fn callback(&self) -> impl FnOnce() + Send + 'static {
+            let calls = self.clone();
+            move || {
+                calls.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+
+        fn count(&self) -> i64 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    async fn insert(store: &Store) -> Claims {
+        let (claims, opened) = (claims(), Calls::default());
+        let inserted = store.insert(&claims, event(&claims), opened.callback());
+        inserted.await.unwrap();
+        assert_eq!(opened.count(), 1);
         claims
+    }
+
+    /// Removes expired sessions; returns how many of them were open.
+    async fn remove_expired(store: &Store, limit: i64) -> i64 {
+        let removed = Calls::default();
+        let count = removed.clone();
+        let removing = store.remove_expired(limit, move |open| {
+            count.0.store(open as i64, Ordering::Relaxed);
+        });
+        removing.await.unwrap();
+        removed.count()
     }
 
     #[tokio::test]
@@ -225,11 +279,13 @@ mod tests {
         let expired = insert(&store).await;
         assert_eq!(count(), 2);
 
-        assert!(store.revoke(revoked.jti, event(&revoked)).await.unwrap());
-        assert!(
-            !store.revoke(revoked.jti, event(&revoked)).await.unwrap(),
-            "it is closed"
-        );
+        // The second time it is closed already.
+        let closed = Calls::default();
+        for _ in 0..2 {
+            let revoking = store.revoke(revoked.jti, event(&revoked), closed.callback());
+            revoking.await.unwrap();
+        }
+        assert_eq!(closed.count(), 1);
         assert_eq!(count(), 1);
         let again = Store::open(&path, Outbox::none())
             .unwrap()
@@ -239,8 +295,43 @@ mod tests {
         assert_eq!(again.load(Ordering::Relaxed), 1);
 
         let later = to_i64(expired.exp) + 1;
-        assert_eq!(store.remove_expired(later - 1).await.unwrap(), 0);
-        assert_eq!(store.remove_expired(later).await.unwrap(), 1);
+        assert_eq!(remove_expired(&store, later - 1).await, 0);
+        assert_eq!(remove_expired(&store, later).await, 1);
         assert_eq!(count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_fails_changes_no_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("auth.db"), Outbox::none()).unwrap();
+        let open = store.count_open().await.unwrap();
+        let session = insert(&store).await;
+        // COMMIT looks at deferred constraints.
+        let broken = |change| {
+            format!(
+                "CREATE TRIGGER broken_{change} AFTER {change} ON sessions
+            BEGIN INSERT INTO owned VALUES (1); END;"
+            )
+        };
+        let statements = ["INSERT", "UPDATE", "DELETE"].map(broken).concat();
+        let break_commits = move |connection: &mut SqliteConnection| {
+            connection.batch_execute(&format!(
+                "CREATE TABLE owner (id INTEGER PRIMARY KEY);
+                 CREATE TABLE owned (id INTEGER REFERENCES owner DEFERRABLE INITIALLY DEFERRED);
+                 {statements}"
+            ))
+        };
+        store.database.write(INSERT, break_commits).await.unwrap();
+
+        let (other, calls) = (claims(), Calls::default());
+        let inserted = store.insert(&other, event(&other), calls.callback());
+        assert!(inserted.await.is_err());
+        let revoked = store.revoke(session.jti, event(&session), calls.callback());
+        assert!(revoked.await.is_err());
+        let removed = calls.callback();
+        let removed = store.remove_expired(i64::MAX, move |_| removed());
+        assert!(removed.await.is_err());
+        assert_eq!(calls.count(), 0);
+        assert_eq!(open.load(Ordering::Relaxed), 1);
     }
 }

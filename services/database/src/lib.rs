@@ -19,7 +19,7 @@ pub use crate::observation::Statement;
 use std::{
     any::Any,
     borrow::Cow,
-    fmt, io,
+    convert, fmt, io,
     os::unix::fs::OpenOptionsExt as _,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
@@ -40,6 +40,7 @@ use diesel::{
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _};
 // Diesel links SQLite through this crate; naming it here builds the library from its source.
 use libsqlite3_sys as _;
+use opentelemetry::Context;
 use telemetry::names;
 use tokio::sync::oneshot;
 
@@ -152,7 +153,7 @@ impl Database {
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
         T: Send + 'static,
     {
-        self.readers.run(statement, work).await
+        self.readers.run(statement, work, convert::identity).await
     }
 
     /// Runs a write as one transaction, which is on disk when this returns.
@@ -164,20 +165,37 @@ impl Database {
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
         T: Send + 'static,
     {
-        self.writer
-            .run(statement, |connection| {
-                // After some errors, a full disk among them, SQLite has rolled back already, and
-                // Diesel would answer that it cannot: the first error is the one to report.
-                let mut first = None;
-                let outcome = connection.immediate_transaction(|connection| {
-                    work(connection).map_err(|error| {
-                        first = Some(error);
-                        QueryError::RollbackTransaction
-                    })
-                });
-                outcome.map_err(|error| first.unwrap_or(error))
-            })
-            .await
+        let work = |connection: &mut _| transaction(connection, work);
+        self.writer.run(statement, work, convert::identity).await
+    }
+
+    /// Runs a write as one transaction, and `committed` once it is on disk: with what the work
+    /// returned, on the writer's thread and in the caller's context.
+    ///
+    /// A caller that goes away while the write is under way does not stop `committed`. So counts,
+    /// metrics and log records of a change belong into it. It must not block.
+    ///
+    /// # Errors
+    /// Whatever the work or the commit fails with; nothing is stored then, and `committed` is not
+    /// called.
+    pub async fn write_then<T, U, F, C>(
+        &self,
+        statement: Statement,
+        work: F,
+        committed: C,
+    ) -> Result<U, Error>
+    where
+        F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+        C: FnOnce(T) -> U + Send + 'static,
+        U: Send + 'static,
+    {
+        let context = Context::current();
+        let work = |connection: &mut _| transaction(connection, work);
+        let committed = move |value| {
+            let _guard = context.attach();
+            committed(value)
+        };
+        self.writer.run(statement, work, committed).await
     }
 }
 
@@ -245,13 +263,14 @@ impl Connections {
         Ok(Self { jobs, observer })
     }
 
-    async fn run<T, F>(&self, statement: Statement, work: F) -> Result<T, Error>
+    async fn run<T, U, F, D>(&self, statement: Statement, work: F, done: D) -> Result<U, Error>
     where
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
-        T: Send + 'static,
+        D: FnOnce(T) -> U + Send + 'static,
+        U: Send + 'static,
     {
         type Outcome<T> = Result<Result<T, Error>, Box<dyn Any + Send>>;
-        let (sender, receiver) = oneshot::channel::<Outcome<T>>();
+        let (sender, receiver) = oneshot::channel::<Outcome<U>>();
         let operation = Operation::start(Arc::clone(&self.observer), statement);
         let job: Job = Box::new(move |connection| {
             // Nobody waits for it any more, and it was not begun.
@@ -269,6 +288,8 @@ impl Connections {
                 Ok(Err(error)) => Some(error.name()),
                 Err(_) => Some("panic"),
             });
+            let outcome =
+                outcome.and_then(|outcome| catch_unwind(AssertUnwindSafe(|| outcome.map(done))));
             // The caller may have gone meanwhile.
             let _ = sender.send(outcome);
         });
@@ -282,6 +303,22 @@ impl Connections {
             Err(_) => Err(Error::Busy),
         }
     }
+}
+
+fn transaction<T>(
+    connection: &mut SqliteConnection,
+    work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
+) -> QueryResult<T> {
+    // After some errors, a full disk among them, SQLite has rolled back already, and Diesel would
+    // answer that it cannot: the first error is the one to report.
+    let mut first = None;
+    let outcome = connection.immediate_transaction(|connection| {
+        work(connection).map_err(|error| {
+            first = Some(error);
+            QueryError::RollbackTransaction
+        })
+    });
+    outcome.map_err(|error| first.unwrap_or(error))
 }
 
 /// The life of a thread: ends when the last [`Database`] that shares the queue is gone.

@@ -7,6 +7,7 @@ use diesel::{
     sql_types::{BigInt, Text},
 };
 use diesel_migrations::embed_migrations;
+use opentelemetry::context::FutureExt as _;
 use tempfile::TempDir;
 
 use super::*;
@@ -185,6 +186,116 @@ async fn work_that_nobody_waits_for_is_not_begun() {
     other.batch_execute("COMMIT").unwrap();
     first.await.unwrap().unwrap();
     insert(&database, "third").await.unwrap();
+    assert_eq!(count(&database).await, 2);
+}
+
+/// Makes every commit that inserts a note fail: a deferred constraint is looked at by COMMIT.
+async fn break_commits(database: &Database) {
+    database
+        .write(OTHER, |connection| {
+            connection.batch_execute(
+                "CREATE TABLE owner (id INTEGER PRIMARY KEY);
+                 CREATE TABLE owned (id INTEGER REFERENCES owner DEFERRABLE INITIALLY DEFERRED);
+                 CREATE TRIGGER broken AFTER INSERT ON notes
+                     BEGIN INSERT INTO owned VALUES (1); END;",
+            )
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_stores_nothing_and_is_not_taken_for_one() {
+    let folder = folder();
+    let database = open(&folder);
+    break_commits(&database).await;
+    let outcome = database
+        .write_then(
+            INSERT,
+            |connection| connection.batch_execute("INSERT INTO notes (text) VALUES ('lost')"),
+            |()| panic!("it was not committed"),
+        )
+        .await;
+    let Err(Error::Failed(source)) = outcome.map(|never: ()| never) else {
+        panic!("it was committed")
+    };
+    assert_eq!(source.to_string(), "FOREIGN KEY constraint failed");
+    assert_eq!(count(&database).await, 0);
+
+    let drop_trigger =
+        |connection: &mut SqliteConnection| connection.batch_execute("DROP TRIGGER broken");
+    database.write(OTHER, drop_trigger).await.unwrap();
+    insert(&database, "kept").await.unwrap();
+    assert_eq!(count(&database).await, 1);
+}
+
+#[tokio::test]
+async fn what_follows_a_commit_happens_after_it_and_without_the_caller() {
+    let folder = folder();
+    let database = open(&folder);
+    let (begun, is_begun) = oneshot::channel();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (followed, has_followed) = oneshot::channel();
+    let path = folder.path().join("x.db");
+    let caller = tokio::spawn({
+        let database = database.clone();
+        async move {
+            let work = move |connection: &mut SqliteConnection| {
+                connection.batch_execute("INSERT INTO notes (text) VALUES ('one')")?;
+                begun.send(()).unwrap();
+                wait.recv().unwrap();
+                Ok("one")
+            };
+            let committed = move |text| {
+                // By a connection of its own: it sees only what is committed.
+                let mut other = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
+                let count = diesel::sql_query("SELECT count(*) AS n FROM notes")
+                    .get_result::<Count>(&mut other)
+                    .unwrap();
+                followed.send((text, count.n)).unwrap();
+            };
+            database.write_then(INSERT, work, committed).await
+        }
+    });
+    is_begun.await.unwrap();
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    go.send(()).unwrap();
+    assert_eq!(has_followed.await.unwrap(), ("one", 1));
+}
+
+#[tokio::test]
+async fn what_follows_a_commit_is_in_the_context_of_the_caller() {
+    let folder = folder();
+    let database = open(&folder);
+    let caller = Context::new().with_value("caller");
+    let write = {
+        let _guard = caller.attach();
+        let followed = |()| Context::current().get::<&str>().copied();
+        let write = database.write_then(INSERT, |_| Ok(()), followed);
+        write.with_context(Context::current())
+    };
+    assert_eq!(write.await.unwrap(), Some("caller"));
+}
+
+#[tokio::test]
+async fn a_panic_after_the_commit_fails_the_caller_alone() {
+    let folder = folder();
+    let database = open(&folder);
+    let panicking = database.clone();
+    let outcome = tokio::spawn(async move {
+        panicking
+            .write_then(
+                INSERT,
+                |connection| connection.batch_execute("INSERT INTO notes (text) VALUES ('kept')"),
+                |()| panic!("on purpose"),
+            )
+            .await
+            .map(|never: ()| never)
+    })
+    .await;
+    assert!(outcome.unwrap_err().is_panic());
+    insert(&database, "two").await.unwrap();
     assert_eq!(count(&database).await, 2);
 }
 

@@ -22,9 +22,10 @@ use crate::{
 };
 
 /// An account as others may see it.
-#[derive(Debug)]
+#[derive(derive_more::Debug)]
 pub(crate) struct User {
     pub(crate) id: String,
+    #[debug("..")]
     pub(crate) email: String,
     pub(crate) created_at: SystemTime,
 }
@@ -85,12 +86,13 @@ impl Accounts {
             Some(new_id),
             Data::UserRegistered(registered),
         );
-        match self.store.insert(row.clone(), event).await {
-            Ok(()) => {
-                tracing::info!(user.id = row.id, "user created");
-                self.registrations.add(1, &[]);
-                Ok(row.into())
-            }
+        let (user_id, registrations) = (row.id.clone(), self.registrations.clone());
+        let created = move || {
+            tracing::info!(user.id = user_id, "user created");
+            registrations.add(1, &[]);
+        };
+        match self.store.insert(row.clone(), event, created).await {
+            Ok(()) => Ok(row.into()),
             Err(database::Error::NotUnique) => {
                 let existing = self.store.by_email(&email).await?;
                 existing.map_or(
@@ -144,4 +146,24 @@ impl From<UserRow> for User {
 fn microseconds(time: SystemTime) -> i64 {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     since_epoch.as_micros().try_into().unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_hides_the_email_of_an_account_and_nothing_else() {
+        let user = User {
+            id: "an id".to_owned(),
+            email: "MARKER".to_owned(),
+            created_at: UNIX_EPOCH,
+        };
+        let text = format!("{user:?}");
+        assert!(
+            text.contains("an id") && text.contains("created_at"),
+            "{text}"
+        );
+        assert!(!text.contains("MARKER"), "{text}");
+    }
 }
