@@ -53,10 +53,11 @@ pub(crate) async fn login_form(frame: Frame) -> Response {
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
     frame: Frame,
+    ClientAddress(client): ClientAddress,
     typed: Credentials,
 ) -> Response {
     let email = typed.email.clone();
-    match app.auth.register(typed).await {
+    match app.auth.register(typed, client).await {
         Ok(session) => enter(&app, &frame, &session),
         Err(error) => refused(&frame, Purpose::Register, &email, &error),
     }
