@@ -47,7 +47,7 @@ pub struct Config {
     #[command(flatten)]
     pub secrets: Secrets,
 
-    /// How often a sign-in may fail.
+    /// How many attempts are let through.
     #[command(flatten)]
     pub limits: Limits,
 
@@ -109,7 +109,8 @@ pub struct Secrets {
     pub jwt_previous_secret: Option<String>,
 }
 
-/// How often a sign-in may fail before further ones are refused for a while.
+/// How often a sign-in may fail, and a registration be tried, before further ones are refused
+/// for a while.
 ///
 /// Counted in memory, by each process for itself, and forgotten at a restart.
 #[derive(Args, Clone, Copy, Debug)]
@@ -132,6 +133,16 @@ pub struct Limits {
         default_value = "60"
     )]
     pub failed_logins_per_address: NonZeroU32,
+
+    /// Registrations per client address and hour, successful or not (an IPv6 address counts by its
+    /// /64 network)
+    #[arg(
+        long,
+        env = "REGISTRATIONS_PER_ADDRESS",
+        value_name = "COUNT",
+        default_value = "60"
+    )]
+    pub registrations_per_address: NonZeroU32,
 }
 
 impl Config {

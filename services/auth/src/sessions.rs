@@ -20,6 +20,13 @@ use crate::{
     users::Users,
 };
 
+/// The time in which failed sign-ins are counted.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The time in which registrations are counted: people register once, and each attempt tells
+/// whether an email has an account.
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
 /// A session that was just opened.
 pub(crate) struct Opened {
     pub(crate) token: String,
@@ -34,6 +41,7 @@ pub(crate) struct Sessions {
     users: Users,
     failures_by_account: Limiter<String>,
     failures_by_address: Limiter<IpAddr>,
+    registrations_by_address: Limiter<IpAddr>,
     metrics: Metrics,
 }
 
@@ -49,16 +57,37 @@ impl Sessions {
             keys,
             store,
             users,
-            failures_by_account: Limiter::new(limits.failed_logins_per_account),
-            failures_by_address: Limiter::new(limits.failed_logins_per_address),
+            failures_by_account: Limiter::new(limits.failed_logins_per_account, MINUTE),
+            failures_by_address: Limiter::new(limits.failed_logins_per_address, MINUTE),
+            registrations_by_address: Limiter::new(limits.registrations_per_address, HOUR),
             metrics,
         }
     }
 
-    /// Creates an account and opens its first session.
-    pub(crate) async fn register(&self, email: String, password: String) -> Result<Opened, Error> {
-        let user = self.users.create(email, password).await?;
-        self.open(user, LoginMethod::Registration).await
+    /// Creates an account and opens its first session, unless too many have been tried from the
+    /// address.
+    ///
+    /// Whether the email is taken shows in the answer, and cannot be hidden without mail to
+    /// confirm an address; so what is limited is every attempt, successful or not.
+    pub(crate) async fn register(
+        &self,
+        email: String,
+        password: String,
+        address: Option<IpAddr>,
+    ) -> Result<Opened, Error> {
+        let attempt = address
+            .map(|address| {
+                self.registrations_by_address
+                    .attempt_at_once(&network(address))
+                    .map_err(|delay| self.too_many(Scope::Registration, Some(address), delay))
+            })
+            .transpose()?;
+        let outcome = self.users.create(email, password).await;
+        // Malformed input was neither compared with the accounts nor hashed.
+        if let (Err(Error::Invalid(_)), Some(attempt)) = (&outcome, attempt) {
+            attempt.forgive();
+        }
+        self.open(outcome?, LoginMethod::Registration).await
     }
 
     /// Opens a session for an email and a password, unless too many attempts have failed for

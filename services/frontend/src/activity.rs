@@ -6,25 +6,29 @@
 
 mod consumer;
 mod entry;
+mod places;
 pub(crate) mod sse;
 mod store;
 mod stream;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use telemetry::metrics::{self, Counter};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
-pub use self::entry::{Entry, Kind};
-use self::store::Store;
-pub(crate) use self::stream::{News, Stream};
+pub use self::{
+    entry::{Entry, Kind},
+    places::{STREAMS, STREAMS_PER_CLIENT},
+};
+pub(crate) use self::{
+    places::Full,
+    stream::{News, Stream},
+};
+use self::{places::Places, store::Store};
 
 /// How many events are kept, and shown.
 pub const KEPT: usize = 200;
-
-/// How many streams may be open at once.
-pub const STREAMS: usize = 256;
 
 /// Whether events can come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,7 +47,7 @@ pub struct Activity {
     /// Readers wait for a change of the store and take from it what they lack. So there is no
     /// queue that a slow one could fill.
     store: watch::Sender<Store>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     refused: Counter<u64>,
 }
 
@@ -52,11 +56,11 @@ impl Activity {
     #[must_use]
     pub fn new(source: Source) -> Self {
         let scope = env!("CARGO_PKG_NAME");
-        let places = Arc::new(Semaphore::new(STREAMS));
+        let places = Arc::<Places>::default();
         let observed = Arc::downgrade(&places);
         metrics::ACTIVITY_STREAMS.observed_up_down_counter(scope, move |streams| {
             if let Some(places) = observed.upgrade() {
-                streams.observe((STREAMS - places.available_permits()) as i64, &[]);
+                streams.observe(places.count() as i64, &[]);
             }
         });
         Self {
@@ -91,13 +95,12 @@ impl Activity {
         self.store.borrow().newest()
     }
 
-    /// What a reader that saw `last` has missed, and whatever comes; nothing if there are too many
-    /// readers already.
-    pub(crate) fn follow(&self, last: Option<Uuid>) -> Option<Stream> {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            self.refused.add(1, &[]);
-            return None;
-        };
-        Some(Stream::new(self.store.subscribe(), last, place))
+    /// The events that a client lacks that saw `last`, and all that come.
+    pub(crate) fn follow(&self, client: IpAddr, last: Option<Uuid>) -> Result<Stream, Full> {
+        let place = self
+            .places
+            .take(client)
+            .inspect_err(|_| self.refused.add(1, &[]))?;
+        Ok(Stream::new(self.store.subscribe(), last, place))
     }
 }

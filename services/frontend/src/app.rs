@@ -27,7 +27,7 @@ use crate::{
     activity::Activity,
     assets,
     auth::Auth,
-    config::{Config, PublicUrl, TrustedProxies},
+    config::{Config, PublicUrl, StatusPage, TrustedProxies},
     cross_origin, handlers, headers,
     pages::{Frame, Problem},
     session::SessionCookie,
@@ -48,6 +48,7 @@ pub(crate) struct App {
     pub(crate) grafana: Option<Url>,
     pub(crate) public: Option<PublicUrl>,
     pub(crate) proxies: TrustedProxies,
+    pub(crate) status_page: StatusPage,
     timeout: Duration,
     ready: AtomicBool,
 }
@@ -62,6 +63,7 @@ impl App {
             grafana: config.pages.grafana_url.clone(),
             public: config.pages.public_url.clone(),
             proxies: config.pages.trusted_proxies.clone(),
+            status_page: config.pages.status_page,
             timeout: TIMEOUT,
             ready: AtomicBool::new(true),
         })
@@ -108,9 +110,7 @@ where
 
     // Probes and assets make no spans: they would drown what people do.
     let unobserved = Router::new()
-        .route("/assets/style.css", get(assets::style))
-        .route("/assets/favicon.svg", get(assets::favicon))
-        .route("/assets/activity.js", get(assets::activity))
+        .merge(assets::router())
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/ready", get(ready))
         .route_service("/grpc.health.v1.Health/{*method}", health);
@@ -161,7 +161,7 @@ async fn guard(
         request.method(),
         request.uri(),
         request.headers(),
-        app.public.as_ref().map(PublicUrl::authority),
+        app.public.as_ref(),
     );
     if !own {
         return frame.problem(Problem::CrossSite);

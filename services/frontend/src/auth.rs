@@ -113,11 +113,16 @@ impl Auth {
     }
 
     /// Creates an account and opens its first session.
-    pub(crate) async fn register(&self, typed: Credentials) -> Result<OpenSession, Error> {
+    pub(crate) async fn register(
+        &self,
+        typed: Credentials,
+        client_address: String,
+    ) -> Result<OpenSession, Error> {
         let mut client = self.client.clone();
         let request = request(RegisterRequest {
             email: typed.email,
             password: typed.password,
+            client_address,
         });
         // Once: an answer that got lost may have been a success.
         let answer = client::once(DEADLINE, client.register(request)).await;

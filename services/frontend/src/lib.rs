@@ -4,7 +4,8 @@
 //! HTML is rendered here and works without scripts; the one there is adds new events to a list.
 //! This process keeps no state of its own: the session lives in a cookie that only the auth
 //! service can make or read, accounts are read through it, and every instance reads every event.
-//! Status and Activity are for everybody: they name parts and ids of accounts, and no person.
+//! Activity is for everybody, and so is Status unless a setting says otherwise: they name parts and
+//! ids of accounts, and no person.
 //! What must not happen here: deciding whether an email, a password or a token is good, and
 //! writing any of them to a log.
 
@@ -30,10 +31,10 @@ use chassis::server::DRAIN;
 use tokio::{net::TcpListener, sync::oneshot};
 use tonic_health::ServingStatus;
 
-pub use crate::activity::{Activity, Entry, KEPT, Kind, STREAMS, Source};
+pub use crate::activity::{Activity, Entry, KEPT, Kind, STREAMS, STREAMS_PER_CLIENT, Source};
 use crate::app::App;
 pub use crate::config::{
-    Config, Pages, PublicUrl, StatusCheck, StatusChecks, Target, TrustedProxies,
+    Config, Pages, PublicUrl, StatusCheck, StatusChecks, StatusPage, Target, TrustedProxies,
 };
 
 /// Serves the pages until `shutdown` ends: then says so to health checks, takes no new

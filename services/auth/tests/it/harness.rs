@@ -184,10 +184,16 @@ fn channel(address: SocketAddr) -> Channel {
         .connect_lazy()
 }
 
+/// A registration that leaves the client's address to the connection.
 pub(crate) fn register(email: &str, password: &str) -> RegisterRequest {
+    register_from("", email, password)
+}
+
+pub(crate) fn register_from(address: &str, email: &str, password: &str) -> RegisterRequest {
     RegisterRequest {
         email: email.to_owned(),
         password: password.to_owned(),
+        client_address: address.to_owned(),
     }
 }
 

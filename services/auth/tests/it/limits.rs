@@ -1,11 +1,16 @@
-//! Sign-ins that fail too often.
+//! Sign-ins that fail too often, and registrations that are tried too often.
 
 use std::time::Duration;
 
-use tonic::Code;
+use tonic::{Code, Status};
 
-use crate::harness::{
-    Client, PASSWORD, Service, fields, login, login_from, registered, retry_delay,
+use crate::{
+    fake::Fake,
+    harness::{
+        Client, PASSWORD, Service, fields, login, login_from, register, register_from, registered,
+        retry_delay,
+    },
+    process::eventually,
 };
 
 const WRONG: &str = "another password";
@@ -174,6 +179,88 @@ async fn a_malformed_address_is_named() {
             .await;
         assert_eq!(fields(&outcome.unwrap_err()), ["client_address"]);
     }
+}
+
+/// What becomes of a registration from an address.
+async fn try_registration(client: &Client, address: &str, email: &str) -> Result<(), Status> {
+    let request = register_from(address, email, PASSWORD);
+    client.clone().register(request).await.map(drop)
+}
+
+#[tokio::test]
+async fn registrations_are_limited_by_address_whether_they_succeed_or_not() {
+    let client = Service::with(&["--registrations-per-address=3"])
+        .await
+        .client;
+    let from = async |address, email| try_registration(&client, address, email).await;
+    from("192.0.2.1", "ann@example.com").await.unwrap();
+    for _ in 0..2 {
+        let taken = from("192.0.2.1", "ann@example.com").await.unwrap_err();
+        assert_eq!(taken.code(), Code::AlreadyExists);
+    }
+    for (address, email) in [
+        ("192.0.2.1", "ann@example.com"),
+        ("::ffff:192.0.2.1", "bob@example.com"),
+    ] {
+        let status = from(address, email).await.unwrap_err();
+        assert_eq!(status.message(), "too many attempts");
+        let delay = retry_delay(&status);
+        assert!(delay > Duration::from_secs(19 * 60) && delay <= Duration::from_secs(20 * 60));
+    }
+    for (address, email) in [
+        ("192.0.2.2", "bob@example.com"),
+        ("2001:db8::1", "eve@example.com"),
+        ("2001:db8::2", "kim@example.com"),
+        ("2001:db8::3", "zoe@example.com"),
+    ] {
+        from(address, email).await.unwrap();
+    }
+    let status = from("2001:db8::4", "lea@example.com").await.unwrap_err();
+    retry_delay(&status);
+    // Who has an account can sign in.
+    let login = login_from("192.0.2.1", "ann@example.com", PASSWORD);
+    client.clone().login(login).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_malformed_registration_is_not_counted_and_its_address_is_looked_at() {
+    let mut client = Service::with(&["--registrations-per-address=1"])
+        .await
+        .client;
+    for _ in 0..3 {
+        let outcome = client.register(register("ann", "short")).await;
+        assert_eq!(fields(&outcome.unwrap_err()), ["email", "password"]);
+    }
+    let outcome = try_registration(&client, "localhost", "ann@example.com").await;
+    assert_eq!(fields(&outcome.unwrap_err()), ["client_address"]);
+    registered(&client, "ann@example.com").await;
+    // Without an address the connection counts.
+    for address in ["", "127.0.0.1"] {
+        let outcome = try_registration(&client, address, "bob@example.com").await;
+        retry_delay(&outcome.unwrap_err());
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_registrations_from_one_address_is_refused_and_not_kept_waiting() {
+    let fake = Fake::new(|_| None);
+    let client = Service::before(fake.start().await, &["--registrations-per-address=3"])
+        .await
+        .client;
+    let running: Vec<_> = (0..3)
+        .map(|index| {
+            let client = client.clone();
+            let email = format!("{index}@example.com");
+            tokio::spawn(async move { try_registration(&client, "", &email).await })
+        })
+        .collect();
+    eventually("they are under way", async || {
+        (fake.calls() == 3).then_some(())
+    })
+    .await;
+    let outcome = try_registration(&client, "", "ann@example.com").await;
+    retry_delay(&outcome.unwrap_err());
+    assert!(running.iter().all(|call| !call.is_finished()));
 }
 
 #[tokio::test]

@@ -93,6 +93,7 @@ async fn a_wrong_setting_is_named_in_one_line() {
         ("USER_SERVICE_ADDRESS", "https://localhost:8080"),
         ("FAILED_LOGINS_PER_ACCOUNT", "0"),
         ("FAILED_LOGINS_PER_ADDRESS", "many"),
+        ("REGISTRATIONS_PER_ADDRESS", "-1"),
     ] {
         let mut command = binary(folder.path(), nowhere());
         command.env("JWT_SECRET", SECRET).env(name, value);

@@ -149,7 +149,7 @@ async fn a_killed_service_loses_no_event() {
             ids.push(event.id);
             service.happen(event).await;
         }
-        folder = Some(service.kill());
+        folder = Some(service.kill().await);
     }
     let service = Service::again(&cluster.settings(), folder.unwrap());
     service.drained().await;

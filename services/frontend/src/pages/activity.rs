@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Frame, Place, moment};
 use crate::{
     activity::{Entry, KEPT, Kind, Source},
-    assets::ACTIVITY,
+    assets,
 };
 
 pub(crate) fn page(frame: &Frame, source: Source, entries: &[Arc<Entry>]) -> Markup {
@@ -35,7 +35,7 @@ pub(crate) fn page(frame: &Frame, source: Source, entries: &[Arc<Entry>]) -> Mar
                     "Nothing has happened yet. " a href="/register" { "Create an account" }
                     ", and it will be here."
                 }
-                script type="module" src=(ACTIVITY.href()) {}
+                script type="module" src=(assets::href("activity.js")) {}
             }
         }
     };

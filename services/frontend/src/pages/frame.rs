@@ -9,10 +9,7 @@ use axum::{
 use maud::{DOCTYPE, Markup, html};
 use url::Url;
 
-use crate::{
-    app::App,
-    assets::{FAVICON, STYLE},
-};
+use crate::{app::App, assets, config::StatusPage};
 
 /// Where in the navigation a page is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,6 +55,7 @@ const NAVIGATION: [(Place, &str, &str, Audience); 5] = [
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     is_signed_in: bool,
+    status_page: StatusPage,
     grafana: Option<Url>,
 }
 
@@ -73,6 +71,7 @@ impl Frame {
     pub(crate) fn new(app: &App, headers: &HeaderMap) -> Self {
         Self {
             is_signed_in: app.cookie.read(headers).is_some(),
+            status_page: app.status_page,
             grafana: app.grafana.clone(),
         }
     }
@@ -80,6 +79,11 @@ impl Frame {
     /// Whether the browser has a session; only the auth service knows whether it is still good.
     pub(crate) fn is_signed_in(&self) -> bool {
         self.is_signed_in
+    }
+
+    /// Whether the reader may see the status page, as far as the cookie tells.
+    pub(super) fn links_to_status(&self) -> bool {
+        self.is_signed_in || self.status_page == StatusPage::Everyone
     }
 
     /// A whole page. `content` has the page's one `h1`.
@@ -96,8 +100,8 @@ impl Frame {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (title) " · otelix" }
-                    link rel="stylesheet" href=(STYLE.href());
-                    link rel="icon" type="image/svg+xml" href=(FAVICON.href());
+                    link rel="stylesheet" href=(assets::href("style.css"));
+                    link rel="icon" type="image/svg+xml" href=(assets::href("favicon.svg"));
                 }
                 body {
                     a.skip href="#main" { "Skip to the content" }
@@ -110,10 +114,10 @@ impl Frame {
     }
 
     fn navigation(&self, place: Place) -> Markup {
-        let audience = if self.is_signed_in {
-            Audience::SignedIn
-        } else {
-            Audience::SignedOut
+        let is_shown = |place, audience| match audience {
+            Audience::Everybody => place != Place::Status || self.links_to_status(),
+            Audience::SignedIn => self.is_signed_in,
+            Audience::SignedOut => !self.is_signed_in,
         };
         html! {
             div.bar {
@@ -122,8 +126,8 @@ impl Frame {
                 }
                 nav aria-label="Main" {
                     ul {
-                        @for (target, href, text, shown_to) in NAVIGATION {
-                            @if shown_to == Audience::Everybody || shown_to == audience {
+                        @for (target, href, text, audience) in NAVIGATION {
+                            @if is_shown(target, audience) {
                                 li { a href=(href) aria-current=[current(place == target)] { (text) } }
                             }
                         }
@@ -202,6 +206,7 @@ mod tests {
         for base in ["http://g.example:3000", "http://g.example:3000/grafana/"] {
             let frame = Frame {
                 is_signed_in: false,
+                status_page: StatusPage::Everyone,
                 grafana: Some(base.parse().unwrap()),
             };
             let link: Url = frame.explore("abc").unwrap().parse().unwrap();

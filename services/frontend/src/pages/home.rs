@@ -46,9 +46,11 @@ pub(crate) fn page(frame: &Frame) -> Markup {
                 h2 { "Passwords stay put" }
                 p { "One service stores them, as Argon2id hashes that never leave it. Signing out revokes your session at once." }
             }
-            section {
-                h2 { "Every part answers for itself" }
-                p { "The " a href="/status" { "status page" } " asks each of them, now, and shows how long the answer took." }
+            @if frame.links_to_status() {
+                section {
+                    h2 { "Every part answers for itself" }
+                    p { "The " a href="/status" { "status page" } " asks each of them, now, and shows how long the answer took." }
+                }
             }
         }
     };

@@ -19,6 +19,7 @@ pub(crate) enum Problem {
     Malformed,
     TimedOut,
     AccountUnavailable,
+    StatusUnavailable,
     NotSignedOut,
     Internal,
 }
@@ -32,9 +33,10 @@ impl Problem {
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Malformed => StatusCode::BAD_REQUEST,
-            Self::TimedOut | Self::AccountUnavailable | Self::NotSignedOut => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TimedOut
+            | Self::AccountUnavailable
+            | Self::StatusUnavailable
+            | Self::NotSignedOut => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -49,6 +51,7 @@ impl Problem {
             Self::Malformed => "The form cannot be read",
             Self::TimedOut => "This took too long",
             Self::AccountUnavailable => "Your account is out of reach",
+            Self::StatusUnavailable => "Your session cannot be checked",
             Self::NotSignedOut => "You are not signed out yet",
             Self::Internal => "Something went wrong",
         }
@@ -78,6 +81,10 @@ impl Problem {
                 "A service that this page needs does not answer. You are still signed in; please \
                  try again in a moment."
             }
+            Self::StatusUnavailable => {
+                "Only people who are signed in may see the status page, and the service that \
+                 checks sessions does not answer. Please try again in a moment."
+            }
             Self::NotSignedOut => {
                 "The service that ends sessions does not answer, so your session could not be \
                  revoked and is still open. Please try again in a moment."
@@ -90,18 +97,22 @@ impl Problem {
     }
 
     /// What to do next.
-    fn way_out(self) -> Markup {
+    fn way_out(self, frame: &Frame) -> Markup {
+        let status = html! {
+            @if frame.links_to_status() { a.button.quiet href="/status" { "See the status" } }
+        };
         match self {
             Self::NotSignedOut => html! {
                 form method="post" action="/logout" {
                     button.button type="submit" { "Try to sign out again" }
                 }
-                a.button.quiet href="/status" { "See the status" }
+                (status)
             },
             Self::AccountUnavailable => html! {
                 a.button href="/account" { "Try again" }
-                a.button.quiet href="/status" { "See the status" }
+                (status)
             },
+            Self::StatusUnavailable => html! { a.button href="/status" { "Try again" } },
             Self::NotFound
             | Self::MethodNotAllowed
             | Self::CrossSite
@@ -110,7 +121,7 @@ impl Problem {
             | Self::Malformed => html! { a.button href="/" { "Go to the start page" } },
             Self::TimedOut | Self::Internal => html! {
                 a.button href="/" { "Go to the start page" }
-                a.button.quiet href="/status" { "See the status" }
+                (status)
             },
         }
     }
@@ -125,7 +136,7 @@ impl Frame {
                 p.code { (status.as_u16()) }
                 h1 { (problem.title()) }
                 p.lead { (problem.text()) }
-                div.actions { (problem.way_out()) }
+                div.actions { (problem.way_out(self)) }
             }
         };
         let page = self.page(problem.title(), Place::Elsewhere, content);

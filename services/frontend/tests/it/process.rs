@@ -128,6 +128,7 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
         ("--public-url=example.org", "PUBLIC_URL"),
         ("--trusted-proxies=10.0.0.0/99", "TRUSTED_PROXIES"),
         ("--status-checks=x", "STATUS_CHECKS"),
+        ("--status-page=nobody", "STATUS_PAGE"),
         ("--grafana-url=grafana", "GRAFANA_URL"),
         ("--kafka-brokers=kafka", "KAFKA_BROKERS"),
     ] {
@@ -136,6 +137,36 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
         let stderr = String::from_utf8(outcome.stderr).unwrap();
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert!(stderr.contains(variable), "{stderr}");
+    }
+}
+
+#[test]
+fn a_password_in_a_url_is_refused_and_not_printed() {
+    for (name, url) in [
+        ("auth-service-address", "http://ann:s3cr3t@host:1"),
+        ("user-service-address", "ann:s3cr3t@host:1"),
+        ("public-url", "https://ann:s3cr3t@host"),
+        ("grafana-url", "http://ann:s3cr3t@host"),
+        ("alertmanager-url", "http://ann:s3cr3t@host"),
+        ("status-checks", "db=http://ann:s3cr3t@host"),
+        // Wrong in another way as well.
+        ("status-checks", "http://ann:s3cr3t@host"),
+        ("status-checks", "db=http://ann:s3cr3t@host:x"),
+        ("grafana-url", "ann:s3cr3t@host"),
+        ("alertmanager-url", "https://ann:s3cr3t/x@host"),
+    ] {
+        let variable = name.to_uppercase().replace('-', "_");
+        for outcome in [
+            output(&[&format!("--{name}={url}")]),
+            command(&[]).env(&variable, url).output().unwrap(),
+        ] {
+            assert_eq!(outcome.status.code(), Some(2), "{url}");
+            assert_eq!(outcome.stdout, b"", "{url}");
+            let stderr = String::from_utf8(outcome.stderr).unwrap();
+            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+            assert!(stderr.contains(&variable), "{stderr}");
+            assert!(!stderr.contains("s3cr3t"), "{stderr}");
+        }
     }
 }
 

@@ -10,7 +10,10 @@ use axum::{Router, routing::get};
 use reqwest::StatusCode;
 use tokio::net::TcpListener;
 
-use crate::harness::Frontend;
+use crate::{
+    auth::{Asked, TOKEN},
+    harness::Frontend,
+};
 
 #[tokio::test]
 async fn every_part_has_a_row_with_its_state_in_words() {
@@ -52,6 +55,58 @@ async fn every_part_has_a_row_with_its_state_in_words() {
         ]
     );
     assert_eq!(page.texts(".lead"), ["4 parts are not ready."]);
+}
+
+#[tokio::test]
+async fn everyone_may_see_the_status_by_default() {
+    let frontend = Frontend::start(&[]).await;
+    let page = frontend.get("/status").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.has("nav a[href='/status']"));
+    assert!(frontend.get("/").await.has("main a[href='/status']"));
+    assert_eq!(frontend.asked.calls(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_status_can_be_for_people_who_are_signed_in() {
+    let frontend = Frontend::start(&["--status-page=signed-in"]).await;
+    let page = frontend.get_as("/status", TOKEN).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert_eq!(page.texts("nav [aria-current=page]"), ["Status"]);
+    assert!(page.has("tbody tr"));
+
+    for page in [
+        frontend.get("/status").await,
+        frontend.get_as("/status", "expired").await,
+    ] {
+        assert_eq!(page.status, StatusCode::SEE_OTHER);
+        assert_eq!(page.header("location"), "/login");
+        assert_eq!(page.text, "");
+    }
+    assert_eq!(
+        frontend.asked.calls(),
+        [format!("me {TOKEN}"), "me expired".to_owned()]
+    );
+
+    // Nothing leads there.
+    for path in ["/", "/login", "/activity", "/nowhere"] {
+        let page = frontend.get(path).await;
+        assert!(!page.text.contains("/status"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_for_people_who_are_signed_in_is_not_shown_without_auth() {
+    let args = [
+        "--status-page=signed-in",
+        "--auth-service-address=127.0.0.1:1",
+    ];
+    let frontend = Frontend::start_alone(&args, Asked::default()).await;
+    let page = frontend.get_as("/status", TOKEN).await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(page.texts("h1"), ["Your session cannot be checked"]);
+    assert!(page.has("main a[href='/status']") && !page.has("tbody"));
+    assert_eq!(page.header("set-cookie"), "");
 }
 
 #[tokio::test]
