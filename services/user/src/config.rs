@@ -69,7 +69,8 @@ pub struct Hashing {
         value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub hash_concurrency: u16,
 
-    /// Passwords that may wait to be hashed; further ones are refused
+    /// Passwords that may wait to be hashed, those of sign-ins and of sign-ups each; further ones
+    /// are refused
     #[arg(long, env = "HASH_QUEUE", value_name = "COUNT", default_value_t = 256)]
     pub hash_queue: u16,
 }

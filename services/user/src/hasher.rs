@@ -2,6 +2,9 @@
 //!
 //! A hash is meant to be expensive: without a bound, a burst of sign-ins would take all
 //! processors and memory. What cannot wait any more is refused at once.
+//!
+//! Sign-ups and sign-ins queue in lanes of their own and take turns, so that a flood of the one
+//! does not keep the other waiting.
 
 use std::{sync::Arc, thread::available_parallelism};
 
@@ -13,7 +16,7 @@ use telemetry::{
     metrics::{self, Counter, Histogram},
     trace::{Attributes, Span},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{config::Hashing, password::Password};
 
@@ -21,12 +24,22 @@ use crate::{config::Hashing, password::Password};
 #[derive(Clone, Debug)]
 pub(crate) struct Hasher {
     argon2: Argon2<'static>,
-    /// Held while a password waits or is being hashed.
-    admission: Arc<Semaphore>,
+    sign_ups: Lane,
+    sign_ins: Lane,
     /// Held while a password is being hashed.
     turn: Arc<Semaphore>,
     duration: Histogram,
     refused: Counter<u64>,
+}
+
+/// Passwords of one purpose, which wait in the order in which they came.
+#[derive(Clone, Debug)]
+struct Lane {
+    /// Held while a password waits or is being hashed.
+    admission: Arc<Semaphore>,
+    /// Held by the first of the lane, as many as can be hashed at the same time: these compete
+    /// for a turn with the first of the other lane, and not with all of it.
+    first: Arc<Semaphore>,
 }
 
 /// Why a password could not be hashed or compared.
@@ -55,14 +68,21 @@ impl Hasher {
             count => usize::from(count),
         };
         let places = concurrency + usize::from(settings.hash_queue);
-        let admission = Arc::new(Semaphore::new(places));
+        let [sign_ups, sign_ins] = [(); 2].map(|()| Lane {
+            admission: Arc::new(Semaphore::new(places)),
+            first: Arc::new(Semaphore::new(concurrency)),
+        });
         let turn = Arc::new(Semaphore::new(concurrency));
 
         let scope = env!("CARGO_PKG_NAME");
         metrics::USER_PASSWORD_HASH_QUEUE_LENGTH.observed_up_down_counter(scope, {
-            let (admission, turn) = (Arc::clone(&admission), Arc::clone(&turn));
+            let lanes = [&sign_ups, &sign_ins].map(|lane| Arc::clone(&lane.admission));
+            let turn = Arc::clone(&turn);
             move |passwords| {
-                let admitted = places - admission.available_permits();
+                let admitted: usize = lanes
+                    .iter()
+                    .map(|admission| places - admission.available_permits())
+                    .sum();
                 let running = concurrency - turn.available_permits();
                 // A password that comes between the two is seen as running only.
                 passwords.observe(admitted.saturating_sub(running) as i64, &[]);
@@ -70,16 +90,17 @@ impl Hasher {
         });
         Ok(Self {
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-            admission,
+            sign_ups,
+            sign_ins,
             turn,
             duration: metrics::USER_PASSWORD_HASH_DURATION.histogram(scope),
             refused: metrics::USER_PASSWORD_HASH_REFUSED.counter(scope),
         })
     }
 
-    /// Hashes a password with a new salt, into a PHC string.
+    /// Hashes the password of a new account with a new salt, into a PHC string.
     pub(crate) async fn hash(&self, password: Password) -> Result<String, HashError> {
-        self.in_turn("hash password", move |argon2| {
+        self.in_turn(&self.sign_ups, "hash password", move |argon2| {
             argon2
                 .hash_password(password.as_bytes())
                 .map(|hash: PasswordHash| hash.to_string())
@@ -97,7 +118,7 @@ impl Hasher {
         password: Password,
         hash: Option<String>,
     ) -> Result<bool, HashError> {
-        self.in_turn("verify password", move |argon2| {
+        self.in_turn(&self.sign_ins, "verify password", move |argon2| {
             let Some(hash) = hash else {
                 let unwanted: PasswordHash = argon2
                     .hash_password(password.as_bytes())
@@ -115,25 +136,16 @@ impl Hasher {
         .await
     }
 
-    async fn in_turn<T, F>(&self, name: &'static str, work: F) -> Result<T, HashError>
+    async fn in_turn<T, F>(&self, lane: &Lane, name: &'static str, work: F) -> Result<T, HashError>
     where
         F: FnOnce(&Argon2<'static>) -> Result<T, HashError> + Send + 'static,
         T: Send + 'static,
     {
-        let admission = Arc::clone(&self.admission)
-            .try_acquire_owned()
-            .map_err(|_full| {
-                self.refused.add(1, &[]);
-                HashError::Overloaded
-            })?;
-        let turn = Arc::clone(&self.turn)
-            .acquire_owned()
-            .await
-            .or(Err(HashError::Overloaded))?;
+        let place = self.place(lane).await?;
         let (argon2, duration) = (self.argon2.clone(), self.duration.clone());
         telemetry::spawn_blocking(move || {
             // Held by the work and not by the caller, who may go away before it is done.
-            let _held = (admission, turn);
+            let _held = place;
             let mut span = Span::internal(name);
             let outcome = work(&argon2);
             let elapsed = span.elapsed();
@@ -143,10 +155,29 @@ impl Hasher {
         })
         .await
     }
+
+    /// Waits for a turn in a lane.
+    async fn place(&self, lane: &Lane) -> Result<[OwnedSemaphorePermit; 3], HashError> {
+        let admission = Arc::clone(&lane.admission)
+            .try_acquire_owned()
+            .map_err(|_full| {
+                self.refused.add(1, &[]);
+                HashError::Overloaded
+            })?;
+        let first = Arc::clone(&lane.first).acquire_owned().await;
+        let first = first.or(Err(HashError::Overloaded))?;
+        let turn = Arc::clone(&self.turn).acquire_owned().await;
+        let turn = turn.or(Err(HashError::Overloaded))?;
+        Ok([admission, first, turn])
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use tokio::task::JoinHandle;
+
     use super::*;
 
     fn hasher(queue: u16) -> Hasher {
@@ -223,6 +254,58 @@ mod tests {
             .verify(password("correct horse"), Some("$x$".to_owned()))
             .await;
         assert!(matches!(outcome, Err(HashError::Malformed(_))));
+    }
+
+    /// Starts this, and returns when it is as far as it gets without a turn.
+    async fn waiting<T: Send + 'static>(
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let handle = tokio::spawn(work);
+        tokio::task::yield_now().await;
+        handle
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_waits_for_the_first_of_the_sign_ups_only() {
+        let hasher = hasher(9);
+        let running = hasher.turn.clone().acquire_owned().await.unwrap();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut calls = Vec::new();
+        for call in [
+            "sign-up", "sign-up", "sign-up", "sign-in", "sign-in", "sign-in",
+        ] {
+            let (hasher, order) = (hasher.clone(), Arc::clone(&order));
+            let call = waiting(async move {
+                let lane = match call {
+                    "sign-up" => &hasher.sign_ups,
+                    _ => &hasher.sign_ins,
+                };
+                let _place = hasher.place(lane).await.unwrap();
+                order.lock().unwrap().push(call);
+            });
+            calls.push(call.await);
+        }
+        drop(running);
+        for call in calls {
+            call.await.unwrap();
+        }
+        let order = order.lock().unwrap().join(" ");
+        assert_eq!(order, "sign-up sign-in sign-up sign-in sign-up sign-in");
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_is_full_leaves_the_other_its_places() {
+        let hasher = hasher(0);
+        let hash = hasher.hash(password("correct horse")).await.unwrap();
+        let running = hasher.turn.clone().acquire_owned().await.unwrap();
+        let sign_up = hasher.clone();
+        let sign_up = waiting(async move { sign_up.hash(password("correct horse")).await }).await;
+        let outcome = hasher.hash(password("correct horse")).await;
+        assert!(matches!(outcome, Err(HashError::Overloaded)));
+        let sign_in = hasher.verify(password("correct horse"), Some(hash));
+        drop(running);
+        assert!(sign_in.await.unwrap());
+        sign_up.await.unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@
 
 mod events;
 mod fake;
+mod flood;
 mod harness;
 mod limits;
 #[path = "../../../user/tests/it/listener.rs"]
