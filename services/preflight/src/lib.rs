@@ -39,6 +39,7 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     let lock = is_writable.then(|| lock(&data)).transpose()?;
     programs::check(&selection, &config.path, &mut findings);
     ports::check(config, &mut findings);
+    ports::check_supervisor(config, &mut findings);
     listening::check(config, &selection, &mut findings);
     configurations::check(&config.configs, &data, &selection, &mut findings);
     secrets::check(&data, &selection, &mut findings);
@@ -49,7 +50,7 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
 
     folders::create(&data, &selection)?;
     secrets::create(&data, &selection)?;
-    configurations::render(&config.configs, &data, &config.ports)?;
+    configurations::render(&config.configs, &data, &selection, &config.ports)?;
     report::ready(&data, &selection, &config.ports)?;
     drop(lock);
     Ok(true)
