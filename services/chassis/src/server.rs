@@ -106,7 +106,9 @@ fn nodelay(
 /// HTTP/2, "Requests": HTTP status 415).
 fn only_grpc<B: Default>(request: &mut Request<Body>) -> Result<(), Response<B>> {
     let content_type = request.headers().get(CONTENT_TYPE);
-    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+    let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
+    // Not application/grpc-web, which has another framing.
+    if rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';'))) {
         return Ok(());
     }
     let mut refusal = Response::new(B::default());

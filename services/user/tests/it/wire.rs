@@ -232,13 +232,25 @@ async fn a_compression_that_nobody_agreed_on_is_refused() {
 async fn another_content_type_is_refused() {
     let service = Service::start().await;
     let message = frame(&create("ann@example.com", PASSWORD).encode_to_vec());
-    for content_type in ["application/json", "text/plain", "application/x-protobuf"] {
+    for content_type in [
+        "application/json",
+        "text/plain",
+        "application/x-protobuf",
+        "application/grpc-web",
+        "application/grpc-web+proto",
+        "application/grpc-web-text",
+    ] {
         let answer = send(&service.channel, CREATE, content_type, message.clone()).await;
         assert_eq!(
             answer.http,
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "{content_type}"
         );
+    }
+    for content_type in ["application/grpc+proto", "application/grpc;charset=utf-8"] {
+        let message = frame(&by_email("ann@example.com").encode_to_vec());
+        let answer = send(&service.channel, GET, content_type, message).await;
+        assert_eq!(answer.code(), Code::NotFound, "{content_type}");
     }
     is_unharmed(&service, "ann@example.com").await;
 }
