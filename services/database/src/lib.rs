@@ -25,7 +25,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -213,6 +213,13 @@ impl Database {
         };
         self.writer.run(statement, work, committed).await
     }
+}
+
+/// A time as tables have it: microseconds since the Unix epoch.
+#[must_use]
+pub fn microseconds(time: SystemTime) -> i64 {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_micros().try_into().unwrap_or(i64::MAX)
 }
 
 impl fmt::Debug for Database {

@@ -347,18 +347,31 @@ async fn a_panic_after_the_commit_fails_the_caller_alone() {
 
 #[tokio::test]
 async fn writers_queue_in_order() {
+    #[derive(diesel::QueryableByName)]
+    struct Note {
+        #[diesel(sql_type = Text)]
+        text: String,
+    }
     let folder = folder();
     let database = open(&folder);
-    let writes: Vec<_> = (0..200)
+    // Few enough that the last one does not lose its patience on a slow disk.
+    let numbers: Vec<_> = (0..20).map(|number| number.to_string()).collect();
+    let writes: Vec<_> = numbers
+        .iter()
         .map(|number| {
-            let database = database.clone();
-            tokio::spawn(async move { insert(&database, &number.to_string()).await })
+            let (database, number) = (database.clone(), number.clone());
+            tokio::spawn(async move { insert(&database, &number).await })
         })
         .collect();
     for write in writes {
         write.await.unwrap().unwrap();
     }
-    assert_eq!(count(&database).await, 200);
+    let select = |connection: &mut SqliteConnection| {
+        diesel::sql_query("SELECT text FROM notes ORDER BY rowid").load::<Note>(connection)
+    };
+    let stored = database.read(SELECT, select).await.unwrap();
+    let stored: Vec<_> = stored.into_iter().map(|note| note.text).collect();
+    assert_eq!(stored, numbers);
 }
 
 #[test]

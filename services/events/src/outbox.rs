@@ -7,9 +7,10 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
+use database::microseconds;
 use diesel::prelude::*;
 use opentelemetry::{KeyValue, trace::SpanKind};
 use telemetry::{
@@ -248,11 +249,6 @@ impl Row {
     pub(crate) fn key(&self) -> &str {
         self.subject.as_deref().unwrap_or(&self.id)
     }
-}
-
-pub(crate) fn microseconds(time: SystemTime) -> i64 {
-    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since_epoch.as_micros().try_into().unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use database::microseconds;
 use events::{Data, Event};
 use proto::events::v1::UserRegistered;
 use telemetry::metrics::{self, Counter};
@@ -141,11 +142,6 @@ impl From<UserRow> for User {
             created_at: UNIX_EPOCH + since_epoch,
         }
     }
-}
-
-fn microseconds(time: SystemTime) -> i64 {
-    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since_epoch.as_micros().try_into().unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
