@@ -6,6 +6,7 @@
 
 mod accounts;
 mod config;
+mod costs;
 mod email;
 mod error;
 mod grpc;
@@ -40,8 +41,9 @@ pub async fn run(
     let store = telemetry::spawn_blocking(move || Store::open(&path, outbox)).await?;
     let database = store.database();
     let hasher = Hasher::new(&config.hashing).context("cannot hash passwords")?;
-    let count = store.count().await.context("cannot count the accounts")?;
-    let service = UserServiceServer::new(Grpc::new(Accounts::new(store, hasher, count)));
+    let accounts = Accounts::open(store, hasher).await;
+    let accounts = accounts.context("cannot count the accounts")?;
+    let service = UserServiceServer::new(Grpc::new(accounts));
 
     let contract = Contract {
         service: SERVICE_NAME,
