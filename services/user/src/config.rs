@@ -54,7 +54,8 @@ pub struct Config {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Password hashing")]
 pub struct Hashing {
-    /// Memory of one hash in KiB; hashes made with other costs stay valid
+    /// Memory of one hash in KiB; hashes made with other costs stay valid, and are made again with
+    /// these at the next sign-in
     #[arg(long, env = "HASH_MEMORY_KIB", value_name = "KIB", default_value_t = 19_456,
         value_parser = clap::value_parser!(u32).range(8..=4_194_304))]
     pub hash_memory: u32,

@@ -26,6 +26,8 @@ pub(crate) struct Hasher {
     argon2: Argon2<'static>,
     sign_ups: Lane,
     sign_ins: Lane,
+    /// One at a time: nobody waits for it, and the next sign-in is another chance.
+    rehashes: Lane,
     /// Held while a password is being hashed.
     turn: Arc<Semaphore>,
     duration: Histogram,
@@ -35,6 +37,7 @@ pub(crate) struct Hasher {
 /// Passwords of one purpose, which wait in the order in which they came.
 #[derive(Clone, Debug)]
 struct Lane {
+    places: usize,
     /// Held while a password waits or is being hashed.
     admission: Arc<Semaphore>,
     /// Held by the first of the lane, as many as can be hashed at the same time: these compete
@@ -56,6 +59,21 @@ pub(crate) enum HashError {
     Failed(#[source] argon2::password_hash::Error),
 }
 
+impl Lane {
+    fn new(places: usize, concurrency: usize) -> Self {
+        Self {
+            places,
+            admission: Arc::new(Semaphore::new(places)),
+            first: Arc::new(Semaphore::new(concurrency)),
+        }
+    }
+
+    /// Passwords that wait or are being hashed.
+    fn length(&self) -> usize {
+        self.places - self.admission.available_permits()
+    }
+}
+
 impl Hasher {
     /// A hasher of the given costs.
     ///
@@ -68,21 +86,16 @@ impl Hasher {
             count => usize::from(count),
         };
         let places = concurrency + usize::from(settings.hash_queue);
-        let [sign_ups, sign_ins] = [(); 2].map(|()| Lane {
-            admission: Arc::new(Semaphore::new(places)),
-            first: Arc::new(Semaphore::new(concurrency)),
-        });
+        let [sign_ups, sign_ins] = [(); 2].map(|()| Lane::new(places, concurrency));
+        let rehashes = Lane::new(1, 1);
         let turn = Arc::new(Semaphore::new(concurrency));
 
         let scope = env!("CARGO_PKG_NAME");
         metrics::USER_PASSWORD_HASH_QUEUE_LENGTH.observed_up_down_counter(scope, {
-            let lanes = [&sign_ups, &sign_ins].map(|lane| Arc::clone(&lane.admission));
+            let lanes = [&sign_ups, &sign_ins, &rehashes].map(Lane::clone);
             let turn = Arc::clone(&turn);
             move |passwords| {
-                let admitted: usize = lanes
-                    .iter()
-                    .map(|admission| places - admission.available_permits())
-                    .sum();
+                let admitted: usize = lanes.iter().map(Lane::length).sum();
                 let running = concurrency - turn.available_permits();
                 // A password that comes between the two is seen as running only.
                 passwords.observe(admitted.saturating_sub(running) as i64, &[]);
@@ -92,6 +105,7 @@ impl Hasher {
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
             sign_ups,
             sign_ins,
+            rehashes,
             turn,
             duration: metrics::USER_PASSWORD_HASH_DURATION.histogram(scope),
             refused: metrics::USER_PASSWORD_HASH_REFUSED.counter(scope),
@@ -100,38 +114,53 @@ impl Hasher {
 
     /// Hashes the password of a new account with a new salt, into a PHC string.
     pub(crate) async fn hash(&self, password: Password) -> Result<String, HashError> {
-        self.in_turn(&self.sign_ups, "hash password", move |argon2| {
-            argon2
-                .hash_password(password.as_bytes())
-                .map(|hash: PasswordHash| hash.to_string())
-                .map_err(HashError::Failed)
-        })
-        .await
+        let outcome = self.make(&self.sign_ups, "hash password", password).await;
+        self.count_refusal(outcome)
     }
 
     /// Whether a password is the one that was hashed.
-    ///
-    /// Without a hash the answer is no, after the same work: how long it took must not tell
-    /// whether an account exists.
-    pub(crate) async fn verify(
-        &self,
-        password: Password,
-        hash: Option<String>,
-    ) -> Result<bool, HashError> {
-        self.in_turn(&self.sign_ins, "verify password", move |argon2| {
-            let Some(hash) = hash else {
-                let unwanted: PasswordHash = argon2
-                    .hash_password(password.as_bytes())
-                    .map_err(HashError::Failed)?;
-                std::hint::black_box(unwanted);
-                return Ok(false);
-            };
+    pub(crate) async fn verify(&self, password: Password, hash: String) -> Result<bool, HashError> {
+        let outcome = self.in_turn(&self.sign_ins, "verify password", move |argon2| {
             let hash = PasswordHash::new(&hash).map_err(HashError::Malformed)?;
             match argon2.verify_password(password.as_bytes(), &hash) {
                 Ok(()) => Ok(true),
                 Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
                 Err(error) => Err(HashError::Failed(error)),
             }
+        });
+        self.count_refusal(outcome.await)
+    }
+
+    /// Hashes a password again, with the costs of new ones; refused while another one is.
+    pub(crate) async fn rehash(&self, password: Password) -> Result<String, HashError> {
+        self.make(&self.rehashes, "rehash password", password).await
+    }
+
+    /// What the hashes cost that are made here: the head of their PHC strings.
+    pub(crate) fn costs(&self) -> String {
+        let params = self.argon2.params();
+        let (memory, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
+        format!("$argon2id$v=19$m={memory},t={passes},p={lanes}")
+    }
+
+    fn count_refusal<T>(&self, outcome: Result<T, HashError>) -> Result<T, HashError> {
+        if matches!(outcome, Err(HashError::Overloaded)) {
+            self.refused.add(1, &[]);
+        }
+        outcome
+    }
+
+    async fn make(
+        &self,
+        lane: &Lane,
+        name: &'static str,
+        password: Password,
+    ) -> Result<String, HashError> {
+        self.in_turn(lane, name, move |argon2| {
+            argon2
+                .hash_password(password.as_bytes())
+                .map(|hash: PasswordHash| hash.to_string())
+                .map_err(HashError::Failed)
         })
         .await
     }
@@ -160,10 +189,7 @@ impl Hasher {
     async fn place(&self, lane: &Lane) -> Result<[OwnedSemaphorePermit; 3], HashError> {
         let admission = Arc::clone(&lane.admission)
             .try_acquire_owned()
-            .map_err(|_full| {
-                self.refused.add(1, &[]);
-                HashError::Overloaded
-            })?;
+            .or(Err(HashError::Overloaded))?;
         let first = Arc::clone(&lane.first).acquire_owned().await;
         let first = first.or(Err(HashError::Overloaded))?;
         let turn = Arc::clone(&self.turn).acquire_owned().await;
@@ -179,6 +205,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
+    use crate::costs::{self, Costs};
 
     fn hasher(queue: u16) -> Hasher {
         Hasher::new(&Hashing {
@@ -199,24 +226,36 @@ mod tests {
         let hasher = hasher(1);
         let hash = hasher.hash(password("correct horse")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
+        assert_eq!(costs::of(&hash), hasher.costs());
         assert!(
             hasher
-                .verify(password("correct horse"), Some(hash.clone()))
+                .verify(password("correct horse"), hash.clone())
                 .await
                 .unwrap()
         );
-        assert!(
-            !hasher
-                .verify(password("wrong horses"), Some(hash))
-                .await
-                .unwrap()
-        );
-        assert!(
-            !hasher
-                .verify(password("correct horse"), None)
-                .await
-                .unwrap()
-        );
+        assert!(!hasher.verify(password("wrong horses"), hash).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_decoy_is_a_hash_that_fits_no_password() {
+        let hasher = hasher(1);
+        let decoy = Costs::new(hasher.costs(), []).decoy();
+        let outcome = hasher.verify(password("correct horse"), decoy.clone());
+        assert!(!outcome.await.unwrap());
+        let made = hasher.hash(password("correct horse")).await.unwrap();
+        assert_eq!(decoy.len(), made.len(), "output and salt are as long");
+    }
+
+    #[tokio::test]
+    async fn one_password_at_a_time_is_hashed_again() {
+        let hasher = hasher(9);
+        let running = hasher.turn.clone().acquire_owned().await.unwrap();
+        let first = hasher.clone();
+        let first = waiting(async move { first.rehash(password("correct horse")).await }).await;
+        let outcome = hasher.rehash(password("correct horse")).await;
+        assert!(matches!(outcome, Err(HashError::Overloaded)));
+        drop(running);
+        assert_eq!(costs::of(&first.await.unwrap().unwrap()), hasher.costs());
     }
 
     #[tokio::test]
@@ -242,7 +281,7 @@ mod tests {
             .unwrap();
         assert!(
             hasher(1)
-                .verify(password("correct horse"), Some(hash))
+                .verify(password("correct horse"), hash)
                 .await
                 .unwrap()
         );
@@ -251,7 +290,7 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_hash_is_an_error_and_not_a_no() {
         let outcome = hasher(1)
-            .verify(password("correct horse"), Some("$x$".to_owned()))
+            .verify(password("correct horse"), "$x$".to_owned())
             .await;
         assert!(matches!(outcome, Err(HashError::Malformed(_))));
     }
@@ -302,7 +341,7 @@ mod tests {
         let sign_up = waiting(async move { sign_up.hash(password("correct horse")).await }).await;
         let outcome = hasher.hash(password("correct horse")).await;
         assert!(matches!(outcome, Err(HashError::Overloaded)));
-        let sign_in = hasher.verify(password("correct horse"), Some(hash));
+        let sign_in = hasher.verify(password("correct horse"), hash);
         drop(running);
         assert!(sign_in.await.unwrap());
         sign_up.await.unwrap().unwrap();

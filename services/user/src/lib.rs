@@ -6,6 +6,7 @@
 
 mod accounts;
 mod config;
+mod costs;
 mod email;
 mod error;
 mod grpc;
@@ -50,8 +51,9 @@ pub async fn run(
     let store = store?;
     let database = store.database();
     let hasher = Hasher::new(&config.hashing).context("cannot hash passwords")?;
-    let count = store.count().await.context("cannot count the accounts")?;
-    let service = UserServiceServer::new(Grpc::new(Accounts::new(store, hasher, count)))
+    let accounts = Accounts::open(store, hasher).await;
+    let accounts = accounts.context("cannot count the accounts")?;
+    let service = UserServiceServer::new(Grpc::new(accounts))
         .max_decoding_message_size(MAX_REQUEST_BYTES);
 
     let contract = Contract {

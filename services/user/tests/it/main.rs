@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod costs;
 mod crash;
 mod events;
 mod fields;
