@@ -1,6 +1,7 @@
 //! What all clients of a broker have in common.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -11,7 +12,7 @@ use rdkafka::{
     ClientConfig, ClientContext, Statistics, config::RDKafkaLogLevel, error::KafkaError,
     types::RDKafkaErrorCode,
 };
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 /// How long a client may take to say goodbye to the broker.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -55,24 +56,23 @@ pub(crate) fn delays() -> ExponentialBuilder {
         .with_jitter()
 }
 
-/// Runs what waits for the broker on a thread of its own. The runtime would wait for one of its
-/// own at the end of the process, however long that takes.
+/// Runs a blocking Kafka call on a plain thread: at a shutdown the runtime would wait for a
+/// `spawn_blocking` task, however long the call takes. A panic of the call continues here.
 pub(crate) async fn blocking<T, F>(work: F) -> T
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     let (sender, receiver) = oneshot::channel();
-    let thread = thread::Builder::new().name("kafka-wait".to_owned());
-    let spawned = thread.spawn(move || {
-        // Nobody waits for it any more.
-        let _ = sender.send(work());
-    });
-    match (spawned, receiver.await) {
-        (Ok(_), Ok(value)) => value,
-        // The work has panicked, or there are no threads: it never ends.
-        _ => std::future::pending().await,
-    }
+    thread::Builder::new()
+        .name("kafka-wait".to_owned())
+        .spawn(move || {
+            // Fails if the caller was cancelled.
+            let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
+        })
+        .expect("the system has a thread left");
+    let outcome = receiver.await.expect("the thread sends in any case");
+    outcome.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Drops a client, which waits for the broker to say goodbye to it; not for ever.
@@ -81,11 +81,6 @@ pub(crate) async fn close<T: Send + 'static>(client: T) {
     if closed.await.is_err() {
         tracing::debug!("a client of the broker does not end");
     }
-}
-
-/// Ends when the sender is gone.
-pub(crate) async fn ended(stop: &mut watch::Receiver<()>) {
-    while stop.changed().await.is_ok() {}
 }
 
 /// Whether the broker answers. Says in the log when it goes away, and when it is back, once.
@@ -160,4 +155,19 @@ impl ClientContext for Quiet {
 /// [`Connection`] says once.
 pub(crate) fn log(facility: &str, message: &str) {
     tracing::debug!(facility, "librdkafka: {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long anything may take.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_panic_of_a_blocking_call_continues_in_its_caller() {
+        let call = tokio::spawn(blocking::<(), _>(|| panic!("of a test")));
+        let outcome = tokio::time::timeout(PATIENCE, call).await.unwrap();
+        assert!(outcome.unwrap_err().is_panic());
+    }
 }

@@ -15,12 +15,12 @@ mod session;
 use std::{sync::Arc, time::Duration};
 
 use backon::BackoffBuilder as _;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     Handler, Settings,
-    client::{self, Connection, ended},
+    client::{self, Connection},
     topics,
 };
 
@@ -110,10 +110,10 @@ async fn run<H: Handler>(
         return stop.await;
     };
     let connection = Arc::new(Connection::default());
-    let (stopping, stopped) = watch::channel(());
+    let stopping = CancellationToken::new();
     let work = async {
         tokio::select! {
-            () = receive(settings, brokers, topics, mode, &connection, &handler, stopped) => {}
+            () = receive(settings, brokers, topics, mode, &connection, &handler, &stopping) => {}
             () = tell(&connection, &handler) => {}
         }
     };
@@ -122,7 +122,7 @@ async fn run<H: Handler>(
         () = &mut work => return,
         () = &mut stop => {}
     }
-    drop(stopping);
+    stopping.cancel();
     if tokio::time::timeout(DRAIN, &mut work).await.is_err() {
         tracing::warn!("an event was still being handled at the end; it will come again");
     }
@@ -149,19 +149,19 @@ async fn receive<H: Handler>(
     mode: &Mode,
     connection: &Arc<Connection>,
     handler: &H,
-    mut stop: watch::Receiver<()>,
+    stop: &CancellationToken,
 ) {
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     tokio::select! {
         () = topics::ensure(settings, brokers, &names, connection) => {}
-        () = ended(&mut stop) => return,
+        () = stop.cancelled() => return,
     }
     let mut delays = client::delays().build();
     let mut is_said = false;
     loop {
         let session = Session::start(brokers, topics, mode, connection);
         let reason = match session {
-            Ok(session) => match session.run(handler, &mut stop).await {
+            Ok(session) => match session.run(handler, stop).await {
                 Ok(()) => return,
                 Err(error) => error.to_string(),
             },
@@ -173,7 +173,7 @@ async fn receive<H: Handler>(
         let Some(delay) = delays.next() else { return };
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
-            () = ended(&mut stop) => return,
+            () = stop.cancelled() => return,
         }
     }
 }

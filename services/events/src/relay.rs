@@ -9,16 +9,18 @@ mod session;
 
 use std::sync::Arc;
 
+use anyhow::{Context as _, bail};
 use backon::BackoffBuilder as _;
 use database::{Database, Statement};
 use diesel::prelude::*;
-use opentelemetry::{Context, context::FutureExt as _};
+use opentelemetry::context::FutureExt as _;
 use rdkafka::error::KafkaError;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     Settings,
-    client::{self, Connection, ended},
+    client::{self, Connection},
     event::TOPICS,
     outbox::{self, Row, State},
     registry, topics,
@@ -29,6 +31,8 @@ use session::{End, Session};
 
 const INSERT: Statement = Statement::new("INSERT outbox");
 const SELECT: Statement = Statement::new("SELECT outbox");
+
+const FAILED: &str = "the relay of events failed";
 
 /// Events that [`crate::Outbox::later`] took and that are written in one transaction.
 const BATCH: usize = 256;
@@ -70,7 +74,15 @@ impl Relay {
 
     /// Sends events while `service` runs, and then, for a few seconds at most, what is left. What
     /// the broker does not have at the end stays in the outbox until the next start.
-    pub async fn during<T>(self, database: Database, service: impl Future<Output = T>) -> T {
+    ///
+    /// # Errors
+    /// When the service fails, or the relay: then the service is cancelled, so that a supervisor
+    /// restarts the process instead of leaving it without a relay.
+    pub async fn during<T>(
+        self,
+        database: Database,
+        service: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
         let Some(inner) = self.0 else {
             tracing::info!("no events are sent: KAFKA_BROKERS is not set");
             return service.await;
@@ -79,20 +91,26 @@ impl Relay {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "cannot count the events in the outbox");
         }
-        let (stop, stopped) = watch::channel(());
-        // A task of its own, as what it does takes longer than a future of many should.
-        let relay = tokio::spawn(inner.run(database, stopped));
-        let outcome = service.await;
-        drop(stop);
-        if let Err(error) = relay.await {
-            tracing::error!(%error, "the relay of events failed");
-        }
-        outcome
+        let stop = CancellationToken::new();
+        // A task of its own, so that a long turn of the relay does not hold up the service.
+        let mut relay = AbortOnDropHandle::new(tokio::spawn(inner.run(database, stop.clone())));
+        let outcome = tokio::select! {
+            outcome = service => outcome,
+            ended = &mut relay => {
+                ended.context(FAILED)?;
+                bail!("{FAILED}: it ended before the service");
+            }
+        };
+        stop.cancel();
+        let ended = relay.await;
+        let value = outcome?;
+        ended.context(FAILED)?;
+        Ok(value)
     }
 }
 
 impl Inner {
-    async fn run(self, database: Database, stop: watch::Receiver<()>) {
+    async fn run(self, database: Database, stop: CancellationToken) {
         let Self {
             settings,
             brokers,
@@ -101,16 +119,15 @@ impl Inner {
             later,
         } = self;
         let connection = Arc::new(Connection::default());
-        let (wrote, written) = watch::channel(());
+        // Cancelled after the stop, when every event is in the outbox.
+        let written = CancellationToken::new();
         let write = async {
-            write_later(&database, &state, later, stop.clone()).await;
-            // Only now is everything in the outbox.
-            drop(wrote);
+            write_later(&database, &state, later, &stop).await;
+            written.cancel();
         };
         let send = async {
-            let mut written = written.clone();
             let stop = async {
-                ended(&mut written).await;
+                written.cancelled().await;
                 if !connection.is_away() {
                     tokio::time::sleep(session::FLUSH).await;
                 }
@@ -123,14 +140,13 @@ impl Inner {
                 let (state, connection) = (Arc::clone(&state), Arc::clone(&connection));
                 Session::start(&brokers, &name, &database, state, connection)
             };
-            send(start, written).await;
+            send(start, &written).await;
         };
         let publish = async {
-            let mut stop = stop.clone();
             if let Some(registry) = settings.registry() {
                 tokio::select! {
                     () = registry::publish(registry, TOPICS) => {}
-                    () = ended(&mut stop) => {}
+                    () = stop.cancelled() => {}
                 }
             }
         };
@@ -155,12 +171,12 @@ impl Inner {
 }
 
 /// Sends until the end, by one producer after the other if need be.
-async fn send(start: impl Fn() -> Result<Session, KafkaError>, mut stop: watch::Receiver<()>) {
+async fn send(start: impl Fn() -> Result<Session, KafkaError>, stop: &CancellationToken) {
     let mut delays = client::delays().build();
     let mut is_said = false;
     loop {
         let reason = match start() {
-            Ok(session) => match session.run(&mut stop).await {
+            Ok(session) => match session.run(stop).await {
                 End::Stopped => return,
                 End::Failed { reason, progress } => {
                     if progress {
@@ -179,7 +195,7 @@ async fn send(start: impl Fn() -> Result<Session, KafkaError>, mut stop: watch::
         let Some(delay) = delays.next() else { return };
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
-            () = ended(&mut stop) => return,
+            () = stop.cancelled() => return,
         }
     }
 }
@@ -189,12 +205,12 @@ async fn write_later(
     database: &Database,
     state: &Arc<State>,
     mut later: mpsc::Receiver<Row>,
-    mut stop: watch::Receiver<()>,
+    stop: &CancellationToken,
 ) {
     let mut rows = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {
-            () = ended(&mut stop), if !later.is_closed() => {
+            () = stop.cancelled(), if !later.is_closed() => {
                 later.close();
                 continue;
             }
@@ -221,6 +237,6 @@ async fn write_later(
 
 /// Without spans: what the relay does all the time belongs to no request. Metrics count it.
 async fn quietly<T>(work: impl Future<Output = T>) -> T {
-    let quiet = Context::new().with_telemetry_suppressed();
+    let quiet = opentelemetry::Context::new().with_telemetry_suppressed();
     work.with_context(quiet).await
 }

@@ -16,11 +16,11 @@ use telemetry::{
     metrics::{self, Counter},
     names,
 };
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::process::Failure;
 use crate::{
-    client::{self, Quiet, ended},
+    client::{self, Quiet},
     topics,
 };
 
@@ -57,7 +57,7 @@ impl DeadLetters {
         &self,
         message: &BorrowedMessage<'_>,
         failure: &Failure,
-        stop: &mut watch::Receiver<()>,
+        stop: &CancellationToken,
     ) -> bool {
         let topic = topics::dead_letters(message.topic());
         let headers = self.headers(message, failure);
@@ -68,7 +68,7 @@ impl DeadLetters {
             record.payload = message.payload();
             let outcome = tokio::select! {
                 outcome = self.producer.send(record, PATIENCE) => outcome,
-                () = ended(stop) => return false,
+                () = stop.cancelled() => return false,
             };
             match outcome {
                 Ok(_) => break,
@@ -79,7 +79,7 @@ impl DeadLetters {
             };
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = ended(stop) => return false,
+                () = stop.cancelled() => return false,
             }
         }
         self.count.add(

@@ -15,13 +15,12 @@ use telemetry::{
     names,
     trace::{Attributes, Span},
 };
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{dead_letters::DeadLetters, partitions::Partitions};
 use crate::{
     Event, Handler, HandlerError,
-    client::ended,
     record::{self, Undecodable},
 };
 
@@ -85,7 +84,7 @@ impl Processor {
         &self,
         message: &BorrowedMessage<'_>,
         handler: &H,
-        stop: &mut watch::Receiver<()>,
+        stop: &CancellationToken,
     ) -> Outcome {
         let decoded = record::decode(message);
         let id = decoded.as_ref().ok().map(|event| event.id);
@@ -133,7 +132,7 @@ impl Processor {
         &self,
         event: &Event,
         handler: &H,
-        stop: &mut watch::Receiver<()>,
+        stop: &CancellationToken,
     ) -> Option<Result<(), Failure>> {
         let mut delays = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(100))
@@ -162,7 +161,7 @@ impl Processor {
             );
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = ended(stop) => return None,
+                () = stop.cancelled() => return None,
             }
         }
     }
@@ -172,7 +171,7 @@ impl Processor {
         &self,
         message: &BorrowedMessage<'_>,
         failure: &Failure,
-        stop: &mut watch::Receiver<()>,
+        stop: &CancellationToken,
     ) -> bool {
         tracing::warn!(
             error = failure as &dyn Error,

@@ -9,7 +9,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer},
     error::KafkaError,
 };
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Start, assignment,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Handler,
-    client::{self, Connection, ended},
+    client::{self, Connection},
 };
 
 pub(crate) type Client = StreamConsumer<Callbacks>;
@@ -107,7 +107,7 @@ impl Session {
     pub(crate) async fn run<H: Handler>(
         self,
         handler: &H,
-        stop: &mut watch::Receiver<()>,
+        stop: &CancellationToken,
     ) -> Result<(), KafkaError> {
         let outcome = tokio::select! {
             outcome = self.assign() => outcome,
@@ -140,13 +140,13 @@ impl Session {
     async fn receive<H: Handler>(
         &self,
         handler: &H,
-        stop: &mut watch::Receiver<()>,
+        stop: &CancellationToken,
     ) -> Result<(), KafkaError> {
         let mut messages = self.client.stream();
         loop {
             let message = tokio::select! {
                 biased;
-                () = ended(stop) => return Ok(()),
+                () = stop.cancelled() => return Ok(()),
                 Some(message) = messages.next() => message,
             };
             match message {

@@ -21,13 +21,14 @@ use telemetry::{
     names,
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{Instant, sleep_until},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{SELECT, quietly};
 use crate::{
-    client::{self, Connection, ended},
+    client::{self, Connection},
     event::TOPICS,
     outbox::{Row, State, outbox},
     record,
@@ -146,7 +147,7 @@ impl Session {
     }
 
     /// Sends until the end, or until something fails.
-    pub(crate) async fn run(mut self, stop: &mut watch::Receiver<()>) -> End {
+    pub(crate) async fn run(mut self, stop: &CancellationToken) -> End {
         let outcome = self.work(stop).await;
         while self.removable > 0 && self.remove().await.is_ok() {}
         client::close(self.producer).await;
@@ -159,14 +160,14 @@ impl Session {
         }
     }
 
-    async fn work(&mut self, stop: &mut watch::Receiver<()>) -> Result<(), KafkaError> {
+    async fn work(&mut self, stop: &CancellationToken) -> Result<(), KafkaError> {
         let state = Arc::clone(&self.state);
         let mut batch = Vec::with_capacity(BATCH);
         while !self.is_done() {
             let deadline = self.deadline.unwrap_or(self.read_at);
             tokio::select! {
                 biased;
-                () = ended(stop), if self.deadline.is_none() => {
+                () = stop.cancelled(), if self.deadline.is_none() => {
                     let now = Instant::now();
                     self.deadline = Some(now + FLUSH);
                     self.read_at = now;
