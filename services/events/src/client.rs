@@ -7,15 +7,22 @@ use std::{
     time::Duration,
 };
 
-use backon::ExponentialBuilder;
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use rdkafka::{
     ClientConfig, ClientContext, Statistics, config::RDKafkaLogLevel, error::KafkaError,
     types::RDKafkaErrorCode,
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
 
 /// How long a client may take to say goodbye to the broker.
 const CLOSE: Duration = Duration::from_secs(5);
+
+/// The longest delay between attempts.
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
 /// A client of these brokers, under this name.
 pub(crate) fn config(brokers: &str, name: &str) -> ClientConfig {
@@ -46,12 +53,57 @@ pub(crate) fn producer(brokers: &str, name: &str) -> ClientConfig {
     config
 }
 
+/// Why a session ended before it was stopped. A session is the life of one Kafka client.
+#[derive(Debug)]
+pub(crate) struct SessionError {
+    /// The error of the client.
+    pub(crate) reason: String,
+    /// Whether the session had sent or received something.
+    pub(crate) progress: bool,
+}
+
+impl From<KafkaError> for SessionError {
+    fn from(error: KafkaError) -> Self {
+        Self {
+            reason: error.to_string(),
+            progress: false,
+        }
+    }
+}
+
+/// Runs one session after the other until one is stopped. A session that made progress, or that
+/// lasted longer than any delay, resets the delay and the log: further failures without progress
+/// are not logged again.
+pub(crate) async fn sessions<F: Future<Output = Result<(), SessionError>>>(
+    problem: &str,
+    stop: &CancellationToken,
+    session: impl Fn() -> F,
+) {
+    let mut delays = delays().build();
+    let mut is_logged = false;
+    loop {
+        let started = Instant::now();
+        let Err(error) = session().await else { return };
+        if error.progress || started.elapsed() > LONGEST_DELAY {
+            delays = self::delays().build();
+            is_logged = false;
+        }
+        if !std::mem::replace(&mut is_logged, true) {
+            tracing::warn!(reason = error.reason, "{problem}; retrying");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(delays.next().unwrap_or(LONGEST_DELAY)) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
 /// Delays between attempts, without end.
 pub(crate) fn delays() -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
         .with_factor(2.0)
-        .with_max_delay(Duration::from_secs(5))
+        .with_max_delay(LONGEST_DELAY)
         .without_max_times()
         .with_jitter()
 }
@@ -85,12 +137,12 @@ pub(crate) async fn close<T: Send + 'static>(client: T) {
 
 /// Whether the broker answers. Says in the log when it goes away, and when it is back, once.
 #[derive(Debug, Default)]
-pub(crate) struct Connection {
+pub(crate) struct BrokerStatus {
     away: AtomicBool,
     changed: Notify,
 }
 
-impl Connection {
+impl BrokerStatus {
     pub(crate) fn is_away(&self) -> bool {
         self.away.load(Ordering::Relaxed)
     }
@@ -152,17 +204,79 @@ impl ClientContext for Quiet {
 }
 
 /// Passes on what librdkafka has to say. It repeats itself while a broker is away, which
-/// [`Connection`] says once.
+/// [`BrokerStatus`] says once.
 pub(crate) fn log(facility: &str, message: &str) {
     tracing::debug!(facility, "librdkafka: {message}");
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{cell::RefCell, fs, sync::Mutex};
+
+    use tempfile::NamedTempFile;
+
     use super::*;
 
     /// How long anything may take.
     const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn failed(progress: bool) -> Result<(), SessionError> {
+        Err(SessionError {
+            reason: "of a test".to_owned(),
+            progress,
+        })
+    }
+
+    /// Runs sessions that last so long and fail, with or without progress, and then one that is
+    /// stopped. Returns the delay before each but the first, and how many failures were logged.
+    async fn run(progress: &[bool], lasting: Duration) -> (Vec<Duration>, usize) {
+        let log = NamedTempFile::new().unwrap();
+        let writer = Mutex::new(log.reopen().unwrap());
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        let stop = CancellationToken::new();
+        let calls = RefCell::new(progress.iter());
+        let times = RefCell::new(Vec::new());
+        sessions("a test", &stop, || async {
+            times.borrow_mut().push(Instant::now());
+            tokio::time::sleep(lasting).await;
+            let call = calls.borrow_mut().next();
+            call.map_or(Ok(()), |progress| failed(*progress))
+        })
+        .await;
+        drop(guard);
+        let times = times.into_inner();
+        let delays = times.windows(2).map(|pair| pair[1] - pair[0] - lasting);
+        let delays = delays.collect();
+        let logged = fs::read_to_string(log.path()).unwrap().lines().count();
+        (delays, logged)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_repeats_itself_is_logged_once_and_retried_ever_more_slowly() {
+        let (delays, logged) = run(&[false; 10], Duration::ZERO).await;
+        assert_eq!(delays.len(), 10);
+        assert!(delays[0] < Duration::from_millis(500), "{delays:?}");
+        assert!(delays[9] >= LONGEST_DELAY, "{delays:?}");
+        assert_eq!(logged, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_after_progress_is_logged_and_retried_at_once() {
+        let progress = [false, false, false, false, false, false, true, false];
+        let (delays, logged) = run(&progress, Duration::ZERO).await;
+        assert!(delays[5] > Duration::from_secs(1), "{delays:?}");
+        assert!(delays[6] < Duration::from_millis(500), "{delays:?}");
+        assert!(delays[7] < Duration::from_millis(500), "{delays:?}");
+        assert_eq!(logged, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_lasted_counts_as_progress() {
+        let (delays, logged) = run(&[false; 5], LONGEST_DELAY * 2).await;
+        assert!(delays[4] < Duration::from_millis(500), "{delays:?}");
+        assert_eq!(logged, 5);
+    }
 
     #[tokio::test]
     async fn a_panic_of_a_blocking_call_continues_in_its_caller() {

@@ -12,22 +12,19 @@ mod partitions;
 mod process;
 mod session;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use backon::BackoffBuilder as _;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     Handler, Settings,
-    client::{self, Connection},
+    client::{self, BrokerStatus},
     topics,
 };
 
+use partitions::Partitions;
 use session::{Mode, Session};
-
-/// How long an event that is being handled at a stop may take.
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// A member of a group that shares topics: each event goes to one of them.
 #[derive(Clone, Debug)]
@@ -76,7 +73,8 @@ impl Consumer {
             group: self.group,
             start: self.start,
         };
-        run(&self.settings, &self.topics, &mode, handler, stop).await;
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        run(&self.settings, &topics, &mode, handler, stop).await;
     }
 }
 
@@ -89,18 +87,17 @@ pub async fn follow<H: Handler>(
     handler: H,
     stop: impl Future<Output = ()>,
 ) {
-    let topics: Vec<String> = topics.iter().map(ToString::to_string).collect();
     let mode = Mode::Follower {
         // librdkafka wants the name of a group, though there is none: nothing is committed.
         name: format!("follower-{}", Uuid::now_v7()),
         last: u32::try_from(last).unwrap_or(u32::MAX),
     };
-    run(settings, &topics, &mode, handler, stop).await;
+    run(settings, topics, &mode, handler, stop).await;
 }
 
 async fn run<H: Handler>(
     settings: &Settings,
-    topics: &[String],
+    topics: &[&str],
     mode: &Mode,
     handler: H,
     stop: impl Future<Output = ()>,
@@ -109,71 +106,43 @@ async fn run<H: Handler>(
         tracing::info!("no events are received: KAFKA_BROKERS is not set");
         return stop.await;
     };
-    let connection = Arc::new(Connection::default());
+    let broker = Arc::new(BrokerStatus::default());
+    let partitions = Partitions::start(mode.group());
     let stopping = CancellationToken::new();
     let work = async {
         tokio::select! {
-            () = receive(settings, brokers, topics, mode, &connection, &handler, &stopping) => {}
-            () = tell(&connection, &handler) => {}
+            () = topics::ensure(settings, brokers, topics, &broker) => {}
+            () = stopping.cancelled() => return,
         }
+        client::sessions("events cannot be received", &stopping, || async {
+            Session::start(brokers, topics, mode, &broker, &partitions)?
+                .run(&handler, &stopping)
+                .await
+        })
+        .await;
     };
-    tokio::pin!(work, stop);
+    let stop = async {
+        stop.await;
+        stopping.cancel();
+        // The work ends by itself: its event and its clients have deadlines.
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
-        () = &mut work => return,
-        () = &mut stop => {}
-    }
-    stopping.cancel();
-    if tokio::time::timeout(DRAIN, &mut work).await.is_err() {
-        tracing::warn!("an event was still being handled at the end; it will come again");
+        () = work => {}
+        () = stop => {}
+        () = report(&broker, &handler) => {}
     }
 }
 
 /// Tells the handler when the broker goes away, and when it is back; without end.
-async fn tell<H: Handler>(connection: &Connection, handler: &H) {
+async fn report<H: Handler>(broker: &BrokerStatus, handler: &H) {
     let mut was_away = false;
     loop {
-        connection.changed().await;
-        let is_away = connection.is_away();
+        broker.changed().await;
+        let is_away = broker.is_away();
         // It may have been away for a moment only.
         if std::mem::replace(&mut was_away, is_away) != is_away {
             handler.connected(!is_away);
-        }
-    }
-}
-
-/// Receives until the end, by one client after the other if need be.
-async fn receive<H: Handler>(
-    settings: &Settings,
-    brokers: &str,
-    topics: &[String],
-    mode: &Mode,
-    connection: &Arc<Connection>,
-    handler: &H,
-    stop: &CancellationToken,
-) {
-    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-    tokio::select! {
-        () = topics::ensure(settings, brokers, &names, connection) => {}
-        () = stop.cancelled() => return,
-    }
-    let mut delays = client::delays().build();
-    let mut is_said = false;
-    loop {
-        let session = Session::start(brokers, topics, mode, connection);
-        let reason = match session {
-            Ok(session) => match session.run(handler, stop).await {
-                Ok(()) => return,
-                Err(error) => error.to_string(),
-            },
-            Err(error) => error.to_string(),
-        };
-        if !std::mem::replace(&mut is_said, true) {
-            tracing::warn!(reason, "events cannot be received; this is tried again");
-        }
-        let Some(delay) = delays.next() else { return };
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = stop.cancelled() => return,
         }
     }
 }

@@ -10,24 +10,22 @@ mod session;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use backon::BackoffBuilder as _;
 use database::{Database, Statement};
 use diesel::prelude::*;
 use opentelemetry::context::FutureExt as _;
-use rdkafka::error::KafkaError;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     Settings,
-    client::{self, Connection},
+    client::{self, BrokerStatus},
     event::TOPICS,
     outbox::{self, Row, State},
     registry, topics,
 };
 
+use session::Session;
 pub(crate) use session::WINDOW;
-use session::{End, Session};
 
 const INSERT: Statement = Statement::new("INSERT outbox");
 const SELECT: Statement = Statement::new("SELECT outbox");
@@ -118,7 +116,7 @@ impl Inner {
             state,
             later,
         } = self;
-        let connection = Arc::new(Connection::default());
+        let broker = Arc::new(BrokerStatus::default());
         // Cancelled after the stop, when every event is in the outbox.
         let written = CancellationToken::new();
         let write = async {
@@ -128,19 +126,20 @@ impl Inner {
         let send = async {
             let stop = async {
                 written.cancelled().await;
-                if !connection.is_away() {
+                if !broker.is_away() {
                     tokio::time::sleep(session::FLUSH).await;
                 }
             };
             tokio::select! {
-                () = topics::ensure(&settings, &brokers, TOPICS, &connection) => {}
+                () = topics::ensure(&settings, &brokers, TOPICS, &broker) => {}
                 () = stop => return,
             }
-            let start = || {
-                let (state, connection) = (Arc::clone(&state), Arc::clone(&connection));
-                Session::start(&brokers, &name, &database, state, connection)
-            };
-            send(start, &written).await;
+            client::sessions("events cannot be sent", &written, || async {
+                Session::start(&brokers, &name, &database, &state, &broker)?
+                    .run(&written)
+                    .await
+            })
+            .await;
         };
         let publish = async {
             if let Some(registry) = settings.registry() {
@@ -167,36 +166,6 @@ impl Inner {
         let (count, oldest) = quietly(count).await?;
         self.state.add(count, oldest.unwrap_or(0));
         Ok(())
-    }
-}
-
-/// Sends until the end, by one producer after the other if need be.
-async fn send(start: impl Fn() -> Result<Session, KafkaError>, stop: &CancellationToken) {
-    let mut delays = client::delays().build();
-    let mut is_said = false;
-    loop {
-        let reason = match start() {
-            Ok(session) => match session.run(stop).await {
-                End::Stopped => return,
-                End::Failed { reason, progress } => {
-                    if progress {
-                        delays = client::delays().build();
-                        is_said = false;
-                    }
-                    reason
-                }
-            },
-            Err(error) => error.to_string(),
-        };
-        // One that repeats itself is not said again before something went well.
-        if !std::mem::replace(&mut is_said, true) {
-            tracing::warn!(reason, "events cannot be sent; they are tried again");
-        }
-        let Some(delay) = delays.next() else { return };
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = stop.cancelled() => return,
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use rdkafka::{
 
 use crate::{
     Settings,
-    client::{self, Connection, Quiet},
+    client::{self, BrokerStatus, Quiet},
 };
 
 /// How long the broker may take to say which topics there are, and to create some.
@@ -32,14 +32,14 @@ pub(crate) async fn ensure(
     settings: &Settings,
     brokers: &str,
     topics: &[&str],
-    connection: &Connection,
+    broker: &BrokerStatus,
 ) {
     let mut delays = client::delays().build();
     let mut is_said = false;
     loop {
         match create(settings, brokers, topics).await {
-            Ok(()) => return connection.back(),
-            Err(error @ KafkaError::MetadataFetch(_)) => connection.lost(&error.to_string()),
+            Ok(()) => return broker.back(),
+            Err(error @ KafkaError::MetadataFetch(_)) => broker.lost(&error.to_string()),
             Err(error) => {
                 let is_final = is_final(&error);
                 if is_final || !std::mem::replace(&mut is_said, true) {

@@ -88,6 +88,11 @@ impl Partitions {
         }
     }
 
+    /// Forgets all partitions.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
     /// Others have these partitions from now on.
     pub(crate) fn forget(&self, revoked: &TopicPartitionList) {
         let mut topics = self.lock();

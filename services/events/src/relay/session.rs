@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{SELECT, quietly};
 use crate::{
-    client::{self, Connection},
+    client::{self, BrokerStatus, SessionError},
     event::TOPICS,
     outbox::{Row, State, outbox},
     record,
@@ -57,25 +57,11 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How long events that are left at a stop may take to be sent.
 pub(crate) const FLUSH: Duration = Duration::from_secs(5);
 
-/// How a session ended.
-#[derive(Debug)]
-pub(crate) enum End {
-    /// It was asked to.
-    Stopped,
-    /// The producer can send no more, or not without a gap.
-    Failed {
-        /// What it says.
-        reason: String,
-        /// Whether it had sent something.
-        progress: bool,
-    },
-}
-
 /// A producer, and what it has to do.
 pub(crate) struct Session {
     database: Database,
     state: Arc<State>,
-    connection: Arc<Connection>,
+    broker: Arc<BrokerStatus>,
     producer: ThreadedProducer<Reports>,
     deliveries: mpsc::UnboundedReceiver<Delivery>,
     observer: Observer,
@@ -117,20 +103,20 @@ impl Session {
         brokers: &str,
         name: &str,
         database: &Database,
-        state: Arc<State>,
-        connection: Arc<Connection>,
+        state: &Arc<State>,
+        broker: &Arc<BrokerStatus>,
     ) -> Result<Self, KafkaError> {
         let (sender, deliveries) = mpsc::unbounded_channel();
         let reports = Reports {
             deliveries: sender,
-            connection: Arc::clone(&connection),
+            broker: Arc::clone(broker),
         };
         let config = client::producer(brokers, name);
         let now = Instant::now();
         Ok(Self {
             database: database.clone(),
-            state,
-            connection,
+            state: Arc::clone(state),
+            broker: Arc::clone(broker),
             producer: ThreadedProducer::from_config_and_context(&config, reports)?,
             deliveries,
             observer: Observer::start(),
@@ -147,17 +133,14 @@ impl Session {
     }
 
     /// Sends until the end, or until something fails.
-    pub(crate) async fn run(mut self, stop: &CancellationToken) -> End {
+    pub(crate) async fn run(mut self, stop: &CancellationToken) -> Result<(), SessionError> {
         let outcome = self.work(stop).await;
         while self.removable > 0 && self.remove().await.is_ok() {}
         client::close(self.producer).await;
-        match outcome {
-            Ok(()) => End::Stopped,
-            Err(error) => End::Failed {
-                reason: error.to_string(),
-                progress: self.progress,
-            },
-        }
+        outcome.map_err(|error| SessionError {
+            progress: self.progress,
+            ..error.into()
+        })
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<(), KafkaError> {
@@ -196,7 +179,7 @@ impl Session {
     /// Whether, after a stop, nothing is left or nobody is there to take it.
     fn is_done(&self) -> bool {
         let is_empty = self.read_all && self.window.is_empty();
-        self.deadline.is_some() && (is_empty || self.connection.is_away())
+        self.deadline.is_some() && (is_empty || self.broker.is_away())
     }
 
     /// Reads the next events and gives them to the producer.
@@ -276,7 +259,7 @@ impl Session {
         }
         if self.removable > before {
             self.progress = true;
-            self.connection.back();
+            self.broker.back();
             if before == 0 {
                 self.remove_at = Instant::now() + REMOVAL_INTERVAL;
             }
@@ -309,7 +292,7 @@ impl Session {
 /// Takes the producer's reports, on a thread of its own.
 struct Reports {
     deliveries: mpsc::UnboundedSender<Delivery>,
-    connection: Arc<Connection>,
+    broker: Arc<BrokerStatus>,
 }
 
 impl ClientContext for Reports {
@@ -318,11 +301,11 @@ impl ClientContext for Reports {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.connection.statistics(&statistics);
+        self.broker.statistics(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.connection.error(&error, reason);
+        self.broker.error(&error, reason);
     }
 }
 
