@@ -108,8 +108,9 @@ impl Outbox {
             }
         });
         let (later, rows) = mpsc::channel(LATER);
-        let relay = Relay::new(settings, brokers, name, Arc::clone(&state), rows);
         let dropped = metrics::EVENTS_OUTBOX_DROPPED.counter(scope);
+        let shared = Arc::clone(&state);
+        let relay = Relay::new(settings, brokers, name, shared, rows, dropped.clone());
         let inner = Inner {
             state,
             later,
@@ -137,9 +138,9 @@ impl Outbox {
         Ok(Written(Some(Arc::clone(&inner.state))))
     }
 
-    /// Takes an event of something that changed nothing, and returns at once: it is written soon,
-    /// together with others. Lost if the process is killed before that, and dropped and counted
-    /// if too many wait.
+    /// Queues an event of something that changed nothing, and returns at once. The event is
+    /// written soon, together with others. It is lost if the process is killed before that. It is
+    /// dropped and counted if the queue is full, or if the database is busy during a stop.
     pub fn later(&self, event: &Event) {
         let Some(inner) = &self.0 else {
             return;
@@ -190,7 +191,7 @@ impl Row {
     /// The event as it is stored, and the span `send TOPIC`, which the consumers' spans hang
     /// below. It is as long as this takes: for the request, the event is sent when it is in the
     /// outbox. How long the broker takes is a metric, and may be long after the trace.
-    fn new(event: &Event) -> Self {
+    pub(crate) fn new(event: &Event) -> Self {
         let topic = event.data.topic();
         let mut span = Span::start(&event.trace, SpanKind::Producer, format!("send {topic}"));
         // The baggage is the request's, and none of the consumers' business.

@@ -10,9 +10,11 @@ mod session;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use backon::BackoffBuilder as _;
 use database::{Database, Statement};
 use diesel::prelude::*;
 use opentelemetry::context::FutureExt as _;
+use telemetry::metrics::Counter;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -47,6 +49,7 @@ struct Inner {
     name: String,
     state: Arc<State>,
     later: mpsc::Receiver<Row>,
+    dropped: Counter<u64>,
 }
 
 impl Relay {
@@ -60,6 +63,7 @@ impl Relay {
         name: &str,
         state: Arc<State>,
         later: mpsc::Receiver<Row>,
+        dropped: Counter<u64>,
     ) -> Self {
         Self(Some(Inner {
             settings: settings.clone(),
@@ -67,6 +71,7 @@ impl Relay {
             name: name.to_owned(),
             state,
             later,
+            dropped,
         }))
     }
 
@@ -115,12 +120,14 @@ impl Inner {
             name,
             state,
             later,
+            dropped,
         } = self;
         let broker = Arc::new(BrokerStatus::default());
         // Cancelled after the stop, when every event is in the outbox.
         let written = CancellationToken::new();
         let write = async {
-            write_later(&database, &state, later, &stop).await;
+            let lost = write_later(&database, &state, later, &stop).await;
+            dropped.add(lost, &[]);
             written.cancel();
         };
         let send = async {
@@ -169,37 +176,71 @@ impl Inner {
     }
 }
 
-/// Writes what [`crate::Outbox::later`] took, until the end.
+/// Writes the events of [`crate::Outbox::later`] until the stop, and then those that are left.
+/// Returns how many of them are lost.
 async fn write_later(
     database: &Database,
-    state: &Arc<State>,
+    state: &State,
     mut later: mpsc::Receiver<Row>,
     stop: &CancellationToken,
-) {
-    let mut rows = Vec::with_capacity(BATCH);
+) -> u64 {
     loop {
+        let mut rows = Vec::with_capacity(BATCH);
         tokio::select! {
             () = stop.cancelled(), if !later.is_closed() => {
                 later.close();
                 continue;
             }
             count = later.recv_many(&mut rows, BATCH) => if count == 0 {
-                return;
+                return 0;
             },
         }
-        let count = rows.len();
+        let rows: Arc<[Row]> = rows.into();
+        if let Err(error) = write_batch(database, &rows, stop).await {
+            // The rest would meet the same database, and the stop has a deadline.
+            later.close();
+            let mut lost = rows.len() as u64;
+            while later.recv().await.is_some() {
+                lost += 1;
+            }
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                count = lost,
+                "failed sign-ins have no event: cannot write them"
+            );
+            return lost;
+        }
         let oldest = rows.first().map_or(0, |row| row.time);
-        let batch = std::mem::replace(&mut rows, Vec::with_capacity(BATCH));
+        state.add(rows.len() as i64, oldest);
+        state.written.notify_one();
+    }
+}
+
+/// Writes these events, with as many attempts as it takes; after the stop, with one.
+async fn write_batch(
+    database: &Database,
+    rows: &Arc<[Row]>,
+    stop: &CancellationToken,
+) -> Result<(), database::Error> {
+    let mut delays = client::delays().build();
+    let mut is_logged = false;
+    loop {
+        let batch = Arc::clone(rows);
         let write = database.write(INSERT, move |connection| outbox::insert(connection, &batch));
-        match quietly(write).await {
-            Ok(()) => {
-                state.add(count as i64, oldest);
-                state.written.notify_one();
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, count, "events are lost");
-            }
+        let Err(error) = quietly(write).await else {
+            return Ok(());
+        };
+        if stop.is_cancelled() {
+            return Err(error);
+        }
+        if !std::mem::replace(&mut is_logged, true) {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "cannot write events to the outbox; retrying");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(delays.next().unwrap_or_default()) => {}
+            () = stop.cancelled() => {}
         }
     }
 }
@@ -208,4 +249,90 @@ async fn write_later(
 async fn quietly<T>(work: impl Future<Output = T>) -> T {
     let quiet = opentelemetry::Context::new().with_telemetry_suppressed();
     work.with_context(quiet).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use diesel::{QueryableByName, connection::SimpleConnection as _, sql_types::BigInt};
+    use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+    use proto::events::v1::LoginFailed;
+
+    use super::*;
+    use crate::{Data, Event};
+
+    const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../auth/migrations");
+
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+
+    async fn execute(database: &Database, sql: &'static str) {
+        let write = database.write(INSERT, move |connection| connection.batch_execute(sql));
+        write.await.unwrap();
+    }
+
+    async fn length(database: &Database) -> i64 {
+        let read = database.read(SELECT, |connection| {
+            let query = "SELECT count(*) AS count FROM outbox";
+            diesel::sql_query(query).get_result::<Count>(connection)
+        });
+        read.await.unwrap().count
+    }
+
+    /// A database that refuses events as a busy one does, and as many events on their way there.
+    async fn busy(
+        events: usize,
+    ) -> (
+        tempfile::TempDir,
+        Database,
+        mpsc::Sender<Row>,
+        mpsc::Receiver<Row>,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("test.db"), &MIGRATIONS).unwrap();
+        let refuse = "CREATE TRIGGER busy BEFORE INSERT ON outbox
+            BEGIN SELECT RAISE(ABORT, 'the database is locked'); END";
+        execute(&database, refuse).await;
+        let (sender, receiver) = mpsc::channel(events);
+        for _ in 0..events {
+            let event = Event::new("test", None, Data::LoginFailed(LoginFailed::default()));
+            sender.try_send(Row::new(&event)).unwrap();
+        }
+        (folder, database, sender, receiver)
+    }
+
+    #[tokio::test]
+    async fn events_that_a_busy_database_refuses_are_written_when_it_is_free() {
+        let (_folder, database, sender, receiver) = busy(300).await;
+        let (state, stop) = (State::default(), CancellationToken::new());
+        let free = async {
+            // The first batch was taken, and its first attempt goes to the database.
+            while sender.capacity() == 0 {
+                tokio::task::yield_now().await;
+            }
+            // The database has one writer: that attempt has failed when this is done.
+            execute(&database, "DROP TRIGGER busy").await;
+            while length(&database).await < 300 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            stop.cancel();
+        };
+        let write = write_later(&database, &state, receiver, &stop);
+        let (lost, ()) = tokio::join!(write, free);
+        assert_eq!(lost, 0);
+        assert_eq!(state.length.load(std::sync::atomic::Ordering::Relaxed), 300);
+    }
+
+    #[tokio::test]
+    async fn events_that_a_busy_database_refuses_after_the_stop_are_counted_as_lost() {
+        let (_folder, database, _sender, receiver) = busy(300).await;
+        let (state, stop) = (State::default(), CancellationToken::new());
+        stop.cancel();
+        assert_eq!(write_later(&database, &state, receiver, &stop).await, 300);
+        assert_eq!(length(&database).await, 0);
+    }
 }
