@@ -47,17 +47,6 @@ pub enum Data {
     SessionRevoked(SessionRevoked),
 }
 
-/// Why data of an event cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DataError {
-    /// The type is none of ours, or one that is newer than this program.
-    #[error("an unknown type of event")]
-    UnknownType,
-    /// It is no message of that type.
-    #[error("not a message of this type")]
-    Malformed(#[source] DecodeError),
-}
-
 impl Event {
     /// Something that happens now, within the current span, to this user.
     #[must_use]
@@ -108,14 +97,15 @@ impl Data {
         }
     }
 
-    pub(crate) fn decode(kind: &str, payload: &[u8]) -> Result<Self, DataError> {
+    /// Decodes the payload of an event of this type; `None` if the type is unknown.
+    pub(crate) fn decode(kind: &str, payload: &[u8]) -> Result<Option<Self>, DecodeError> {
         let data = match kind {
             USER_REGISTERED => UserRegistered::decode(payload).map(Self::UserRegistered),
             LOGIN_SUCCEEDED => LoginSucceeded::decode(payload).map(Self::LoginSucceeded),
             LOGIN_FAILED => LoginFailed::decode(payload).map(Self::LoginFailed),
             SESSION_REVOKED => SessionRevoked::decode(payload).map(Self::SessionRevoked),
-            _ => return Err(DataError::UnknownType),
+            _ => return Ok(None),
         };
-        data.map_err(DataError::Malformed)
+        data.map(Some)
     }
 }

@@ -208,6 +208,9 @@ metrics! {
     /// Events that came again and were dropped
     EVENTS_CONSUMER_DUPLICATES: Counter = names::EVENTS_CONSUMER_DUPLICATES, "{event}", [];
 
+    /// Events that were skipped because this version does not know their type
+    EVENTS_CONSUMER_SKIPPED: Counter = names::EVENTS_CONSUMER_SKIPPED, "{event}", [];
+
     /// Attempts to handle an event again
     EVENTS_CONSUMER_RETRIES: Counter = names::EVENTS_CONSUMER_RETRIES, "{attempt}", [];
 

@@ -43,6 +43,7 @@ pub(crate) struct Instruments {
     consumed: Counter<u64>,
     duration: Histogram,
     duplicates: Counter<u64>,
+    skipped: Counter<u64>,
     retries: Counter<u64>,
 }
 
@@ -73,22 +74,33 @@ impl Instruments {
             consumed: metrics::MESSAGING_CLIENT_CONSUMED_MESSAGES.counter(scope),
             duration: metrics::MESSAGING_PROCESS_DURATION.histogram(scope),
             duplicates: metrics::EVENTS_CONSUMER_DUPLICATES.counter(scope),
+            skipped: metrics::EVENTS_CONSUMER_SKIPPED.counter(scope),
             retries: metrics::EVENTS_CONSUMER_RETRIES.counter(scope),
         }
     }
 }
 
 impl Processor {
-    /// Handles a record, within a span that is a child of the producer's and linked to it.
+    /// Handles a record, within a span that is a child of the producer's and linked to it. An
+    /// event of an unknown type or with a known id is only counted.
     pub(crate) async fn process<H: Handler>(
         &self,
         message: &BorrowedMessage<'_>,
         handler: &H,
         stop: &CancellationToken,
     ) -> Outcome {
-        let decoded = record::decode(message);
-        let id = decoded.as_ref().ok().map(|event| event.id);
         let (topic, partition) = (message.topic(), message.partition());
+        let decoded = match record::decode(message) {
+            Ok(Some(event)) => Ok(event),
+            Ok(None) => {
+                self.instruments.skipped.add(1, &[]);
+                self.partitions
+                    .handled(topic, partition, message.offset(), None);
+                return Outcome::Done;
+            }
+            Err(error) => Err(error),
+        };
+        let id = decoded.as_ref().ok().map(|event| event.id);
         if id.is_some_and(|id| self.partitions.knows(topic, partition, id)) {
             self.instruments.duplicates.add(1, &[]);
             self.partitions

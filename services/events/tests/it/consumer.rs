@@ -120,7 +120,6 @@ async fn what_cannot_be_read_is_set_aside_and_the_rest_goes_on() {
         (payload(), Vec::new()),
         (payload(), without("ce_id")),
         (payload(), cloud_event("x", KIND)),
-        (payload(), cloud_event(&id, "otelix.unknown.v1")),
         (b"\xff\xff".to_vec(), cloud_event(&id, KIND)),
     ];
     for (payload, headers) in &poison {
@@ -154,6 +153,30 @@ async fn what_cannot_be_read_is_set_aside_and_the_rest_goes_on() {
         assert_eq!(header("dlq.group"), "group");
     }
     assert_eq!(memory.len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_of_an_unknown_type_is_skipped() {
+    let cluster = Cluster::start();
+    let id = || Uuid::now_v7().to_string();
+    let mut newer = cloud_event(&id(), "otelix.user.renamed.v2");
+    // Its data may have another format, too.
+    newer.retain(|(header, _)| *header != "content-type");
+    let records = [
+        (b"{}".to_vec(), newer),
+        (b"\xff\xff".to_vec(), cloud_event(&id(), KIND)),
+        (payload(), cloud_event(&id(), KIND)),
+    ];
+    for (payload, headers) in &records {
+        produce(&cluster.brokers, 0, "key", payload, headers);
+    }
+    let memory = Memory::new();
+    let consumer = member(&cluster.settings(), Start::Earliest, memory.clone());
+    memory.has(1).await;
+    // The first of the dead letters is the second record.
+    let dead = cluster.records(DEAD_LETTERS, 1).await;
+    assert_eq!(header(&dead[0], "dlq.offset").unwrap(), "1");
+    consumer.stop().await;
 }
 
 #[tokio::test]
