@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use clap::{Args, Command, FromArgMatches as _};
-use http::Uri;
+use reqwest::Url;
 
 /// Where events go to and come from.
 #[derive(Args, Clone, Debug)]
@@ -11,13 +11,19 @@ use http::Uri;
 // The name of the struct, which is the default, is that of telemetry's settings too.
 #[group(id = "events")]
 pub struct Settings {
-    /// Kafka brokers, as HOST:PORT,...; without them there are no events
+    /// Kafka brokers, as HOST:PORT,...; without them there are no events. Connections have neither
+    /// TLS nor SASL
     #[arg(long, env = "KAFKA_BROKERS", value_name = "ADDRESSES")]
     pub kafka_brokers: Option<Brokers>,
 
     /// Where the schema of the events is published: a registry that speaks Confluent's protocol,
     /// as <http://HOST:PORT>; without it the schema is not published
-    #[arg(long, env = "SCHEMA_REGISTRY_URL", value_name = "URL")]
+    #[arg(
+        long,
+        env = "SCHEMA_REGISTRY_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub schema_registry_url: Option<Registry>,
 
     /// Partitions of topics that are missing
@@ -37,9 +43,10 @@ pub struct Settings {
     pub kafka_retention: Duration,
 }
 
-/// Where a schema registry is; the empty string says the same as none.
+/// The URL of a schema registry; the empty string means that there is none. It is logged, so it
+/// holds no password.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Registry(Option<Uri>);
+pub struct Registry(Option<Url>);
 
 /// Addresses of brokers.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -72,7 +79,7 @@ impl Settings {
     }
 
     /// Where the schema is published, if anywhere.
-    pub(crate) fn registry(&self) -> Option<&Uri> {
+    pub(crate) fn registry(&self) -> Option<&Url> {
         self.schema_registry_url.as_ref()?.0.as_ref()
     }
 }
@@ -91,7 +98,8 @@ impl FromStr for Brokers {
         let is_address = |address: &str| {
             let (host, port) = address.rsplit_once(':')?;
             let port: u16 = port.parse().ok()?;
-            (!host.is_empty() && !host.contains(char::is_whitespace) && port > 0).then_some(())
+            let is_host = !host.is_empty() && !host.contains(['@', '/', ' ', '\t']);
+            (is_host && port > 0).then_some(())
         };
         if text.is_empty() || text.split(',').all(|address| is_address(address).is_some()) {
             Ok(Self(text.to_owned()))
@@ -114,11 +122,20 @@ impl FromStr for Registry {
         if text.is_empty() {
             return Ok(Self(None));
         }
-        let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
-        match (uri.scheme_str(), uri.host()) {
-            (Some("http"), Some(host)) if !host.is_empty() => Ok(Self(Some(uri))),
-            _ => Err("not of the form http://HOST:PORT".to_owned()),
+        let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+        if url.scheme() != "http" {
+            return Err("not of the form http://HOST:PORT".to_owned());
         }
+        let is_bare = url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if !is_bare {
+            return Err(
+                "a registry with a user, a password or a query is not supported".to_owned(),
+            );
+        }
+        Ok(Self(Some(url)))
     }
 }
 
@@ -144,7 +161,17 @@ mod tests {
             let settings = parse(&["--kafka-brokers", good]).unwrap();
             assert_eq!(settings.brokers(), Some(good));
         }
-        for bad in ["a", "a:", ":1", "a:0", "a:1,", "a:1, b:2", "a:99999"] {
+        for bad in [
+            "a",
+            "a:",
+            ":1",
+            "a:0",
+            "a:1,",
+            "a:1, b:2",
+            "a:99999",
+            "user:secret@a:1",
+            "kafka://a:1",
+        ] {
             assert!(parse(&["--kafka-brokers", bad]).is_err(), "{bad}");
         }
     }
@@ -161,6 +188,9 @@ mod tests {
         for bad in [
             "--schema-registry-url=127.0.0.1:8081",
             "--schema-registry-url=https://x",
+            "--schema-registry-url=http://user:secret@x",
+            "--schema-registry-url=http://user@x",
+            "--schema-registry-url=http://x?key=secret",
             "--kafka-partitions=0",
             "--kafka-replication-factor=0",
             "--kafka-retention=7",
