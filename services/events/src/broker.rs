@@ -36,7 +36,8 @@ impl Broker {
             cluster.create_topic(topic, partitions.into(), 1)?;
             cluster.create_topic(&topics::dead_letters(topic), partitions.into(), 1)?;
         }
-        let address = Brokers::new(cluster.bootstrap_servers());
+        let address = cluster.bootstrap_servers();
+        let address: Brokers = address.parse().map_err(anyhow::Error::msg)?;
         drop(cluster);
         Ok(Self {
             _client: client,

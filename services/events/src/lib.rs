@@ -12,6 +12,7 @@
 
 pub mod inbox;
 
+#[cfg(feature = "broker")]
 mod broker;
 mod client;
 mod consumer;
@@ -24,8 +25,9 @@ mod relay;
 mod settings;
 mod topics;
 
+#[cfg(feature = "broker")]
+pub use crate::broker::Broker;
 pub use crate::{
-    broker::Broker,
     consumer::{Consumer, Start, follow},
     event::{AUTH_TOPIC, Data, Event, USER_TOPIC},
     handler::{Handler, HandlerError},

@@ -84,12 +84,6 @@ impl Settings {
     }
 }
 
-impl Brokers {
-    pub(crate) fn new(addresses: String) -> Self {
-        Self(addresses)
-    }
-}
-
 impl FromStr for Brokers {
     type Err = String;
 
