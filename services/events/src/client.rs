@@ -1,4 +1,4 @@
-//! What all clients of a broker have in common.
+//! What all Kafka clients here share: configuration, retries, and the state of the broker.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take to say goodbye to the broker.
+/// How long a client may take to disconnect from the broker.
 const CLOSE: Duration = Duration::from_secs(5);
 
 /// The longest delay between attempts.
@@ -31,22 +31,22 @@ pub(crate) fn config(brokers: &str, name: &str) -> ClientConfig {
         .set("bootstrap.servers", brokers)
         .set("client.id", name)
         .set("socket.keepalive.enable", "true")
-        // A broker that is back should not wait for us. The delays have jitter.
+        // Reconnects soon after the broker is back. The delays have jitter.
         .set("reconnect.backoff.max.ms", "2000")
         .set("statistics.interval.ms", "1000")
         .set_log_level(RDKafkaLogLevel::Warning);
     config
 }
 
-/// A client that produces without gaps: what the broker has of a partition is a prefix of what
-/// was sent, whatever fails.
+/// A producer without gaps: whatever fails, the broker has a prefix of what was sent to a
+/// partition.
 pub(crate) fn producer(brokers: &str, name: &str) -> ClientConfig {
     let mut config = config(brokers, name);
     config
         .set("enable.idempotence", "true")
         .set("enable.gapless.guarantee", "true")
         .set("acks", "all")
-        // For ever: a message that gives up would let later ones overtake it.
+        // No limit: if a message timed out, later ones would overtake it.
         .set("message.timeout.ms", "0")
         // Milliseconds that a message waits for others.
         .set("linger.ms", "1");
@@ -127,15 +127,15 @@ where
     outcome.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Drops a client, which waits for the broker to say goodbye to it; not for ever.
+/// Drops a client, which then disconnects from the broker, within a deadline.
 pub(crate) async fn close<T: Send + 'static>(client: T) {
     let closed = tokio::time::timeout(CLOSE, blocking(move || drop(client)));
     if closed.await.is_err() {
-        tracing::debug!("a client of the broker does not end");
+        tracing::debug!("a Kafka client did not close within its deadline");
     }
 }
 
-/// Whether the broker answers. Says in the log when it goes away, and when it is back, once.
+/// Whether the broker answers. Each change is logged once.
 #[derive(Debug, Default)]
 pub(crate) struct BrokerStatus {
     away: AtomicBool,
@@ -147,13 +147,12 @@ impl BrokerStatus {
         self.away.load(Ordering::Relaxed)
     }
 
-    /// Waits until the broker goes away or is back, or has been since somebody last waited. Of
-    /// several that wait one is told.
+    /// Waits for the next change; a change since the last call counts. Only one waiter is woken.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// The broker is there.
+    /// Records that the broker answers.
     pub(crate) fn back(&self) {
         if self.is_away() && self.away.swap(false, Ordering::Relaxed) {
             self.changed.notify_one();
@@ -161,7 +160,7 @@ impl BrokerStatus {
         }
     }
 
-    /// The broker is not there, for this reason.
+    /// Records that the broker does not answer, for this reason.
     pub(crate) fn lost(&self, reason: &str) {
         if !self.away.swap(true, Ordering::Relaxed) {
             self.changed.notify_one();
@@ -169,16 +168,16 @@ impl BrokerStatus {
         }
     }
 
-    /// Takes an error of a client.
+    /// Records an error of a client.
     pub(crate) fn error(&self, error: &KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.lost(reason);
         } else {
-            tracing::debug!(reason, "error of a client of the broker");
+            tracing::debug!(reason, "error of a Kafka client");
         }
     }
 
-    /// Takes the statistics of a client.
+    /// Records the statistics of a client, which list the brokers that are connected.
     pub(crate) fn statistics(&self, statistics: &Statistics) {
         if statistics
             .brokers
@@ -190,7 +189,7 @@ impl BrokerStatus {
     }
 }
 
-/// A client that has nothing to say by itself: what it is asked for fails with the reason.
+/// Callbacks of a client whose errors are returned by its calls, so that none is reported here.
 pub(crate) struct Quiet;
 
 impl ClientContext for Quiet {
@@ -203,8 +202,8 @@ impl ClientContext for Quiet {
     fn error(&self, _error: KafkaError, _reason: &str) {}
 }
 
-/// Passes on what librdkafka has to say. It repeats itself while a broker is away, which
-/// [`BrokerStatus`] says once.
+/// Passes on a log line of librdkafka at the level `debug`: librdkafka repeats itself while the
+/// broker is away, and [`BrokerStatus`] logs that once.
 pub(crate) fn log(facility: &str, message: &str) {
     tracing::debug!(facility, "librdkafka: {message}");
 }

@@ -1,10 +1,10 @@
-//! The consumer: hands each event to a handler, in the order of its partition.
+//! Consumers: they pass each event to a handler, in the order of its partition.
 //!
-//! A [`Consumer`] is one of a group that shares the partitions and remembers how far it is: an
-//! event counts as handled when the handler is done with it, not before. [`follow`] is for what
-//! each instance of a service wants to see for itself, from some events before its start on.
+//! A [`Consumer`] is a member of a group, which shares the partitions and commits offsets: an
+//! event is committed after the handler has returned, not before. [`follow`] reads all partitions
+//! without a group, for data that each instance of a service keeps for itself.
 //!
-//! What must not happen here: an event that is lost, or one that stops those behind it for ever.
+//! What must not happen here: an event that is lost, or that blocks the next ones for ever.
 
 mod assignment;
 mod dead_letters;
@@ -26,7 +26,7 @@ use crate::{
 use partitions::Partitions;
 use session::{Mode, Session};
 
-/// A member of a group that shares topics: each event goes to one of them.
+/// A member of a consumer group: each event goes to one of its members.
 #[derive(Clone, Debug)]
 pub struct Consumer {
     settings: Settings,
@@ -35,19 +35,20 @@ pub struct Consumer {
     start: Start,
 }
 
-/// Where a group begins in a partition of which it has not handled anything.
+/// Where a group begins in a partition for which it has no committed offset.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Start {
-    /// With the first event that is kept.
+    /// With the oldest event that the broker keeps.
     Earliest,
     /// With the next event.
     Latest,
-    /// With this many events before the next one.
+    /// With the newest events, as many as this.
     Tail(u32),
 }
 
 impl Consumer {
-    /// A member of the group of this name, which begins with the first event that is kept.
+    /// A member of the group of this name, which begins with the oldest event that the broker
+    /// keeps.
     #[must_use]
     pub fn new(settings: &Settings, group: &str, topics: &[&str]) -> Self {
         Self {
@@ -58,16 +59,16 @@ impl Consumer {
         }
     }
 
-    /// Begins somewhere else, where the group has not begun yet.
+    /// Sets where the group begins in partitions for which it has no committed offset.
     #[must_use]
     pub fn starting(mut self, start: Start) -> Self {
         self.start = start;
         self
     }
 
-    /// Handles events until `stop` ends: then no further ones, and those that were handled are
-    /// committed. One that fails is tried again some times, and then set aside: it goes to the
-    /// topic's dead letters, as does what cannot be read.
+    /// Handles events until `stop` ends, and commits those that were handled. A handler that
+    /// fails is retried some times; then the event goes to the topic's dead letters. A record that
+    /// cannot be decoded goes there at once.
     pub async fn run<H: Handler>(self, handler: H, stop: impl Future<Output = ()>) {
         let mode = Mode::Member {
             group: self.group,
@@ -78,8 +79,8 @@ impl Consumer {
     }
 }
 
-/// Hands the last events of each partition of these topics to the handler, and then every new
-/// one, until `stop` ends. What cannot be read or handled is said in the log and left out.
+/// Passes the last events of each partition of these topics to the handler, and then every new
+/// one, until `stop` ends. An event that cannot be decoded or handled is logged and skipped.
 pub async fn follow<H: Handler>(
     settings: &Settings,
     topics: &[&str],
@@ -88,7 +89,7 @@ pub async fn follow<H: Handler>(
     stop: impl Future<Output = ()>,
 ) {
     let mode = Mode::Follower {
-        // librdkafka wants the name of a group, though there is none: nothing is committed.
+        // librdkafka requires a group. This one commits nothing.
         name: format!("follower-{}", Uuid::now_v7()),
         last: u32::try_from(last).unwrap_or(u32::MAX),
     };
@@ -140,7 +141,7 @@ async fn report<H: Handler>(broker: &BrokerStatus, handler: &H) {
     loop {
         broker.changed().await;
         let is_away = broker.is_away();
-        // It may have been away for a moment only.
+        // Two changes since the last call cancel out.
         if std::mem::replace(&mut was_away, is_away) != is_away {
             handler.connected(!is_away);
         }

@@ -1,7 +1,7 @@
 //! An event as a Kafka record: a CloudEvent 1.0 in binary content mode, by the Kafka protocol
 //! binding 1.0.
 //!
-//! What must not happen here: a record from outside being trusted.
+//! What must not happen here: trust in a record, which any producer may have written.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,10 +22,10 @@ const CONTENT_TYPE: &str = "application/protobuf";
 /// Why a record is no event of ours.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Undecodable {
-    /// A header that must be there is not, or is no text.
+    /// A required header is missing.
     #[error("no header {0}")]
     Missing(&'static str),
-    /// A header says something that cannot be.
+    /// A header has an impossible value.
     #[error("a malformed header {0}")]
     Malformed(&'static str),
     /// The payload is no message of the event's type.
@@ -56,7 +56,7 @@ pub(crate) fn headers(row: &Row) -> OwnedHeaders {
     )
 }
 
-/// The context of the span that sent a record; empty where the headers say nothing of it.
+/// The trace context of the producer's span; empty if the headers have none.
 pub(crate) fn context(message: &impl Message) -> opentelemetry::Context {
     let headers = message.headers();
     let headers = headers.iter().flat_map(|headers| headers.iter());

@@ -1,9 +1,10 @@
-//! The relay: sends the events of an outbox in order, and removes them when the broker has them.
+//! The relay: sends the events of an outbox in order, and deletes those that the broker
+//! acknowledges.
 //!
-//! Events of a key stay in order whatever fails. The producer never gives up on a message and
-//! leaves no gaps, so what the broker has of a partition is a prefix of what was sent. Whatever
-//! ends a producer, the next one begins with the first event that is not known to be with the
-//! broker: some come twice, and consumers drop the second.
+//! Events of a key stay in order when the producer or the broker fails. The producer never gives
+//! up on a message and leaves no gaps, so the broker has a prefix of what was sent to a partition.
+//! The next producer begins with the first event that is not acknowledged: some events are sent
+//! twice, and consumers deduplicate.
 
 mod session;
 
@@ -37,9 +38,9 @@ const FAILED: &str = "the relay of events failed";
 /// Events that [`crate::Outbox::later`] took and that are written in one transaction.
 const BATCH: usize = 256;
 
-/// Sends the events of an outbox.
+/// The sender of an outbox's events.
 #[derive(Debug)]
-#[must_use = "events are sent while it runs"]
+#[must_use = "events are sent only while it runs"]
 pub struct Relay(Option<Inner>);
 
 #[derive(Debug)]
@@ -75,8 +76,9 @@ impl Relay {
         }))
     }
 
-    /// Sends events while `service` runs, and then, for a few seconds at most, what is left. What
-    /// the broker does not have at the end stays in the outbox until the next start.
+    /// Sends events while `service` runs, and then, for a few seconds at most, those that are
+    /// left. Events that the broker has not acknowledged by then stay in the outbox until the next
+    /// start.
     ///
     /// # Errors
     /// When the service fails, or the relay: then the service is cancelled, so that a supervisor
@@ -159,7 +161,7 @@ impl Inner {
         tokio::join!(write, send, publish);
     }
 
-    /// Counts the events that an earlier process has left.
+    /// Counts the events that an earlier process has left in the outbox.
     async fn count(&self, database: &Database) -> Result<(), database::Error> {
         let count = database.read(SELECT, |connection| {
             let events = outbox::outbox::table;
@@ -245,7 +247,7 @@ async fn write_batch(
     }
 }
 
-/// Without spans: what the relay does all the time belongs to no request. Metrics count it.
+/// Suppresses spans: the relay's queries belong to no request, and metrics count its work.
 async fn quietly<T>(work: impl Future<Output = T>) -> T {
     let quiet = opentelemetry::Context::new().with_telemetry_suppressed();
     work.with_context(quiet).await

@@ -5,10 +5,10 @@ use std::{fmt, str::FromStr, time::Duration};
 use clap::{Args, Command, FromArgMatches as _};
 use reqwest::Url;
 
-/// Where events go to and come from.
+/// The broker, the schema registry, and the topics.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Events")]
-// The name of the struct, which is the default, is that of telemetry's settings too.
+// Clap's default is the name of the struct, which telemetry's settings have too.
 #[group(id = "events")]
 pub struct Settings {
     /// Kafka brokers, as HOST:PORT,...; without them there are no events. Connections have neither
@@ -53,7 +53,7 @@ pub struct Registry(Option<Url>);
 pub struct Brokers(String);
 
 impl Settings {
-    /// These brokers, and the defaults for all else, whatever the environment says.
+    /// Settings with these brokers and defaults for the rest; the environment is ignored.
     ///
     /// # Errors
     /// When they are not of the form HOST:PORT,...
@@ -64,13 +64,13 @@ impl Settings {
         Self::from_arg_matches(&matches)
     }
 
-    /// Whether there shall be events.
+    /// Whether brokers are configured.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.brokers().is_some()
     }
 
-    /// The brokers, as librdkafka wants them; `None` where there shall be no events.
+    /// The brokers, in librdkafka's format; `None` if none are configured.
     pub(crate) fn brokers(&self) -> Option<&str> {
         let Brokers(brokers) = self.kafka_brokers.as_ref()?;
         Some(brokers)
@@ -78,7 +78,7 @@ impl Settings {
             .map(String::as_str)
     }
 
-    /// Where the schema is published, if anywhere.
+    /// The URL of the schema registry, if there is one.
     pub(crate) fn registry(&self) -> Option<&Url> {
         self.schema_registry_url.as_ref()?.0.as_ref()
     }
@@ -87,7 +87,7 @@ impl Settings {
 impl FromStr for Brokers {
     type Err = String;
 
-    /// Accepts the empty string too, which says the same as none.
+    /// The empty string is accepted too: it means that there are no brokers.
     fn from_str(text: &str) -> Result<Self, String> {
         let is_address = |address: &str| {
             let (host, port) = address.rsplit_once(':')?;

@@ -1,4 +1,4 @@
-//! Where a client begins.
+//! Which partitions a client reads, and from which offset.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -16,19 +16,19 @@ use rdkafka::{
 use super::session::Client;
 use crate::client;
 
-/// How long the broker may take to answer.
+/// Deadline of a request to the broker.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How soon to ask again for partitions that are missing.
+/// Interval of metadata requests while a topic is missing.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// How often to look whether partitions were added.
+/// Interval of metadata requests that look for added partitions.
 const REFRESH: Duration = Duration::from_secs(30);
 
 type Partition = (String, i32);
 
-/// Gives the client all partitions of these topics, those that are added later too: the first
-/// time from their last events on, and those that come later from their beginning.
+/// Assigns all partitions of these topics to the client: at first with their last events, and
+/// partitions that are added later from their beginning.
 pub(crate) async fn assign_all(
     client: &Arc<Client>,
     topics: &[&str],
@@ -116,7 +116,7 @@ fn commit_tail(client: &Client, found: &BTreeSet<Partition>, last: u32) -> Kafka
     Ok(())
 }
 
-/// The partitions of those of the topics that there are.
+/// The partitions of these topics; a topic that does not exist has none.
 async fn partitions(client: &Arc<Client>, topics: &[&str]) -> KafkaResult<BTreeSet<Partition>> {
     let client = Arc::clone(client);
     let topics: Vec<String> = topics.iter().map(ToString::to_string).collect();

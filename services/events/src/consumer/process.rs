@@ -1,4 +1,4 @@
-//! What happens to one record: it is read, handled, tried again, set aside.
+//! Processing of one record: decode, handle, retry, dead-letter.
 
 use std::{any::Any, error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -29,16 +29,16 @@ const RETRIES: usize = 5;
 
 /// Handles records, one after the other.
 pub(crate) struct Processor {
-    /// What the client calls itself.
+    /// The client's name.
     pub(crate) client: String,
     pub(crate) group: Option<String>,
     pub(crate) partitions: Arc<Partitions>,
-    /// Without them, what fails is only said.
+    /// Without them, an event that fails is only logged.
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) instruments: Instruments,
 }
 
-/// What is told of receiving.
+/// The metrics of receiving.
 pub(crate) struct Instruments {
     consumed: Counter<u64>,
     duration: Histogram,
@@ -47,22 +47,22 @@ pub(crate) struct Instruments {
     retries: Counter<u64>,
 }
 
-/// What became of a record.
+/// The outcome of processing a record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
-    /// It need not come again.
+    /// Its offset can be committed.
     Done,
-    /// There was a stop before its end.
+    /// There was a stop before; the record is delivered again.
     Stopped,
 }
 
-/// Why a record was set aside.
+/// Why a record was not handled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// It is no event of ours.
     #[error("the record cannot be read")]
     Undecodable(#[from] Undecodable),
-    /// The handler has tried often enough, or does not want it.
+    /// The handler failed in every attempt, or rejected the event.
     #[error("the event cannot be handled")]
     Handler(#[from] HandlerError),
 }
@@ -139,7 +139,7 @@ impl Processor {
         Outcome::Done
     }
 
-    /// Has the event handled, again and again if that may help; `None` if there was a stop.
+    /// Calls the handler, with retries if its error is retryable; `None` if there was a stop.
     async fn attempts<H: Handler>(
         &self,
         event: &Event,
@@ -169,7 +169,7 @@ impl Processor {
             tracing::debug!(
                 error = &error as &dyn Error,
                 delay_ms = delay.as_millis() as u64,
-                "an event is handled again"
+                "a handler failed; retrying"
             );
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
@@ -178,7 +178,8 @@ impl Processor {
         }
     }
 
-    /// Says what was not handled, and puts it where it is kept. Says whether it is there.
+    /// Logs a failure, and writes the dead letter if there are any. Returns `false` if there was a
+    /// stop before the broker acknowledged it.
     async fn set_aside(
         &self,
         message: &BorrowedMessage<'_>,
@@ -198,7 +199,7 @@ impl Processor {
         }
     }
 
-    /// Ends the span of a record.
+    /// Ends the span of a record, and records its metrics.
     fn observe(
         &self,
         mut span: Span,
@@ -243,7 +244,7 @@ impl Processor {
 }
 
 impl Failure {
-    /// What telemetry and the dead letters call it.
+    /// Its name in telemetry and in the dead letters.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Undecodable(_) => "undecodable",
@@ -252,7 +253,7 @@ impl Failure {
         }
     }
 
-    /// It and its causes, so much of it.
+    /// The error and its causes, truncated.
     pub(crate) fn text(&self, max_bytes: usize) -> String {
         let mut text = self.to_string();
         let mut source = self.source();

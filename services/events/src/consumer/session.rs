@@ -1,4 +1,4 @@
-//! The life of one client that receives.
+//! The life of one Kafka consumer client.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,12 +27,12 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 pub(crate) type Client = StreamConsumer<Callbacks>;
 
-/// What a client is for.
+/// How a client gets its partitions.
 #[derive(Clone, Debug)]
 pub(crate) enum Mode {
-    /// It shares the partitions with others.
+    /// The group assigns them.
     Member { group: String, start: Start },
-    /// It has all partitions, from the last events on.
+    /// It takes all, and begins with the last events.
     Follower { name: String, last: u32 },
 }
 
@@ -73,8 +73,8 @@ impl<'a> Session<'a> {
         let mut config = client::config(brokers, name);
         config
             .set("group.id", name)
-            // Offsets are stored when the work is done, and committed from there: once a second,
-            // when a partition goes to another member, and at the end.
+            // An offset is stored when its event was handled. Stored offsets are committed once a
+            // second, when a partition is revoked, and at the end.
             .set("enable.auto.offset.store", "false")
             .set(
                 "enable.auto.commit",
@@ -82,11 +82,11 @@ impl<'a> Session<'a> {
             )
             .set("auto.commit.interval.ms", "1000")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            // A member that was killed holds its partitions for so long.
+            // How long a killed member keeps its partitions.
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "3000")
-            // How long the broker may think when there is nothing. One that waits to the end
-            // although there is something, as the mock does, must not be noticed.
+            // Upper bound of a fetch without data. It is short because the mock broker waits for
+            // all of it even when there is data.
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "100")
             .set(
@@ -139,7 +139,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Gets partitions; ends only where that fails for good.
+    /// Gets partitions. Returns only an error.
     async fn assign(&self) -> Result<(), KafkaError> {
         match &self.mode {
             Mode::Member { start, .. } => {
@@ -176,8 +176,8 @@ impl<'a> Session<'a> {
                     if outcome == Outcome::Stopped {
                         return Ok(());
                     }
-                    // Fails where the partition went to another member meanwhile, which gets the
-                    // event again.
+                    // Fails if the partition was revoked meanwhile. Its new owner receives the event
+                    // again.
                     if let Err(error) = self.client.store_offset_from_message(&message) {
                         tracing::debug!(%error, "cannot store an offset");
                     }
@@ -202,7 +202,7 @@ async fn overdue(stop: &CancellationToken) {
     );
 }
 
-/// Takes what the client says between the records.
+/// The callbacks of the client, called between the records.
 pub(crate) struct Callbacks {
     partitions: Arc<Partitions>,
     broker: Arc<BrokerStatus>,
