@@ -53,8 +53,8 @@ pub async fn run(
     let hasher = Hasher::new(&config.hashing).context("cannot hash passwords")?;
     let accounts = Accounts::open(store, hasher).await;
     let accounts = accounts.context("cannot count the accounts")?;
-    let service = UserServiceServer::new(Grpc::new(accounts))
-        .max_decoding_message_size(MAX_REQUEST_BYTES);
+    let service =
+        UserServiceServer::new(Grpc::new(accounts)).max_decoding_message_size(MAX_REQUEST_BYTES);
 
     let contract = Contract {
         service: SERVICE_NAME,
