@@ -17,27 +17,24 @@ use telemetry::metrics::{self, Counter};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-pub use self::{
-    entry::{Entry, Kind},
-    places::{STREAMS, STREAMS_PER_CLIENT},
-};
+pub use self::entry::{Entry, Kind};
 pub(crate) use self::{
     places::Full,
     stream::{News, Stream},
 };
 use self::{places::Places, store::Store};
 
-/// How many events are kept, and shown.
-pub const KEPT: usize = 200;
+/// How many events are kept and shown.
+pub(crate) const KEPT: usize = 200;
 
-/// Whether events can come.
+/// Whether events can arrive.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Source {
-    /// There is no broker to read from: none will come.
+    /// No broker is configured, so no events will arrive.
     Off,
-    /// The broker does not answer; those that are kept are shown.
+    /// The broker does not answer. The kept events are shown.
     Silent,
-    /// Events come as they happen.
+    /// Events arrive as they happen.
     Live,
 }
 
