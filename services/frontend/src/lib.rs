@@ -29,7 +29,7 @@ use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::oneshot};
 use tonic_health::ServingStatus;
 
-pub use crate::activity::{Activity, Entry, KEPT, Kind, STREAMS, STREAMS_PER_CLIENT, Source};
+pub use crate::activity::{Activity, Entry, Kind, Source};
 use crate::app::App;
 pub use crate::config::{
     Config, Pages, PublicUrl, StatusCheck, StatusChecks, StatusPage, Target, TrustedProxies,
@@ -67,7 +67,7 @@ pub async fn run(
     }
 }
 
-/// The same with events that somebody else brings.
+/// The same with events from `activity`, which a test fills by itself.
 ///
 /// # Errors
 /// When the server cannot be started.
