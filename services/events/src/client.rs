@@ -7,14 +7,12 @@ use std::{
 };
 
 use backon::ExponentialBuilder;
+use chassis::stop::CLOSE;
 use rdkafka::{
     ClientConfig, ClientContext, Statistics, config::RDKafkaLogLevel, error::KafkaError,
     types::RDKafkaErrorCode,
 };
 use tokio::sync::{Notify, oneshot, watch};
-
-/// How long a client may take to say goodbye to the broker.
-const CLOSE: Duration = Duration::from_secs(5);
 
 /// A client of these brokers, under this name.
 pub(crate) fn config(brokers: &str, name: &str) -> ClientConfig {

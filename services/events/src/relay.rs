@@ -10,6 +10,7 @@ mod session;
 use std::sync::Arc;
 
 use backon::BackoffBuilder as _;
+use chassis::stop::FLUSH;
 use database::{Database, Statement};
 use diesel::prelude::*;
 use opentelemetry::{Context, context::FutureExt as _};
@@ -112,7 +113,7 @@ impl Inner {
             let stop = async {
                 ended(&mut written).await;
                 if !connection.is_away() {
-                    tokio::time::sleep(session::FLUSH).await;
+                    tokio::time::sleep(FLUSH).await;
                 }
             };
             tokio::select! {

@@ -17,7 +17,7 @@ use axum::{
     http::{Extensions, StatusCode},
     middleware::{self, Next},
     response::Response,
-    routing::get,
+    routing::{any, get},
 };
 use futures_util::FutureExt as _;
 use tower::Service;
@@ -34,8 +34,8 @@ use crate::{
     status::Board,
 };
 
-/// How long a request may take to be answered: longer than the auth service may, shorter than the
-/// drain at a stop. A stream of events begins its answer at once, and lasts.
+/// How long a request may take to be answered: longer than the auth service may. A stream of events
+/// begins its answer at once, and lasts.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What the handlers share.
@@ -113,7 +113,9 @@ where
         .route("/assets/activity.js", get(assets::activity))
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/ready", get(ready))
-        .route_service("/grpc.health.v1.Health/{*method}", health);
+        .route_service("/grpc.health.v1.Health/Check", health)
+        // Not `Watch`: anybody could open any number of its streams.
+        .route("/grpc.health.v1.Health/{*method}", any(unimplemented));
 
     let https = is_https(app.public.as_ref());
     observed(pages, &app)
@@ -150,6 +152,10 @@ async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
     }
 }
 
+async fn unimplemented() -> Response {
+    tonic::Status::unimplemented("only Check is served").into_http()
+}
+
 /// Refuses what comes from another site, ends what takes too long, and survives a panic.
 async fn guard(
     State(app): State<Arc<App>>,
@@ -171,11 +177,7 @@ async fn guard(
     match tokio::time::timeout(app.timeout, answer).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => {
-            let reason = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("unknown");
+            let reason = chassis::panics::reason(panic.as_ref());
             tracing::error!(reason, "a request panicked");
             frame.problem(Problem::Internal)
         }

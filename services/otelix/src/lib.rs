@@ -42,18 +42,30 @@ pub async fn run(
         .local_addr()
         .context("the listener has no address")?;
 
+    let mut shutdown = Box::pin(shutdown);
+
     // Each stops when those that call it have: nobody is left to see it missing.
     let (stop_auth, auth_stops) = watch::channel(());
     let (stop_user, user_stops) = watch::channel(());
     let frontend = async {
-        for address in [user_address, auth_address] {
-            ready(address).await;
+        let others = async {
+            for address in [user_address, auth_address] {
+                ready(address).await;
+            }
+        };
+        if chassis::until(shutdown.as_mut(), others).await.is_none() {
+            return Ok(());
         }
         let is_own = broker.is_some();
         banner::print(&config, pages, auth_address, user_address, is_own)?;
-        let outcome = frontend::run(frontend, listener, shutdown).await;
+        frontend::run(frontend, listener, shutdown)
+            .await
+            .context("frontend")
+    };
+    let frontend = async {
+        let outcome = frontend.await;
         drop(stop_auth);
-        outcome.context("frontend")
+        outcome
     };
     let auth = async {
         let outcome = auth::run(auth, auth_listener, ended(auth_stops)).await;

@@ -160,7 +160,7 @@ async fn attempts_at_the_same_moment_do_not_slip_through() {
 async fn a_malformed_address_is_named() {
     let mut client = Service::start().await.client;
     registered(&client, "ann@example.com").await;
-    let huge = "1".repeat(1 << 20);
+    let huge = "1".repeat(32 << 10);
     for address in [
         "localhost",
         "192.0.2",

@@ -9,6 +9,8 @@ use std::{
 use axum::{Router, routing::get};
 use reqwest::StatusCode;
 use tokio::net::TcpListener;
+use tonic::{Code, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::harness::Frontend;
 
@@ -61,6 +63,12 @@ async fn health_is_answered_in_both_languages() {
     assert_eq!(frontend.get("/health/ready").await.status, StatusCode::OK);
     let url = format!("http://{}", frontend.address);
     chassis::health::check(&url).await.unwrap();
+
+    // Anybody could have any number of streams.
+    let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let refused = health.watch(HealthCheckRequest::default()).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
 }
 
 #[tokio::test]

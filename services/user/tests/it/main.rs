@@ -10,7 +10,10 @@ mod accounts;
 mod crash;
 mod events;
 mod fields;
+#[cfg(target_os = "linux")]
+mod files;
 mod harness;
+mod held;
 mod listener;
 mod logs;
 mod overload;

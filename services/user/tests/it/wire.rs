@@ -256,6 +256,17 @@ async fn another_content_type_is_refused() {
 }
 
 #[tokio::test]
+async fn metadata_above_sixteen_kibibytes_is_refused() {
+    let service = Service::start().await;
+    let mut request = tonic::Request::new(by_email("ann@example.com"));
+    let long = "x".repeat(20 << 10).parse().unwrap();
+    request.metadata_mut().insert("x-long", long);
+    let status = service.client.clone().get_user(request).await.unwrap_err();
+    assert_ne!(status.code(), Code::NotFound, "{status:?}");
+    is_unharmed(&service, "ann@example.com").await;
+}
+
+#[tokio::test]
 async fn an_unknown_method_is_not_implemented() {
     let service = Service::start().await;
     for path in [
@@ -270,9 +281,9 @@ async fn an_unknown_method_is_not_implemented() {
 }
 
 #[tokio::test]
-async fn a_message_above_four_mebibytes_is_refused() {
+async fn a_message_above_sixty_four_kibibytes_is_refused() {
     let service = Service::start().await;
-    let huge = "x".repeat((4 << 20) + 1);
+    let huge = "x".repeat((64 << 10) + 1);
     let outcome = service
         .client
         .clone()
