@@ -57,7 +57,8 @@ function close() {
 function show(state) {
   const live = state === "Live";
   link.className = live ? "state good" : "state bad";
-  link.textContent = state;
+  // Screen readers announce each assignment.
+  if (link.textContent !== state) link.textContent = state;
   reload.hidden = live;
 }
 

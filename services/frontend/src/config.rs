@@ -90,7 +90,7 @@ pub struct Pages {
     )]
     pub status_checks: StatusChecks,
 
-    /// Who may see the status page, with the names of all parts and the alerts that fire
+    /// Audience of the status page, which names every part of the system and all firing alerts
     #[arg(
         long,
         env = "STATUS_PAGE",
@@ -187,7 +187,7 @@ impl FromStr for TrustedProxies {
     }
 }
 
-/// Who may see the status page.
+/// Audience of the status page.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum StatusPage {
     /// Everyone
@@ -238,7 +238,7 @@ impl FromStr for StatusCheck {
         let (name, address) = text
             .split_once('=')
             .map(|(name, address)| (name.trim(), address))
-            .filter(|(name, _)| !name.is_empty())
+            .filter(|(name, _)| !name.is_empty() && !name.contains([':', '/', '@']))
             .ok_or("each part must be of the form NAME=URL")?;
         let url = url(address).map_err(|error| format!("{name}: {error}"))?;
         let target = match (url.scheme(), url.host_str(), url.port()) {
@@ -383,6 +383,7 @@ mod tests {
             "x=grpc://h",
             "x=ftp://h/",
             "x=https://h/",
+            "http://h/?x=http://h/",
         ] {
             assert!(bad.parse::<StatusChecks>().is_err(), "{bad}");
         }

@@ -138,8 +138,8 @@ pub(crate) async fn activity_events(
     }
 }
 
-/// The account of the person who is signed in, or else the answer: to sign in, or that nobody can
-/// say whether the session is good.
+/// The account of the session, or the response without one: a redirect to the sign-in, or an error
+/// page if the session cannot be checked.
 async fn signed_in(
     app: &App,
     frame: &Frame,

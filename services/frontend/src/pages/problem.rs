@@ -79,8 +79,8 @@ impl Problem {
                  try again in a moment."
             }
             Self::StatusUnavailable => {
-                "Only people who are signed in may see the status page, and the service that \
-                 checks sessions does not answer. Please try again in a moment."
+                "The status page is only for signed-in people, and the service that checks sessions \
+                 does not answer. Please try again in a moment."
             }
             Self::NotSignedOut => {
                 "The service that ends sessions does not answer, so your session could not be \

@@ -153,6 +153,8 @@ fn a_password_in_a_url_is_refused_and_not_printed() {
         // Wrong in another way as well.
         ("status-checks", "http://ann:s3cr3t@host"),
         ("status-checks", "db=http://ann:s3cr3t@host:x"),
+        ("status-checks", "http://ann:s3cr3t=@host"),
+        ("status-checks", "db=http://ann:s3cr3t,@host"),
         ("grafana-url", "ann:s3cr3t@host"),
         ("alertmanager-url", "https://ann:s3cr3t/x@host"),
     ] {
