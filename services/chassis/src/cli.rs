@@ -44,7 +44,8 @@ pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
     let mut command = complete::<C>(command);
     let outcome = command
         .try_get_matches_from_mut(std::env::args_os())
-        .and_then(|matches| Cli::from_arg_matches(&matches));
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(without_password);
     match outcome {
         Ok(cli) => cli,
         Err(error) => match error.kind() {
@@ -61,13 +62,24 @@ pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
     }
 }
 
-/// The command with the settings of `C`, and with the description it came with: Clap would
+/// The command with the settings of `C`, without variables that are service links, and with the description it came with: Clap would
 /// replace that by the one of [`Cli`].
 fn complete<C: Args>(command: clap::Command) -> clap::Command {
     let about = command.get_about().cloned().unwrap_or_default();
-    Cli::<C>::augment_args(command)
+    setup::without_service_links(Cli::<C>::augment_args(command))
         .about(about)
         .after_long_help(telemetry::STANDARD_VARIABLES)
+}
+
+/// The error without a value that looks like a URL with a password: the line goes to log files.
+fn without_password(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && value.contains('@')
+    {
+        let hidden = ContextValue::String("...".to_owned());
+        error.insert(ContextKind::InvalidValue, hidden);
+    }
+    error
 }
 
 /// One line of a usage error, with the environment's name of the setting, which may be where
@@ -138,6 +150,17 @@ mod tests {
         assert!(!line.contains('\n'));
         assert!(line.contains("--port") && line.contains("70000"), "{line}");
         assert!(line.ends_with("(environment: CHASSIS_TEST_PORT)"), "{line}");
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_printed() {
+        let mut command = complete::<Config>(clap::Command::new("x"));
+        let error = command
+            .try_get_matches_from_mut(["x", "--secret=s", "--port=http://ann:s3cr3t@host"])
+            .unwrap_err();
+        let line = explain(&without_password(error), &command);
+        assert!(!line.contains("s3cr3t") && !line.contains("ann"), "{line}");
+        assert!(line.contains("'...' for '--port <PORT>'"), "{line}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use chassis::stop::CLOSE;
 use rdkafka::{
     ClientConfig, ClientContext, Statistics, config::RDKafkaLogLevel, error::KafkaError,
     types::RDKafkaErrorCode,
@@ -17,9 +18,6 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-
-/// How long a client may take to disconnect from the broker.
-const CLOSE: Duration = Duration::from_secs(5);
 
 /// The longest delay between attempts.
 const LONGEST_DELAY: Duration = Duration::from_secs(5);

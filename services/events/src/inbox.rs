@@ -18,11 +18,11 @@
 
 use std::time::SystemTime;
 
+use database::microseconds;
 use diesel::prelude::*;
 use uuid::Uuid;
 
 use self::schema::inbox;
-use crate::outbox::microseconds;
 
 mod schema {
     diesel::table! {

@@ -8,9 +8,10 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
+use database::microseconds;
 use diesel::prelude::*;
 use opentelemetry::{KeyValue, trace::SpanKind};
 use telemetry::{
@@ -82,8 +83,15 @@ pub(crate) struct State {
 /// A notification that an event was written. Return it from the transaction: dropping it wakes the
 /// relay, which can only see the event after the commit.
 #[derive(Debug, Default)]
-#[must_use = "return it from the transaction"]
-pub struct Written(Option<Arc<State>>);
+#[must_use = "return it from the transaction, and call `committed` after the commit"]
+pub struct Written(Option<NewEvent>);
+
+#[derive(Debug)]
+struct NewEvent {
+    state: Arc<State>,
+    /// When it happened, in microseconds since the Unix epoch.
+    time: i64,
+}
 
 impl Outbox {
     /// The outbox of the service of this name, and its relay. Without brokers both do nothing.
@@ -134,8 +142,10 @@ impl Outbox {
             return Ok(Written(None));
         };
         insert(connection, &[Row::new(event)])?;
-        inner.state.add(1, microseconds(event.time));
-        Ok(Written(Some(Arc::clone(&inner.state))))
+        Ok(Written(Some(NewEvent {
+            state: Arc::clone(&inner.state),
+            time: microseconds(event.time),
+        })))
     }
 
     /// Queues an event of something that changed nothing, and returns at once. The event is
@@ -179,10 +189,19 @@ impl State {
     }
 }
 
+impl Written {
+    /// Counts the event, now that its transaction is committed.
+    pub fn committed(self) {
+        if let Some(event) = &self.0 {
+            event.state.add(1, event.time);
+        }
+    }
+}
+
 impl Drop for Written {
     fn drop(&mut self) {
-        if let Some(state) = &self.0 {
-            state.written.notify_one();
+        if let Some(event) = &self.0 {
+            event.state.written.notify_one();
         }
     }
 }
@@ -233,7 +252,42 @@ impl Row {
     }
 }
 
-pub(crate) fn microseconds(time: SystemTime) -> i64 {
-    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since_epoch.as_micros().try_into().unwrap_or(i64::MAX)
+#[cfg(test)]
+mod tests {
+    use database::{Database, Statement};
+    use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+    use proto::events::v1::UserRegistered;
+
+    use super::*;
+    use crate::Data;
+
+    const INSERT: Statement = Statement::new("INSERT outbox");
+    const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../user/migrations");
+
+    #[tokio::test]
+    async fn an_event_counts_once_it_is_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("x.db"), &MIGRATIONS).unwrap();
+        let (outbox, _relay) = Outbox::new(&Settings::of("127.0.0.1:1").unwrap(), "test");
+        let state = Arc::clone(&outbox.0.as_ref().unwrap().state);
+        let insert = |is_broken: bool| {
+            let outbox = outbox.clone();
+            let data = Data::UserRegistered(UserRegistered::default());
+            let event = Event::new("test", None, data);
+            let work = move |connection: &mut SqliteConnection| {
+                let written = outbox.insert(connection, &event)?;
+                if is_broken {
+                    return Err(diesel::result::Error::RollbackTransaction);
+                }
+                Ok(written)
+            };
+            database.write_then(INSERT, work, Written::committed)
+        };
+        assert!(insert(true).await.is_err());
+        assert_eq!(state.length.load(Ordering::Relaxed), 0);
+        assert_eq!(state.oldest.load(Ordering::Relaxed), 0);
+        insert(false).await.unwrap();
+        assert_eq!(state.length.load(Ordering::Relaxed), 1);
+        assert_ne!(state.oldest.load(Ordering::Relaxed), 0);
+    }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use backon::BackoffBuilder as _;
+use chassis::stop::FLUSH;
 use database::{Database, Statement};
 use diesel::prelude::*;
 use opentelemetry::context::FutureExt as _;
@@ -136,7 +137,7 @@ impl Inner {
             let stop = async {
                 written.cancelled().await;
                 if !broker.is_away() {
-                    tokio::time::sleep(session::FLUSH).await;
+                    tokio::time::sleep(FLUSH).await;
                 }
             };
             tokio::select! {

@@ -1,6 +1,6 @@
 //! Processing of one record: decode, handle, retry, dead-letter.
 
-use std::{any::Any, error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures_util::FutureExt as _;
@@ -156,7 +156,10 @@ impl Processor {
             let error = match attempt {
                 Ok(Ok(())) => return Some(Ok(())),
                 Ok(Err(error)) => error,
-                Err(panic) => HandlerError::Fatal(panicked(panic.as_ref()).into()),
+                Err(panic) => {
+                    let reason = chassis::panics::reason(panic.as_ref());
+                    HandlerError::Fatal(format!("a panic: {reason}").into())
+                }
             };
             let delay = match &error {
                 HandlerError::Retryable(_) => delays.next(),
@@ -264,13 +267,4 @@ impl Failure {
         text.truncate(text.floor_char_boundary(max_bytes));
         text
     }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> String {
-    let reason = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("unknown");
-    format!("a panic: {reason}")
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use chassis::stop::FLUSH;
 use database::{Database, Statement};
 use diesel::prelude::*;
 use rdkafka::{
@@ -53,9 +54,6 @@ const REMOVAL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long to wait when the database fails.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// How long events that are left at a stop may take to be sent.
-pub(crate) const FLUSH: Duration = Duration::from_secs(5);
 
 /// A producer, and its progress in the outbox.
 pub(crate) struct Session {
