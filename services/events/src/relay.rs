@@ -308,6 +308,9 @@ mod tests {
         (folder, database, sender, receiver)
     }
 
+    /// How long anything may take.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
     #[tokio::test]
     async fn events_that_a_busy_database_refuses_are_written_when_it_is_free() {
         let (_folder, database, sender, receiver) = busy(300).await;
@@ -325,7 +328,8 @@ mod tests {
             stop.cancel();
         };
         let write = write_later(&database, &state, receiver, &stop);
-        let (lost, ()) = tokio::join!(write, free);
+        let both = async { tokio::join!(write, free) };
+        let (lost, ()) = tokio::time::timeout(PATIENCE, both).await.unwrap();
         assert_eq!(lost, 0);
         assert_eq!(state.length.load(std::sync::atomic::Ordering::Relaxed), 300);
     }
