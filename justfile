@@ -10,13 +10,16 @@ run *arguments:
 test *arguments:
     cargo test --workspace {{arguments}}
 
-# The real backends at their pinned versions, for tests with them: a quarter of an hour the first time
+# Build the real backends at their pinned versions, but Loki and Tempo: 10 minutes the first time
 backends:
     .ci/backends/build
 
-# Every check, as CI runs them
-ci:
-    .ci/run
+# Every check, as CI runs them; `just ci --long` also runs the tests that take minutes
+ci *arguments:
+    .ci/run {{arguments}}
+
+# process-compose listens where the other processes look for it
+export PC_PORT_NUM := env("SUPERVISOR_PORT", "8099")
 
 # With kafka=1: Apache Kafka in Redpanda's place
 kafka := ""

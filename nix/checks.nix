@@ -1,4 +1,4 @@
-# What `nix flake check` checks.
+# The checks of `nix flake check`.
 {
   lib,
   stdenv,
@@ -18,7 +18,7 @@
 let
   inherit (lib) fileset;
 
-  # Succeeds if the commands do, in a folder with these files of the project.
+  # Runs commands in a folder with only these files of the project.
   check =
     name: programs: files: commands:
     runCommand "check-${name}"
@@ -46,11 +46,11 @@ workspace.checks
   statix = check "statix" [ statix ] nix "statix check .";
   deadnix = check "deadnix" [ deadnix ] nix "deadnix --fail .";
 
-  shellcheck = check "shellcheck" [ shellcheck ] [
-    ../.ci
-  ] "shellcheck .ci/run .ci/configs .ci/backends/build .ci/backends/kafka.sh .ci/dashboards/check";
+  shellcheck = check "shellcheck" [ shellcheck ] [ ../.ci ] ''
+    shellcheck .ci/run .ci/configs .ci/backends/build .ci/backends/kafka.sh .ci/dashboards/check
+  '';
 
-  # That each query gives data is a test of the workspace.
+  # A test of the workspace checks that each query gives data.
   dashboards = check "dashboards" [ jq ] [ ../dashboards ] ''
     for file in dashboards/*.json; do
       jq -e --arg uid "$(basename "$file" .json)" '
@@ -67,7 +67,7 @@ workspace.checks
   ] "OTELIX_DATA=$TMPDIR bash .ci/configs --all";
 }
 // lib.optionalAttrs stdenv.hostPlatform.isLinux {
-  # No more is in an image than it says, and nobody is root in it.
+  # An image has the expected configuration, does not run as root, and holds no shell or compiler.
   images =
     runCommand "check-images"
       {
@@ -86,13 +86,13 @@ workspace.checks
               and (.config.Env | index("SSL_CERT_FILE=/etc/ssl/certs/ca-bundle.crt"))
               and (.config.Labels["org.opencontainers.image.version"] == "${workspace.version}")
               and (.created | startswith("1970-01-01"))
-            ' "$config" >/dev/null || { echo "${name}: its configuration:"; jq . "$config"; exit 1; }
+            ' "$config" >/dev/null || { echo "${name} has a wrong configuration:"; jq . "$config"; exit 1; }
             jq -r '.[0].Layers[]' ${name}/manifest.json | while read -r layer; do
               tar -tf ${name}/"$layer"
             done >${name}/files
             for program in bash sh gcc cargo rustc go; do
               if grep -E "/bin/$program\$" ${name}/files; then
-                echo "${name} has $program in it"
+                echo "${name} contains $program"
                 exit 1
               fi
             done

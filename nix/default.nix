@@ -1,4 +1,4 @@
-# What the flake offers on one system.
+# The outputs of the flake for one system.
 {
   self,
   crane,
@@ -11,7 +11,7 @@ let
     ours:
     let
       one = file: ours.callPackage file { };
-      # Of a file with several packages there is nothing to override as a whole.
+      # A file with several packages cannot be overridden as a whole.
       several =
         file:
         removeAttrs (one file) [
@@ -22,13 +22,13 @@ let
     {
       inherit self;
       craneLib = crane.mkLib pkgs;
-      # Of a tree with changes that are not committed, the revision says so.
+      # The revision of a tree with uncommitted changes ends with "-dirty".
       revision = self.rev or self.dirtyRev or "unknown";
-      # Whoever takes the overlay brings packages of their own: without this one, the stack says what it lacks.
+      # The overlay may be applied to a nixpkgs without this package: then the stack names what is missing.
       alertmanager =
         pkgs.prometheus-alertmanager
           or (pkgs.writeShellScriptBin "alertmanager" "echo 'nixpkgs has no prometheus-alertmanager' >&2; exit 127");
-      # What takes telemetry and keeps it.
+      # The programs that receive and store telemetry.
       backends = [
         ours.alertmanager
         pkgs.grafana-loki

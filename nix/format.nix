@@ -1,4 +1,4 @@
-# `nix fmt`: all that has a format, in the whole project.
+# `nix fmt`: formats the whole project.
 {
   writeShellApplication,
   cargo,

@@ -1,5 +1,5 @@
-# OCI images of the services: the program, what it is linked to, certificates, and nothing else. They are the
-# same, byte for byte, whenever and wherever they are built. `NAME-image.stream` writes one to its output instead.
+# OCI images of the services: the program, the libraries that it links to, and certificates. Builds are reproducible,
+# byte for byte. `NAME-image.stream` is a script that writes the image to its output.
 {
   lib,
   dockerTools,
@@ -15,7 +15,7 @@ let
     {
       ports,
       env ? { },
-      # Whether it has data of its own, which a volume should keep.
+      # Whether it stores data, which belongs on a volume.
       keeps ? false,
     }:
     let
@@ -30,7 +30,7 @@ let
             extraGroupLines = [ "otelix:x:${id}:" ];
           })
         ];
-        # A volume takes the owner of the folder that it covers.
+        # A new volume takes the owner of the folder at which it is mounted.
         fakeRootCommands = ''
           install -d -m 1777 tmp
           install -d -m 0700 -o ${id} -g ${id} .${data}

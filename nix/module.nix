@@ -1,4 +1,4 @@
-# The services and the collector as systemd units; the backends too, if this machine shall have them.
+# The NixOS module: the services and the collector as systemd units, and optionally the backends.
 { self }:
 {
   config,
@@ -18,7 +18,7 @@ let
   cfg = config.services.otelix;
   programs = self.packages.${pkgs.stdenv.hostPlatform.system};
 
-  # What every service may not do. They need a network, their own data, and nothing else.
+  # Every service is confined to the network and its own data.
   hardening = {
     CapabilityBoundingSet = "";
     DynamicUser = true;
@@ -62,7 +62,8 @@ let
       environment,
       after ? [ ],
       keeps ? false,
-      serviceConfig ? { },
+      # Files that systemd reads as root and hands over, by the variable that tells the service where they are.
+      credentials ? { },
     }:
     {
       description = programs.${name}.meta.description;
@@ -73,15 +74,13 @@ let
       ]
       ++ optional cfg.collector.enable "opentelemetry-collector.service"
       ++ map (other: "otelix-${other}.service") after;
-      environment = {
-        OTEL_EXPORTER_OTLP_ENDPOINT = cfg.otlpEndpoint;
-      }
-      // environment
-      // cfg.${name}.settings;
+      environment =
+        escaped ({ OTEL_EXPORTER_OTLP_ENDPOINT = cfg.otlpEndpoint; } // environment // cfg.${name}.settings)
+        // lib.mapAttrs (variable: _: "%d/${variable}") credentials;
       serviceConfig =
         hardening
         // {
-          # It is ready when its own health check says so, and is started again when that stays silent.
+          # The service notifies systemd once its health check succeeds, and then keeps the watchdog quiet while it does.
           Type = "notify";
           NotifyAccess = "main";
           WatchdogSec = 10;
@@ -95,8 +94,10 @@ let
           StateDirectory = "otelix-${name}";
           StateDirectoryMode = "0700";
         }
-        // serviceConfig;
-      # A service that fails at once fails again in a second, and not five times for ever.
+        // lib.optionalAttrs (credentials != { }) {
+          LoadCredential = lib.mapAttrsToList (variable: file: "${variable}:${file}") credentials;
+        };
+      # Without this, systemd gives up after five failures in ten seconds.
       startLimitIntervalSec = 0;
     };
 
@@ -126,7 +127,7 @@ let
       example = {
         RUST_LOG = "debug";
       };
-      description = "Further settings as environment variables: those of `${name} --help`. No secrets: they would be readable by everyone.";
+      description = "Further settings as environment variables, as `${name} --help` lists them. Every user of the machine can read them, so they must not hold secrets.";
     };
   };
 
@@ -139,8 +140,14 @@ let
       description = "Where the ${service} service is, as HOST:PORT.";
     };
 
-  # What Grafana encrypts its own secrets with.
-  grafanaSecret = "${config.services.grafana.dataDir}/secret-key";
+  # Generated at the first start: the key that encrypts what Grafana stores, and the password of its user `admin`.
+  grafanaSecrets = {
+    key = "${config.services.grafana.dataDir}/secret-key";
+    password = "${config.services.grafana.dataDir}/admin-password";
+  };
+
+  # systemd expands specifiers such as `%h` in the values of `Environment=`.
+  escaped = lib.mapAttrs (_: builtins.replaceStrings [ "%" ] [ "%%" ]);
 
   events = lib.optionalAttrs (cfg.kafkaBrokers != null) { KAFKA_BROKERS = cfg.kafkaBrokers; };
 in
@@ -158,21 +165,21 @@ in
       type = types.nullOr types.str;
       default = null;
       example = "kafka-1:9092,kafka-2:9092";
-      description = "Where events are sent. Without it there are none.";
+      description = "Where events are sent. If null, none are.";
     };
 
     grafanaUrl = mkOption {
       type = types.nullOr types.str;
       default = if cfg.backends.enable then "http://127.0.0.1:3000" else null;
       defaultText = lib.literalMD "Grafana of this machine, if it has the backends";
-      description = "Where the pages' links to traces lead.";
+      description = "Where links from the pages to traces lead.";
     };
 
     alertmanagerUrl = mkOption {
       type = types.nullOr types.str;
       default = if cfg.backends.enable then "http://127.0.0.1:9093" else null;
       defaultText = lib.literalMD "Alertmanager of this machine, if it has the backends";
-      description = "Whom the status page asks which alerts fire.";
+      description = "Where the status page reads which alerts fire.";
     };
 
     user = options "user" 8080;
@@ -182,12 +189,12 @@ in
       jwtSecretFile = mkOption {
         type = types.path;
         example = "/run/secrets/otelix-jwt";
-        description = "File of what sessions are signed with, at least 32 bytes. Only root has to be able to read it.";
+        description = "File of the secret that signs sessions, at least 32 bytes. Only root needs to be able to read it.";
       };
       jwtPreviousSecretFile = mkOption {
         type = types.nullOr types.path;
         default = null;
-        description = "File of what sessions were signed with before; those stay valid.";
+        description = "File of the previous secret: sessions that it signed stay valid.";
       };
     };
 
@@ -198,8 +205,24 @@ in
         type = types.nullOr types.str;
         default = null;
         example = "https://example.org";
-        description = "The URL under which people reach the pages.";
+        description = "The URL at which users reach the pages.";
       };
+    };
+
+    configs = mkOption {
+      type = types.path;
+      default = ../configs;
+      defaultText = lib.literalMD "those of otelix";
+      example = lib.literalExpression "./configs";
+      description = "Folder of the configurations of the collector and the backends, laid out like `configs` of otelix.";
+    };
+
+    dashboards = mkOption {
+      type = types.path;
+      default = ../dashboards;
+      defaultText = lib.literalMD "those of otelix";
+      example = lib.literalExpression "./dashboards";
+      description = "Folder of the dashboards that Grafana shows.";
     };
 
     collector.enable = mkEnableOption "an OpenTelemetry Collector on this machine" // {
@@ -227,24 +250,18 @@ in
           unit "auth" {
             keeps = true;
             after = optional cfg.user.enable "user";
-            environment =
-              events
-              // {
-                LISTEN_ADDRESS = cfg.auth.listenAddress;
-                PORT = toString cfg.auth.port;
-                OTELIX_DATA = "/var/lib/otelix-auth";
-                USER_SERVICE_ADDRESS = cfg.auth.userServiceAddress;
-                JWT_SECRET_FILE = "%d/jwt";
-              }
-              // lib.optionalAttrs (cfg.auth.jwtPreviousSecretFile != null) {
-                JWT_PREVIOUS_SECRET_FILE = "%d/jwt-previous";
-              };
-            serviceConfig.LoadCredential = [
-              "jwt:${cfg.auth.jwtSecretFile}"
-            ]
-            ++ optional (
-              cfg.auth.jwtPreviousSecretFile != null
-            ) "jwt-previous:${cfg.auth.jwtPreviousSecretFile}";
+            environment = events // {
+              LISTEN_ADDRESS = cfg.auth.listenAddress;
+              PORT = toString cfg.auth.port;
+              OTELIX_DATA = "/var/lib/otelix-auth";
+              USER_SERVICE_ADDRESS = cfg.auth.userServiceAddress;
+            };
+            credentials = {
+              JWT_SECRET_FILE = cfg.auth.jwtSecretFile;
+            }
+            // lib.optionalAttrs (cfg.auth.jwtPreviousSecretFile != null) {
+              JWT_PREVIOUS_SECRET_FILE = cfg.auth.jwtPreviousSecretFile;
+            };
           }
         );
 
@@ -271,93 +288,105 @@ in
       services.opentelemetry-collector = {
         enable = true;
         package = pkgs.opentelemetry-collector-contrib;
-        configFile = ../configs/otel-collector/config.yaml;
+        configFile = cfg.configs + "/otel-collector/config.yaml";
       };
       systemd.services.opentelemetry-collector.environment.OTELIX_DATA =
         "/var/lib/opentelemetry-collector";
     })
 
     (mkIf cfg.backends.enable {
-      services.prometheus = {
-        enable = true;
-        listenAddress = "127.0.0.1";
-        # systemd supervises here, of which vitals knows nothing.
-        configText =
-          builtins.replaceStrings
-            [ "  - rules/stack.yaml\n" "rules/" ]
-            [ "" "${../configs/prometheus/rules}/" ]
-            (builtins.readFile ../configs/prometheus/prometheus.yaml);
-        extraFlags = [
-          "--web.enable-otlp-receiver"
-          "--web.enable-remote-write-receiver"
-          "--enable-feature=exemplar-storage"
-        ];
-      };
-
-      services.prometheus.alertmanager = {
-        enable = true;
-        listenAddress = "127.0.0.1";
-        webExternalUrl = "http://127.0.0.1:9093";
-        configText = builtins.readFile ../configs/alertmanager/alertmanager.yaml;
-        extraFlags = [ "--cluster.listen-address=" ];
-      };
-
-      services.loki = {
-        enable = true;
-        configFile = ../configs/loki/loki.yaml;
-        extraFlags = [ "-config.expand-env=true" ];
-      };
-      # Its configuration adds the name of the program.
-      systemd.services.loki.environment.OTELIX_DATA = "/var/lib";
-
-      services.tempo = {
-        enable = true;
-        configFile = ../configs/tempo/tempo.yaml;
-        extraFlags = [ "-config.expand-env=true" ];
-      };
-      systemd.services.tempo.environment.OTELIX_DATA = "/var/lib";
-
-      services.grafana = {
-        enable = true;
-        settings = {
-          server.http_addr = "127.0.0.1";
-          security.secret_key = "$__file{${grafanaSecret}}";
-          "auth.anonymous" = {
-            enabled = true;
-            org_role = "Viewer";
-          };
-          users = {
-            # Traces and logs are in Explore, where every link leads; nothing can be saved even so.
-            viewers_can_edit = true;
-            home_page = "/d/overview";
-          };
-          analytics = {
-            reporting_enabled = false;
-            check_for_updates = false;
-            check_for_plugin_updates = false;
-          };
-          plugins.preinstall_disabled = true;
-          news.news_feed_enabled = false;
-        };
-        provision = {
+      services = {
+        prometheus = {
           enable = true;
-          datasources.path = ../configs/grafana/provisioning/datasources;
-          dashboards.settings = {
-            apiVersion = 1;
-            providers = [
-              {
-                name = "otelix";
-                options.path = ../dashboards;
-              }
-            ];
+          listenAddress = "127.0.0.1";
+          # rules/stack.yaml is about what vitals measures, which does not run here: systemd supervises.
+          configText =
+            builtins.replaceStrings
+              [ "  - rules/stack.yaml\n" "rules/" ]
+              [ "" "${cfg.configs + "/prometheus/rules"}/" ]
+              (builtins.readFile (cfg.configs + "/prometheus/prometheus.yaml"));
+          extraFlags = [
+            "--web.enable-otlp-receiver"
+            "--web.enable-remote-write-receiver"
+            "--enable-feature=exemplar-storage"
+          ];
+
+          alertmanager = {
+            enable = true;
+            listenAddress = "127.0.0.1";
+            webExternalUrl = "http://127.0.0.1:9093";
+            configText = builtins.readFile (cfg.configs + "/alertmanager/alertmanager.yaml");
+            extraFlags = [ "--cluster.listen-address=" ];
+          };
+        };
+
+        loki = {
+          enable = true;
+          configFile = cfg.configs + "/loki/loki.yaml";
+          extraFlags = [ "-config.expand-env=true" ];
+        };
+
+        tempo = {
+          enable = true;
+          configFile = cfg.configs + "/tempo/tempo.yaml";
+          extraFlags = [ "-config.expand-env=true" ];
+        };
+
+        grafana = {
+          enable = true;
+          settings = {
+            server.http_addr = "127.0.0.1";
+            security = {
+              secret_key = "$__file{${grafanaSecrets.key}}";
+              admin_password = "$__file{${grafanaSecrets.password}}";
+            };
+            "auth.anonymous" = {
+              enabled = true;
+              org_role = "Viewer";
+            };
+            users = {
+              # Lets anonymous viewers open Explore, where links to traces and logs lead. They still cannot save
+              # anything.
+              viewers_can_edit = true;
+              home_page = "/d/overview";
+            };
+            analytics = {
+              reporting_enabled = false;
+              check_for_updates = false;
+              check_for_plugin_updates = false;
+            };
+            plugins.preinstall_disabled = true;
+            news.news_feed_enabled = false;
+          };
+          provision = {
+            enable = true;
+            datasources.path = cfg.configs + "/grafana/provisioning/datasources";
+            dashboards.settings = {
+              apiVersion = 1;
+              providers = [
+                {
+                  name = "otelix";
+                  options.path = cfg.dashboards;
+                }
+              ];
+            };
           };
         };
       };
-      systemd.services.grafana.preStart = lib.mkBefore ''
-        if ! [ -s ${grafanaSecret} ]; then
-          (umask 0077 && od -An -tx1 -N32 /dev/urandom | tr -d ' \n' >${grafanaSecret})
-        fi
-      '';
+
+      systemd.services = {
+        # The configurations append the name of the program to this folder.
+        loki.environment.OTELIX_DATA = "/var/lib";
+        tempo.environment.OTELIX_DATA = "/var/lib";
+
+        grafana.preStart = lib.mkBefore ''
+          for secret in ${grafanaSecrets.key} ${grafanaSecrets.password}; do
+            if ! [ -s "$secret" ]; then
+              (umask 0077 && od -An -tx1 -N32 /dev/urandom | tr -d ' \n' >"$secret")
+            fi
+          done
+        '';
+      };
     })
   ]);
 }

@@ -1,4 +1,4 @@
-# Everything that the flake builds, as `pkgs.otelix.NAME`, with the packages of whoever takes the overlay.
+# Everything that the flake builds, as `pkgs.otelix.NAME`, with the packages of the nixpkgs that applies the overlay.
 { self, crane }:
 final: _previous: {
   otelix =

@@ -1,4 +1,4 @@
-# The broker's pages, from their release archive.
+# Redpanda Console, from its release archive.
 {
   lib,
   stdenvNoCC,

@@ -1,5 +1,5 @@
-# The broker, from its release archive: it comes with its own loader and C library, and stays as it is, since
-# patching so large a program breaks it. There is no build of it for other systems.
+# Redpanda, from its release archive. It comes with its own loader and C library and is not patched: patchelf breaks
+# a program of this size. Only x86_64-linux has a public build.
 {
   lib,
   stdenvNoCC,
@@ -20,7 +20,7 @@ stdenvNoCC.mkDerivation (self: {
   dontBuild = true;
   dontFixup = true;
 
-  # Of some gigabytes, what the broker itself needs.
+  # Leaves out the gigabytes that the broker itself does not need.
   installPhase = ''
     runHook preInstall
     mkdir -p $out/bin $out/libexec

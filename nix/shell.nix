@@ -1,5 +1,5 @@
-# `nix develop`: the toolchain, the programs of the stack, and the tools of the trade. Redpanda and its console are
-# some gigabytes that are not free software: `nix develop .#kafka` does without them.
+# `nix develop`: the toolchain, the programs of the stack, and development tools. Redpanda and its console are some
+# gigabytes and not free software: `nix develop .#kafka` leaves them out.
 {
   lib,
   stdenv,
@@ -39,7 +39,7 @@ craneLib.devShell {
       process-compose
       prometheus.cli
 
-      # To look into it.
+      # To inspect it.
       grpcurl
       hyperfine
       redpanda-client
@@ -67,8 +67,8 @@ craneLib.devShell {
       chromium
     ];
 
-  # To stderr, so that what a command in the shell prints is its own.
+  # To stderr, so that stdout holds only the output of `nix develop --command`.
   shellHook = ''
-    echo "otelix: 'just' lists what there is to do" >&2
+    echo "otelix: 'just' lists the common commands" >&2
   '';
 }

@@ -1,5 +1,5 @@
-# The stack as programs: process-compose with its files and configurations of this very revision, and on PATH
-# exactly the pinned programs. Data lives in ./volumes of wherever it is started, or in OTELIX_DATA.
+# The stack as programs: process-compose with the files of this revision, and only pinned programs on PATH. Data is
+# kept in ./volumes of the current folder, or in OTELIX_DATA.
 {
   lib,
   stdenv,
@@ -43,7 +43,7 @@ let
       name,
       description,
       with-programs,
-      # A file that changes the one of the whole stack, and what preflight is told of that.
+      # A file that changes process-compose.yaml, and the arguments that tell preflight about it.
       variant ? null,
       arguments ? [ ],
     }:
@@ -56,7 +56,7 @@ let
     writeShellApplication {
       inherit name;
       meta = { inherit description; };
-      # Whatever else is on the user's PATH has no part in it.
+      # Programs on the user's PATH cannot replace pinned ones.
       inheritPath = false;
       runtimeInputs = with-programs ++ [
         bashNonInteractive
@@ -64,11 +64,7 @@ let
         process-compose
         programs.preflight
       ];
-      runtimeEnv = {
-        OTELIX_CONFIGS = "${files}/configs";
-        OTELIX_DASHBOARDS = "${files}/dashboards";
-        PC_ADDRESS = "127.0.0.1";
-      };
+      runtimeEnv.PC_ADDRESS = "127.0.0.1";
       text = ''
         # Of a container: NAME_PORT=tcp://... is the service link of another program, and process-compose takes it for
         # a port.
@@ -78,9 +74,11 @@ let
           esac
         done
 
+        export OTELIX_CONFIGS=''${OTELIX_CONFIGS:-${files}/configs}
+        export OTELIX_DASHBOARDS=''${OTELIX_DASHBOARDS:-${files}/dashboards}
         export OTELIX_DATA=''${OTELIX_DATA:-$PWD/volumes} PC_PORT_NUM=''${SUPERVISOR_PORT:-8099}
 
-        # It complains where there is no folder of its settings.
+        # process-compose warns if the folder of its settings is missing.
         if ! [ -d "''${XDG_CONFIG_HOME:-''${HOME:-}/.config}/process-compose" ]; then
           export PROC_COMP_CONFIG=''${PROC_COMP_CONFIG:-$OTELIX_DATA}
         fi
@@ -90,12 +88,15 @@ let
             cat <<'HELP'
         ${description}.
 
-        ${name} [FLAG...]                starts it in a terminal interface; the flags are those of `process-compose up`:
+        ${name} [FLAG...]                starts it in a terminal interface; flags are those of `process-compose up`
         ${name} --detached               starts it in the background
-        ${name} attach|down|process|...  does what process-compose does with what runs
+        ${name} attach|down|process|...  runs this command of process-compose on the stack that runs
 
-        Data, logs and secrets are in ./volumes, or where OTELIX_DATA says. Every port is on loopback, and can be
-        changed by a variable: those of `preflight --help`, and SUPERVISOR_PORT for process-compose.
+        Every port is on 127.0.0.1. Variables:
+          OTELIX_DATA        folder of data, logs and secrets; by default ./volumes
+          OTELIX_CONFIGS     folder of configurations, such as a changed copy of ${files}/configs
+          OTELIX_DASHBOARDS  folder of Grafana's dashboards
+          SUPERVISOR_PORT    port of process-compose; `preflight --help` lists the variables of all other ports
         HELP
             exit
             ;;
@@ -103,7 +104,7 @@ let
           *) exec process-compose "$@" ;;
         esac
 
-        # In the foreground first: what keeps it from starting would be in a log otherwise.
+        # process-compose runs it too, but its messages would end up in a log.
         ${preflight}
         if ! [ -t 0 ] || ! [ -t 1 ]; then
           export PC_DISABLE_TUI=1
@@ -144,13 +145,13 @@ in
     with-kafka
     // {
       name = "stack-kafka";
-      description = "The whole stack, with Apache Kafka in Redpanda's place";
+      description = "The whole stack, with Apache Kafka instead of Redpanda";
     }
   );
 
   lgtm = stack {
     name = "lgtm";
-    description = "OpenTelemetry Collector, Prometheus, Alertmanager, Loki, Tempo and Grafana, for anybody's services";
+    description = "OpenTelemetry Collector, Prometheus, Alertmanager, Loki, Tempo and Grafana, for any service that sends OTLP";
     with-programs = lgtm;
     variant = "process-compose.lgtm.yaml";
     arguments = [
@@ -173,10 +174,10 @@ in
       export PC_PORT_NUM=''${SUPERVISOR_PORT:-8099}
 
       if process-compose list >/dev/null 2>&1; then
-        echo "It runs: end it first, by 'nix run .#stack -- down'." >&2
+        echo "The stack runs. Stop it first: nix run .#stack -- down" >&2
         exit 1
       fi
-      # What preflight made, it marked.
+      # preflight marks the folders that it made.
       if ! [ -e "$data/configs/MADE-BY-PREFLIGHT.txt" ]; then
         echo "No data of the stack in $data." >&2
         exit 1

@@ -1,5 +1,5 @@
-# The only packages here that are not free software: the Business Source License lets anyone run them, but not
-# sell them as a service.
+# The packages that are not free software. The Business Source License lets anyone run them, but not sell them as a
+# service.
 lib: package:
 builtins.elem (lib.getName package) [
   "redpanda"

@@ -1,4 +1,5 @@
-# A machine with everything on it: it boots, someone registers, and the trace of that is in Tempo.
+# A virtual machine with the services and the backends: a registration, its telemetry, and what a hanging service
+# causes.
 { self }:
 {
   name = "otelix";
@@ -12,7 +13,7 @@
       backends.enable = true;
       auth.jwtSecretFile = "/etc/otelix-jwt";
     };
-    # Readable by root alone, as a secret would be. That it is in the store is for this test.
+    # Only root can read it, as is usual for a secret. A real one must not be in the store.
     environment.etc."otelix-jwt" = {
       text = "a secret that only this test knows, no service";
       mode = "0400";
@@ -52,7 +53,23 @@
             timeout=60,
         )
 
-    with subtest("a service that hangs is started again"):
+    with subtest("Grafana shows the stores and the dashboards to visitors, and has no known password"):
+        machine.wait_for_unit("grafana.service")
+        machine.wait_until_succeeds("curl -sf 127.0.0.1:3000/api/health", timeout=120)
+        machine.succeed("curl -sf 127.0.0.1:3000/api/dashboards/uid/overview")
+        machine.fail("curl -sf -u admin:admin 127.0.0.1:3000/api/datasources")
+        machine.succeed(
+            "curl -sf -u admin:$(cat /var/lib/grafana/admin-password) 127.0.0.1:3000/api/datasources/uid/tempo"
+        )
+        machine.fail("su nobody -s /bin/sh -c 'cat /var/lib/grafana/admin-password'")
+
+    with subtest("Alertmanager is ready, and Prometheus sends to it"):
+        machine.wait_until_succeeds("curl -sf 127.0.0.1:9093/-/ready", timeout=60)
+        machine.wait_until_succeeds(
+            "curl -sf 127.0.0.1:9090/api/v1/alertmanagers | grep -q 127.0.0.1:9093", timeout=60
+        )
+
+    with subtest("a service that hangs is restarted"):
         before = machine.succeed("systemctl show -p MainPID --value otelix-user").strip()
         machine.succeed(f"kill -STOP {before}")
         machine.wait_until_succeeds(
@@ -67,7 +84,7 @@
             timeout=30,
         )
 
-    with subtest("nobody but the services reads their data"):
+    with subtest("other users cannot read the data of the services"):
         machine.fail("su nobody -s /bin/sh -c 'ls /var/lib/private/otelix-user'")
   '';
 }

@@ -1,16 +1,18 @@
-# The Rust workspace: its dependencies built once, its programs, and its checks.
+# The Rust workspace: its dependencies, built once, its programs and its checks.
 {
   lib,
   stdenv,
   runCommand,
   craneLib,
   libiconv,
-  # What some tests need; those whose program is missing count as ignored.
+  # For tests: those whose program is missing are ignored.
   apacheKafka,
   backends,
   cargo-nextest,
   chromedriver,
   chromium,
+  dejavu_fonts,
+  makeFontsConf,
   process-compose,
   prometheus,
 }:
@@ -40,8 +42,8 @@ let
 
     cargoVendorDir = craneLib.vendorCargoDeps {
       src = ../.;
-      # librdkafka's configure begins with /usr/bin/env, which a sandbox has not; and it is built in a copy,
-      # which of a store is read-only.
+      # A sandbox has no /usr/bin/env, with which librdkafka's configure begins. rdkafka-sys builds in a copy of the
+      # sources, and files copied from the store are read-only.
       overrideVendorCargoPackage =
         crate: package:
         if crate.name == "rdkafka-sys" then
@@ -63,7 +65,7 @@ let
     common
     // {
       cargoArtifacts = craneLib.buildDepsOnly (common // { doCheck = false; });
-      # They are a check of their own.
+      # The tests are a check of their own.
       doCheck = false;
     }
   );
@@ -88,7 +90,7 @@ let
         install -D ${programs}/bin/${name} $out/bin/${name}
       '';
 
-  # Tests look at more than the code. They run as it is developed: with assertions, and linked quickly.
+  # Tests read more files than the code. They use the profile of development: assertions, and quick links.
   tested = common // {
     src = sourceOf (
       code
@@ -140,14 +142,23 @@ in
         src
         cargoVendorDir
         ;
-      # Of vendored crates it takes each for one that nobody uses.
+      # With vendored crates, cargo-deny reports every workspace dependency as unused.
       cargoDenyChecks = "--allow unused-workspace-dependency bans licenses sources";
     };
-    # Without crane's cargoNextest, which brings the tools of coverage.
+    # Not crane's cargoNextest, which adds the tools of coverage.
     nextest = craneLib.mkCargoDerivation (
       checked
       // {
         pnameSuffix = "-nextest";
+        env = {
+          OTELIX_LONG_TESTS = "1";
+        }
+        // lib.optionalAttrs stdenv.hostPlatform.isLinux {
+          # A sandbox has no fonts, and Chromium aborts without any.
+          FONTCONFIG_FILE = makeFontsConf { fontDirectories = [ dejavu_fonts ]; };
+        };
+        # The sandbox of macOS otherwise forbids listening on 127.0.0.1.
+        __darwinAllowLocalNetworking = true;
         buildPhaseCargoCommand = "cargo nextest run --locked --workspace --no-fail-fast --show-progress none";
         nativeBuildInputs =
           backends

@@ -7,6 +7,7 @@ pub mod browser;
 pub mod collector;
 pub mod compare;
 pub mod compose;
+pub mod long;
 pub mod measure;
 pub mod process;
 pub mod stack;

@@ -70,9 +70,10 @@ pub(crate) fn trials(busy: &Arc<Shared<Busy>>) -> Vec<Trial> {
         })
     };
     vec![
-        trial("links::each_of_them_is_followed_by_a_test", async || {
-            known()
-        }),
+        trial(
+            "provisioning::each_link_is_followed_by_a_test",
+            async || known(),
+        ),
         follow("links::an_exemplar_leads_to_its_trace", |busy| {
             Box::pin(from_exemplars(busy))
         }),

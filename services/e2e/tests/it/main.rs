@@ -32,11 +32,14 @@ use std::{
     process::ExitCode,
 };
 
-use e2e::compose::ROOT;
+use e2e::{compose::ROOT, long::ignore_long};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{busy::Busy, shared::Shared};
+
+/// Tests of the whole stack under load, and of what a browser shows of it.
+const LONG: &[&str] = &["dashboards::every_query_gives_data", "grafana::", "links::"];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -65,7 +68,8 @@ fn main() -> ExitCode {
     ];
     // From here on only the tests of it hold it: it ends with the last of them.
     drop(busy);
-    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+    let trials = ignore_long(trials.into_iter().flatten().collect(), LONG);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A test that needs nothing but the workspace.

@@ -2,8 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
+    process::Command,
     time::Duration,
 };
 
@@ -18,12 +20,36 @@ use preflight::PORTS;
 
 use crate::{ONE_SHOT, trial};
 
+/// The files that change the one of the whole stack.
+const VARIANTS: [&str; 3] = [
+    "process-compose.kafka.yaml",
+    "process-compose.lgtm.yaml",
+    "process-compose.services.yaml",
+];
+
+/// Telemetry settings that the shell may have for another program.
+const FOREIGN: [(&str, &str); 11] = [
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://elsewhere:4318"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer x"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "http://elsewhere:4318/v1/traces",
+    ),
+    ("OTEL_RESOURCE_ATTRIBUTES", "team=shop"),
+    ("OTEL_SDK_DISABLED", "true"),
+    ("OTEL_SERVICE_NAME", "shop"),
+    ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "7"),
+    ("OTEL_TRACES_EXPORTER", "jaeger"),
+    ("OTEL_TRACES_SAMPLER", "always_on"),
+];
+
 pub(crate) fn trials() -> Vec<Trial> {
     let check = |name: &str, test: fn(&Compose) -> anyhow::Result<()>| {
         trial(name, Vec::new(), async move || {
-            let services = ["process-compose.yaml", "process-compose.services.yaml"];
-            let lgtm = ["process-compose.yaml", "process-compose.lgtm.yaml"];
-            for files in [&FILES[..1], FILES, &services, &lgtm] {
+            let merged = VARIANTS.map(|variant| vec![FILES[0], variant]);
+            for files in [vec![FILES[0]]].iter().chain(&merged) {
                 test(&Compose::read(files, &BTreeMap::new())?)
                     .with_context(|| files.join(" and "))?;
             }
@@ -44,6 +70,20 @@ pub(crate) fn trials() -> Vec<Trial> {
         check("files::no_supervisor_kills_during_a_drain", drains),
         check("files::every_port_is_one_of_the_table", ports),
         check("files::nothing_listens_on_other_interfaces", loopback),
+        check(
+            "files::telemetry_settings_of_the_shell_change_no_name_and_no_endpoint",
+            foreign_settings,
+        ),
+        trial(
+            "files::no_variable_is_lost_when_files_are_merged",
+            Vec::new(),
+            async || merged(),
+        ),
+        trial(
+            "files::grafana_finds_its_own_folder_behind_links",
+            Vec::new(),
+            async || homepath(),
+        ),
     ]
 }
 
@@ -216,6 +256,116 @@ fn loopback(compose: &Compose) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn foreign_settings(compose: &Compose) -> anyhow::Result<()> {
+    for (name, process) in supervised(compose) {
+        // Stands for a process that runs elsewhere.
+        if process.programs() == ["tail"] {
+            continue;
+        }
+        let said = started(process, &FOREIGN, Path::new("programs"))?;
+        let settings: BTreeMap<&str, &str> = said
+            .lines()
+            .filter(|line| line.starts_with("OTEL_"))
+            .filter_map(|line| line.split_once('='))
+            .collect();
+        let mut expected = BTreeMap::new();
+        if matches!(process.namespace.as_deref(), Some("services" | "load")) {
+            expected = FOREIGN.into_iter().collect();
+            expected.retain(|variable, _| !variable.contains("EXPORTER"));
+            expected.remove("OTEL_SDK_DISABLED");
+            expected.extend([
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317"),
+                ("OTEL_SERVICE_NAME", name),
+            ]);
+        }
+        ensure!(settings == expected, "{name}: {settings:?}");
+    }
+    Ok(())
+}
+
+/// Where two files have variables of a process, process-compose drops each that has a second `=`.
+fn merged() -> anyhow::Result<()> {
+    let base = Compose::read(&FILES[..1], &BTreeMap::new())?;
+    for variant in VARIANTS {
+        for (name, process) in Compose::read(&[variant], &BTreeMap::new())?.processes {
+            let before = base.processes.get(&name).map(|it| &it.environment);
+            let before = before.with_context(|| format!("{variant}: {name}"))?;
+            if before.is_empty() || process.environment.is_empty() {
+                continue;
+            }
+            for variable in before.iter().chain(&process.environment) {
+                let is_kept = variable.matches('=').count() == 1;
+                ensure!(is_kept, "{variant}: {name} loses {variable}");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn homepath() -> anyhow::Result<()> {
+    let compose = Compose::read(&FILES[..1], &BTreeMap::new())?;
+    let grafana = compose.processes.get("grafana").context("no grafana")?;
+    for programs in ["programs", "links", "package/bin"] {
+        let said = started(grafana, &[], Path::new(programs))?;
+        let expected = "/package/share/grafana";
+        let homepath = said.lines().find(|line| line.starts_with("--homepath="));
+        let is_found = homepath.is_some_and(|line| line.ends_with(expected));
+        ensure!(is_found, "{programs}: {said}");
+    }
+    Ok(())
+}
+
+/// What a process is started with, as its program sees it: arguments and variables, one a line. The program is in the
+/// folder `package/bin`; `links` has an absolute link to it and `programs` a relative one to that.
+fn started(
+    process: &Described,
+    variables: &[(&str, &str)],
+    programs: &Path,
+) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir()?;
+    for name in [
+        "dashboards",
+        "links",
+        "package/bin",
+        "package/share/grafana",
+        "programs",
+        "volumes",
+    ] {
+        fs::create_dir_all(folder.path().join(name))?;
+    }
+    for name in process
+        .programs()
+        .iter()
+        .map(String::as_str)
+        .chain(["kafka-storage.sh"])
+    {
+        let program = folder.path().join("package/bin").join(name);
+        fs::write(&program, "#!/bin/sh\nprintf '%s\\n' \"$@\"\nexec env\n")?;
+        fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+        symlink(&program, folder.path().join("links").join(name))?;
+        symlink(
+            Path::new("../links").join(name),
+            folder.path().join("programs").join(name),
+        )?;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let programs = std::iter::once(folder.path().join(programs));
+    let path = std::env::join_paths(programs.chain(std::env::split_paths(&path)))?;
+    let own = process.environment.iter();
+    let output = Command::new("bash")
+        .args(["-c", process.command.as_deref().context("no command")?])
+        .env_clear()
+        .envs(variables.iter().copied())
+        .envs(own.filter_map(|variable| variable.split_once('=')))
+        .env("PATH", path)
+        .current_dir(folder.path())
+        .output()?;
+    let failed = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {failed}", output.status);
+    ensure!(failed.is_empty(), "{failed}");
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// The ports that a configuration names.

@@ -9,18 +9,22 @@ mod variants;
 
 use std::process::ExitCode;
 
-use e2e::{Stack, compose::find};
+use e2e::{Stack, compose::find, long::ignore_long};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::Builder;
 
 /// What ends by itself: nothing supervises it.
 const ONE_SHOT: &str = "preflight";
 
+/// Each process is killed and stopped, one after the other.
+const LONG: &[&str] = &["chaos::"];
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let trials = [files::trials(), variants::trials(), chaos::trials()];
-    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+    let trials = ignore_long(trials.into_iter().flatten().collect(), LONG);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// The programs that this machine lacks of those that these processes need, and the supervisor.

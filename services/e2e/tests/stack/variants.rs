@@ -96,6 +96,14 @@ async fn lgtm() -> anyhow::Result<()> {
         stack.names
     );
 
+    // Without vitals, an alert about what it measures would fire for good.
+    let url = format!("http://{}/api/v1/rules", stack.address("PROMETHEUS_PORT")?);
+    let rules = Client::new().get(url).send().await?.text().await?;
+    ensure!(
+        rules.contains("TargetDown") && !rules.contains("SupervisorSilent"),
+        "{rules}"
+    );
+
     // A second one is refused in one sentence, and the first does not mind.
     let second = Command::new(e2e::binary("preflight")?)
         .envs(&stack.variables)
