@@ -116,7 +116,8 @@ pub struct Secrets {
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Failed sign-ins per account and minute
+    /// Failed sign-ins per account and minute; each network that has signed in to the account
+    /// before (IPv4 /24, IPv6 /64, for 90 days) counts by itself, all others together
     #[arg(
         long,
         env = "FAILED_LOGINS_PER_ACCOUNT",

@@ -22,6 +22,8 @@ use crate::{
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
+const DELETE_NETWORKS: Statement = Statement::new("DELETE known_networks");
+const SELECT_NETWORKS: Statement = Statement::new("SELECT known_networks");
 const DELETE: Statement = Statement::new("DELETE sessions");
 const INSERT: Statement = Statement::new("INSERT sessions");
 const SELECT: Statement = Statement::new("SELECT sessions");
@@ -29,6 +31,13 @@ const UPDATE: Statement = Statement::new("UPDATE sessions");
 
 /// How often expired sessions are removed: until then they count as open.
 const REMOVAL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// For how many seconds after its last sign-in a network is known.
+const NETWORK_AGE: i64 = 90 * 24 * 60 * 60;
+
+/// Networks kept of an account, the latest: each is one more from which its password can be
+/// guessed at the rate that the limits leave.
+const NETWORKS: i64 = 20;
 
 diesel::table! {
     sessions (id) {
@@ -39,7 +48,24 @@ diesel::table! {
     }
 }
 
-/// The table of sessions.
+diesel::table! {
+    known_networks (id) {
+        id -> Text,
+        account -> Text,
+        last_at -> BigInt,
+    }
+}
+
+/// A network that an account is signed in to from, by keyed hashes.
+#[derive(Debug)]
+pub(crate) struct Network {
+    /// Of the account and the network.
+    pub(crate) id: String,
+    /// Of the account.
+    pub(crate) account: String,
+}
+
+/// The tables of sessions and of known networks.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     database: Database,
@@ -79,14 +105,27 @@ impl Store {
         Ok(Arc::clone(&self.open))
     }
 
-    /// Adds an open session, and the event that tells of it. `opened` is called after the commit,
-    /// even if the caller has gone by then.
+    /// Whether one of these is a known network.
+    pub(crate) async fn is_known(&self, ids: Vec<String>) -> Result<bool, database::Error> {
+        self.database
+            .read(SELECT_NETWORKS, move |connection| {
+                let known = known_networks::table.filter(known_networks::id.eq_any(ids));
+                let count: i64 = known.count().get_result(connection)?;
+                Ok(count > 0)
+            })
+            .await
+    }
+
+    /// Adds an open session, the event that tells of it, and the network that it was opened from.
+    /// `opened` is called after the commit, even if the caller has gone by then.
     pub(crate) async fn insert(
         &self,
         claims: &Claims,
         event: Event,
+        network: Option<Network>,
         opened: impl FnOnce() + Send + 'static,
     ) -> Result<(), database::Error> {
+        let now = to_i64(seconds(SystemTime::now()));
         let row = (
             sessions::id.eq(claims.jti.to_string()),
             sessions::user_id.eq(claims.sub.to_string()),
@@ -97,6 +136,9 @@ impl Store {
             diesel::insert_into(sessions::table)
                 .values(row)
                 .execute(connection)?;
+            if let Some(network) = network {
+                remember(connection, &network, now)?;
+            }
             outbox.insert(connection, &event)
         };
         let committed = move |written: Written| {
@@ -160,12 +202,19 @@ impl Store {
     }
 
     /// Removes expired sessions, now and from time to time: their tokens are refused in any case.
+    /// Networks that were not used for long go with them.
     pub(crate) async fn remove_expired_forever(&self, metrics: &Metrics) {
         let mut interval = tokio::time::interval(REMOVAL_INTERVAL);
         loop {
             interval.tick().await;
             // Some clocks may be behind ours by the leeway of the tokens.
             let limit = to_i64(seconds(SystemTime::now()).saturating_sub(60));
+            if let Err(error) = self.forget_networks(limit - NETWORK_AGE).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot remove networks"
+                );
+            }
             let metrics = metrics.clone();
             let removed = move |count| {
                 metrics.expired(count);
@@ -178,6 +227,17 @@ impl Store {
                 );
             }
         }
+    }
+
+    /// Removes the networks that were last used before a time.
+    async fn forget_networks(&self, limit: i64) -> Result<usize, database::Error> {
+        self.database
+            .write(DELETE_NETWORKS, move |connection| {
+                diesel::delete(known_networks::table)
+                    .filter(known_networks::last_at.lt(limit))
+                    .execute(connection)
+            })
+            .await
     }
 
     /// Removes the sessions that expired before a time. `removed` is called after the commit with
@@ -204,6 +264,32 @@ impl Store {
         };
         self.database.write_then(DELETE, work, committed).await
     }
+}
+
+/// Notes that a network was used, and forgets the oldest of an account that has too many.
+fn remember(connection: &mut SqliteConnection, network: &Network, now: i64) -> QueryResult<()> {
+    use known_networks::{account, id, last_at, table};
+
+    let renewed = diesel::update(table.find(&network.id))
+        .set(last_at.eq(now))
+        .execute(connection)?;
+    if renewed > 0 {
+        return Ok(());
+    }
+    let row = (
+        id.eq(&network.id),
+        account.eq(&network.account),
+        last_at.eq(now),
+    );
+    diesel::insert_into(table).values(row).execute(connection)?;
+    let surplus: Vec<String> = table
+        .filter(account.eq(&network.account))
+        .order(last_at.desc())
+        .offset(NETWORKS)
+        .select(id)
+        .load(connection)?;
+    diesel::delete(table.filter(id.eq_any(surplus))).execute(connection)?;
+    Ok(())
 }
 
 fn to_i64(seconds: u64) -> i64 {
@@ -251,7 +337,7 @@ mod tests {
 
     async fn insert(store: &Store) -> Claims {
         let (claims, opened) = (claims(), Calls::default());
-        let inserted = store.insert(&claims, event(&claims), opened.callback());
+        let inserted = store.insert(&claims, event(&claims), None, opened.callback());
         inserted.await.unwrap();
         assert_eq!(opened.count(), 1);
         claims
@@ -266,6 +352,48 @@ mod tests {
         });
         removing.await.unwrap();
         removed.count()
+    }
+
+    async fn remember_at(store: &Store, account: &str, index: usize, now: i64) {
+        let network = Network {
+            id: format!("{account}-{index}"),
+            account: account.to_owned(),
+        };
+        let write = move |connection: &mut SqliteConnection| remember(connection, &network, now);
+        store.database.write(INSERT, write).await.unwrap();
+    }
+
+    async fn is_known(store: &Store, account: &str, index: usize) -> bool {
+        let ids = vec![format!("{account}-{index}"), "another".to_owned()];
+        store.is_known(ids).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_latest_networks_of_an_account_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("auth.db"), Outbox::none()).unwrap();
+        remember_at(&store, "bob", 0, 0).await;
+        for index in 0..NETWORKS as usize {
+            remember_at(&store, "ann", index, index as i64).await;
+        }
+        remember_at(&store, "ann", 0, 100).await;
+        remember_at(&store, "ann", 99, 101).await;
+        for (index, known) in [(0, true), (1, false), (2, true), (99, true)] {
+            assert_eq!(is_known(&store, "ann", index).await, known, "{index}");
+        }
+        assert!(is_known(&store, "bob", 0).await);
+    }
+
+    #[tokio::test]
+    async fn a_network_is_forgotten_after_its_last_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("auth.db"), Outbox::none()).unwrap();
+        remember_at(&store, "ann", 1, 1_000).await;
+        remember_at(&store, "ann", 2, 1_000).await;
+        remember_at(&store, "ann", 2, 2_000).await;
+        assert_eq!(store.forget_networks(1_000).await.unwrap(), 0);
+        assert_eq!(store.forget_networks(1_001).await.unwrap(), 1);
+        assert!(!is_known(&store, "ann", 1).await && is_known(&store, "ann", 2).await);
     }
 
     #[tokio::test]

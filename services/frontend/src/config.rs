@@ -1,4 +1,4 @@
-//! What the frontend is told when it starts.
+//! The settings of the frontend.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -37,7 +37,7 @@ pub struct Config {
     )]
     pub auth_service_address: Uri,
 
-    /// Where the user service is; asked for its health by the status page, and for nothing else
+    /// Where the user service is; only the status page uses it, for a health check
     #[arg(
         long,
         env = "USER_SERVICE_ADDRESS",
@@ -47,7 +47,7 @@ pub struct Config {
     )]
     pub user_service_address: Uri,
 
-    /// What the pages know of the world around them.
+    /// The settings of the pages.
     #[command(flatten)]
     pub pages: Pages,
 
@@ -60,7 +60,7 @@ pub struct Config {
     pub telemetry: telemetry::Settings,
 }
 
-/// What the pages know of the world around them.
+/// The settings of the pages.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Pages")]
 pub struct Pages {
@@ -127,7 +127,7 @@ pub struct PublicUrl {
 }
 
 impl PublicUrl {
-    /// Whether people use TLS, whoever ends it.
+    /// Whether browsers use TLS, even if a proxy terminates it.
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.https
@@ -146,7 +146,7 @@ impl FromStr for PublicUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url = web(text)?;
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-            return Err("the pages live at the root: the URL must not have a path".to_owned());
+            return Err("the URL must not have a path, query or fragment".to_owned());
         }
         let host = url.host_str().ok_or("the URL has no host")?;
         Ok(Self {
@@ -164,7 +164,7 @@ impl FromStr for PublicUrl {
 pub struct TrustedProxies(pub Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Whether the address is a proxy's.
+    /// Whether the address is that of a trusted proxy.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
@@ -197,25 +197,25 @@ pub enum StatusPage {
     SignedIn,
 }
 
-/// The parts that the status page asks besides the services.
+/// The parts that the status page checks besides the services.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct StatusChecks(pub Vec<StatusCheck>);
 
-/// A part that the status page asks.
+/// A part that the status page checks.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StatusCheck {
-    /// What the page calls it.
+    /// The name on the page.
     pub name: String,
-    /// How it is asked.
+    /// How it is checked.
     pub target: Target,
 }
 
-/// How a part is asked whether it works.
+/// How a part is checked.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Target {
     /// By the gRPC health checking protocol, at an `http` URL.
     Grpc(String),
-    /// By a GET that must be answered with 2xx.
+    /// By a GET, which must return 2xx.
     Http(Url),
 }
 
@@ -260,7 +260,7 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
-/// A URL that is asked without TLS, as every part on the status page is.
+/// A URL without TLS. The status page uses none.
 fn plain(text: &str) -> Result<Url, String> {
     web(text).and_then(|url| match url.scheme() {
         "http" => Ok(url),

@@ -1,14 +1,14 @@
-//! Refuses what another site makes a person's browser send (cross-site request forgery).
+//! Protection against cross-site request forgery.
 //!
-//! The algorithm of Go's `net/http.CrossOriginProtection`: browsers say where a request comes
-//! from, in `Sec-Fetch-Site` or, older ones, in `Origin`. A client that says neither is no
-//! browser, and carries nobody's cookies but its own.
+//! The algorithm is that of Go's `net/http.CrossOriginProtection`: browsers send the origin of a
+//! request in `Sec-Fetch-Site`, older ones in `Origin`. A client that sends neither is not a
+//! browser, so no other site can make it send a person's cookies.
 
 use axum::http::{HeaderMap, Method, Uri, header};
 
 use crate::config::PublicUrl;
 
-/// Whether a request may act.
+/// Whether a request may change state.
 ///
 /// `public` is where people reach the pages. A proxy may rewrite `Host`, and only `public` tells
 /// the scheme: without it, a page at `http://HOST` may post to `https://HOST`.

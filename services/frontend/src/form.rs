@@ -1,4 +1,4 @@
-//! What a person typed, as a browser posts it.
+//! Form data as browsers post it.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     pages::{Frame, Problem},
 };
 
-/// More than any email and password that can be right.
+/// Largest body: more than any valid email and password need.
 const LIMIT: usize = 64 * 1024;
 
 const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
@@ -47,8 +47,8 @@ fn is_form(headers: &HeaderMap) -> bool {
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(MEDIA_TYPE))
 }
 
-/// A field that is missing is empty: the auth service says what is wrong with it. Fields that we
-/// do not know are none of our business.
+/// Reads the fields. A missing field is empty, which the auth service refuses with a message.
+/// Unknown fields are ignored.
 fn parse(body: &[u8]) -> Option<Credentials> {
     let mut email = None;
     let mut password = None;
@@ -58,7 +58,7 @@ fn parse(body: &[u8]) -> Option<Credentials> {
             "password" => &mut password,
             _ => continue,
         };
-        // The parser replaces what is no UTF-8, which would make equals of different passwords.
+        // The parser replaces invalid UTF-8, which would make different passwords equal.
         if field.is_some() || value.contains(char::REPLACEMENT_CHARACTER) {
             return None;
         }

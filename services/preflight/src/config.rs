@@ -68,6 +68,10 @@ pub struct Config {
     #[arg(long, env = "PC_PROC_NAME", hide = true)]
     pub supervised: Option<String>,
 
+    /// Where process-compose listens; it reads this variable itself
+    #[arg(long, env = "PC_PORT_NUM", hide = true)]
+    pub process_compose_port: Option<u16>,
+
     /// Where everything listens.
     #[command(flatten)]
     pub ports: Ports,

@@ -41,6 +41,7 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     let lock = is_writable.then(|| lock(&data)).transpose()?;
     programs::check(&selection, &config.path, &mut findings);
     ports::check(config, &mut findings);
+    ports::check_supervisor(config, &mut findings);
     listening::check(config, &selection, &mut findings);
     configurations::check(&config.configs, &data, &selection, &mut findings);
     check_secrets(&data, &selection, &mut findings);
@@ -53,7 +54,7 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     for secret in selection.secrets() {
         secret.provide(&data)?;
     }
-    configurations::render(&config.configs, &data, &config.ports)?;
+    configurations::render(&config.configs, &data, &selection, &config.ports)?;
     report::ready(&data, &selection, &config.ports)?;
     drop(lock);
     Ok(true)

@@ -207,6 +207,24 @@ pub fn rewrite(text: &str, mut map: impl FnMut(u16) -> u16) -> String {
     rewritten
 }
 
+/// Finds a process-compose that listens elsewhere than the processes, and `vitals startup`, look for it.
+pub(crate) fn check_supervisor(config: &Config, findings: &mut Findings) {
+    let supervisor = PORTS.iter().find(|port| port.process == SUPERVISOR);
+    let expected = supervisor.map(|port| config.ports.of(port));
+    if let (Some(actual), Some(expected)) = (config.process_compose_port, expected)
+        && actual != expected
+    {
+        findings.problems.push(Problem {
+            what: format!(
+                "supervisor: process-compose listens on {actual} (PC_PORT_NUM), and is looked for on {expected} \
+                 (SUPERVISOR_PORT)."
+            ),
+            remedy: "Set both to the same port. `just` and `nix run` set PC_PORT_NUM to SUPERVISOR_PORT."
+                .to_owned(),
+        });
+    }
+}
+
 /// Finds ports that two want. All count, not only those that run: the configurations name them all.
 pub(crate) fn check(config: &Config, findings: &mut Findings) {
     let mut seen: BTreeMap<u16, &Port> = BTreeMap::new();

@@ -9,7 +9,11 @@ use std::{
 };
 
 use database::{Database, OpenError, Statement};
-use diesel::prelude::*;
+use diesel::{
+    dsl::{count_star, sql},
+    prelude::*,
+    sql_types::Text,
+};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use events::{Event, Outbox, Written};
 
@@ -19,6 +23,13 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
 const INSERT: Statement = Statement::new("INSERT users");
 const SELECT: Statement = Statement::new("SELECT users");
+const UPDATE: Statement = Statement::new("UPDATE users");
+
+/// The head of a PHC string, which holds the costs: without the hash, the salt, and the signs
+/// before them.
+const COSTS: &str = "rtrim(rtrim(rtrim(rtrim(password_hash, \
+    'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'), '$'), \
+    'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'), '$')";
 
 diesel::table! {
     users (id) {
@@ -77,6 +88,36 @@ impl Store {
             .await?;
         self.count.store(count, Ordering::Relaxed);
         Ok(Arc::clone(&self.count))
+    }
+
+    /// How many hashes have which costs.
+    pub(crate) async fn costs(&self) -> Result<Vec<(String, i64)>, database::Error> {
+        self.database
+            .read(SELECT, |connection| {
+                users::table
+                    .group_by(sql::<Text>(COSTS))
+                    .select((sql::<Text>(COSTS), count_star()))
+                    .load(connection)
+            })
+            .await
+    }
+
+    /// Replaces a hash, unless it was replaced meanwhile. Says whether it was there.
+    pub(crate) async fn replace_hash(
+        &self,
+        id: String,
+        old: String,
+        new: String,
+    ) -> Result<bool, database::Error> {
+        self.database
+            .write(UPDATE, move |connection| {
+                diesel::update(users::table.find(id))
+                    .filter(users::password_hash.eq(old))
+                    .set(users::password_hash.eq(new))
+                    .execute(connection)
+            })
+            .await
+            .map(|rows| rows > 0)
     }
 
     /// Adds an account, and the event that tells of it; `NotUnique` when its email or its id is

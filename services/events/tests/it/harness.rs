@@ -43,13 +43,18 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
-        let mock = MockCluster::new(1).unwrap();
-        // The mock cannot be asked to create them.
+        let cluster = Self::without_topics();
         for topic in [USER_TOPIC, AUTH_TOPIC] {
-            mock.create_topic(topic, PARTITIONS, 1).unwrap();
-            mock.create_topic(&format!("{topic}.dlq"), PARTITIONS, 1)
-                .unwrap();
+            let create = |name: &str| cluster.mock.create_topic(name, PARTITIONS, 1).unwrap();
+            create(topic);
+            create(&format!("{topic}.dlq"));
         }
+        cluster
+    }
+
+    /// One that cannot create topics on request, as no mock cluster can.
+    pub(crate) fn without_topics() -> Self {
+        let mock = MockCluster::new(1).unwrap();
         let brokers = mock.bootstrap_servers();
         Self { mock, brokers }
     }
@@ -102,7 +107,7 @@ pub(crate) struct Service {
     pub(crate) folder: Arc<TempDir>,
     stop: oneshot::Sender<()>,
     kill: oneshot::Sender<()>,
-    ended: oneshot::Receiver<()>,
+    ended: oneshot::Receiver<anyhow::Result<()>>,
 }
 
 impl Service {
@@ -117,18 +122,22 @@ impl Service {
         let (stop, stopped) = oneshot::channel();
         let (kill, killed) = oneshot::channel();
         let (ending, ended) = oneshot::channel();
-        let run = relay.during(database.clone(), until(stopped));
+        let service = async {
+            until(stopped).await;
+            Ok(())
+        };
+        let run = relay.during(database.clone(), service);
         thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
+            let outcome = runtime.block_on(async {
                 tokio::select! {
-                    () = run => {}
-                    Ok(()) = killed => {}
+                    outcome = run => outcome,
+                    Ok(()) = killed => Ok(()),
                 }
             });
             // Drops what the relay has spawned.
             drop(runtime);
-            let _ = ending.send(());
+            let _ = ending.send(outcome);
         });
         Self {
             database,
@@ -154,20 +163,14 @@ impl Service {
     /// Stops it as SIGTERM does.
     pub(crate) async fn stop(self) -> Arc<TempDir> {
         drop(self.stop);
-        tokio::time::timeout(PATIENCE, self.ended)
-            .await
-            .unwrap()
-            .unwrap();
+        outcome(self.ended).await.unwrap();
         self.folder
     }
 
     /// Ends it as `kill -9` does: no task of the relay runs after this, and none is told.
     pub(crate) async fn kill(self) -> Arc<TempDir> {
         self.kill.send(()).unwrap();
-        tokio::time::timeout(PATIENCE, self.ended)
-            .await
-            .unwrap()
-            .unwrap();
+        outcome(self.ended).await.unwrap();
         self.folder
     }
 
@@ -175,6 +178,13 @@ impl Service {
     pub(crate) async fn drained(&self) {
         eventually(async || outbox_length(&self.database).await == 0).await;
     }
+}
+
+async fn outcome(ended: oneshot::Receiver<anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::time::timeout(PATIENCE, ended)
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 pub(crate) async fn outbox_length(database: &Database) -> i64 {

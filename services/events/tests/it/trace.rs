@@ -110,6 +110,7 @@ async fn a_consumer_continues_the_trace_of_the_request_and_is_linked_to_the_prod
         "events.outbox.length",
         "events.outbox.oldest.age",
         "events.consumer.duplicates",
+        "events.consumer.skipped",
     ] {
         assert!(metrics.contains(&metric), "{metric} is not in {metrics:?}");
     }

@@ -9,10 +9,10 @@ use std::{
 use tokio::time::Instant;
 
 /// How many streams may be open at once.
-pub const STREAMS: usize = 256;
+const STREAMS: usize = 256;
 
 /// How many of them one client may have. Several people may share an address.
-pub const STREAMS_PER_CLIENT: usize = 16;
+const STREAMS_PER_CLIENT: usize = 16;
 
 /// Average lifetime of a stream.
 const LIFETIME: Duration = Duration::from_secs(300);

@@ -1,4 +1,4 @@
-//! One reader of the events.
+//! The stream of one reader.
 
 use std::{sync::Arc, time::Duration, vec};
 
@@ -10,22 +10,22 @@ use uuid::Uuid;
 
 use super::{Entry, Source, places::Place, store::Store};
 
-/// The shortest time between two looks at the store: nobody reads faster, and however many events
-/// there are, a reader takes no more than are kept.
+/// The shortest time between two reads of the store. In a burst, a stream skips events that were
+/// evicted in between, and so sends no more than the store holds.
 const PACE: Duration = Duration::from_millis(200);
 
-/// What a reader is told.
+/// A message to a reader.
 #[derive(Debug)]
 pub(crate) enum News {
     Entry(Arc<Entry>),
     Source(Source),
 }
 
-/// Everything that a reader has missed, then everything that comes.
+/// All events that a reader has missed, then all new ones.
 #[derive(Debug)]
 pub(crate) struct Stream {
     store: watch::Receiver<Store>,
-    /// How many arrivals the reader has been given, or has them in `next`.
+    /// How many arrivals the reader has got, counting those in `next`.
     arrivals: u64,
     source: Source,
     next: vec::IntoIter<Arc<Entry>>,
@@ -42,7 +42,7 @@ impl Stream {
         Self {
             store,
             arrivals,
-            // What the page said when it was asked for may have changed since.
+            // The source may have changed since the page was rendered.
             source: Source::Off,
             next: missed.into_iter(),
             is_paced: false,
@@ -50,7 +50,7 @@ impl Stream {
         }
     }
 
-    /// The next news; nothing when the process is about to stop or the stream is too old.
+    /// The next message. `None` when the process is about to stop or the lifetime is over.
     pub(crate) async fn next(&mut self) -> Option<News> {
         loop {
             if self.store.borrow().is_closed || Instant::now() >= self.place.until() {
@@ -61,7 +61,7 @@ impl Stream {
             }
             if self.is_paced {
                 let closed = self.store.wait_for(|store| store.is_closed);
-                // Closed or not, the next round sees it.
+                // The next iteration checks whether it is closed.
                 let _ = timeout(PACE, closed).await;
             }
             self.is_paced = true;

@@ -1,4 +1,4 @@
-//! What surrounds every page: head, navigation, and the trace that made it.
+//! The frame of every page: head, navigation and the id of its trace.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::{app::App, assets, config::StatusPage};
 
-/// Where in the navigation a page is.
+/// The place of a page in the navigation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Place {
     Home,
@@ -24,7 +24,7 @@ pub(crate) enum Place {
     Elsewhere,
 }
 
-/// Whom a navigation entry is for.
+/// The readers who see a navigation entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Audience {
     Everybody,
@@ -32,7 +32,7 @@ enum Audience {
     SignedOut,
 }
 
-/// The navigation, in its order.
+/// The entries of the navigation, in order.
 const NAVIGATION: [(Place, &str, &str, Audience); 5] = [
     (
         Place::Activity,
@@ -51,7 +51,7 @@ const NAVIGATION: [(Place, &str, &str, Audience); 5] = [
     ),
 ];
 
-/// What a page knows about the request that it answers.
+/// What a page needs to know about its request.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     is_signed_in: bool,
@@ -76,7 +76,7 @@ impl Frame {
         }
     }
 
-    /// Whether the browser has a session; only the auth service knows whether it is still good.
+    /// Whether the browser sent a session. Only the auth service knows whether it is still valid.
     pub(crate) fn is_signed_in(&self) -> bool {
         self.is_signed_in
     }
@@ -86,7 +86,7 @@ impl Frame {
         self.is_signed_in || self.status_page == StatusPage::Everyone
     }
 
-    /// A whole page. `content` has the page's one `h1`.
+    /// A whole page. `content` contains the only `h1`.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "content is made for the page and used up by it"
@@ -144,10 +144,10 @@ impl Frame {
         }
     }
 
-    /// The trace that makes this page, so that whoever sees it can look the page up.
+    /// The trace of this page, so that a reader can report it or look it up.
     fn trace(&self) -> Markup {
         let Some(id) = telemetry::current_trace_id() else {
-            return html! { p { "This page has no trace: telemetry is switched off." } };
+            return html! { p { "This page has no trace, because telemetry is switched off." } };
         };
         html! {
             p {
@@ -156,7 +156,7 @@ impl Frame {
         }
     }
 
-    /// A trace's id, which leads to the trace where it is known where traces are.
+    /// The id of a trace. It is a link if the URL of Grafana is known.
     pub(super) fn trace_link(&self, id: &str) -> Markup {
         html! {
             @match self.explore(id) {

@@ -1,4 +1,4 @@
-//! The pages of what does not work.
+//! The error pages.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::{Frame, Place};
 
-/// Why there is no better page.
+/// Why a request gets an error page.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Problem {
     NotFound,
@@ -44,13 +44,13 @@ impl Problem {
     fn title(self) -> &'static str {
         match self {
             Self::NotFound => "Page not found",
-            Self::MethodNotAllowed => "This page does not do that",
+            Self::MethodNotAllowed => "Method not allowed",
             Self::CrossSite => "Sent from another site",
-            Self::WrongType => "This is not a form",
-            Self::TooLarge => "This is too much",
+            Self::WrongType => "Not a form",
+            Self::TooLarge => "The form is too large",
             Self::Malformed => "The form cannot be read",
             Self::TimedOut => "This took too long",
-            Self::AccountUnavailable => "Your account is out of reach",
+            Self::AccountUnavailable => "Your account cannot be shown",
             Self::StatusUnavailable => "Your session cannot be checked",
             Self::NotSignedOut => "You are not signed out yet",
             Self::Internal => "Something went wrong",
@@ -59,22 +59,19 @@ impl Problem {
 
     fn text(self) -> &'static str {
         match self {
-            Self::NotFound => "There is nothing at this address. It may have been mistyped.",
+            Self::NotFound => "There is no page at this address. Check it for typing errors.",
             Self::MethodNotAllowed => {
-                "The address exists, but it cannot be used in this way. Go back and use the page \
-                 itself."
+                "The address exists but does not support this method. Go back and use the form on \
+                 the page."
             }
             Self::CrossSite => {
                 "Another site tried to send a form here in your name. Nothing was changed. If \
                  you wanted this, use the form on our own page."
             }
-            Self::WrongType => {
-                "This address takes what a form on its page sends, and nothing else."
-            }
-            Self::TooLarge => "What was sent is far larger than the form needs.",
+            Self::WrongType => "This address accepts only what the form on its page sends.",
+            Self::TooLarge => "The browser sent far more data than this form needs.",
             Self::Malformed => {
-                "What was sent is damaged, or has characters that are not valid text. Go back \
-                 and try again."
+                "The form data is damaged or contains invalid text. Go back and try again."
             }
             Self::TimedOut => "The page was not ready in time. Please try again in a moment.",
             Self::AccountUnavailable => {
@@ -90,13 +87,13 @@ impl Problem {
                  revoked and is still open. Please try again in a moment."
             }
             Self::Internal => {
-                "It is not your fault, and we cannot say more here. Whoever looks into it needs \
-                 the trace id below."
+                "The error is on our side. If you report it, include the trace id at the bottom of \
+                 this page."
             }
         }
     }
 
-    /// What to do next.
+    /// Links and buttons for the next step.
     fn way_out(self, frame: &Frame) -> Markup {
         let status = html! {
             @if frame.links_to_status() { a.button.quiet href="/status" { "See the status" } }
@@ -128,7 +125,7 @@ impl Problem {
 }
 
 impl Frame {
-    /// The page of a problem, with its status code.
+    /// The error page of a problem, with its status code.
     pub(crate) fn problem(&self, problem: Problem) -> Response {
         let status = problem.status();
         let content = html! {

@@ -7,7 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use events::Handler as _;
-use frontend::{Activity, Entry, KEPT, Kind, STREAMS, STREAMS_PER_CLIENT, Source};
+use frontend::{Activity, Entry, Kind, Source};
 use opentelemetry::trace::TraceId;
 use reqwest::{Method, Response, StatusCode};
 use tokio::time::timeout;
@@ -19,6 +19,13 @@ use crate::{
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How many events the page shows.
+const KEPT: usize = 200;
+
+/// How many streams may be open, in total and for one client.
+const STREAMS: usize = 256;
+const STREAMS_PER_CLIENT: usize = 16;
+
 const GRAFANA: &str = "--grafana-url=http://grafana.example:3000";
 
 async fn start(activity: &Activity) -> Frontend {

@@ -9,6 +9,8 @@ use std::{
 use axum::{Router, routing::get};
 use reqwest::StatusCode;
 use tokio::net::TcpListener;
+use tonic::{Code, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
     auth::{Asked, TOKEN},
@@ -17,7 +19,7 @@ use crate::{
 
 #[tokio::test]
 async fn every_part_has_a_row_with_its_state_in_words() {
-    // Accepts connections and says nothing.
+    // Accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let other = Frontend::start(&[]).await;
     let checks = format!(
@@ -116,6 +118,12 @@ async fn health_is_answered_in_both_languages() {
     assert_eq!(frontend.get("/health/ready").await.status, StatusCode::OK);
     let url = format!("http://{}", frontend.address);
     chassis::health::check(&url).await.unwrap();
+
+    // Anybody could have any number of streams.
+    let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let refused = health.watch(HealthCheckRequest::default()).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
 }
 
 #[tokio::test]
@@ -140,7 +148,7 @@ async fn a_stop_waits_for_requests_and_takes_no_more() {
     assert!(chassis::health::check(&url).await.is_err());
 }
 
-/// What answers `GET /api/v2/alerts` as Alertmanager does.
+/// A server that answers `GET /api/v2/alerts` as Alertmanager does.
 #[expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on fails by panicking"
@@ -206,10 +214,13 @@ async fn without_alerts_the_page_says_so_and_without_an_answer_too() {
         let said = frontend.get("/status").await.texts("h2 + p");
         assert_eq!(
             said,
-            ["Alertmanager does not answer: nobody knows whether an alert fires."]
+            ["Alertmanager does not answer, so alerts cannot be shown."]
         );
     }
 
-    let nobody = Frontend::start(&[]).await.get("/status").await;
-    assert!(nobody.texts("h2").is_empty(), "there is nobody to ask");
+    let without = Frontend::start(&[]).await.get("/status").await;
+    assert!(
+        without.texts("h2").is_empty(),
+        "no Alertmanager is configured"
+    );
 }

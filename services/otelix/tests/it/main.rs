@@ -1,6 +1,11 @@
 //! The whole system in one process: `cargo run`.
 
-use std::{net::TcpListener, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    time::{Duration, Instant},
+};
 
 use anyhow::ensure;
 use e2e::Process;
@@ -8,6 +13,8 @@ use events::{AUTH_TOPIC, Event, Handler, HandlerError, Settings, USER_TOPIC};
 use reqwest::{Client, StatusCode};
 use tempfile::TempDir;
 use tokio::{process::Command, sync::mpsc};
+use tonic::transport::Channel;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 const PORTS: [(&str, &str); 3] = [("PORT", "0"), ("AUTH_PORT", "0"), ("USER_PORT", "0")];
 
@@ -173,6 +180,48 @@ async fn events_need_no_other_program() -> anyhow::Result<()> {
         "{kinds:?}"
     );
     ensure!(otelix.stop().await?.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn open_streams_and_connections_do_not_delay_a_stop() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (mut otelix, url) = start(&folder).await?;
+    let line = otelix.line(|line| line.contains("with reflection")).await?;
+    let words = line.split([' ', ',']);
+    let addresses: Vec<&str> = words.filter(|word| word.starts_with("127.")).collect();
+    ensure!(addresses.len() == 2, "{line}");
+
+    let reader = Client::new()
+        .get(format!("{url}/activity/events"))
+        .send()
+        .await?;
+    let pages = url.trim_start_matches("http://");
+    let mut open = Vec::new();
+    for address in [pages, addresses[0], addresses[1]] {
+        open.push(TcpStream::connect(address)?);
+        let mut http2 = TcpStream::connect(address)?;
+        http2.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")?;
+        http2.read_exact(&mut [0])?;
+        open.push(http2);
+    }
+    let mut watched = Vec::new();
+    for address in addresses {
+        let channel = Channel::from_shared(format!("http://{address}"))?
+            .connect()
+            .await?;
+        let mut health = HealthClient::new(channel);
+        let request = HealthCheckRequest::default();
+        let mut statuses = health.watch(request).await?.into_inner();
+        ensure!(statuses.message().await?.is_some());
+        watched.push(statuses);
+    }
+
+    let asked = Instant::now();
+    ensure!(otelix.stop().await?.success());
+    let took = asked.elapsed();
+    ensure!(took < Duration::from_secs(1), "{took:?}");
+    drop((reader, open, watched));
     Ok(())
 }
 

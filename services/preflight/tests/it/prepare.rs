@@ -163,3 +163,14 @@ fn with_the_default_ports_only_the_folder_is_replaced() {
     };
     assert_eq!(of("volumes/configs"), of("configs"));
 }
+
+#[test]
+fn rules_about_a_process_that_does_not_run_are_left_out() {
+    let machine = Machine::new();
+    let rules = machine.path("volumes/configs/prometheus/rules");
+    assert_eq!(machine.run(&[]).code, Some(0));
+    assert!(rules.join("stack.yaml").is_file());
+    assert_eq!(machine.run(&["--only", "prometheus"]).code, Some(0));
+    assert!(!rules.join("stack.yaml").exists());
+    assert!(rules.join("backends.yaml").is_file());
+}
