@@ -26,7 +26,7 @@ kafka := ""
 files := "-f process-compose.yaml" + if kafka == "" { "" } else { " -f process-compose.kafka.yaml" }
 broker := if kafka == "" { "redpanda" } else { "kafka" }
 
-# Of a container: NAME_PORT=tcp://... is the service link of another program, and process-compose takes it for a port
+# NAME_PORT=tcp://... is a service link of Kubernetes or Docker, which process-compose would take for a port
 without_links := "for link in $(env | grep -E '^[A-Z_]*_PORT=(tcp|udp):' | cut -d= -f1); do unset $link; done;"
 
 # The whole stack, supervised, with a table of what took how long; needs its programs on PATH

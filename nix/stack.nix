@@ -66,8 +66,7 @@ let
       ];
       runtimeEnv.PC_ADDRESS = "127.0.0.1";
       text = ''
-        # Of a container: NAME_PORT=tcp://... is the service link of another program, and process-compose takes it for
-        # a port.
+        # NAME_PORT=tcp://... is a service link of Kubernetes or Docker, which process-compose would take for a port.
         for variable in $(compgen -e); do
           case $variable=''${!variable} in
             *_PORT=tcp://* | *_PORT=udp://*) unset "$variable" ;;

@@ -112,7 +112,7 @@ pub enum OpenError {
         /// The first migration that this program does not know.
         migration: String,
     },
-    /// A migration failed; the database is as it was before it.
+    /// A migration failed; the database is as it was.
     #[error("cannot migrate the database {}", .path.display())]
     Migrate {
         /// The file.
@@ -464,36 +464,47 @@ fn text(path: &Path) -> Result<&str, OpenError> {
     })
 }
 
+/// Applies all migrations that are missing, or none of them.
 fn migrate(
     connection: &mut SqliteConnection,
     path: &Path,
     migrations: &EmbeddedMigrations,
 ) -> Result<(), OpenError> {
-    let migrate_error = |source| OpenError::Migrate {
-        path: path.to_owned(),
-        source,
-    };
-    let embedded: Vec<Box<dyn Migration<Sqlite>>> =
-        migrations.migrations().map_err(migrate_error)?;
+    // One transaction from the look to the last change: another program may migrate it too.
+    let newer = connection
+        .immediate_transaction(|connection| {
+            let newer = first_unknown(connection, migrations)?;
+            if newer.is_none() {
+                connection.run_pending_migrations(SourceOf(migrations))?;
+            }
+            Ok(newer)
+        })
+        .map_err(|source| OpenError::Migrate {
+            path: path.to_owned(),
+            source,
+        })?;
+    match newer {
+        Some(migration) => Err(OpenError::Newer {
+            path: path.to_owned(),
+            migration,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The first migration of a database that this program does not know.
+fn first_unknown(
+    connection: &mut SqliteConnection,
+    migrations: &EmbeddedMigrations,
+) -> diesel::migration::Result<Option<String>> {
+    let embedded: Vec<Box<dyn Migration<Sqlite>>> = migrations.migrations()?;
     let known: Vec<MigrationVersion<'_>> = embedded
         .iter()
         .map(|migration| migration.name().version())
         .collect();
-    let newer = connection
-        .applied_migrations()
-        .map_err(migrate_error)?
-        .into_iter()
-        .find(|applied| !known.contains(applied));
-    if let Some(migration) = newer {
-        return Err(OpenError::Newer {
-            path: path.to_owned(),
-            migration: migration.to_string(),
-        });
-    }
-    connection
-        .run_pending_migrations(SourceOf(migrations))
-        .map(drop)
-        .map_err(migrate_error)
+    let applied = connection.applied_migrations()?;
+    let unknown = applied.into_iter().find(|applied| !known.contains(applied));
+    Ok(unknown.map(|migration| migration.to_string()))
 }
 
 /// Lends migrations, which Diesel wants to own.

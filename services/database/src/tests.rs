@@ -375,6 +375,23 @@ async fn writers_queue_in_order() {
 }
 
 #[test]
+fn programs_that_open_a_new_database_at_once_all_succeed() {
+    for _ in 0..10 {
+        let folder = folder();
+        let barrier = std::sync::Barrier::new(4);
+        let start = || {
+            barrier.wait();
+            drop(open(&folder));
+        };
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(start);
+            }
+        });
+    }
+}
+
+#[test]
 fn a_newer_database_is_refused_and_left_alone() {
     let folder = folder();
     let path = folder.path().join("x.db");

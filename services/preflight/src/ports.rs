@@ -247,15 +247,15 @@ pub(crate) fn check(config: &Config, findings: &mut Findings) {
     }
 }
 
-/// Finds service links in the place of ports. All our programs ignore them; process-compose, which
-/// has started this one, puts them into the commands of all others.
+/// Finds service links in the place of ports. Our programs ignore them, but process-compose, which
+/// has started preflight, puts them into the commands of all others.
 fn service_links(value: impl Fn(&str) -> Option<OsString>, findings: &mut Findings) {
     let links = PORTS
         .iter()
         .filter(|port| value(port.variable).is_some_and(|value| setup::is_service_link(&value)));
     findings.problems.extend(links.map(|port| Problem {
         what: format!(
-            "{} is the service link of a container, and no port.",
+            "{} is a service link of Kubernetes or Docker, and no port.",
             port.variable
         ),
         remedy:

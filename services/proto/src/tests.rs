@@ -1,6 +1,9 @@
-//! What `Debug` shows of the messages.
+//! What `Debug` shows of the messages, and of all other types that hold a secret.
 
-use std::fmt;
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
 
 use prost::{
     Message,
@@ -11,6 +14,12 @@ use prost_types::{
 };
 
 use crate::{auth::v1 as auth, events::v1 as events, user::v1 as user};
+
+fn is_secret(field: &str) -> bool {
+    field
+        .split('_')
+        .any(|word| ["email", "password", "token", "secret"].contains(&word))
+}
 
 /// Decodes a message and formats it.
 type Format = fn(&[u8]) -> String;
@@ -140,9 +149,7 @@ fn secrets_are_hidden_and_all_else_is_shown() {
         for (field, bytes) in texts(&declared, path) {
             let text = format(&bytes);
             let last = field.rsplit('.').next().unwrap();
-            let is_secret = last
-                .split('_')
-                .any(|word| ["email", "password", "token", "secret"].contains(&word));
+            let is_secret = is_secret(last);
             assert_eq!(
                 !text.contains("MARKER"),
                 is_secret,
@@ -156,4 +163,83 @@ fn secrets_are_hidden_and_all_else_is_shown() {
         }
     }
     assert!(hidden > 10 && shown > 10, "{hidden} {shown}");
+}
+
+/// The files of Rust below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => sources(&path),
+            false => vec![path],
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
+
+/// The fields that a derived `Debug` shows although they hold a secret as text.
+fn shown_secrets(source: &str) -> Vec<&str> {
+    let mut shown = Vec::new();
+    let (mut is_derived, mut is_inside, mut is_hidden) = (false, false, false);
+    for line in source.lines().map(str::trim_end) {
+        let code = line.trim_start();
+        if code.starts_with("#[derive(") {
+            is_derived = code.contains("Debug");
+        } else if code.starts_with("#[debug(") {
+            is_hidden = true;
+        } else if is_inside && line == "}" {
+            is_inside = false;
+        } else if code.contains("struct ") || code.contains("enum ") {
+            is_inside = std::mem::take(&mut is_derived) && code.ends_with('{');
+        } else if is_inside && !code.starts_with('#') && !code.starts_with("//") {
+            let fields = code.split([',', '{']).filter(|field| {
+                let Some((name, holds)) = field.split_once(": ") else {
+                    return false;
+                };
+                let name = name.rsplit(' ').next().unwrap_or_default();
+                is_secret(name) && (holds.contains("String") || holds.contains("str"))
+            });
+            if !std::mem::take(&mut is_hidden) {
+                shown.extend(fields);
+            }
+        }
+    }
+    shown
+}
+
+#[test]
+fn every_type_that_holds_a_secret_hides_it() {
+    let example = "\
+#[derive(Clone, Debug)]
+struct Example {
+    /// An email: a text.
+    pub(crate) email: String,
+    #[debug(\"..\")]
+    token: Option<String>,
+    token_count: usize,
+    password: Password,
+}
+
+#[derive(Clone)]
+struct Unprintable {
+    email: String,
+}
+
+#[derive(Debug)]
+enum Request<'a> {
+    Login { password: &'a str },
+}";
+    let shown: Vec<_> = shown_secrets(example).into_iter().map(str::trim).collect();
+    assert_eq!(shown, ["pub(crate) email: String", "password: &'a str }"]);
+
+    let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let files = sources(&services);
+    assert!(files.len() > 100);
+    for file in files.iter().filter(|file| !file.ends_with("tests.rs")) {
+        let source = fs::read_to_string(file).unwrap();
+        let program = source.split("\n#[cfg(test)]").next().unwrap();
+        let shown = shown_secrets(program);
+        assert!(shown.is_empty(), "{}: {shown:?}", file.display());
+    }
 }

@@ -1,5 +1,4 @@
-//! What a program makes or leaves out before it starts: private folders, secrets, and settings that
-//! a cluster has set for somebody else.
+//! Private folders, secrets, and port settings that ignore service links.
 //!
 //! Services, `otelix` and `preflight` share it, so that all of them make the same files.
 

@@ -1,4 +1,4 @@
-//! Secrets: files in `DATA/secrets` that their owner alone may read. Once made, a secret is never
+//! Secrets: files in `DATA/secrets` that only their owner may read. Once made, a secret is never
 //! replaced and never printed.
 
 use std::{
@@ -73,8 +73,12 @@ pub fn check_folder(data: &Path) -> Result<(), Unusable> {
     }
     let folder = folder.display();
     Err(Unusable {
-        what: format!("The folder of the secrets is open to others: {folder} has mode {mode:o}."),
-        remedy: format!("If nobody has used that: chmod 700 {folder}"),
+        what: format!(
+            "Other users can enter the folder of the secrets: {folder} has mode {mode:o}."
+        ),
+        remedy: format!(
+            "Run chmod 700 {folder}. If others may have read a secret, remove it: a new one is made."
+        ),
     })
 }
 
@@ -142,7 +146,7 @@ impl Secret {
             Err(error) => {
                 return unusable(
                     format!("The secret {} cannot be read: {error}.", path.display()),
-                    "Make it yours, or remove it: a new one is made.".to_owned(),
+                    "Make your user its owner, or remove it: a new one is made.".to_owned(),
                 );
             }
         };
@@ -150,9 +154,9 @@ impl Secret {
         let mode = metadata.permissions().mode() & 0o777;
         if mode & OTHERS != 0 {
             return unusable(
-                format!("The secret {path} is open to others: it has mode {mode:o}."),
+                format!("Other users can read the secret {path}: it has mode {mode:o}."),
                 format!(
-                    "If nobody has read it: chmod 600 {path}. Else remove it: a new one is made."
+                    "Run chmod 600 {path}, or remove it if others may have read it: a new one is made."
                 ),
             );
         }
@@ -160,8 +164,8 @@ impl Secret {
         if !metadata.is_file() || length < least {
             return unusable(
                 format!(
-                    "The secret {path} is no file of at least {least} bytes: it has {length}, \
-                     which a crash may have left."
+                    "The secret {path} is too short, or no file: it has {length} bytes and needs \
+                     {least}. An interrupted start may have left it."
                 ),
                 "Remove it: a new one is made.".to_owned(),
             );
@@ -378,12 +382,7 @@ mod tests {
             write(&path, text, 0o600);
             let error = Secret::Jwt.provide(data.path()).unwrap_err().to_string();
             let length = format!("it has {}", text.len());
-            for words in [
-                &*path.to_string_lossy(),
-                &length,
-                "at least 32 bytes",
-                "Remove it",
-            ] {
+            for words in [&*path.to_string_lossy(), &length, "needs 32", "Remove it"] {
                 assert!(error.contains(words), "{error}");
             }
             assert_eq!(fs::read_to_string(&path).unwrap(), text);

@@ -1,7 +1,7 @@
 //! Variables that Kubernetes and Docker set for the services beside a container.
 //!
-//! A service `user` in the same namespace gives every container `USER_PORT=tcp://10.96.0.7:8080`.
-//! That is the name of a setting of ours, and says where another program listens.
+//! A service `user` in the same namespace gives every container `USER_PORT=tcp://10.96.0.7:8080`:
+//! the name of a setting of ours, with the address of another program.
 
 use std::ffi::OsStr;
 
@@ -16,8 +16,8 @@ pub fn is_service_link(value: &OsStr) -> bool {
         .any(|scheme| value.starts_with(*scheme))
 }
 
-/// Has every port setting of a command ignore its variable if that is a service link: the default
-/// stands then.
+/// Makes every port setting of a command ignore a variable that is a service link: the setting keeps
+/// its default.
 #[must_use]
 pub fn without_service_links(command: Command) -> Command {
     command.mut_args(|argument| {

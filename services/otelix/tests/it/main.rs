@@ -143,7 +143,7 @@ async fn a_secret_that_a_crash_has_left_empty_is_named() -> anyhow::Result<()> {
     let status = otelix.ended().await?;
     let output = otelix.output().join("\n");
     ensure!(status.code() == Some(1), "{status}: {output}");
-    for words in ["volumes/jwt-secret", "at least 32 bytes", "Remove it"] {
+    for words in ["volumes/jwt-secret", "needs 32", "Remove it"] {
         ensure!(output.contains(words), "{output}");
     }
     Ok(())
