@@ -67,7 +67,7 @@ impl Sessions {
     }
 
     /// Creates an account and opens its first session, unless too many have been tried from the
-    /// address.
+    /// address. The session of the token `replaced` is revoked with it, where that is valid.
     ///
     /// Whether the email is taken shows in the answer, and cannot be hidden without mail to
     /// confirm an address; so what is limited is every attempt, successful or not.
@@ -76,6 +76,7 @@ impl Sessions {
         email: String,
         password: String,
         address: Option<IpAddr>,
+        replaced: &str,
     ) -> Result<Opened, Error> {
         let attempt = address
             .map(|address| {
@@ -91,19 +92,21 @@ impl Sessions {
             attempt.forgive();
         }
         let opened = self
-            .open(outcome?, LoginMethod::Registration, network)
+            .open(outcome?, LoginMethod::Registration, network, replaced)
             .await?;
         tracing::info!(user.id = opened.user.id, "user registered");
         Ok(opened)
     }
 
     /// Opens a session for an email and a password, unless too many attempts have failed for
-    /// the account or from the address.
+    /// the account or from the address. The session of the token `replaced` is revoked with it,
+    /// where that is valid.
     pub(crate) async fn login(
         &self,
         email: String,
         password: String,
         address: Option<IpAddr>,
+        replaced: &str,
     ) -> Result<Opened, Error> {
         let by_address = match address {
             Some(address) => {
@@ -135,7 +138,9 @@ impl Sessions {
                 attempt.forgive();
             }
         }
-        let opened = self.open(outcome?, LoginMethod::Password, network).await?;
+        let opened = self
+            .open(outcome?, LoginMethod::Password, network, replaced)
+            .await?;
         tracing::info!(user.id = opened.user.id, "user signed in");
         Ok(opened)
     }
@@ -160,11 +165,14 @@ impl Sessions {
 
     async fn account_of(&self, token: &str) -> Result<(User, SystemTime), Error> {
         let claims = self.keys.verify(token)?;
-        // Both at once; whether the session is open decides first.
-        let (open, user) = tokio::join!(self.store.is_open(claims.jti), self.users.get(claims.sub));
-        if !open? {
-            return Err(Error::InvalidSession("revoked"));
-        }
+        // Both at once. Whether the session is open decides first: where it is not, the answer
+        // does not wait for the user service.
+        let open = async {
+            let open = self.store.is_open(claims.jti).await?;
+            open.then_some(()).ok_or(Error::InvalidSession("revoked"))
+        };
+        let user = async { Ok(self.users.get(claims.sub).await) };
+        let ((), user) = tokio::try_join!(open, user)?;
         let user = user?.ok_or(Error::InvalidSession("no such user"))?;
         Ok((user, expires_at(&claims)))
     }
@@ -196,15 +204,21 @@ impl Sessions {
         user: User,
         method: LoginMethod,
         network: Option<Network>,
+        replaced: &str,
     ) -> Result<Opened, Error> {
         let id = Uuid::try_parse(&user.id).map_err(|_source| {
             Error::Users(Box::new(tonic::Status::internal(
                 "a user id that is no UUID",
             )))
         })?;
+        // Without it the old session would stay open, and nobody would have its token to revoke it.
+        let replaced = self.keys.verify(replaced).ok();
+        let replaced = replaced.map(|old| (old.jti, session_events::replaced(&old)));
         let (token, claims) = self.keys.sign(id)?;
         let event = session_events::signed_in(&claims, method);
-        self.store.insert(&claims, event, network).await?;
+        if self.store.insert(&claims, event, network, replaced).await? {
+            self.metrics.replaced();
+        }
         self.metrics.opened();
         Ok(Opened {
             token,

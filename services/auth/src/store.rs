@@ -116,13 +116,16 @@ impl Store {
             .await
     }
 
-    /// Adds an open session, the event that tells of it, and the network that it was opened from.
+    /// Adds an open session, the event that tells of it, and the network that it was opened from;
+    /// revokes the session that it replaces, with an event of its own, and says whether that was
+    /// open.
     pub(crate) async fn insert(
         &self,
         claims: &Claims,
         event: Event,
         network: Option<Network>,
-    ) -> Result<(), database::Error> {
+        replaced: Option<(Uuid, Event)>,
+    ) -> Result<bool, database::Error> {
         let now = to_i64(seconds(SystemTime::now()));
         let row = (
             sessions::id.eq(claims.jti.to_string()),
@@ -139,12 +142,20 @@ impl Store {
                 if let Some(network) = network {
                     remember(connection, &network, now)?;
                 }
+                let mut closed = None;
+                if let Some((id, event)) = replaced
+                    && close(connection, id, now)?
+                {
+                    closed = Some(outbox.insert(connection, &event)?);
+                }
                 let written = outbox.insert(connection, &event)?;
-                open.fetch_add(1, Ordering::Relaxed);
-                Ok(written)
+                if closed.is_none() {
+                    open.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok((written, closed))
             })
             .await;
-        written.map(drop)
+        written.map(|(_, closed)| closed.is_some())
     }
 
     /// Whether a session was opened here and has not been revoked.
@@ -165,17 +176,12 @@ impl Store {
     /// Revokes a session and adds the event that tells of it, and says whether it was open; one
     /// that is revoked already stays as it is, and has no event.
     pub(crate) async fn revoke(&self, id: Uuid, event: Event) -> Result<bool, database::Error> {
-        let id = id.to_string();
         let now = to_i64(seconds(SystemTime::now()));
         let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));
         let written = self
             .database
             .write(UPDATE, move |connection| {
-                let revoked = diesel::update(sessions::table.find(id))
-                    .filter(sessions::revoked_at.is_null())
-                    .set(sessions::revoked_at.eq(now))
-                    .execute(connection)?;
-                if revoked == 0 {
+                if !close(connection, id, now)? {
                     return Ok(None);
                 }
                 let written = outbox.insert(connection, &event)?;
@@ -248,6 +254,15 @@ impl Store {
     }
 }
 
+/// Revokes a session, and says whether it was open.
+fn close(connection: &mut SqliteConnection, id: Uuid, now: i64) -> QueryResult<bool> {
+    let revoked = diesel::update(sessions::table.find(id.to_string()))
+        .filter(sessions::revoked_at.is_null())
+        .set(sessions::revoked_at.eq(now))
+        .execute(connection)?;
+    Ok(revoked > 0)
+}
+
 /// Notes that a network was used, and forgets the oldest of an account that has too many.
 fn remember(connection: &mut SqliteConnection, network: &Network, now: i64) -> QueryResult<()> {
     use known_networks::{account, id, last_at, table};
@@ -296,7 +311,8 @@ mod tests {
         };
         let keys = Keys::load(&secrets).unwrap();
         let (_, claims) = keys.sign(Uuid::now_v7()).unwrap();
-        store.insert(&claims, event(&claims), None).await.unwrap();
+        let replaced = store.insert(&claims, event(&claims), None, None).await;
+        assert!(!replaced.unwrap());
         claims
     }
 
@@ -365,6 +381,13 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(again.load(Ordering::Relaxed), 1);
+
+        let mut new = expired.clone();
+        new.jti = Uuid::now_v7();
+        let replaced = Some((expired.jti, event(&expired)));
+        let outcome = store.insert(&new, event(&new), None, replaced).await;
+        assert!(outcome.unwrap(), "it was open");
+        assert_eq!(count(), 1, "one for the other");
 
         let later = to_i64(expired.exp) + 1;
         assert_eq!(store.remove_expired(later - 1).await.unwrap(), 0);
