@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use email::Email;
 use events::{Data, Event};
 use proto::events::v1::UserRegistered;
 use telemetry::metrics::{self, Counter};
@@ -12,7 +13,6 @@ use uuid::Uuid;
 
 use crate::{
     costs::Costs,
-    email::Email,
     error::Error,
     hasher::Hasher,
     password::Password,
