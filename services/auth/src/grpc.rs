@@ -36,11 +36,14 @@ impl AuthService for Grpc {
         let said = &request.get_ref().client_address;
         let address = client_address(said, request.remote_addr()).map_err(status)?;
         let RegisterRequest {
-            email, password, ..
+            email,
+            password,
+            replaced_token,
+            ..
         } = request.into_inner();
         let opened = self
             .sessions
-            .register(email, password, address)
+            .register(email, password, address, &replaced_token)
             .await
             .map_err(status)?;
         Ok(Response::new(RegisterResponse {
@@ -56,7 +59,10 @@ impl AuthService for Grpc {
         let said = &request.get_ref().client_address;
         let address = client_address(said, request.remote_addr()).map_err(status)?;
         let LoginRequest {
-            email, password, ..
+            email,
+            password,
+            replaced_token,
+            ..
         } = request.into_inner();
         let Opened {
             token,
@@ -64,7 +70,7 @@ impl AuthService for Grpc {
             user,
         } = self
             .sessions
-            .login(email, password, address)
+            .login(email, password, address, &replaced_token)
             .await
             .map_err(status)?;
         Ok(Response::new(LoginResponse {

@@ -69,6 +69,12 @@ impl Metrics {
             .add(1, &[KeyValue::new(names::AUTH_REASON, "logout")]);
     }
 
+    /// A session was closed because another one took its place.
+    pub(crate) fn replaced(&self) {
+        self.closed
+            .add(1, &[KeyValue::new(names::AUTH_REASON, "replaced")]);
+    }
+
     /// Sessions have expired that nobody had closed.
     pub(crate) fn expired(&self, count: usize) {
         self.closed.add(

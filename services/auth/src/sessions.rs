@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use email::Email;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proto::{events::v1::LoginMethod, user::v1::User};
 use uuid::Uuid;
@@ -67,7 +68,7 @@ impl Sessions {
     }
 
     /// Creates an account and opens its first session, unless too many have been tried from the
-    /// address.
+    /// address. The session of the token `replaced` is revoked with it, where that is valid.
     ///
     /// Whether the email is taken shows in the answer, and cannot be hidden without mail to
     /// confirm an address; so what is limited is every attempt, successful or not.
@@ -76,6 +77,7 @@ impl Sessions {
         email: String,
         password: String,
         address: Option<IpAddr>,
+        replaced: &str,
     ) -> Result<Opened, Error> {
         let attempt = address
             .map(|address| {
@@ -90,17 +92,19 @@ impl Sessions {
         if let (Err(Error::Invalid(_)), Some(attempt)) = (&outcome, attempt) {
             attempt.forgive();
         }
-        self.open(outcome?, LoginMethod::Registration, network)
+        self.open(outcome?, LoginMethod::Registration, network, replaced)
             .await
     }
 
     /// Opens a session for an email and a password, unless too many attempts have failed for
-    /// the account or from the address.
+    /// the account or from the address. The session of the token `replaced` is revoked with it,
+    /// where that is valid.
     pub(crate) async fn login(
         &self,
         email: String,
         password: String,
         address: Option<IpAddr>,
+        replaced: &str,
     ) -> Result<Opened, Error> {
         let by_address = match address {
             Some(address) => {
@@ -132,7 +136,8 @@ impl Sessions {
                 attempt.forgive();
             }
         }
-        self.open(outcome?, LoginMethod::Password, network).await
+        self.open(outcome?, LoginMethod::Password, network, replaced)
+            .await
     }
 
     /// Reads the account of a session, and when the session ends.
@@ -156,11 +161,14 @@ impl Sessions {
 
     async fn account_of(&self, token: &str) -> Result<(User, SystemTime), Error> {
         let claims = self.keys.verify(token)?;
-        // Both at once; whether the session is open decides first.
-        let (open, user) = tokio::join!(self.store.is_open(claims.jti), self.users.get(claims.sub));
-        if !open? {
-            return Err(Error::InvalidSession("revoked"));
-        }
+        // Both at once. Whether the session is open decides first: where it is not, the answer
+        // does not wait for the user service.
+        let open = async {
+            let open = self.store.is_open(claims.jti).await?;
+            open.then_some(()).ok_or(Error::InvalidSession("revoked"))
+        };
+        let user = async { Ok(self.users.get(claims.sub).await) };
+        let ((), user) = tokio::try_join!(open, user)?;
         let user = user?.ok_or(Error::InvalidSession("no such user"))?;
         Ok((user, expires_at(&claims)))
     }
@@ -192,16 +200,23 @@ impl Sessions {
         user: User,
         method: LoginMethod,
         network: Option<Network>,
+        replaced: &str,
     ) -> Result<Opened, Error> {
         let id = Uuid::try_parse(&user.id).map_err(|_source| {
             Error::Users(Box::new(tonic::Status::internal(
                 "a user id that is no UUID",
             )))
         })?;
+        // Without it the old session would stay open, and nobody would have its token to revoke it.
+        let replaced = self.keys.verify(replaced).ok();
+        let replaced = replaced.map(|old| (old.jti, session_events::replaced(&old)));
         let (token, claims) = self.keys.sign(id)?;
         let event = session_events::signed_in(&claims, method);
         let metrics = self.metrics.clone();
-        let opened = move || {
+        let opened = move |has_replaced| {
+            if has_replaced {
+                metrics.replaced();
+            }
             metrics.opened();
             match method {
                 LoginMethod::Registration => tracing::info!(user.id = %id, "user registered"),
@@ -210,7 +225,9 @@ impl Sessions {
                 }
             }
         };
-        self.store.insert(&claims, event, network, opened).await?;
+        self.store
+            .insert(&claims, event, network, replaced, opened)
+            .await?;
         Ok(Opened {
             token,
             expires_at: expires_at(&claims),
@@ -232,15 +249,10 @@ fn expires_at(claims: &Claims) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(claims.exp)
 }
 
-/// Accounts are counted by what was typed, known or not, in the letter case that `user`
-/// compares; a prefix is enough, and bounds the memory.
+/// What an account is counted by, known or not: the email as `user` compares it. What is no email
+/// belongs to no account, and `user` refuses it before it does any work.
 fn account(email: &str) -> String {
-    email
-        .trim()
-        .chars()
-        .take(254)
-        .collect::<String>()
-        .to_lowercase()
+    Email::parse(email).map_or_else(|_| String::new(), |email| email.as_str().to_owned())
 }
 
 /// What counts as one client: whoever has one IPv6 address has a network of them.
@@ -265,9 +277,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letter_case_does_not_make_another_account() {
-        assert_eq!(account(" Ann@Example.com"), account("ann@example.COM"));
-        assert!(account(&"x".repeat(1 << 20)).len() <= 254);
+    fn a_spelling_does_not_make_another_account() {
+        for spelling in [
+            " Ann@Ex\u{e4}mple.de",
+            "ann@exa\u{308}mple.DE",
+            "ann@xn--exmple-cua.de",
+        ] {
+            assert_eq!(account(spelling), "ann@ex\u{e4}mple.de");
+        }
+        assert_eq!(account("not an email"), "");
     }
 
     #[test]

@@ -117,13 +117,15 @@ impl Store {
     }
 
     /// Adds an open session, the event that tells of it, and the network that it was opened from.
-    /// `opened` is called after the commit, even if the caller has gone by then.
+    /// Revokes the session that it replaces, with an event of its own. After the commit, `opened`
+    /// is called with whether that session was open, even if the caller has gone by then.
     pub(crate) async fn insert(
         &self,
         claims: &Claims,
         event: Event,
         network: Option<Network>,
-        opened: impl FnOnce() + Send + 'static,
+        replaced: Option<(Uuid, Event)>,
+        opened: impl FnOnce(bool) + Send + 'static,
     ) -> Result<(), database::Error> {
         let now = to_i64(seconds(SystemTime::now()));
         let row = (
@@ -139,12 +141,23 @@ impl Store {
             if let Some(network) = network {
                 remember(connection, &network, now)?;
             }
-            outbox.insert(connection, &event)
+            let mut closed = None;
+            if let Some((id, event)) = replaced
+                && close(connection, id, now)?
+            {
+                closed = Some(outbox.insert(connection, &event)?);
+            }
+            Ok((outbox.insert(connection, &event)?, closed))
         };
-        let committed = move |written: Written| {
+        let committed = move |(written, closed): (Written, Option<Written>)| {
             written.committed();
-            open.fetch_add(1, Ordering::Relaxed);
-            opened();
+            let has_replaced = closed.is_some();
+            if let Some(closed) = closed {
+                closed.committed();
+            } else {
+                open.fetch_add(1, Ordering::Relaxed);
+            }
+            opened(has_replaced);
         };
         self.database.write_then(INSERT, work, committed).await
     }
@@ -173,15 +186,10 @@ impl Store {
         event: Event,
         closed: impl FnOnce() + Send + 'static,
     ) -> Result<(), database::Error> {
-        let id = id.to_string();
         let now = to_i64(seconds(SystemTime::now()));
         let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));
         let work = move |connection: &mut SqliteConnection| {
-            let revoked = diesel::update(sessions::table.find(id))
-                .filter(sessions::revoked_at.is_null())
-                .set(sessions::revoked_at.eq(now))
-                .execute(connection)?;
-            if revoked == 0 {
+            if !close(connection, id, now)? {
                 return Ok(None);
             }
             outbox.insert(connection, &event).map(Some)
@@ -266,6 +274,15 @@ impl Store {
     }
 }
 
+/// Revokes a session, and says whether it was open.
+fn close(connection: &mut SqliteConnection, id: Uuid, now: i64) -> QueryResult<bool> {
+    let revoked = diesel::update(sessions::table.find(id.to_string()))
+        .filter(sessions::revoked_at.is_null())
+        .set(sessions::revoked_at.eq(now))
+        .execute(connection)?;
+    Ok(revoked > 0)
+}
+
 /// Notes that a network was used, and forgets the oldest of an account that has too many.
 fn remember(connection: &mut SqliteConnection, network: &Network, now: i64) -> QueryResult<()> {
     use known_networks::{account, id, last_at, table};
@@ -330,6 +347,15 @@ mod tests {
             }
         }
 
+        /// The same for a session that replaces none.
+        fn callback_of_first(&self) -> impl FnOnce(bool) + Send + 'static {
+            let calls = self.clone();
+            move |has_replaced| {
+                assert!(!has_replaced);
+                calls.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+
         fn count(&self) -> i64 {
             self.0.load(Ordering::Relaxed)
         }
@@ -337,7 +363,13 @@ mod tests {
 
     async fn insert(store: &Store) -> Claims {
         let (claims, opened) = (claims(), Calls::default());
-        let inserted = store.insert(&claims, event(&claims), None, opened.callback());
+        let inserted = store.insert(
+            &claims,
+            event(&claims),
+            None,
+            None,
+            opened.callback_of_first(),
+        );
         inserted.await.unwrap();
         assert_eq!(opened.count(), 1);
         claims
@@ -422,6 +454,14 @@ mod tests {
             .unwrap();
         assert_eq!(again.load(Ordering::Relaxed), 1);
 
+        let mut new = expired.clone();
+        new.jti = Uuid::now_v7();
+        let replaced = Some((expired.jti, event(&expired)));
+        let opened = |has_replaced| assert!(has_replaced, "it was open");
+        let inserted = store.insert(&new, event(&new), None, replaced, opened);
+        inserted.await.unwrap();
+        assert_eq!(count(), 1, "one for the other");
+
         let later = to_i64(expired.exp) + 1;
         assert_eq!(remove_expired(&store, later - 1).await, 0);
         assert_eq!(remove_expired(&store, later).await, 1);
@@ -452,7 +492,7 @@ mod tests {
         store.database.write(INSERT, break_commits).await.unwrap();
 
         let (other, calls) = (claims(), Calls::default());
-        let inserted = store.insert(&other, event(&other), calls.callback());
+        let inserted = store.insert(&other, event(&other), None, None, calls.callback_of_first());
         assert!(inserted.await.is_err());
         let revoked = store.revoke(session.jti, event(&session), calls.callback());
         assert!(revoked.await.is_err());

@@ -86,8 +86,10 @@ impl Keys {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        validation.validate_nbf = true;
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // A token has a row only after it was signed. A clock that was set back, or is behind that
+        // of the instance that signed, must not end the sessions that were just opened.
+        validation.validate_nbf = false;
         // Seconds by which the clocks of two instances may differ.
         validation.leeway = 5;
 
@@ -152,7 +154,6 @@ impl Keys {
             .map_err(|error| {
                 Error::InvalidSession(match error.kind() {
                     ErrorKind::ExpiredSignature => "expired",
-                    ErrorKind::ImmatureSignature => "not valid yet",
                     ErrorKind::InvalidSignature => "wrong signature",
                     ErrorKind::InvalidAlgorithm => "wrong algorithm",
                     ErrorKind::InvalidIssuer => "wrong issuer",

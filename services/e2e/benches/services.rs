@@ -164,6 +164,7 @@ async fn register(auth: &Channel, email: &str) -> anyhow::Result<(String, String
         email: email.to_owned(),
         password: "correct horse battery".to_owned(),
         client_address: another_address(),
+        ..RegisterRequest::default()
     };
     let answer = AuthServiceClient::new(auth.clone())
         .register(request)
@@ -202,6 +203,7 @@ async fn registrations(auth: &Channel, round: usize) -> anyhow::Result<Sample> {
             email: format!("{round}-{caller}-{call}@example.com"),
             password: "correct horse battery".to_owned(),
             client_address: another_address(),
+            ..RegisterRequest::default()
         };
         async move { client.register(request).await.map(drop) }
     })

@@ -69,6 +69,7 @@ async fn register(auth: SocketAddr) -> anyhow::Result<(AuthServiceClient<Channel
         email: "bench@example.com".to_owned(),
         password: "correct horse battery".to_owned(),
         client_address: another_address(),
+        ..RegisterRequest::default()
     };
     let answer = client.register(request).await?.into_inner();
     Ok((client, answer.session.context("no session")?.token))

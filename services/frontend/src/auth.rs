@@ -112,17 +112,19 @@ impl Auth {
         }
     }
 
-    /// Creates an account and opens its first session.
+    /// Creates an account and opens its first session, in the place of the one that is `replaced`.
     pub(crate) async fn register(
         &self,
         typed: Credentials,
         client_address: String,
+        replaced: Option<Token>,
     ) -> Result<OpenSession, Error> {
         let mut client = self.client.clone();
         let request = request(RegisterRequest {
             email: typed.email,
             password: typed.password,
             client_address,
+            replaced_token: replaced_token(replaced),
         });
         // Once: an answer that got lost may have been a success.
         let answer = client::once(DEADLINE, client.register(request)).await;
@@ -133,17 +135,19 @@ impl Auth {
         )
     }
 
-    /// Opens a session.
+    /// Opens a session, in the place of the one that is `replaced`.
     pub(crate) async fn login(
         &self,
         typed: Credentials,
         client_address: String,
+        replaced: Option<Token>,
     ) -> Result<OpenSession, Error> {
         let mut client = self.client.clone();
         let request = request(LoginRequest {
             email: typed.email,
             password: typed.password,
             client_address,
+            replaced_token: replaced_token(replaced),
         });
         // Once: each attempt counts against the limit.
         let answer = client::once(DEADLINE, client.login(request)).await;
@@ -218,6 +222,10 @@ impl Error {
             Self::Unavailable(status) | Self::Internal(status) => status.code(),
         }
     }
+}
+
+fn replaced_token(token: Option<Token>) -> String {
+    token.map_or_else(String::new, |token| token.as_str().to_owned())
 }
 
 /// A request that tells the server when its answer is too late.

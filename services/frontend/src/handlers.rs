@@ -54,10 +54,12 @@ pub(crate) async fn register(
     State(app): State<Arc<App>>,
     frame: Frame,
     ClientAddress(client): ClientAddress,
+    headers: HeaderMap,
     typed: Credentials,
 ) -> Response {
     let email = typed.email.clone();
-    match app.auth.register(typed, client).await {
+    let replaced = app.cookie.read(&headers);
+    match app.auth.register(typed, client, replaced).await {
         Ok(session) => enter(&app, &frame, &session),
         Err(error) => refused(&frame, Purpose::Register, &email, &error),
     }
@@ -67,10 +69,12 @@ pub(crate) async fn login(
     State(app): State<Arc<App>>,
     frame: Frame,
     ClientAddress(client): ClientAddress,
+    headers: HeaderMap,
     typed: Credentials,
 ) -> Response {
     let email = typed.email.clone();
-    match app.auth.login(typed, client).await {
+    let replaced = app.cookie.read(&headers);
+    match app.auth.login(typed, client, replaced).await {
         Ok(session) => enter(&app, &frame, &session),
         Err(error) => refused(&frame, Purpose::Login, &email, &error),
     }

@@ -43,7 +43,7 @@ pub const OTHER: &str = "_OTHER";
 /// Why a session was closed, or a token rejected.
 pub const AUTH_REASON: &str = "auth.reason";
 
-/// What attempts are counted by: `account` or `address`.
+/// What attempts are counted by: `account`, `address` or `registration`.
 pub const AUTH_LIMIT_SCOPE: &str = "auth.limit.scope";
 
 /// Calls that were made again.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use database::microseconds;
+use email::Email;
 use events::{Data, Event};
 use proto::events::v1::UserRegistered;
 use telemetry::metrics::{self, Counter};
@@ -13,7 +14,6 @@ use uuid::Uuid;
 
 use crate::{
     costs::Costs,
-    email::Email,
     error::Error,
     hasher::Hasher,
     password::Password,

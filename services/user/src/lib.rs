@@ -7,7 +7,6 @@
 mod accounts;
 mod config;
 mod costs;
-mod email;
 mod error;
 mod grpc;
 mod hasher;

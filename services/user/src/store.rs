@@ -15,9 +15,8 @@ use diesel::{
     sql_types::Text,
 };
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use email::Email;
 use events::{Event, Outbox, Written};
-
-use crate::email::Email;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
@@ -154,14 +153,17 @@ impl Store {
             .await
     }
 
+    /// The account of an email: the one that has exactly what was typed, as earlier versions did
+    /// not normalise it, else the one of its normal form.
     pub(crate) async fn by_email(&self, email: &Email) -> Result<Option<UserRow>, database::Error> {
-        let email = email.as_str().to_owned();
+        let (plain, normal) = (email.as_plain().to_owned(), email.as_str().to_owned());
         self.database
             .read(SELECT, move |connection| {
-                UserRow::query()
-                    .filter(users::email.eq(email))
-                    .get_result(connection)
-                    .optional()
+                let mut rows = UserRow::query()
+                    .filter(users::email.eq(&plain).or(users::email.eq(normal)))
+                    .load(connection)?;
+                rows.sort_by_key(|row| row.email != plain);
+                Ok(rows.into_iter().next())
             })
             .await
     }

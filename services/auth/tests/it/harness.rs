@@ -201,6 +201,7 @@ pub(crate) fn register_from(address: &str, email: &str, password: &str) -> Regis
         email: email.to_owned(),
         password: password.to_owned(),
         client_address: address.to_owned(),
+        ..RegisterRequest::default()
     }
 }
 
@@ -214,6 +215,7 @@ pub(crate) fn login_from(address: &str, email: &str, password: &str) -> LoginReq
         email: email.to_owned(),
         password: password.to_owned(),
         client_address: address.to_owned(),
+        ..LoginRequest::default()
     }
 }
 

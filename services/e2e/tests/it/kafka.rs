@@ -163,6 +163,7 @@ async fn register(mut auth: Auth, email: String) -> anyhow::Result<Option<(Uuid,
             email: email.clone(),
             password: PASSWORD.to_owned(),
             client_address: another_address(),
+            ..RegisterRequest::default()
         };
         match auth.register(request).await {
             Ok(answer) => {
@@ -279,6 +280,7 @@ async fn registrations(
             email: format!("{count}@example.com"),
             password: PASSWORD.to_owned(),
             client_address: another_address(),
+            ..RegisterRequest::default()
         };
         let started = Instant::now();
         auth.clone().register(request).await?;

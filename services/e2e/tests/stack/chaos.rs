@@ -217,6 +217,7 @@ async fn register(
             email: format!("chaos-{number}@example.com"),
             password: "correct horse battery".to_owned(),
             client_address: another_address(),
+            ..RegisterRequest::default()
         };
         match auth.register(request).await {
             Ok(answer) => {

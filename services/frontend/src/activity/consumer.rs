@@ -65,7 +65,9 @@ impl From<&Data> for Kind {
             },
             Data::SessionRevoked(session) => match session.reason() {
                 SessionRevokedReason::Logout => Self::SignedOut,
-                SessionRevokedReason::Unspecified => Self::SessionRevoked,
+                SessionRevokedReason::Replaced | SessionRevokedReason::Unspecified => {
+                    Self::SessionRevoked
+                }
             },
         }
     }

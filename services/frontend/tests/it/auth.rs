@@ -40,6 +40,14 @@ impl Asked {
         self.calls.lock().unwrap().clone()
     }
 
+    /// The same of a call that may take the place of a session.
+    fn note_entry(&self, method: &str, address: &str, replaced: &str) {
+        match replaced {
+            "" => self.note(method, address),
+            token => self.note(method, &format!("{address} instead of {token}")),
+        }
+    }
+
     fn note(&self, method: &str, argument: &str) {
         self.calls
             .lock()
@@ -135,8 +143,10 @@ impl AuthService for Fake {
             email,
             password,
             client_address,
+            replaced_token,
         } = request.into_inner();
-        self.0.note("register", &client_address);
+        self.0
+            .note_entry("register", &client_address, &replaced_token);
         check(&email, &password, true)?;
         if email.starts_with("taken@") {
             return Err(Status::already_exists("the email is taken"));
@@ -156,8 +166,9 @@ impl AuthService for Fake {
             email,
             password,
             client_address,
+            replaced_token,
         } = request.into_inner();
-        self.0.note("login", &client_address);
+        self.0.note_entry("login", &client_address, &replaced_token);
         check(&email, &password, false)?;
         fail(&email).await?;
         if password != PASSWORD {

@@ -297,6 +297,7 @@ impl AuthService for Auth {
             email,
             password,
             client_address,
+            ..
         } = request.into_inner();
         let token = self
             .0
