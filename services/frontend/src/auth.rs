@@ -156,11 +156,10 @@ impl Auth {
 
     /// Reads the account that a session belongs to.
     pub(crate) async fn me(&self, token: &Token) -> Result<Account, Error> {
-        let answer = client::retry(DEADLINE, || {
+        let answer = client::retry(DEADLINE, |left| {
             let mut client = self.client.clone();
-            let request = request(MeRequest {
-                token: token.as_str().to_owned(),
-            });
+            let token = token.as_str().to_owned();
+            let request = client::request(MeRequest { token }, left);
             async move { client.me(request).await }
         })
         .await;
@@ -173,11 +172,10 @@ impl Auth {
 
     /// Revokes a session.
     pub(crate) async fn logout(&self, token: &Token) -> Result<(), Error> {
-        client::retry(DEADLINE, || {
+        client::retry(DEADLINE, |left| {
             let mut client = self.client.clone();
-            let request = request(LogoutRequest {
-                token: token.as_str().to_owned(),
-            });
+            let token = token.as_str().to_owned();
+            let request = client::request(LogoutRequest { token }, left);
             async move { client.logout(request).await }
         })
         .await?;
@@ -220,11 +218,9 @@ impl Error {
     }
 }
 
-/// A request that tells the server when its answer is too late.
+/// A request that is made once.
 fn request<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(DEADLINE);
-    request
+    client::request(message, DEADLINE)
 }
 
 impl From<Status> for Error {

@@ -7,6 +7,7 @@ mod busy;
 mod clocks;
 mod correlation;
 mod dashboards;
+mod deadlines;
 mod documentation;
 mod grafana;
 mod input;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         clocks::trials(),
         correlation::trials(),
         dashboards::trials(&busy),
+        deadlines::trials(),
         grafana::trials(&busy),
         input::trials(),
         kafka::trials(),
