@@ -150,7 +150,7 @@ where
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         let call = self.observer.start(&request, TraceContext::current);
         if let Some(call) = &call {
-            propagate::headers::inject_context(call.span.context(), request.headers_mut());
+            propagate::headers::inject(call.span.context(), request.headers_mut());
         }
         let answer = self.inner.call(request);
         Box::pin(observe(call, answer))

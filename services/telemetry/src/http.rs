@@ -190,7 +190,7 @@ where
         // Without query and credentials, which may be secrets.
         let url = format!("{scheme}://{host}:{port}{}", uri.path());
         let span = Span::start(&Context::current(), SpanKind::Client, name);
-        propagate::headers::inject_context(span.context(), request.headers_mut());
+        propagate::headers::inject(span.context(), request.headers_mut());
         let exchange = Exchange {
             span,
             side: Side::Client,

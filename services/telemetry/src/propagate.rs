@@ -3,6 +3,7 @@
 //! One file per carrier, functions without state. gRPC metadata are HTTP/2 headers, so both
 //! protocols share a carrier.
 
-pub mod headers;
 pub mod kafka;
-mod w3c;
+
+pub(crate) mod headers;
+pub(crate) mod w3c;

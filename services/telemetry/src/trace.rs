@@ -14,13 +14,16 @@ use std::{
 
 use opentelemetry::{
     Context, KeyValue,
-    trace::{SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags},
+    trace::{SpanContext, SpanId, SpanKind, Status, TraceContextExt as _},
 };
 use opentelemetry_sdk::trace::{
     IdGenerator as _, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample as _,
 };
 
-use crate::export::{encode, spans::Spans};
+use crate::{
+    export::{encode, spans::Spans},
+    propagate::w3c::RANDOM,
+};
 
 static TRACER: OnceLock<Tracer> = OnceLock::new();
 
@@ -161,7 +164,7 @@ impl Tracer {
         let context = SpanContext::new(
             trace_id,
             RandomIdGenerator::default().new_span_id(),
-            TraceFlags::default().with_sampled(sampled),
+            (above.trace_flags() & RANDOM).with_sampled(sampled),
             false,
             result.trace_state,
         );

@@ -1,5 +1,7 @@
 //! HTTP headers and gRPC metadata.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     Context,
@@ -19,11 +21,10 @@ const MAX_LENGTH: usize = 8192;
 
 /// The context that the sender of these headers was in; empty where they carry none, or a
 /// malformed one.
-#[must_use]
-pub fn extract(headers: &HeaderMap) -> Context {
+pub(crate) fn extract(headers: &HeaderMap) -> Context {
     let mut context = Context::new();
-    if headers.contains_key(BAGGAGE) {
-        context = BAGGAGE_PROPAGATOR.extract_with_context(&context, &Headers(headers));
+    if let Some(baggage) = combined(headers, &BAGGAGE) {
+        context = BAGGAGE_PROPAGATOR.extract_with_context(&context, &Text(&baggage));
     }
     match parent(headers) {
         Some(span) => context.with_remote_span_context(span),
@@ -38,21 +39,23 @@ fn parent(headers: &HeaderMap) -> Option<SpanContext> {
     if parents.next().is_some() {
         return None;
     }
-    let state = headers
-        .get(TRACESTATE)
-        .and_then(|state| state.to_str().ok());
-    w3c::parse(parent, state)
+    w3c::parse(parent, combined(headers, &TRACESTATE).as_deref())
 }
 
-/// Adds the current context to the headers of an outgoing request.
-pub fn inject(headers: &mut HeaderMap) {
-    Context::map_current(|context| inject_context(context, headers));
+/// The value of a list, which may be spread over several headers. One that is not text is left out.
+fn combined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    let values = headers.get_all(name).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .map(Cow::Borrowed)
+        .reduce(|list, value| Cow::Owned(format!("{list},{value}")))
 }
 
-pub(crate) fn inject_context(context: &Context, headers: &mut HeaderMap) {
-    let span = context.span();
-    let span = span.span_context();
-    if span.is_valid() {
+/// Adds the context to the headers of an outgoing request.
+pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
+    if context.span().span_context().is_valid() {
+        let span = context.span();
+        let span = span.span_context();
         insert(headers, TRACEPARENT, &w3c::traceparent(span));
         insert(headers, TRACESTATE, span.trace_state().header().as_bytes());
     }
@@ -74,16 +77,16 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
     }
 }
 
-/// For baggage.
-struct Headers<'a>(&'a HeaderMap);
+/// The value of the baggage header.
+struct Text<'a>(&'a str);
 
-impl Extractor for Headers<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.to_str().ok()
+impl Extractor for Text<'_> {
+    fn get(&self, _: &str) -> Option<&str> {
+        Some(self.0)
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(HeaderName::as_str).collect()
+        vec![w3c::BAGGAGE]
     }
 }
 
@@ -108,13 +111,56 @@ mod tests {
         headers
     }
 
+    fn all(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    /// What a process without spans of its own sends on, as `name: value` lines.
+    fn passed_on(fields: &[(&'static str, &str)]) -> Vec<String> {
+        let mut out = HeaderMap::new();
+        inject(&extract(&all(fields)), &mut out);
+        let mut lines: Vec<_> = out
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        lines.sort();
+        lines
+    }
+
     #[test]
     fn what_was_extracted_is_injected() {
+        for flags in ["00", "01", "02", "03"] {
+            let parent = format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}");
+            let fields = [("traceparent", &*parent), ("tracestate", "a=1,b@c=2")];
+            let expected = [
+                format!("traceparent: {parent}"),
+                "tracestate: a=1,b@c=2".to_owned(),
+            ];
+            assert_eq!(passed_on(&fields), expected);
+        }
+    }
+
+    #[test]
+    fn lists_in_several_headers_are_one_list() {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let context = extract(&headers(parent));
-        let mut out = HeaderMap::new();
-        inject_context(&context, &mut out);
-        assert_eq!(out["traceparent"], parent);
+        let fields = [
+            ("traceparent", parent),
+            ("tracestate", "a=1, b=2"),
+            ("baggage", "k=1"),
+            ("tracestate", ""),
+            ("tracestate", "c=3"),
+            ("baggage", "l=2,k=3"),
+        ];
+        let context = extract(&all(&fields));
+        let span = context.span();
+        assert_eq!(span.span_context().trace_state().header(), "a=1,b=2,c=3");
+        let value = |key: &str| context.baggage().get(key).map(ToString::to_string);
+        assert_eq!(value("k").as_deref(), Some("3"));
+        assert_eq!(value("l").as_deref(), Some("2"));
     }
 
     #[test]
@@ -152,7 +198,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("baggage", HeaderValue::from_str(&value).unwrap());
             let mut out = HeaderMap::new();
-            inject_context(&extract(&headers), &mut out);
+            inject(&extract(&headers), &mut out);
             assert_eq!(out.contains_key("baggage"), passed_on, "{quotes}");
         }
     }
