@@ -14,7 +14,10 @@ use std::{
 
 use opentelemetry::{
     Context, KeyValue,
-    trace::{SpanContext, SpanId, SpanKind, Status, TraceContextExt as _},
+    trace::{
+        SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId,
+        TraceState,
+    },
 };
 use opentelemetry_sdk::trace::{
     IdGenerator as _, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample as _,
@@ -22,17 +25,25 @@ use opentelemetry_sdk::trace::{
 
 use crate::{
     export::{encode, spans::Spans},
-    propagate::w3c::RANDOM,
+    propagate::{Unexported, w3c::RANDOM},
 };
 
 static TRACER: OnceLock<Tracer> = OnceLock::new();
 
 /// Makes the spans of this process.
 #[derive(Debug)]
-pub(crate) struct Tracer {
-    pub(crate) sampler: Sampler,
-    /// Where ended spans go; without it they have ids alone.
-    pub(crate) spans: Option<Spans>,
+pub(crate) enum Tracer {
+    /// Of traces that are exported.
+    Exporting {
+        /// Says which.
+        sampler: Sampler,
+        /// Where ended spans go.
+        spans: Spans,
+    },
+    /// Of traces that are not exported. A caller's context is passed on as it is, so that the
+    /// trace goes on as if this process were not there. Without a caller, a span has ids for logs
+    /// and pages, and no other process gets to see them.
+    Silent,
 }
 
 /// From now on spans are made by this tracer. Of several, the first stays.
@@ -43,7 +54,7 @@ pub(crate) fn install(tracer: Tracer) {
 
 /// A span that has begun. One that is dropped before it is ended is not exported.
 ///
-/// Where traces are switched off there is no span, and its context is the parent.
+/// Where traces are switched off or not exported there is no span, and its context is the parent.
 #[derive(Debug)]
 pub struct Span {
     context: Context,
@@ -137,9 +148,9 @@ impl Attributes {
     /// none where no spans are exported.
     #[must_use]
     pub fn new(attributes: Vec<KeyValue>) -> Self {
-        match TRACER.get().and_then(|tracer| tracer.spans.as_ref()) {
-            Some(spans) => Self(spans.encode(attributes)),
-            None => Self::default(),
+        match TRACER.get() {
+            Some(Tracer::Exporting { spans, .. }) => Self(spans.encode(attributes)),
+            Some(Tracer::Silent) | None => Self::default(),
         }
     }
 }
@@ -152,44 +163,79 @@ impl Tracer {
     fn start(&'static self, parent: &Context, kind: SpanKind, name: Cow<'static, str>) -> Span {
         let span = parent.span();
         let above = span.span_context();
-        let trace_id = if above.is_valid() {
-            above.trace_id()
-        } else {
-            RandomIdGenerator::default().new_trace_id()
-        };
-        let result = self
-            .sampler
-            .should_sample(Some(parent), trace_id, &name, &kind, &[], &[]);
-        let sampled = result.decision == SamplingDecision::RecordAndSample;
-        let context = SpanContext::new(
-            trace_id,
-            RandomIdGenerator::default().new_span_id(),
-            (above.trace_flags() & RANDOM).with_sampled(sampled),
-            false,
-            result.trace_state,
-        );
-        let recorded = self
-            .spans
-            .as_ref()
-            .filter(|_| sampled)
-            .map(|spans| Recorded {
-                spans,
-                parent: if above.is_valid() {
-                    above.span_id()
+        let (context, recorded) = match self {
+            Self::Silent if above.is_valid() => (parent.clone(), None),
+            Self::Silent => {
+                let trace_id = RandomIdGenerator::default().new_trace_id();
+                let flags = TraceFlags::default();
+                let context = child(parent, trace_id, flags, TraceState::default());
+                (context.with_value(Unexported), None)
+            }
+            Self::Exporting { sampler, spans } => {
+                let trace_id = if above.is_valid() {
+                    above.trace_id()
                 } else {
-                    SpanId::INVALID
-                },
-                parent_is_remote: above.is_valid() && above.is_remote(),
-                link: None,
-                kind,
-                name,
-                started: opentelemetry::time::now(),
-            });
+                    RandomIdGenerator::default().new_trace_id()
+                };
+                let result = sampler.should_sample(Some(parent), trace_id, &name, &kind, &[], &[]);
+                let sampled = result.decision == SamplingDecision::RecordAndSample;
+                let flags = (above.trace_flags() & RANDOM).with_sampled(sampled);
+                let recorded = sampled.then(|| Recorded {
+                    spans,
+                    parent: if above.is_valid() {
+                        above.span_id()
+                    } else {
+                        SpanId::INVALID
+                    },
+                    parent_is_remote: above.is_valid() && above.is_remote(),
+                    link: None,
+                    kind,
+                    name,
+                    started: opentelemetry::time::now(),
+                });
+                (child(parent, trace_id, flags, result.trace_state), recorded)
+            }
+        };
         Span {
-            // "Remote" by the method's name alone: a span context without the object behind it.
-            context: parent.with_remote_span_context(context),
+            context,
             started: Instant::now(),
             recorded,
         }
+    }
+}
+
+/// The context of a new span.
+fn child(parent: &Context, trace_id: TraceId, flags: TraceFlags, state: TraceState) -> Context {
+    let span_id = RandomIdGenerator::default().new_span_id();
+    // "Remote" by the method's name alone: a span context without the object behind it.
+    parent.with_remote_span_context(SpanContext::new(trace_id, span_id, flags, false, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(flags: TraceFlags) -> Context {
+        let ids = (TraceId::from(7), SpanId::from(9));
+        let state = TraceState::from_key_value([("a", "b")]).unwrap();
+        Context::new().with_remote_span_context(SpanContext::new(ids.0, ids.1, flags, true, state))
+    }
+
+    #[test]
+    fn without_an_export_the_callers_span_is_the_current_one() {
+        static SILENT: Tracer = Tracer::Silent;
+        for flags in [TraceFlags::NOT_SAMPLED, TraceFlags::SAMPLED | RANDOM] {
+            let parent = received(flags);
+            let span = SILENT.start(&parent, SpanKind::Server, "x".into());
+            let inner = SILENT.start(span.context(), SpanKind::Client, "y".into());
+            let (above, below) = (parent.span(), inner.context().span());
+            assert_eq!(below.span_context(), above.span_context());
+        }
+        let root = SILENT.start(&Context::new(), SpanKind::Server, "x".into());
+        let inner = SILENT.start(root.context(), SpanKind::Client, "y".into());
+        let (above, below) = (root.context().span(), inner.context().span());
+        assert!(above.span_context().is_valid());
+        assert_eq!(below.span_context(), above.span_context());
+        assert!(inner.context().get::<Unexported>().is_some());
     }
 }

@@ -16,6 +16,7 @@ mod links;
 mod load;
 mod metrics;
 mod outage;
+mod propagation;
 mod queries;
 mod rules;
 mod sampling;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         load::trials(),
         metrics::trials(),
         outage::trials(),
+        propagation::trials(),
         rules::trials(),
         sampling::trials(),
         system::trials(),

@@ -10,7 +10,10 @@ use opentelemetry::{
     trace::{SpanContext, TraceContextExt as _},
 };
 
-use super::w3c::{self, BAGGAGE_PROPAGATOR};
+use super::{
+    is_for_others,
+    w3c::{self, BAGGAGE_PROPAGATOR},
+};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static(w3c::TRACEPARENT);
 const TRACESTATE: HeaderName = HeaderName::from_static(w3c::TRACESTATE);
@@ -53,7 +56,7 @@ fn combined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str
 
 /// Adds the context to the headers of an outgoing request.
 pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
-    if context.span().span_context().is_valid() {
+    if is_for_others(context) {
         let span = context.span();
         let span = span.span_context();
         insert(headers, TRACEPARENT, &w3c::traceparent(span));

@@ -10,7 +10,10 @@ use opentelemetry::{
     trace::TraceContextExt as _,
 };
 
-use super::w3c::{self, BAGGAGE_PROPAGATOR};
+use super::{
+    is_for_others,
+    w3c::{self, BAGGAGE_PROPAGATOR},
+};
 
 /// The context that the producer of a record was in; empty where the headers carry none, or a
 /// malformed one. Of several headers of one name the last counts.
@@ -35,7 +38,7 @@ pub fn inject(context: &Context) -> Vec<(String, Vec<u8>)> {
     let mut headers = HeadersMut(Vec::new());
     let span = context.span();
     let span = span.span_context();
-    if span.is_valid() {
+    if is_for_others(context) {
         let parent = w3c::traceparent(span).to_vec();
         headers.0.push((w3c::TRACEPARENT.to_owned(), parent));
         let state = span.trace_state().header();

@@ -1,0 +1,123 @@
+//! Trace context between processes: what is believed, and what is passed on.
+
+use anyhow::{bail, ensure};
+use e2e::{Collector, Process, System, collector::Received};
+use libtest_mimic::Trial;
+use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
+use reqwest::{Client, redirect::Policy};
+
+use crate::{
+    tree::{sign_up, tree},
+    trial,
+};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "b7ad6b7169203331";
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "propagation::a_service_without_an_endpoint_does_not_interrupt_a_trace",
+            async || service_without_an_endpoint().await,
+        ),
+        trial(
+            "propagation::load_without_an_endpoint_leaves_the_frontend_its_traces",
+            async || load_without_an_endpoint().await,
+        ),
+    ]
+}
+
+/// Of the three, `auth` exports nothing.
+async fn service_without_an_endpoint() -> anyhow::Result<()> {
+    let collector = Collector::start().await?;
+    let endpoint = collector.endpoint();
+    let system = System::start_each(|service| {
+        let mut variables = vec![("HASH_MEMORY_KIB", "8")];
+        if service != "auth" {
+            variables.push(("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()));
+        }
+        variables
+    })
+    .await?;
+    register(&system, "ann", &[]).await?;
+    let unsampled = format!("00-{TRACE}-{PARENT}-00");
+    register(&system, "bob", &[("traceparent", &unsampled)]).await?;
+
+    let received = stop(system, &collector).await?;
+    let pages = servers(&received, "frontend");
+    let [page] = pages[..] else {
+        bail!("{pages:#?}");
+    };
+    let of_page = |(_, span): &&(String, Span)| span.trace_id == page.trace_id;
+    let spans: Vec<_> = received.spans.iter().filter(of_page).cloned().collect();
+    let calls = servers(&received, "user");
+    ensure!(calls.len() == 1, "{calls:#?}");
+    let expected: String = sign_up()
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("auth "))
+        // The spans of `user` are as deep as if there were no `auth`.
+        .map(|line| {
+            let depth = if line.contains("user ") { 4 } else { 0 };
+            format!("{}\n", line.replacen(&" ".repeat(depth), "", 1))
+        })
+        .collect();
+    let tree = tree(&spans);
+    ensure!(tree == expected, "{tree}");
+    Ok(())
+}
+
+async fn load_without_an_endpoint() -> anyhow::Result<()> {
+    let collector = Collector::start().await?;
+    let endpoint = collector.endpoint();
+    let system = System::start(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+        ("HASH_MEMORY_KIB", "8"),
+    ])
+    .await?;
+    let arguments = ["--target", &system.url(""), "--count=3", "--json"];
+    let mut loadgen = Process::start("loadgen", &arguments, &[], system.folder.path())?;
+    let status = loadgen.ended().await?;
+    ensure!(status.success(), "{status}: {:#?}", loadgen.output());
+
+    let received = stop(system, &collector).await?;
+    let pages = servers(&received, "frontend");
+    ensure!(pages.len() >= 3, "{pages:#?}");
+    ensure!(pages.iter().all(|page| page.parent_span_id.is_empty()));
+    Ok(())
+}
+
+fn client() -> anyhow::Result<Client> {
+    Ok(Client::builder().redirect(Policy::none()).build()?)
+}
+
+async fn register(system: &System, name: &str, headers: &[(&str, &str)]) -> anyhow::Result<()> {
+    let email = format!("{name}@example.com");
+    let form = [("email", &*email), ("password", "correct horse battery")];
+    let mut request = client()?.post(system.url("/register")).form(&form);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let status = request.send().await?.status();
+    ensure!(status.is_redirection(), "{status}");
+    Ok(())
+}
+
+/// Stops the services, and returns what they exported.
+async fn stop(system: System, collector: &Collector) -> anyhow::Result<Received> {
+    for process in [system.frontend, system.auth, system.user] {
+        process.stop().await?;
+    }
+    Ok(collector.received())
+}
+
+/// A service's spans of what it answered, in the order of their start.
+fn servers<'a>(received: &'a Received, service: &str) -> Vec<&'a Span> {
+    let mut spans: Vec<_> = received
+        .spans
+        .iter()
+        .filter(|(name, span)| name == service && span.kind() == SpanKind::Server)
+        .map(|(_, span)| span)
+        .collect();
+    spans.sort_by_key(|span| span.start_time_unix_nano);
+    spans
+}
