@@ -1,13 +1,18 @@
 //! Trace context between processes: what is believed, and what is passed on.
 
+use std::fmt::Write as _;
+
 use anyhow::{bail, ensure};
-use e2e::{Collector, Process, System, collector::Received};
+use e2e::{
+    Collector, Process, System,
+    collector::{Received, text},
+};
 use libtest_mimic::Trial;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use reqwest::{Client, redirect::Policy};
 
 use crate::{
-    tree::{sign_up, tree},
+    tree::{hex, sign_up, tree},
     trial,
 };
 
@@ -23,6 +28,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "propagation::load_without_an_endpoint_leaves_the_frontend_its_traces",
             async || load_without_an_endpoint().await,
+        ),
+        trial(
+            "propagation::a_stranger_decides_nothing_about_traces",
+            async || strangers().await,
         ),
     ]
 }
@@ -83,6 +92,64 @@ async fn load_without_an_endpoint() -> anyhow::Result<()> {
     let pages = servers(&received, "frontend");
     ensure!(pages.len() >= 3, "{pages:#?}");
     ensure!(pages.iter().all(|page| page.parent_span_id.is_empty()));
+    Ok(())
+}
+
+/// A frontend behind a proxy that is not this test.
+async fn strangers() -> anyhow::Result<()> {
+    let collector = Collector::start().await?;
+    let endpoint = collector.endpoint();
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+        ("PUBLIC_URL", "https://example.org"),
+    ];
+    let folder = tempfile::tempdir()?;
+    for (proxies, trusted) in [("127.0.0.0/8", true), ("10.0.0.0/8", false)] {
+        let mut variables = variables.to_vec();
+        variables.extend([("TRUSTED_PROXIES", proxies), ("PORT", "0")]);
+        let mut frontend = Process::start("frontend", &[], &variables, folder.path())?;
+        let address = frontend.ready().await?;
+        for (number, flags) in ["00", "01", "03"].into_iter().enumerate() {
+            let trace = format!("{TRACE:.30}{}{number}", if trusted { 1 } else { 2 });
+            let response = client()?
+                .get(format!("http://{address}/login"))
+                .header("traceparent", format!("00-{trace}-{PARENT}-{flags}"))
+                .header("x-forwarded-proto", "http")
+                .send()
+                .await?;
+            let page = response.error_for_status()?.text().await?;
+            ensure!(page.contains(&trace) == trusted, "{proxies}: {page}");
+        }
+        ensure!(frontend.stop().await?.success());
+    }
+
+    let received = collector.received();
+    let pages = servers(&received, "frontend");
+    let mut seen = String::new();
+    for page in &pages {
+        let scheme = text(&page.attributes, "url.scheme").unwrap_or_default();
+        let (id, parent) = (hex(&page.trace_id), hex(&page.parent_span_id));
+        let parent = if id.starts_with(&TRACE[..30]) && parent == PARENT {
+            format!("below {}", &id[30..])
+        } else {
+            parent
+        };
+        write!(seen, "{scheme} {parent} flags {}", page.flags & 0xff)?;
+        for link in &page.links {
+            let (id, flags) = (hex(&link.trace_id), link.flags & 0xff);
+            ensure!(hex(&link.span_id) == PARENT, "{link:?}");
+            write!(seen, " linked to {} flags {flags}", &id[30..])?;
+        }
+        seen.push('\n');
+    }
+    let expected = "\
+        http below 11 flags 1\n\
+        http below 12 flags 3\n\
+        https  flags 1 linked to 20 flags 0\n\
+        https  flags 1 linked to 21 flags 1\n\
+        https  flags 1 linked to 22 flags 3\n";
+    ensure!(seen == expected, "{seen}");
     Ok(())
 }
 
