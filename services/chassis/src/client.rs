@@ -29,6 +29,7 @@ static REPEATED: LazyLock<Counter<u64>> =
 /// connection is lost, so the other service need not be there yet.
 #[must_use]
 pub fn channel(uri: Uri, methods: &'static [&'static str]) -> ObservedChannel {
+    let layer = ClientLayer::new(methods, &uri);
     let channel = Endpoint::from(uri)
         .connect_timeout(Duration::from_secs(1))
         .tcp_nodelay(true)
@@ -36,7 +37,7 @@ pub fn channel(uri: Uri, methods: &'static [&'static str]) -> ObservedChannel {
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true)
         .connect_lazy();
-    ClientLayer::new(methods).layer(channel)
+    layer.layer(channel)
 }
 
 /// Reads the address of a service, given as `HOST:PORT` or as a URL; for settings.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use opentelemetry::{Context as TraceContext, KeyValue, context::FutureExt as _, trace::SpanKind};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -63,18 +63,28 @@ impl ServerLayer {
             methods,
             &metrics::RPC_SERVER_CALL_DURATION,
             Side::Server,
+            Vec::new(),
         ))
     }
 }
 
 impl ClientLayer {
-    /// A layer that knows these methods, each as `package.Service/Method`.
+    /// A layer for calls of this server that knows these methods, each as
+    /// `package.Service/Method`.
     #[must_use]
-    pub fn new(methods: &'static [&'static str]) -> Self {
+    pub fn new(methods: &'static [&'static str], server: &Uri) -> Self {
+        let host = server.host().unwrap_or_default().to_owned();
+        let mut attributes = vec![KeyValue::new(names::SERVER_ADDRESS, host)];
+        attributes.extend(
+            server
+                .port_u16()
+                .map(|port| KeyValue::new(names::SERVER_PORT, i64::from(port))),
+        );
         Self(Observer::new(
             methods,
             &metrics::RPC_CLIENT_CALL_DURATION,
             Side::Client,
+            attributes,
         ))
     }
 }
@@ -282,16 +292,27 @@ struct Observer {
 #[derive(Debug)]
 struct Calls {
     side: Side,
+    /// Attributes of every call.
+    attributes: Vec<KeyValue>,
     /// By method and code.
     outcomes: Outcomes<(&'static str, Code)>,
 }
 
 impl Observer {
-    fn new(methods: &'static [&'static str], metric: &Metric, side: Side) -> Self {
+    fn new(
+        methods: &'static [&'static str],
+        metric: &Metric,
+        side: Side,
+        attributes: Vec<KeyValue>,
+    ) -> Self {
         let outcomes = Outcomes::new(metric.histogram(env!("CARGO_PKG_NAME")));
         Self {
             methods,
-            calls: Arc::new(Calls { side, outcomes }),
+            calls: Arc::new(Calls {
+                side,
+                attributes,
+                outcomes,
+            }),
         }
     }
 
@@ -359,6 +380,7 @@ impl Calls {
             KeyValue::new(names::RPC_METHOD, method),
             KeyValue::new(names::RPC_RESPONSE_STATUS_CODE, name),
         ];
+        attributes.extend(self.attributes.iter().cloned());
         let failed = is_failure(self.side, code);
         if failed {
             attributes.push(KeyValue::new(names::ERROR_TYPE, name));

@@ -106,18 +106,18 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let Caller { trusted, https } =
             (self.layer.caller)(request.extensions(), request.headers());
-        let method = method(request.method());
+        let (method, of_name, original) = method(request.method());
         let route = (self.layer.route)(request.extensions()).map(str::to_owned);
         let name = match &route {
-            Some(route) => Cow::Owned(format!("{method} {route}")),
-            None => Cow::Borrowed(method),
+            Some(route) => Cow::Owned(format!("{of_name} {route}")),
+            None => Cow::Borrowed(of_name),
         };
         let https = https.unwrap_or_else(|| request.uri().scheme_str() == Some("https"));
         let mut attributes = vec![
             KeyValue::new(names::HTTP_REQUEST_METHOD, method),
             KeyValue::new(names::URL_SCHEME, if https { "https" } else { "http" }),
         ];
-        let mut of_span = Vec::new();
+        let mut of_span: Vec<_> = original.into_iter().collect();
         // A path that is no route is whatever somebody typed, an email for instance: it stays here.
         if let Some(route) = route {
             attributes.push(KeyValue::new(names::HTTP_ROUTE, route));
@@ -205,11 +205,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let method = method(request.method());
+        let (method, of_name, original) = method(request.method());
         let template = request.extensions().get::<UrlTemplate>();
         let name = match template {
-            Some(UrlTemplate(template)) => Cow::Owned(format!("{method} {template}")),
-            None => Cow::Borrowed(method),
+            Some(UrlTemplate(template)) => Cow::Owned(format!("{of_name} {template}")),
+            None => Cow::Borrowed(of_name),
         };
         let uri = request.uri();
         let scheme = uri.scheme_str().unwrap_or("http");
@@ -226,7 +226,8 @@ where
         }
         // Without query and credentials, which may be secrets.
         let url = format!("{scheme}://{host}:{port}{}", uri.path());
-        let of_span = vec![KeyValue::new(names::URL_FULL, url)];
+        let mut of_span = vec![KeyValue::new(names::URL_FULL, url)];
+        of_span.extend(original);
         let span = Span::start(&Context::current(), SpanKind::Client, name);
         propagate::headers::inject(span.context(), request.headers_mut());
         let exchange = Exchange {
@@ -315,9 +316,10 @@ impl Drop for Exchange {
     }
 }
 
-/// The method, if it is one that HTTP defines: a caller must not be able to make series.
-fn method(method: &Method) -> &'static str {
-    match *method {
+/// The method, its name in that of a span, and for spans the method as it was sent if that is not
+/// one that HTTP defines: a caller must not be able to make series.
+fn method(method: &Method) -> (&'static str, &'static str, Option<KeyValue>) {
+    let known = match *method {
         Method::CONNECT => "CONNECT",
         Method::DELETE => "DELETE",
         Method::GET => "GET",
@@ -327,6 +329,24 @@ fn method(method: &Method) -> &'static str {
         Method::POST => "POST",
         Method::PUT => "PUT",
         Method::TRACE => "TRACE",
-        _ => names::OTHER,
+        _ => {
+            let original = method.as_str().to_owned();
+            let original = KeyValue::new(names::HTTP_REQUEST_METHOD_ORIGINAL, original);
+            return (names::OTHER, "HTTP", Some(original));
+        }
+    };
+    (known, known, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_of_the_callers_own_makes_no_series() {
+        assert_eq!(method(&Method::GET), ("GET", "GET", None));
+        let (value, of_name, original) = method(&Method::from_bytes(b"BREW").unwrap());
+        assert_eq!((value, of_name), ("_OTHER", "HTTP"));
+        assert_eq!(original.unwrap().value.as_str(), "BREW");
     }
 }

@@ -9,7 +9,7 @@ use e2e::{
 };
 use libtest_mimic::Trial;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
-use reqwest::{Client, redirect::Policy};
+use reqwest::{Client, Method, redirect::Policy};
 
 use crate::{
     tree::{hex, sign_up, tree},
@@ -121,6 +121,9 @@ async fn strangers() -> anyhow::Result<()> {
             let page = response.error_for_status()?.text().await?;
             ensure!(page.contains(&trace) == trusted, "{proxies}: {page}");
         }
+        let brew = Method::from_bytes(b"BREW")?;
+        let request = client()?.request(brew, format!("http://{address}/login"));
+        request.send().await?;
         ensure!(frontend.stop().await?.success());
     }
 
@@ -128,6 +131,12 @@ async fn strangers() -> anyhow::Result<()> {
     let pages = servers(&received, "frontend");
     let mut seen = String::new();
     for page in &pages {
+        if let Some(method) = text(&page.attributes, "http.request.method_original") {
+            let (name, known) = (&page.name, text(&page.attributes, "http.request.method"));
+            ensure!(known == Some("_OTHER"), "{page:#?}");
+            writeln!(seen, "{name}: {method}")?;
+            continue;
+        }
         let scheme = text(&page.attributes, "url.scheme").unwrap_or_default();
         let (id, parent) = (hex(&page.trace_id), hex(&page.parent_span_id));
         let parent = if id.starts_with(&TRACE[..30]) && parent == PARENT {
@@ -146,9 +155,11 @@ async fn strangers() -> anyhow::Result<()> {
     let expected = "\
         http below 11 flags 1\n\
         http below 12 flags 3\n\
+        HTTP /login: BREW\n\
         https  flags 1 linked to 20 flags 0\n\
         https  flags 1 linked to 21 flags 1\n\
-        https  flags 1 linked to 22 flags 3\n";
+        https  flags 1 linked to 22 flags 3\n\
+        HTTP /login: BREW\n";
     ensure!(seen == expected, "{seen}");
     Ok(())
 }
