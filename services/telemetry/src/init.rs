@@ -30,7 +30,7 @@ use tracing_subscriber::{
 use crate::{
     HistogramAggregation, LogFormat, Settings,
     export::{Flow, Limits, MetricExporter, Sender, logs, spans::Spans},
-    format, metrics, process,
+    format, metrics, process, propagate,
     trace::{self, Tracer},
 };
 
@@ -177,6 +177,13 @@ pub fn init(
         .map_err(Error::Started)?;
     if let Some(tracer) = tracer {
         trace::install(tracer);
+    }
+    propagate::install(settings.propagators.clone());
+    for name in settings.propagators.unknown() {
+        tracing::warn!(
+            name,
+            "OTEL_PROPAGATORS names an unknown propagator, which is ignored"
+        );
     }
 
     Ok(Telemetry {

@@ -25,7 +25,7 @@ use opentelemetry_sdk::trace::{
 
 use crate::{
     export::{encode, spans::Spans},
-    propagate::{Unexported, w3c::RANDOM},
+    propagate::{Unexported, b3::Decision, w3c::RANDOM},
 };
 
 static TRACER: OnceLock<Tracer> = OnceLock::new();
@@ -177,7 +177,10 @@ impl Tracer {
                 } else {
                     RandomIdGenerator::default().new_trace_id()
                 };
-                let result = sampler.should_sample(Some(parent), trace_id, &name, &kind, &[], &[]);
+                let decided = decided(parent, trace_id);
+                let parent_of_sampler = Some(decided.as_ref().unwrap_or(parent));
+                let result =
+                    sampler.should_sample(parent_of_sampler, trace_id, &name, &kind, &[], &[]);
                 let sampled = result.decision == SamplingDecision::RecordAndSample;
                 let flags = (above.trace_flags() & RANDOM).with_sampled(sampled);
                 let recorded = sampled.then(|| Recorded {
@@ -211,6 +214,22 @@ fn child(parent: &Context, trace_id: TraceId, flags: TraceFlags, state: TraceSta
     parent.with_remote_span_context(SpanContext::new(trace_id, span_id, flags, false, state))
 }
 
+/// What a sampler has to take for the parent where a B3 sender said something else than the span
+/// context there: to decide as for a root, or a decision without a span.
+fn decided(parent: &Context, trace_id: TraceId) -> Option<Context> {
+    let decision = *parent.get::<Decision>()?;
+    let span = parent.span();
+    let span = span.span_context();
+    match decision {
+        Decision::Defer => span.is_remote().then(Context::new),
+        Decision::Deny | Decision::Accept | Decision::Debug => (!span.is_valid()).then(|| {
+            let (span_id, state) = (RandomIdGenerator::default().new_span_id(), TraceState::NONE);
+            let span = SpanContext::new(trace_id, span_id, decision.flags(), true, state);
+            Context::new().with_remote_span_context(span)
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,5 +256,39 @@ mod tests {
         assert!(above.span_context().is_valid());
         assert_eq!(below.span_context(), above.span_context());
         assert!(inner.context().get::<Unexported>().is_some());
+    }
+
+    #[test]
+    fn a_b3_sender_can_leave_the_decision_or_make_it_without_a_span() {
+        let sampler = |root| Sampler::ParentBased(Box::new(root));
+        let samples = |sampler: &Sampler, parent: &Context| {
+            let trace_id = TraceId::from(7);
+            let decided = decided(parent, trace_id);
+            let parent = decided.as_ref().unwrap_or(parent);
+            let kind = SpanKind::Server;
+            let result = sampler.should_sample(Some(parent), trace_id, "x", &kind, &[], &[]);
+            result.decision == SamplingDecision::RecordAndSample
+        };
+        let (on, off) = (sampler(Sampler::AlwaysOn), sampler(Sampler::AlwaysOff));
+        let deferred = received(TraceFlags::default()).with_value(Decision::Defer);
+        assert!(samples(&on, &deferred) && !samples(&off, &deferred));
+        for (decision, sampled) in [
+            (Decision::Deny, false),
+            (Decision::Accept, true),
+            (Decision::Debug, true),
+        ] {
+            let parent = Context::new().with_value(decision);
+            assert_eq!(samples(&on, &parent), sampled);
+            assert_eq!(samples(&off, &parent), sampled);
+            assert!(samples(&Sampler::AlwaysOn, &parent));
+        }
+        // A span of this process has decided for those below it.
+        let below = child(
+            &deferred,
+            TraceId::from(7),
+            TraceFlags::SAMPLED,
+            TraceState::NONE,
+        );
+        assert!(samples(&off, &below));
     }
 }

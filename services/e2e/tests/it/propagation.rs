@@ -33,6 +33,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             "propagation::a_stranger_decides_nothing_about_traces",
             async || strangers().await,
         ),
+        trial(
+            "propagation::b3_is_understood_and_spoken_where_it_is_chosen",
+            async || b3().await,
+        ),
     ]
 }
 
@@ -161,6 +165,48 @@ async fn strangers() -> anyhow::Result<()> {
         https  flags 1 linked to 22 flags 3\n\
         HTTP /login: BREW\n";
     ensure!(seen == expected, "{seen}");
+    Ok(())
+}
+
+/// B3 from a proxy, through services of which the one in the middle exports nothing.
+async fn b3() -> anyhow::Result<()> {
+    let collector = Collector::start().await?;
+    let endpoint = collector.endpoint();
+    let system = System::start_each(|service| {
+        let mut variables = vec![
+            ("OTEL_PROPAGATORS", "B3multi,nonsense"),
+            ("HASH_MEMORY_KIB", "8"),
+        ];
+        if service != "auth" {
+            variables.push(("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()));
+        }
+        variables
+    })
+    .await?;
+    let long = format!("{TRACE}-{PARENT}-1");
+    let short = &TRACE[16..];
+    register(&system, "ann", &[("b3", &long)]).await?;
+    let multiple = [("x-b3-traceid", short), ("x-b3-spanid", PARENT)];
+    register(&system, "bob", &multiple).await?;
+    register(&system, "cid", &[("b3", "0")]).await?;
+    // Another format than the chosen one.
+    let unread = [("traceparent", &*format!("00-{TRACE}-{PARENT}-00"))];
+    register(&system, "dan", &unread).await?;
+    for process in [&system.frontend, &system.auth] {
+        let output = process.output().join("\n");
+        ensure!(output.contains(r#""name":"nonsense""#), "{output}");
+    }
+
+    let received = stop(system, &collector).await?;
+    let pages = servers(&received, "frontend");
+    let ids: Vec<_> = pages.iter().map(|page| hex(&page.trace_id)).collect();
+    let parents: Vec<_> = pages.iter().map(|page| hex(&page.parent_span_id)).collect();
+    ensure!(parents == [PARENT, PARENT, ""], "{pages:#?}");
+    let padded = format!("{short:0>32}");
+    ensure!(ids[..2] == [TRACE, &padded] && ids[2] != TRACE, "{ids:?}");
+    let calls = servers(&received, "user");
+    let of_user: Vec<_> = calls.iter().map(|call| hex(&call.trace_id)).collect();
+    ensure!(of_user == ids, "{of_user:?} is not {ids:?}");
     Ok(())
 }
 

@@ -64,7 +64,7 @@ pub(super) fn traceparent(span: &SpanContext) -> [u8; LENGTH] {
 }
 
 /// Hexadecimal digits, of which only the small ones are allowed.
-fn number(digits: &[u8]) -> Option<u128> {
+pub(super) fn number(digits: &[u8]) -> Option<u128> {
     digits.iter().try_fold(0, |number, digit| {
         let digit = match digit {
             b'0'..=b'9' => digit - b'0',
@@ -75,7 +75,7 @@ fn number(digits: &[u8]) -> Option<u128> {
     })
 }
 
-fn digits(bytes: &[u8], out: &mut [u8]) {
+pub(super) fn digits(bytes: &[u8], out: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (byte, out) in bytes.iter().zip(out.chunks_exact_mut(2)) {
         out[0] = DIGITS[usize::from(byte >> 4)];
