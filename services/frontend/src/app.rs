@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -13,13 +14,14 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::{MatchedPath, Request, State},
-    http::{Extensions, StatusCode},
+    extract::{ConnectInfo, MatchedPath, Request, State},
+    http::{Extensions, HeaderMap, StatusCode},
     middleware::{self, Next},
     response::Response,
     routing::{any, get},
 };
 use futures_util::FutureExt as _;
+use telemetry::http::{Caller, ServerLayer};
 use tower::Service;
 use url::Url;
 
@@ -131,17 +133,41 @@ where
 
 /// The pages with their middleware: a span, a time limit, and a page for every failure.
 fn observed(pages: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
+    let knowing = Arc::clone(app);
     pages
         .fallback(|frame: Frame| async move { frame.problem(Problem::NotFound) })
         .method_not_allowed_fallback(|frame: Frame| async move {
             frame.problem(Problem::MethodNotAllowed)
         })
         .layer(middleware::from_fn_with_state(Arc::clone(app), guard))
-        .layer(telemetry::http::ServerLayer::new(route))
+        .layer(ServerLayer::new(route, move |extensions, headers| {
+            caller(&knowing, extensions, headers)
+        }))
 }
 
 fn route(extensions: &Extensions) -> Option<&str> {
     extensions.get::<MatchedPath>().map(MatchedPath::as_str)
+}
+
+/// What the sender of a request is believed to know: a proxy of ours passes on trace context and
+/// the scheme that the browser used, while anything can stand in the headers of another sender.
+fn caller(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Caller {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    let trusted = peer.is_some_and(|peer| app.proxies.contains(peer.0.ip().to_canonical()));
+    let scheme = headers
+        .get("x-forwarded-proto")
+        .filter(|_| trusted)
+        // Of several proxies, the first knows the browser.
+        .and_then(|schemes| schemes.to_str().ok()?.split(',').next());
+    let https = match scheme
+        .map(|scheme| scheme.trim().to_ascii_lowercase())
+        .as_deref()
+    {
+        Some("https") => Some(true),
+        Some("http") => Some(false),
+        _ => app.public.as_ref().map(PublicUrl::is_https),
+    };
+    Caller { trusted, https }
 }
 
 async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {

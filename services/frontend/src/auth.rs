@@ -160,11 +160,10 @@ impl Auth {
 
     /// Reads the account that a session belongs to.
     pub(crate) async fn me(&self, token: &Token) -> Result<Account, Error> {
-        let answer = client::retry(DEADLINE, || {
+        let answer = client::retry(DEADLINE, |left| {
             let mut client = self.client.clone();
-            let request = request(MeRequest {
-                token: token.as_str().to_owned(),
-            });
+            let token = token.as_str().to_owned();
+            let request = client::request(MeRequest { token }, left);
             async move { client.me(request).await }
         })
         .await;
@@ -177,11 +176,10 @@ impl Auth {
 
     /// Revokes a session.
     pub(crate) async fn logout(&self, token: &Token) -> Result<(), Error> {
-        client::retry(DEADLINE, || {
+        client::retry(DEADLINE, |left| {
             let mut client = self.client.clone();
-            let request = request(LogoutRequest {
-                token: token.as_str().to_owned(),
-            });
+            let token = token.as_str().to_owned();
+            let request = client::request(LogoutRequest { token }, left);
             async move { client.logout(request).await }
         })
         .await?;
@@ -228,11 +226,9 @@ fn replaced_token(token: Option<Token>) -> String {
     token.map_or_else(String::new, |token| token.as_str().to_owned())
 }
 
-/// A request that tells the server when its answer is too late.
+/// A request that is made once.
 fn request<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(DEADLINE);
-    request
+    client::request(message, DEADLINE)
 }
 
 impl From<Status> for Error {

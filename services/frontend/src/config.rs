@@ -69,8 +69,8 @@ pub struct Pages {
     #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
-    /// Networks of the proxies whose X-Forwarded-For is believed, separated by commas; empty
-    /// trusts none
+    /// Networks of the proxies whose X-Forwarded-For, X-Forwarded-Proto, trace context and baggage
+    /// are believed, separated by commas; empty trusts none
     #[arg(
         long,
         env = "TRUSTED_PROXIES",

@@ -13,7 +13,7 @@ use opentelemetry_sdk::{
     logs::{BatchConfigBuilder as LogBatchConfigBuilder, BatchLogProcessor, SdkLoggerProvider},
     metrics::{Aggregation, Instrument, InstrumentKind, PeriodicReader, SdkMeterProvider, Stream},
     resource::{EnvResourceDetector, TelemetryResourceDetector},
-    trace::{Sampler, SdkTracerProvider},
+    trace::SdkTracerProvider,
 };
 use opentelemetry_semantic_conventions::resource::{
     DEPLOYMENT_ENVIRONMENT_NAME, HOST_ARCH, HOST_NAME, OS_TYPE, PROCESS_EXECUTABLE_NAME,
@@ -30,7 +30,7 @@ use tracing_subscriber::{
 use crate::{
     HistogramAggregation, LogFormat, Settings,
     export::{Flow, Limits, MetricExporter, Sender, logs, spans::Spans},
-    format, metrics, process,
+    format, metrics, process, propagate,
     trace::{self, Tracer},
 };
 
@@ -67,8 +67,8 @@ pub struct Telemetry {
 
 /// Starts traces, metrics and logs of this process.
 ///
-/// Logs always go to stdout. Signals with an endpoint are exported to it; without one, traces
-/// still have ids, so that logs and pages can name them.
+/// Logs always go to stdout. Signals with an endpoint are exported to it; without one, requests
+/// still have trace ids, so that logs and pages can name them.
 ///
 /// Must be called on a tokio runtime: the exporters' connections live there.
 ///
@@ -98,8 +98,13 @@ pub fn init(
         .map(|endpoint| logger_provider(settings, endpoint, resource.clone()))
         .transpose()?;
 
-    let traces = enabled.then(|| traces(settings, resource)).transpose()?;
-    let (tracers, tracer) = traces.unzip();
+    let (tracers, tracer) = match settings.traces_endpoint() {
+        Some(endpoint) if enabled => {
+            let (tracers, tracer) = traces(settings, endpoint, resource)?;
+            (Some(tracers), Some(tracer))
+        }
+        _ => (None, enabled.then_some(Tracer::Silent)),
+    };
 
     let filter = || EnvFilter::try_new(&settings.log).map_err(Error::Filter);
 
@@ -172,6 +177,13 @@ pub fn init(
         .map_err(Error::Started)?;
     if let Some(tracer) = tracer {
         trace::install(tracer);
+    }
+    propagate::install(settings.propagators.clone());
+    for name in settings.propagators.unknown() {
+        tracing::warn!(
+            name,
+            "OTEL_PROPAGATORS names an unknown propagator, which is ignored"
+        );
     }
 
     Ok(Telemetry {
@@ -255,16 +267,11 @@ fn os_type() -> &'static str {
 }
 
 /// The makers of spans: the SDK's for those of `tracing`, and our own.
-fn traces(settings: &Settings, resource: Resource) -> Result<(SdkTracerProvider, Tracer), Error> {
-    let builder = SdkTracerProvider::builder().with_resource(resource);
-    let Some(endpoint) = settings.traces_endpoint() else {
-        // Ids without the cost of recording what nobody receives.
-        let tracer = Tracer {
-            sampler: Sampler::AlwaysOff,
-            spans: None,
-        };
-        return Ok((builder.with_sampler(Sampler::AlwaysOff).build(), tracer));
-    };
+fn traces(
+    settings: &Settings,
+    endpoint: &str,
+    resource: Resource,
+) -> Result<(SdkTracerProvider, Tracer), Error> {
     let flow = Flow::queued(
         "traces",
         settings.span_queue_size,
@@ -288,13 +295,14 @@ fn traces(settings: &Settings, resource: Resource) -> Result<(SdkTracerProvider,
         settings.span_batch_size,
         Duration::from_millis(settings.span_export_delay),
     );
-    let provider = builder
+    let provider = SdkTracerProvider::builder()
+        .with_resource(resource)
         .with_sampler(settings.sampler())
         .with_span_processor(spans.clone())
         .build();
-    let tracer = Tracer {
+    let tracer = Tracer::Exporting {
         sampler: settings.sampler(),
-        spans: Some(spans),
+        spans,
     };
     Ok((provider, tracer))
 }

@@ -98,7 +98,8 @@ metrics! {
 
     /// Duration of RPCs, as the client sees them
     RPC_CLIENT_CALL_DURATION: Histogram = names::RPC_CLIENT_CALL_DURATION, "s",
-        [RPC_SYSTEM_NAME, RPC_METHOD, RPC_RESPONSE_STATUS_CODE, ERROR_TYPE];
+        [RPC_SYSTEM_NAME, RPC_METHOD, RPC_RESPONSE_STATUS_CODE, SERVER_ADDRESS, SERVER_PORT,
+        ERROR_TYPE];
 
     /// Calls of another service that were made again because it did not answer
     RPC_CLIENT_CALL_RETRIES: Counter = names::RPC_CLIENT_CALL_RETRIES, "{call}", [];

@@ -8,6 +8,8 @@ use opentelemetry_sdk::trace::Sampler;
 use percent_encoding::percent_decode_str;
 use tonic::metadata::MetadataMap;
 
+use crate::propagate::Propagators;
+
 /// What `--help` says about the variables that the SDK reads by itself.
 pub const STANDARD_VARIABLES: &str = "\
 Also read, as the OpenTelemetry specification defines them:
@@ -125,6 +127,16 @@ pub struct Settings {
     /// How log records look on stdout; auto is text on a terminal and JSON elsewhere
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
+
+    /// How HTTP and gRPC requests carry trace context: tracecontext, baggage, b3, b3multi, or none,
+    /// separated by commas
+    #[arg(
+        long,
+        env = "OTEL_PROPAGATORS",
+        value_name = "NAME,...",
+        default_value = "tracecontext,baggage"
+    )]
+    pub propagators: Propagators,
 }
 
 /// How log records look on stdout.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use e2e::{
-    System,
+    Collector, System,
     browser::{Browser, missing},
 };
 use events::Broker;
@@ -189,9 +189,13 @@ async fn works_by_keyboard() -> anyhow::Result<()> {
 async fn activity_is_seen() -> anyhow::Result<()> {
     let broker = Broker::start(6)?;
     let brokers = broker.address().to_string();
+    // Events name traces that are exported.
+    let collector = Collector::start().await?;
+    let endpoint = collector.endpoint();
     let variables = [
         ("KAFKA_BROKERS", brokers.as_str()),
         ("GRAFANA_URL", "http://grafana.example:3000"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
     ];
     let system = System::start(&variables).await?;
     let (_another, address) = system.another_frontend(&variables).await?;

@@ -20,7 +20,7 @@ use proto::{
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, metadata::MetadataMap};
 
 /// The password that is accepted.
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -32,6 +32,7 @@ pub(crate) const TOKEN: &str = "head.body.signature";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     calls: Arc<Mutex<Vec<String>>>,
+    metadata: Arc<Mutex<MetadataMap>>,
 }
 
 impl Asked {
@@ -46,6 +47,13 @@ impl Asked {
             "" => self.note(method, address),
             token => self.note(method, &format!("{address} instead of {token}")),
         }
+    }
+
+    /// A field of the metadata of the last `me`.
+    pub(crate) fn received(&self, name: &str) -> Option<String> {
+        let metadata = self.metadata.lock().unwrap();
+        let value = metadata.get(name)?;
+        Some(value.to_str().unwrap().to_owned())
     }
 
     fn note(&self, method: &str, argument: &str) {
@@ -181,6 +189,7 @@ impl AuthService for Fake {
     }
 
     async fn me(&self, request: Request<MeRequest>) -> Result<Response<MeResponse>, Status> {
+        *self.0.metadata.lock().unwrap() = request.metadata().clone();
         let MeRequest { token } = request.into_inner();
         self.0.note("me", &token);
         fail(&token).await?;
