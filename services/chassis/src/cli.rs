@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{
-    Args, FromArgMatches as _, Subcommand,
+    Arg, Args, FromArgMatches as _, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -52,7 +52,7 @@ pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
             _ => {
                 #[expect(clippy::print_stderr, reason = "telemetry is not running yet")]
                 {
-                    eprintln!("{}", explain(&error, &command));
+                    eprintln!("{}", explain(error, &command));
                 }
                 #[expect(clippy::exit, reason = "nothing is running yet that must be stopped")]
                 std::process::exit(2)
@@ -72,7 +72,28 @@ fn complete<C: Args>(command: clap::Command) -> clap::Command {
 
 /// One line of a usage error, with the environment's name of the setting, which may be where
 /// the value came from.
-fn explain(error: &clap::Error, command: &clap::Command) -> String {
+fn explain(mut error: clap::Error, command: &clap::Command) -> String {
+    let named: Vec<String> = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(name)) => vec![name.clone()],
+        Some(ContextValue::Strings(names)) => names.clone(),
+        _ => Vec::new(),
+    };
+    let is_named = |argument: &Arg| {
+        argument.get_long().is_some_and(|long| {
+            named
+                .iter()
+                .flat_map(|name| name.split([' ', '=', '|']))
+                .any(|part| part == format!("--{long}"))
+        })
+    };
+
+    // The message goes to the journal and to log files, where a secret must not be.
+    let hides_value = |argument: &Arg| argument.is_hide_env_values_set() && is_named(argument);
+    if command.get_arguments().any(hides_value) {
+        let hidden = ContextValue::String("...".to_owned());
+        error.insert(ContextKind::InvalidValue, hidden);
+    }
+
     let rendered = error.render().to_string();
     let mut line = rendered
         .lines()
@@ -82,27 +103,16 @@ fn explain(error: &clap::Error, command: &clap::Command) -> String {
         .collect::<Vec<_>>()
         .join(" ");
 
-    let named: Vec<&str> = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(name)) => vec![name],
-        Some(ContextValue::Strings(names)) => names.iter().map(String::as_str).collect(),
-        _ => Vec::new(),
-    };
     for argument in command.get_arguments() {
         let Some(variable) = argument.get_env().and_then(|name| name.to_str()) else {
             continue;
-        };
-        let is_named = |name: &&str| {
-            argument.get_long().is_some_and(|long| {
-                name.split([' ', '=', '|'])
-                    .any(|part| part == format!("--{long}"))
-            })
         };
         // Clap does not say which value is no text.
         let is_no_text = || {
             error.kind() == ErrorKind::InvalidUtf8
                 && std::env::var_os(variable).is_some_and(|value| value.to_str().is_none())
         };
-        if named.iter().any(is_named) || is_no_text() {
+        if is_named(argument) || is_no_text() {
             line = format!("{line} (environment: {variable})");
         }
     }
@@ -120,8 +130,16 @@ mod tests {
         #[arg(long, env = "CHASSIS_TEST_PORT", default_value_t = 1)]
         port: u16,
         /// A secret
-        #[arg(long, env = "CHASSIS_TEST_SECRET", required = true)]
+        #[arg(long, env = "CHASSIS_TEST_SECRET", required = true, hide_env_values = true,
+            value_parser = long)]
         secret: Option<String>,
+    }
+
+    fn long(text: &str) -> Result<String, &'static str> {
+        if text.len() < 4 {
+            return Err("too short");
+        }
+        Ok(text.to_owned())
     }
 
     fn explained(args: &[&str]) -> String {
@@ -129,15 +147,31 @@ mod tests {
         let error = command
             .try_get_matches_from_mut([&["x"], args].concat())
             .unwrap_err();
-        explain(&error, &command)
+        explain(error, &command)
     }
 
     #[test]
     fn a_wrong_value_is_one_line_with_both_names() {
-        let line = explained(&["--port=70000", "--secret=s"]);
+        let line = explained(&["--port=70000", "--secret=long"]);
         assert!(!line.contains('\n'));
         assert!(line.contains("--port") && line.contains("70000"), "{line}");
         assert!(line.ends_with("(environment: CHASSIS_TEST_PORT)"), "{line}");
+    }
+
+    #[test]
+    fn a_wrong_secret_is_not_printed() {
+        for value in ["xyz", "", "x\ny", "\u{1b}"] {
+            let line = explained(&[&format!("--secret={value}")]);
+            assert!(
+                line.ends_with("too short (environment: CHASSIS_TEST_SECRET)"),
+                "{line}"
+            );
+            assert!(value.is_empty() || !line.contains(value), "{line}");
+        }
+        // An option that is given twice is another kind of error.
+        let line = explained(&["--secret=abcd", "--secret=efgh"]);
+        assert!(line.contains("--secret"), "{line}");
+        assert!(!line.contains("abcd") && !line.contains("efgh"), "{line}");
     }
 
     #[test]
