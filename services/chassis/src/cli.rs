@@ -7,6 +7,8 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
+use crate::console;
+
 /// A process's settings, and what it shall do.
 #[derive(Args, Debug)]
 #[command(subcommand_negates_reqs = true)]
@@ -41,7 +43,7 @@ pub struct Health {
 /// or wrong, and with 0 after `--help` and `--version`.
 #[must_use]
 pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
-    let mut command = complete::<C>(command);
+    let mut command = telemetry::specified(complete::<C>(command));
     let outcome = command
         .try_get_matches_from_mut(std::env::args_os())
         .and_then(|matches| Cli::from_arg_matches(&matches));
@@ -50,10 +52,7 @@ pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
             _ => {
-                #[expect(clippy::print_stderr, reason = "telemetry is not running yet")]
-                {
-                    eprintln!("{}", explain(error, &command));
-                }
+                console::print_error(&explain(error, &command));
                 #[expect(clippy::exit, reason = "nothing is running yet that must be stopped")]
                 std::process::exit(2)
             }

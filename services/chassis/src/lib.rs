@@ -10,6 +10,7 @@ pub mod server;
 pub mod status;
 
 mod cli;
+mod console;
 mod systemd;
 
 /// Every process allocates by mimalloc: faster than the system's allocator, and what a burst
@@ -19,5 +20,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub use crate::{
     cli::{Cli, Command, Health, parse},
+    console::print,
     process::{listen, shutdown},
 };

@@ -50,7 +50,7 @@ pub async fn run(
             ready(address).await;
         }
         let is_own = broker.is_some();
-        banner::print(&config, pages, auth_address, user_address, is_own)?;
+        banner::print(&config, pages, auth_address, user_address, is_own);
         let outcome = frontend::run(frontend, listener, shutdown).await;
         drop(stop_auth);
         outcome.context("frontend")

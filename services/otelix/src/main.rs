@@ -11,7 +11,8 @@ async fn main() -> ExitCode {
     match cli.command {
         Some(chassis::Command::Health(health)) => chassis::health::probe(address, health).await,
         None => {
-            let telemetry = cli.config.telemetry.clone();
+            let mut telemetry = cli.config.telemetry.clone();
+            telemetry.environment = Some("development");
             let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
             chassis::process::run(&telemetry, name, version, address, async |listener| {
                 otelix::run(cli.config, listener, chassis::shutdown()?).await
