@@ -7,6 +7,7 @@
 mod config;
 mod error;
 mod grpc;
+mod hs256;
 mod limiter;
 mod metrics;
 mod session_events;

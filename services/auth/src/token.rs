@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::{config::Secrets, error::Error};
+use crate::{config::Secrets, error::Error, hs256};
 
 /// How long a token is valid.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -80,6 +80,7 @@ impl Keys {
     }
 
     fn new(current: &[u8], previous: Option<&[u8]>) -> Self {
+        hs256::install();
         let mut header = Header::new(Algorithm::HS256);
         header.kid = Some(key_id(current));
 

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use clap::{
-    Args, FromArgMatches as _, Subcommand,
+    Arg, Args, FromArgMatches as _, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
 };
+
+use crate::console;
 
 /// A process's settings, and what it shall do.
 #[derive(Args, Debug)]
@@ -41,20 +43,16 @@ pub struct Health {
 /// or wrong, and with 0 after `--help` and `--version`.
 #[must_use]
 pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
-    let mut command = complete::<C>(command);
+    let mut command = telemetry::specified(complete::<C>(command));
     let outcome = command
         .try_get_matches_from_mut(std::env::args_os())
-        .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(without_password);
+        .and_then(|matches| Cli::from_arg_matches(&matches));
     match outcome {
         Ok(cli) => cli,
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
             _ => {
-                #[expect(clippy::print_stderr, reason = "telemetry is not running yet")]
-                {
-                    eprintln!("{}", explain(&error, &command));
-                }
+                console::print_error(&explain(error, &command));
                 #[expect(clippy::exit, reason = "nothing is running yet that must be stopped")]
                 std::process::exit(2)
             }
@@ -71,20 +69,35 @@ fn complete<C: Args>(command: clap::Command) -> clap::Command {
         .after_long_help(telemetry::STANDARD_VARIABLES)
 }
 
-/// The error without a value that looks like a URL with a password: the line goes to log files.
-fn without_password(mut error: clap::Error) -> clap::Error {
-    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
-        && value.contains('@')
-    {
+/// One line of a usage error, with the environment's name of the setting, which may be where
+/// the value came from.
+fn explain(mut error: clap::Error, command: &clap::Command) -> String {
+    let named: Vec<String> = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(name)) => vec![name.clone()],
+        Some(ContextValue::Strings(names)) => names.clone(),
+        _ => Vec::new(),
+    };
+    let is_named = |argument: &Arg| {
+        argument.get_long().is_some_and(|long| {
+            named
+                .iter()
+                .flat_map(|name| name.split([' ', '=', '|']))
+                .any(|part| part == format!("--{long}"))
+        })
+    };
+
+    // The message goes to the journal and to log files, where a secret must not be. A value with an
+    // `@` may be a URL with a password.
+    let hides_value = |argument: &Arg| argument.is_hide_env_values_set() && is_named(argument);
+    let has_userinfo = matches!(
+        error.get(ContextKind::InvalidValue),
+        Some(ContextValue::String(value)) if value.contains('@')
+    );
+    if has_userinfo || command.get_arguments().any(hides_value) {
         let hidden = ContextValue::String("...".to_owned());
         error.insert(ContextKind::InvalidValue, hidden);
     }
-    error
-}
 
-/// One line of a usage error, with the environment's name of the setting, which may be where
-/// the value came from.
-fn explain(error: &clap::Error, command: &clap::Command) -> String {
     let rendered = error.render().to_string();
     let mut line = rendered
         .lines()
@@ -94,27 +107,16 @@ fn explain(error: &clap::Error, command: &clap::Command) -> String {
         .collect::<Vec<_>>()
         .join(" ");
 
-    let named: Vec<&str> = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(name)) => vec![name],
-        Some(ContextValue::Strings(names)) => names.iter().map(String::as_str).collect(),
-        _ => Vec::new(),
-    };
     for argument in command.get_arguments() {
         let Some(variable) = argument.get_env().and_then(|name| name.to_str()) else {
             continue;
-        };
-        let is_named = |name: &&str| {
-            argument.get_long().is_some_and(|long| {
-                name.split([' ', '=', '|'])
-                    .any(|part| part == format!("--{long}"))
-            })
         };
         // Clap does not say which value is no text.
         let is_no_text = || {
             error.kind() == ErrorKind::InvalidUtf8
                 && std::env::var_os(variable).is_some_and(|value| value.to_str().is_none())
         };
-        if named.iter().any(is_named) || is_no_text() {
+        if is_named(argument) || is_no_text() {
             line = format!("{line} (environment: {variable})");
         }
     }
@@ -132,8 +134,16 @@ mod tests {
         #[arg(long, env = "CHASSIS_TEST_PORT", default_value_t = 1)]
         port: u16,
         /// A secret
-        #[arg(long, env = "CHASSIS_TEST_SECRET", required = true)]
+        #[arg(long, env = "CHASSIS_TEST_SECRET", required = true, hide_env_values = true,
+            value_parser = long)]
         secret: Option<String>,
+    }
+
+    fn long(text: &str) -> Result<String, &'static str> {
+        if text.len() < 4 {
+            return Err("too short");
+        }
+        Ok(text.to_owned())
     }
 
     fn explained(args: &[&str]) -> String {
@@ -141,26 +151,31 @@ mod tests {
         let error = command
             .try_get_matches_from_mut([&["x"], args].concat())
             .unwrap_err();
-        explain(&error, &command)
+        explain(error, &command)
     }
 
     #[test]
     fn a_wrong_value_is_one_line_with_both_names() {
-        let line = explained(&["--port=70000", "--secret=s"]);
+        let line = explained(&["--port=70000", "--secret=long"]);
         assert!(!line.contains('\n'));
         assert!(line.contains("--port") && line.contains("70000"), "{line}");
         assert!(line.ends_with("(environment: CHASSIS_TEST_PORT)"), "{line}");
     }
 
     #[test]
-    fn a_password_in_a_url_is_not_printed() {
-        let mut command = complete::<Config>(clap::Command::new("x"));
-        let error = command
-            .try_get_matches_from_mut(["x", "--secret=s", "--port=http://ann:s3cr3t@host"])
-            .unwrap_err();
-        let line = explain(&without_password(error), &command);
-        assert!(!line.contains("s3cr3t") && !line.contains("ann"), "{line}");
-        assert!(line.contains("'...' for '--port <PORT>'"), "{line}");
+    fn a_wrong_secret_is_not_printed() {
+        for value in ["xyz", "", "x\ny", "\u{1b}"] {
+            let line = explained(&[&format!("--secret={value}")]);
+            assert!(
+                line.ends_with("too short (environment: CHASSIS_TEST_SECRET)"),
+                "{line}"
+            );
+            assert!(value.is_empty() || !line.contains(value), "{line}");
+        }
+        // An option that is given twice is another kind of error.
+        let line = explained(&["--secret=abcd", "--secret=efgh"]);
+        assert!(line.contains("--secret"), "{line}");
+        assert!(!line.contains("abcd") && !line.contains("efgh"), "{line}");
     }
 
     #[test]

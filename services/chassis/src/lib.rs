@@ -14,11 +14,13 @@ pub mod stop;
 
 mod accept;
 mod cli;
+mod console;
 mod requests;
 mod systemd;
 
 pub use crate::{
     cli::{Cli, Command, Health, parse},
+    console::print,
     process::listen,
     stop::until,
 };

@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use crate::{
+    console,
     stop::{STOP, TELEMETRY},
     systemd,
 };
@@ -186,14 +187,11 @@ pub struct BadSetting {
 /// Says on stderr why the process ends. Not by the log: its reader is whoever started it.
 #[must_use]
 pub fn failed(error: &anyhow::Error) -> ExitCode {
-    #[expect(
-        clippy::print_stderr,
-        reason = "the last word of a process that failed"
-    )]
-    {
-        eprintln!("error: {error:#}");
-    }
-    if error.chain().any(<dyn std::error::Error>::is::<BadSetting>) {
+    console::print_error(&format!("error: {error:#}"));
+    let is_bad_setting = |error: &(dyn std::error::Error + 'static)| {
+        error.is::<BadSetting>() || error.is::<telemetry::BadSetting>()
+    };
+    if error.chain().any(is_bad_setting) {
         return ExitCode::from(2);
     }
     ExitCode::FAILURE

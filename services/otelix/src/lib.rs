@@ -57,7 +57,7 @@ pub async fn run(
             return Ok(());
         }
         let is_own = broker.is_some();
-        banner::print(&config, pages, auth_address, user_address, is_own)?;
+        banner::print(&config, pages, auth_address, user_address, is_own);
         frontend::run(frontend, listener, shutdown)
             .await
             .context("frontend")

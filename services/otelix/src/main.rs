@@ -19,7 +19,8 @@ async fn program() -> ExitCode {
     match cli.command {
         Some(chassis::Command::Health(health)) => chassis::health::probe(address, health).await,
         None => {
-            let telemetry = cli.config.telemetry.clone();
+            let mut telemetry = cli.config.telemetry.clone();
+            telemetry.environment = Some("development");
             let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
             chassis::process::run(
                 &telemetry,

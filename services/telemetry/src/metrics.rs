@@ -10,11 +10,7 @@ pub use opentelemetry::metrics::Counter;
 use std::sync::OnceLock;
 
 use exemplars::{Exemplars, Filter, Reservoir};
-use opentelemetry::{
-    InstrumentationScope, KeyValue,
-    metrics::{AsyncInstrument, UpDownCounter},
-    trace::SpanContext,
-};
+use opentelemetry::{InstrumentationScope, KeyValue, metrics::AsyncInstrument, trace::SpanContext};
 
 use crate::{HistogramAggregation, names};
 
@@ -288,6 +284,9 @@ metrics! {
     TOKIO_RUNTIME_GLOBAL_QUEUE_LENGTH: UpDownCounter = names::TOKIO_RUNTIME_GLOBAL_QUEUE_LENGTH,
         "{task}", [];
 
+    /// Log records that were dropped because stdout did not take them
+    LOG_STDOUT_DROPPED: Counter = names::LOG_STDOUT_DROPPED, "{log_record}", [];
+
     /// Spans that were given to the exporter, or dropped
     OTEL_SDK_PROCESSOR_SPAN_PROCESSED: Counter = names::OTEL_SDK_PROCESSOR_SPAN_PROCESSED,
         "{span}", [OTEL_COMPONENT_TYPE, OTEL_COMPONENT_NAME, ERROR_TYPE];
@@ -372,17 +371,6 @@ impl Metric {
             counter.add(0, &[]);
         }
         counter
-    }
-
-    /// An up-down counter for the crate of this name.
-    #[must_use]
-    pub fn up_down_counter(&self, scope: &'static str) -> UpDownCounter<i64> {
-        debug_assert_eq!(self.kind, Kind::UpDownCounter, "{}", self.name);
-        crate::meter(scope)
-            .i64_up_down_counter(self.name)
-            .with_unit(self.unit)
-            .with_description(self.description)
-            .build()
     }
 
     /// A histogram for the crate of this name.

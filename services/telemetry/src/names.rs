@@ -58,6 +58,9 @@ pub const TOKIO_RUNTIME_TASK_COUNT: &str = "tokio.runtime.task.count";
 /// Tasks that wait for any worker.
 pub const TOKIO_RUNTIME_GLOBAL_QUEUE_LENGTH: &str = "tokio.runtime.global_queue.length";
 
+/// Log records that stdout did not take
+pub const LOG_STDOUT_DROPPED: &str = "log.stdout.dropped";
+
 /// Sign-ins that succeeded.
 pub const SUCCESS_LOGIN: &str = "success_login";
 
