@@ -70,6 +70,14 @@ let
         PC_ADDRESS = "127.0.0.1";
       };
       text = ''
+        # Of a container: NAME_PORT=tcp://... is the service link of another program, and process-compose takes it for
+        # a port.
+        for variable in $(compgen -e); do
+          case $variable=''${!variable} in
+            *_PORT=tcp://* | *_PORT=udp://*) unset "$variable" ;;
+          esac
+        done
+
         export OTELIX_DATA=''${OTELIX_DATA:-$PWD/volumes} PC_PORT_NUM=''${SUPERVISOR_PORT:-8099}
 
         # It complains where there is no folder of its settings.

@@ -25,8 +25,12 @@ pub(crate) struct Metrics {
 /// What attempts are counted by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scope {
+    /// Failed sign-ins to an account.
     Account,
+    /// Failed sign-ins from an address.
     Address,
+    /// Registrations from an address.
+    Registration,
 }
 
 impl Scope {
@@ -34,6 +38,7 @@ impl Scope {
         match self {
             Self::Account => "account",
             Self::Address => "address",
+            Self::Registration => "registration",
         }
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Keys {
     signing: EncodingKey,
     /// The current key first.
     verifying: Vec<(String, DecodingKey)>,
+    /// The previous key, as one that signs.
+    previous: Option<EncodingKey>,
     validation: Validation,
 }
 
@@ -97,6 +99,7 @@ impl Keys {
                 .chain(previous)
                 .map(|secret| (key_id(secret), DecodingKey::from_secret(secret)))
                 .collect(),
+            previous: previous.map(EncodingKey::from_secret),
             validation,
         }
     }
@@ -116,6 +119,20 @@ impl Keys {
         let token =
             jsonwebtoken::encode(&self.header, &claims, &self.signing).map_err(Error::Sign)?;
         Ok((token, claims))
+    }
+
+    /// A keyed hash (HMAC-SHA-256) of lines of text: what tokens are made of has no line break,
+    /// so that no hash is a token's signature.
+    pub(crate) fn hash(&self, lines: &[&str]) -> Result<String, Error> {
+        hash(lines, &self.signing)
+    }
+
+    /// The same by the current key, and by the previous one where there is one.
+    pub(crate) fn hashes(&self, lines: &[&str]) -> Result<Vec<String>, Error> {
+        std::iter::once(&self.signing)
+            .chain(&self.previous)
+            .map(|key| hash(lines, key))
+            .collect()
     }
 
     /// Reads a token that one of the keys has signed and that is valid now.
@@ -145,6 +162,11 @@ impl Keys {
                 })
             })
     }
+}
+
+fn hash(lines: &[&str], key: &EncodingKey) -> Result<String, Error> {
+    let text = lines.join("\n");
+    jsonwebtoken::crypto::sign(text.as_bytes(), key, Algorithm::HS256).map_err(Error::Sign)
 }
 
 /// Takes a secret from one of two settings, each given by its name and its value.
@@ -242,7 +264,8 @@ mod tests {
                 let mut bytes = token.clone().into_bytes();
                 bytes[index] ^= 1 << bit;
                 let altered = String::from_utf8(bytes).unwrap();
-                // The last character of each part has bits that base64 does not use.
+                // Those of the last character of a part that base64 does not use, too: they must
+                // be zero.
                 if keys.verify(&altered).is_ok() {
                     panic!("bit {bit} of byte {index} can be altered");
                 }

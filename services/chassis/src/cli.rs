@@ -60,11 +60,11 @@ pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
     }
 }
 
-/// The command with the settings of `C`, and with the description it came with: Clap would
+/// The command with the settings of `C`, without variables that are service links, and with the description it came with: Clap would
 /// replace that by the one of [`Cli`].
 fn complete<C: Args>(command: clap::Command) -> clap::Command {
     let about = command.get_about().cloned().unwrap_or_default();
-    Cli::<C>::augment_args(command)
+    setup::without_service_links(Cli::<C>::augment_args(command))
         .about(about)
         .after_long_help(telemetry::STANDARD_VARIABLES)
 }
@@ -86,9 +86,12 @@ fn explain(mut error: clap::Error, command: &clap::Command) -> String {
         })
     };
 
-    // The message goes to the journal and to log files, where a secret must not be.
+    // The message goes to the journal and to log files, where a secret must not be, nor a URL with a
+    // password.
     let hides_value = |argument: &Arg| argument.is_hide_env_values_set() && is_named(argument);
-    if command.get_arguments().any(hides_value) {
+    let has_password = matches!(error.get(ContextKind::InvalidValue),
+        Some(ContextValue::String(value)) if value.contains('@'));
+    if has_password || command.get_arguments().any(hides_value) {
         let hidden = ContextValue::String("...".to_owned());
         error.insert(ContextKind::InvalidValue, hidden);
     }
@@ -171,6 +174,13 @@ mod tests {
         let line = explained(&["--secret=abcd", "--secret=efgh"]);
         assert!(line.contains("--secret"), "{line}");
         assert!(!line.contains("abcd") && !line.contains("efgh"), "{line}");
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_printed() {
+        let line = explained(&["--secret=long", "--port=http://ann:s3cr3t@host"]);
+        assert!(!line.contains("s3cr3t") && !line.contains("ann"), "{line}");
+        assert!(line.contains("'...' for '--port <PORT>'"), "{line}");
     }
 
     #[test]

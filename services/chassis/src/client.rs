@@ -49,6 +49,9 @@ pub fn address(text: &str) -> Result<Uri, String> {
         format!("http://{text}")
     };
     let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
+    if uri.authority().is_some_and(|it| it.as_str().contains('@')) {
+        return Err("must not hold a user name or password".to_owned());
+    }
     match (uri.scheme_str(), uri.port_u16()) {
         (Some("http"), Some(1..)) if uri.host() != Some("") && matches!(uri.path(), "" | "/") => {
             Ok(uri)
@@ -156,6 +159,8 @@ mod tests {
             "user:0",
             "user:99999",
             "a b:1",
+            "ann@user:1",
+            "http://ann:s3cr3t@user:1",
         ] {
             assert!(address(bad).is_err(), "{bad}");
         }

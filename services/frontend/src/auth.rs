@@ -75,9 +75,10 @@ pub(crate) struct OpenSession {
 }
 
 /// An account, as its owner sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone, derive_more::Debug)]
 pub(crate) struct Account {
     pub(crate) id: String,
+    #[debug("..")]
     pub(crate) email: String,
     pub(crate) created_at: Option<SystemTime>,
     pub(crate) session_expires_at: Option<SystemTime>,
@@ -112,11 +113,16 @@ impl Auth {
     }
 
     /// Creates an account and opens its first session.
-    pub(crate) async fn register(&self, typed: Credentials) -> Result<OpenSession, Error> {
+    pub(crate) async fn register(
+        &self,
+        typed: Credentials,
+        client_address: String,
+    ) -> Result<OpenSession, Error> {
         let mut client = self.client.clone();
         let request = request(RegisterRequest {
             email: typed.email,
             password: typed.password,
+            client_address,
         });
         // Once: an answer that got lost may have been a success.
         let answer = client::once(DEADLINE, client.register(request)).await;
@@ -299,6 +305,22 @@ fn time(timestamp: prost_types::Timestamp) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn debug_hides_the_email_of_an_account_and_nothing_else() {
+        let account = Account {
+            id: "an id".to_owned(),
+            email: "MARKER".to_owned(),
+            created_at: None,
+            session_expires_at: None,
+        };
+        let text = format!("{account:?}");
+        assert!(
+            text.contains("an id") && text.contains("email: .."),
+            "{text}"
+        );
+        assert!(!text.contains("MARKER"), "{text}");
+    }
 
     #[test]
     fn violations_keep_their_field() {

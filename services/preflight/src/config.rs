@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    Parser, ValueEnum,
+    CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
@@ -68,9 +68,22 @@ pub struct Config {
     #[arg(long, env = "PC_PROC_NAME", hide = true)]
     pub supervised: Option<String>,
 
+    /// Where process-compose listens; it reads this variable itself
+    #[arg(long, env = "PC_PORT_NUM", hide = true)]
+    pub process_compose_port: Option<u16>,
+
     /// Where everything listens.
     #[command(flatten)]
     pub ports: Ports,
+}
+
+impl Config {
+    /// Reads the command line and the environment. Ends the process where one of them is wrong.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = setup::without_service_links(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// What events go through.
@@ -92,8 +105,6 @@ fn process_name() -> impl TypedValueParser<Value = &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
     use crate::PORTS;
 

@@ -105,11 +105,17 @@ fn is_plain(path: &str) -> bool {
         .all(|character| character.is_alphanumeric() || "/ ._-+@=~()".contains(character))
 }
 
-/// Makes the configurations of this start, and leaves those as they are that are right already.
-pub(crate) fn render(configs: &Path, data: &Path, ports: &Ports) -> anyhow::Result<()> {
+/// Writes the configurations of this start. Files that are up to date stay untouched.
+pub(crate) fn render(
+    configs: &Path,
+    data: &Path,
+    selection: &Selection,
+    ports: &Ports,
+) -> anyhow::Result<()> {
     let target = folder(data);
     let path = data.to_str().context("the data folder's path is no text")?;
-    let wanted = files(configs)?;
+    let mut wanted = files(configs)?;
+    wanted.retain(|file| selection.needs(file));
 
     // First of all: without it, the next start would take the files for somebody else's.
     write(&target.join(NOTE), NOTE_TEXT.as_bytes())?;
@@ -196,9 +202,13 @@ mod tests {
     use super::*;
     use crate::Config;
 
-    fn ports(arguments: &[&str]) -> Ports {
+    fn config(arguments: &[&str]) -> Config {
         let arguments = [&["preflight"], arguments].concat();
-        Config::try_parse_from(arguments).unwrap().ports
+        Config::try_parse_from(arguments).unwrap()
+    }
+
+    fn ports(arguments: &[&str]) -> Ports {
+        config(arguments).ports
     }
 
     #[test]
@@ -234,7 +244,8 @@ other: ${env:OTHER}";
         write("a/b/c.yaml", b"port: 3100");
         write("a/d", b"\xff 127.0.0.1:3100");
         write("e", b"");
-        render(&configs, &data, &ports(&["--loki-port=1"])).unwrap();
+        let selection = Selection::of(&config(&[]));
+        render(&configs, &data, &selection, &ports(&["--loki-port=1"])).unwrap();
         assert_eq!(made("a/b/c.yaml").unwrap(), b"port: 1");
         assert_eq!(made("a/d").unwrap(), b"\xff 127.0.0.1:3100");
         let before = fs::metadata(data.join("configs/e")).unwrap();
@@ -244,7 +255,7 @@ other: ${env:OTHER}";
         fs::remove_file(configs.join("a/d")).unwrap();
         write("a/b", b"port: 3100");
         write("a/d/f", b"port: 3100");
-        render(&configs, &data, &ports(&["--loki-port=2"])).unwrap();
+        render(&configs, &data, &selection, &ports(&["--loki-port=2"])).unwrap();
         assert_eq!(made("a/b").unwrap(), b"port: 2");
         assert_eq!(made("a/d/f").unwrap(), b"port: 2");
         let names: Vec<_> = files(&data.join("configs")).unwrap().into_iter().collect();

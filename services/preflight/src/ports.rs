@@ -1,7 +1,7 @@
 //! Every port that a process listens on: its default, which the configurations and the compose files have, and
 //! the variable that changes it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ffi::OsString};
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, error::ErrorKind, value_parser};
 
@@ -207,6 +207,24 @@ pub fn rewrite(text: &str, mut map: impl FnMut(u16) -> u16) -> String {
     rewritten
 }
 
+/// Finds a process-compose that listens elsewhere than the processes, and `vitals startup`, look for it.
+pub(crate) fn check_supervisor(config: &Config, findings: &mut Findings) {
+    let supervisor = PORTS.iter().find(|port| port.process == SUPERVISOR);
+    let expected = supervisor.map(|port| config.ports.of(port));
+    if let (Some(actual), Some(expected)) = (config.process_compose_port, expected)
+        && actual != expected
+    {
+        findings.problems.push(Problem {
+            what: format!(
+                "supervisor: process-compose listens on {actual} (PC_PORT_NUM), and is looked for on {expected} \
+                 (SUPERVISOR_PORT)."
+            ),
+            remedy: "Set both to the same port. `just` and `nix run` set PC_PORT_NUM to SUPERVISOR_PORT."
+                .to_owned(),
+        });
+    }
+}
+
 /// Finds ports that two want. All count, not only those that run: the configurations name them all.
 pub(crate) fn check(config: &Config, findings: &mut Findings) {
     let mut seen: BTreeMap<u16, &Port> = BTreeMap::new();
@@ -224,6 +242,25 @@ pub(crate) fn check(config: &Config, findings: &mut Findings) {
             remedy: "Give each a port of its own.".to_owned(),
         });
     }
+    if config.supervised.is_some() {
+        service_links(|variable| std::env::var_os(variable), findings);
+    }
+}
+
+/// Finds service links in the place of ports. All our programs ignore them; process-compose, which
+/// has started this one, puts them into the commands of all others.
+fn service_links(value: impl Fn(&str) -> Option<OsString>, findings: &mut Findings) {
+    let links = PORTS
+        .iter()
+        .filter(|port| value(port.variable).is_some_and(|value| setup::is_service_link(&value)));
+    findings.problems.extend(links.map(|port| Problem {
+        what: format!(
+            "{} is the service link of a container, and no port.",
+            port.variable
+        ),
+        remedy:
+            "Unset it before you start process-compose, as `just up` and `nix run` do.".to_owned(),
+    }));
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! What each process needs: programs, a configuration, a folder, a secret.
 
-use crate::{
-    config::{Broker, Config},
-    secrets::Secret,
-};
+use std::path::Path;
+
+use setup::Secret;
+
+use crate::config::{Broker, Config};
 
 /// A process, and what it needs.
 #[derive(Debug)]
@@ -141,6 +142,9 @@ pub(crate) static PROCESSES: &[Process] = &[
     Process::service("vitals", &[&["vitals"]]),
 ];
 
+/// The rules about what vitals measures, below the configurations. Without vitals, one of their alerts always fires.
+const RULES_OF_VITALS: &str = "prometheus/rules/stack.yaml";
+
 /// The processes that are to run.
 #[derive(Debug)]
 pub(crate) struct Selection(Vec<&'static Process>);
@@ -167,6 +171,11 @@ impl Selection {
             .any(|process| process.broker == Some(Broker::Redpanda))
     }
 
+    /// Whether what runs needs this file of the configurations.
+    pub(crate) fn needs(&self, file: &Path) -> bool {
+        file != Path::new(RULES_OF_VITALS) || self.contains("vitals")
+    }
+
     pub(crate) fn secrets(&self) -> impl Iterator<Item = Secret> {
         self.iter().filter_map(|process| process.secret)
     }
@@ -174,8 +183,6 @@ impl Selection {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use clap::Parser as _;
 
     use super::*;
@@ -214,7 +221,8 @@ mod tests {
     #[test]
     fn the_configurations_are_where_they_are_looked_for() {
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-        for file in PROCESSES.iter().filter_map(|process| process.configuration) {
+        let files = PROCESSES.iter().filter_map(|process| process.configuration);
+        for file in files.chain([RULES_OF_VITALS]) {
             assert!(configs.join(file).is_file(), "{file}");
         }
     }

@@ -193,7 +193,7 @@ metrics! {
     /// Age of the oldest event that the broker does not have
     EVENTS_OUTBOX_OLDEST_AGE: Gauge = names::EVENTS_OUTBOX_OLDEST_AGE, "s", [];
 
-    /// Events that were dropped because too many waited to be written down
+    /// Events that were dropped because the outbox did not take them in time
     EVENTS_OUTBOX_DROPPED: Counter = names::EVENTS_OUTBOX_DROPPED, "{event}", [];
 
     /// Events that the consumer has not handled yet
@@ -203,6 +203,9 @@ metrics! {
 
     /// Events that came again and were dropped
     EVENTS_CONSUMER_DUPLICATES: Counter = names::EVENTS_CONSUMER_DUPLICATES, "{event}", [];
+
+    /// Events that were skipped because this version does not know their type
+    EVENTS_CONSUMER_SKIPPED: Counter = names::EVENTS_CONSUMER_SKIPPED, "{event}", [];
 
     /// Attempts to handle an event again
     EVENTS_CONSUMER_RETRIES: Counter = names::EVENTS_CONSUMER_RETRIES, "{attempt}", [];

@@ -124,6 +124,9 @@ pub const EVENTS_CONSUMER_LAG: &str = "events.consumer.lag";
 /// Events that came again and were dropped.
 pub const EVENTS_CONSUMER_DUPLICATES: &str = "events.consumer.duplicates";
 
+/// Events that were skipped because their type is unknown.
+pub const EVENTS_CONSUMER_SKIPPED: &str = "events.consumer.skipped";
+
 /// Events that were handled again because they had failed.
 pub const EVENTS_CONSUMER_RETRIES: &str = "events.consumer.retries";
 

@@ -1,4 +1,4 @@
-//! process-compose, by its REST API (version 1.103). Whatever the wire says ends here.
+//! process-compose, by its REST API (versions 1.94 to 1.122). Its wire format is known to this module alone.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -158,8 +158,9 @@ mod wire {
     }
 
     #[derive(Debug, Deserialize)]
-    #[serde(rename_all = "PascalCase")]
     pub(super) struct Info {
+        /// `LogLocation` up to version 1.103, `logLocation` from 1.110 on.
+        #[serde(rename = "logLocation", alias = "LogLocation")]
         pub(super) log_location: String,
     }
 

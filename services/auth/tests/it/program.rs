@@ -1,5 +1,7 @@
 //! The program on the outside. What it shares with `user` is tested there in full.
 
+use std::time::Instant;
+
 use clap::Args as _;
 use tokio::net::TcpListener;
 use tonic::{Code, Request};
@@ -17,6 +19,7 @@ use crate::{
         PASSWORD, SECRET, Service, binary, client, is_valid, login, logout, me, nowhere, register,
         registered, start_user,
     },
+    held::{AT_ONCE, Held},
     process::{Process, eventually},
 };
 
@@ -93,6 +96,7 @@ async fn a_wrong_setting_is_named_in_one_line() {
         ("USER_SERVICE_ADDRESS", "https://localhost:8080"),
         ("FAILED_LOGINS_PER_ACCOUNT", "0"),
         ("FAILED_LOGINS_PER_ADDRESS", "many"),
+        ("REGISTRATIONS_PER_ADDRESS", "-1"),
     ] {
         let mut command = binary(folder.path(), nowhere());
         command.env("JWT_SECRET", SECRET).env(name, value);
@@ -114,6 +118,21 @@ async fn a_port_in_use_is_told_in_plain_words() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("another process is using the port"));
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+}
+
+#[tokio::test]
+async fn open_streams_and_connections_do_not_delay_a_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = binary(folder.path(), nowhere());
+    let mut process = Process::start(command.env("JWT_SECRET", SECRET));
+    let held = Held::open(process.address().await).await;
+    let asked = Instant::now();
+    process.terminate();
+    let ended = process.ended().await;
+    let took = asked.elapsed();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(took < AT_ONCE, "{took:?}");
+    assert!(held.was_told().await);
 }
 
 #[tokio::test]

@@ -208,10 +208,10 @@ async fn what_is_no_token_is_refused() {
         ("with padding", format!("{token}=")),
         ("with a scheme", format!("Bearer {token}")),
         ("with a part more", format!("{token}.")),
-        ("huge", "x".repeat(1 << 20)),
+        ("huge", "x".repeat(32 << 10)),
         (
             "huge after a real one",
-            format!("{token}{}", "x".repeat(1 << 20)),
+            format!("{token}{}", "x".repeat(32 << 10)),
         ),
         (
             "a deep header",

@@ -2,16 +2,21 @@
 
 use std::collections::HashMap;
 
+use events::{Event, Outbox, USER_TOPIC};
 use rdkafka::{
     Message as _,
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
+use tracing::{
+    Metadata, Subscriber,
+    span::{Attributes, Id, Record},
+};
 use uuid::Uuid;
 
 use crate::harness::{
-    Cluster, Memory, Service, count, eventually, follow, header, outbox_length, registered,
+    Cluster, Memory, PATIENCE, Service, count, database, eventually, follow, header, outbox_length,
+    registered,
 };
-use events::{Event, USER_TOPIC};
 
 #[tokio::test]
 async fn an_event_is_a_cloud_event_in_binary_mode() {
@@ -149,7 +154,7 @@ async fn a_killed_service_loses_no_event() {
             ids.push(event.id);
             service.happen(event).await;
         }
-        folder = Some(service.kill());
+        folder = Some(service.kill().await);
     }
     let service = Service::again(&cluster.settings(), folder.unwrap());
     service.drained().await;
@@ -162,6 +167,48 @@ async fn a_killed_service_loses_no_event() {
     assert_eq!(received, ids);
     follower.stop().await;
     service.stop().await;
+}
+
+/// A log that panics.
+struct Panics;
+
+impl Subscriber for Panics {
+    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _attributes: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &Id, _values: &Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    #[expect(clippy::panic, reason = "it stands for any panic of the relay")]
+    fn event(&self, _event: &tracing::Event<'_>) {
+        panic!("of a test");
+    }
+
+    fn enter(&self, _span: &Id) {}
+
+    fn exit(&self, _span: &Id) {}
+}
+
+#[tokio::test]
+async fn a_relay_that_panics_ends_its_service() {
+    // The relay logs that it cannot create the topics. It runs on this thread.
+    let cluster = Cluster::without_topics();
+    let folder = tempfile::tempdir().unwrap();
+    let (_outbox, relay) = Outbox::new(&cluster.settings(), "test");
+    let service = std::future::pending::<anyhow::Result<()>>();
+    let relay = relay.during(database(&folder), service);
+    let log = tracing::subscriber::set_default(Panics);
+    let outcome = tokio::time::timeout(PATIENCE, relay).await.unwrap();
+    drop(log);
+    let error = format!("{:#}", outcome.unwrap_err());
+    assert!(error.contains("the relay of events failed"), "{error}");
+    assert!(error.contains("of a test"), "{error}");
 }
 
 #[tokio::test]

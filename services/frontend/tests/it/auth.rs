@@ -131,8 +131,12 @@ impl AuthService for Fake {
         &self,
         request: Request<RegisterRequest>,
     ) -> Result<Response<RegisterResponse>, Status> {
-        let RegisterRequest { email, password } = request.into_inner();
-        self.0.note("register", &email);
+        let RegisterRequest {
+            email,
+            password,
+            client_address,
+        } = request.into_inner();
+        self.0.note("register", &client_address);
         check(&email, &password, true)?;
         if email.starts_with("taken@") {
             return Err(Status::already_exists("the email is taken"));

@@ -56,7 +56,7 @@ async fn an_account_that_cannot_be_read_now_ends_no_session() {
     assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(page.header("set-cookie"), "");
     assert!(page.header("retry-after").parse::<u64>().is_ok());
-    assert_eq!(page.texts("h1"), ["Your account is out of reach"]);
+    assert_eq!(page.texts("h1"), ["Your account cannot be shown"]);
     assert_eq!(frontend.asked.calls().len(), 4, "reading is repeated");
 
     let page = frontend.get_as("/account", "bug").await;

@@ -54,6 +54,7 @@ impl Auth {
                 let message = RegisterRequest {
                     email: email.to_owned(),
                     password: password.to_owned(),
+                    client_address: from.to_string(),
                 };
                 let answer = client.register(message).await;
                 answer.map(|answer| Opened::Session(answer.into_inner().session))

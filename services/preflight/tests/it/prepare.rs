@@ -1,6 +1,9 @@
 //! Where nothing is missing, everything is made, once.
 
-use std::fs;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+};
 
 use preflight::{PORTS, rewrite};
 
@@ -24,8 +27,10 @@ fn folders_secrets_and_configurations_are_made() {
         "grafana",
         "redpanda",
     ] {
-        mode(folder);
+        assert_eq!(mode(folder), 0o700, "{folder}");
     }
+    let volumes = machine.path("volumes").metadata().unwrap();
+    assert_eq!(volumes.permissions().mode() & 0o777, 0o700);
     assert!(!machine.path("volumes/kafka").exists());
     assert_eq!(mode("secrets"), 0o700);
     assert_eq!(mode("secrets/jwt"), 0o600);
@@ -111,6 +116,33 @@ fn a_port_that_is_changed_is_used_and_the_secrets_stay() {
 }
 
 #[test]
+fn the_secret_of_an_earlier_otelix_is_moved() {
+    let machine = Machine::new();
+    fs::create_dir(machine.path("volumes")).unwrap();
+    let former = machine.path("volumes/jwt-secret");
+    let secret = "x".repeat(64);
+    fs::write(&former, &secret).unwrap();
+    fs::set_permissions(&former, Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(machine.run(&[]).code, Some(0));
+    let moved = fs::read_to_string(machine.path("volumes/secrets/jwt"));
+    assert_eq!(moved.unwrap(), secret);
+    assert!(!former.exists());
+}
+
+#[test]
+fn a_service_link_leaves_the_default_port() {
+    let machine = Machine::new();
+    let arguments = ["--only", "redpanda-console"];
+    let mut command = machine.command(&arguments);
+    command.env("GRAFANA_PORT", "tcp://10.0.0.5:8080");
+    let said = Said::of(command.spawn().unwrap());
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let prometheus = machine.path("volumes/configs/prometheus/prometheus.yaml");
+    let prometheus = fs::read_to_string(prometheus).unwrap();
+    assert!(prometheus.contains("127.0.0.1:3000"), "{prometheus}");
+}
+
+#[test]
 fn with_the_default_ports_only_the_folder_is_replaced() {
     let machine = Machine::new();
     // Nothing of it is looked for on the default ports but the supervisor's.
@@ -130,4 +162,15 @@ fn with_the_default_ports_only_the_folder_is_replaced() {
         fs::read_to_string(machine.path(folder).join("prometheus/prometheus.yaml")).unwrap()
     };
     assert_eq!(of("volumes/configs"), of("configs"));
+}
+
+#[test]
+fn rules_about_a_process_that_does_not_run_are_left_out() {
+    let machine = Machine::new();
+    let rules = machine.path("volumes/configs/prometheus/rules");
+    assert_eq!(machine.run(&[]).code, Some(0));
+    assert!(rules.join("stack.yaml").is_file());
+    assert_eq!(machine.run(&["--only", "prometheus"]).code, Some(0));
+    assert!(!rules.join("stack.yaml").exists());
+    assert!(rules.join("backends.yaml").is_file());
 }

@@ -31,6 +31,13 @@ pub(crate) enum Answer {
     Hang,
 }
 
+/// Which process-compose it is: from 1.110 on, what it says of one process is spelt otherwise.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Version {
+    V1_103,
+    V1_116,
+}
+
 /// The supervisor. It ends with the runtime of its test.
 pub(crate) struct Fake {
     pub(crate) port: u16,
@@ -42,6 +49,7 @@ type Said = Arc<Mutex<State>>;
 #[derive(Clone)]
 struct State {
     answer: Answer,
+    version: Version,
     processes: BTreeMap<String, Value>,
     /// How often it was asked for its processes.
     asked: u32,
@@ -54,6 +62,7 @@ impl Fake {
         let port = listener.local_addr().unwrap().port();
         let said = Arc::new(Mutex::new(State {
             answer: Answer::Tell,
+            version: Version::V1_116,
             processes: BTreeMap::new(),
             asked: 0,
         }));
@@ -70,6 +79,11 @@ impl Fake {
     /// From now on it answers so.
     pub(crate) fn answer(&self, answer: Answer) {
         self.said.lock().unwrap().answer = answer;
+    }
+
+    /// From now on it is this version.
+    pub(crate) fn is(&self, version: Version) {
+        self.said.lock().unwrap().version = version;
     }
 
     /// It has a process of this name, that runs and is ready but for these fields.
@@ -122,10 +136,14 @@ async fn processes(extract::State(said): extract::State<Said>) -> Response {
     }
 }
 
-async fn info(Path(name): Path<String>) -> Json<Value> {
+async fn info(extract::State(said): extract::State<Said>, Path(name): Path<String>) -> Json<Value> {
     let log = match name.as_str() {
         "silent" => String::new(),
         _ => format!("volumes/logs/{name}.log"),
     };
-    Json(json!({"Name": name, "LogLocation": log}))
+    let version = said.lock().unwrap().version;
+    Json(match version {
+        Version::V1_103 => json!({"Name": name, "LogLocation": log}),
+        Version::V1_116 => json!({"name": name, "logLocation": log}),
+    })
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::{
-    fake::{Answer, Fake},
+    fake::{Answer, Fake, Version},
     process::{Ended, Process},
 };
 
@@ -82,15 +82,18 @@ async fn what_is_not_ready_in_time_is_named_with_its_log() {
     supervisor.has("auth", &json!({"is_ready": "Not Ready", "restarts": 2}));
     supervisor.has("frontend", &pending());
     supervisor.has("silent", &json!({"has_ready_probe": false}));
-    let ended = startup(&supervisor, "200ms").await;
-    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""), "{ended:?}");
     let expected = "\
 error: not all are ready after 200ms:
   auth: Running, not ready, ended with 0, restarts: 2, log: volumes/logs/auth.log
   frontend: Pending, log: volumes/logs/frontend.log
   silent: Running, not ended
 ";
-    assert_eq!(ended.stderr, expected);
+    for version in [Version::V1_103, Version::V1_116] {
+        supervisor.is(version);
+        let ended = startup(&supervisor, "200ms").await;
+        assert_eq!((ended.code, &*ended.stdout), (Some(1), ""), "{ended:?}");
+        assert_eq!(ended.stderr, expected, "{version:?}");
+    }
 }
 
 #[tokio::test]
