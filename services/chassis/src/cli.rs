@@ -86,14 +86,12 @@ fn explain(mut error: clap::Error, command: &clap::Command) -> String {
         })
     };
 
-    // The message goes to the journal and to log files, where a secret must not be. A value with an
-    // `@` may be a URL with a password.
+    // The message goes to the journal and to log files, where a secret must not be, nor a URL with a
+    // password.
     let hides_value = |argument: &Arg| argument.is_hide_env_values_set() && is_named(argument);
-    let has_userinfo = matches!(
-        error.get(ContextKind::InvalidValue),
-        Some(ContextValue::String(value)) if value.contains('@')
-    );
-    if has_userinfo || command.get_arguments().any(hides_value) {
+    let has_password = matches!(error.get(ContextKind::InvalidValue),
+        Some(ContextValue::String(value)) if value.contains('@'));
+    if has_password || command.get_arguments().any(hides_value) {
         let hidden = ContextValue::String("...".to_owned());
         error.insert(ContextKind::InvalidValue, hidden);
     }
@@ -176,6 +174,13 @@ mod tests {
         let line = explained(&["--secret=abcd", "--secret=efgh"]);
         assert!(line.contains("--secret"), "{line}");
         assert!(!line.contains("abcd") && !line.contains("efgh"), "{line}");
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_printed() {
+        let line = explained(&["--secret=long", "--port=http://ann:s3cr3t@host"]);
+        assert!(!line.contains("s3cr3t") && !line.contains("ann"), "{line}");
+        assert!(line.contains("'...' for '--port <PORT>'"), "{line}");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::metrics::LOG_STDOUT_DROPPED;
 const QUEUE: usize = 4 << 20;
 
 /// How long [`Stdout::flush`] waits for the reader.
-const FLUSH: Duration = Duration::from_millis(500);
+const FLUSH: Duration = Duration::from_millis(200);
 
 /// The way to stdout. Clones share the queue.
 #[derive(Clone, Debug)]
