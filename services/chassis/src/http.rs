@@ -1,4 +1,4 @@
-//! Serving HTTP to strangers: limits of time and number for connections, and a drain at the end.
+//! Serving HTTP: limits of time and number for connections, and a drain at the end.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -122,7 +122,7 @@ async fn place(places: &Arc<Semaphore>, pressure: &Notify) -> Option<OwnedSemaph
 struct Connection {
     limits: Limits,
     requests: Requests,
-    /// Says that another connection wants the place.
+    /// Notified when a new connection finds no place.
     pressure: Arc<Notify>,
     /// Closed at the stop.
     stopped: watch::Receiver<()>,
@@ -177,7 +177,7 @@ impl Connection {
                     let now = self.requests.at_rest();
                     let was_idle = now.is_some() && now == before;
                     if was_idle && is_closing {
-                        // The client does not answer; nothing is owed to it.
+                        // No request is under way, and the client does not close the connection.
                         return;
                     }
                     if was_idle {

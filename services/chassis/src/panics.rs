@@ -1,4 +1,4 @@
-//! Panics that one request, and not the process, pays for.
+//! Panics that are caught: they fail one request or event, and not the process.
 
 use std::any::Any;
 

@@ -119,7 +119,7 @@ pub async fn serve(
 
     tokio::select! {
         outcome = server => outcome.context("the server failed")?,
-        // Connections without a call may be left: nothing is owed to them.
+        // Connections without a call may still be open. They end with the process.
         () = drained => {}
     }
     Ok(())

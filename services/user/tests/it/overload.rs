@@ -1,7 +1,8 @@
 //! More passwords than can be hashed, and one that takes long.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chassis::stop::STOP;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -10,6 +11,9 @@ use crate::{
     harness::{PASSWORD, SLOW, Service, binary, by_email, client, create, created},
     process::Process,
 };
+
+/// Less than what the supervisors allow beyond a stop.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// Makes so many calls that hash a password, and returns once so many have been refused: the
 /// rest is under way then, on the path of the returned handles.
@@ -91,7 +95,7 @@ async fn a_stop_lets_a_call_under_way_end() {
     let mut command = binary(folder.path());
     // It must end within the drain, on a busy machine too.
     command.args([
-        "--hash-iterations=30",
+        "--hash-iterations=8",
         "--hash-concurrency=1",
         "--hash-queue=0",
     ]);
@@ -114,4 +118,27 @@ async fn a_stop_lets_a_call_under_way_end() {
     let ended = process.ended().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(ended.stderr, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_a_hash_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = binary(folder.path());
+    // Half a minute.
+    command.args([
+        "--hash-memory=65536",
+        "--hash-iterations=1000",
+        "--hash-concurrency=1",
+        "--hash-queue=0",
+    ]);
+    let mut process = Process::start(&mut command);
+    let client = client(process.address().await);
+    let (_, running) = refused(&client, 2, 1).await;
+    let asked = Instant::now();
+    process.terminate();
+    let ended = process.ended().await;
+    let took = asked.elapsed();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(took < STOP + MARGIN, "{took:?}");
+    drop(running);
 }
