@@ -1,7 +1,8 @@
 //! The life of one Kafka consumer client.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use chassis::stop::FLUSH;
 use futures_util::StreamExt as _;
 use rdkafka::{
     ClientContext, Statistics,
@@ -21,9 +22,6 @@ use crate::{
     Handler,
     client::{self, BrokerStatus, SessionError},
 };
-
-/// How long an event that is being handled at a stop may take.
-const DRAIN: Duration = Duration::from_secs(5);
 
 pub(crate) type Client = StreamConsumer<Callbacks>;
 
@@ -192,13 +190,13 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Ends when the handler has had its time after a stop.
+/// Ends when the handler has had its time after a stop: as much as a relay has for its events.
 async fn overdue(stop: &CancellationToken) {
     stop.cancelled().await;
-    tokio::time::sleep(DRAIN).await;
+    tokio::time::sleep(FLUSH).await;
     tracing::warn!(
-        drain_seconds = DRAIN.as_secs(),
-        "a handler did not finish its event within the drain; the event is delivered again"
+        seconds = FLUSH.as_secs(),
+        "a handler did not finish its event in time after a stop; the event is delivered again"
     );
 }
 
