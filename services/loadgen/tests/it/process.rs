@@ -92,6 +92,8 @@ fn a_bad_setting_is_2_and_one_line() {
     for (args, name) in [
         (["--rate=fast", "--bad=0"], "--rate"),
         (["--target=127.0.0.1:8082", "--bad=0"], "--target"),
+        (["--target=http://ann:s3cr3t@host", "--bad=0"], "--target"),
+        (["--target=grpc://ann:s3cr3t@host:1", "--bad=0"], "--target"),
         (["--mix=me", "--bad=0"], "--mix"),
     ] {
         let output = program(&args).output().unwrap();
@@ -100,6 +102,7 @@ fn a_bad_setting_is_2_and_one_line() {
         let text = stderr(&output);
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains(name), "{text}");
+        assert!(!text.contains("s3cr3t"), "{text}");
     }
 }
 
