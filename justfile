@@ -26,11 +26,14 @@ kafka := ""
 files := "-f process-compose.yaml" + if kafka == "" { "" } else { " -f process-compose.kafka.yaml" }
 broker := if kafka == "" { "redpanda" } else { "kafka" }
 
+# NAME_PORT=tcp://... is a service link of Kubernetes or Docker, which process-compose would take for a port
+without_links := "for link in $(env | grep -E '^[A-Z_]*_PORT=(tcp|udp):' | cut -d= -f1); do unset $link; done;"
+
 # The whole stack, supervised, with a table of what took how long; needs its programs on PATH
 up: programs
     @# In the foreground first: what it says would be in a log otherwise.
     @PATH="$PWD/target/release:$PATH" preflight --broker {{broker}}
-    PATH="$PWD/target/release:$PATH" process-compose {{files}} --detached up >/dev/null
+    @{{without_links}} PATH="$PWD/target/release:$PATH" process-compose {{files}} --detached up >/dev/null
     target/release/vitals startup
 
 # The stack in a terminal interface

@@ -87,8 +87,8 @@ let
           ExecStart = lib.getExe programs.${name};
           Restart = "always";
           RestartSec = 1;
-          # Calls under way have 10 s, events that are left 5 s.
-          TimeoutStopSec = 20;
+          # More than a drain takes (STOP in services/chassis/src/stop.rs).
+          TimeoutStopSec = 15;
         }
         // lib.optionalAttrs keeps {
           StateDirectory = "otelix-${name}";

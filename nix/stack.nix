@@ -66,6 +66,13 @@ let
       ];
       runtimeEnv.PC_ADDRESS = "127.0.0.1";
       text = ''
+        # NAME_PORT=tcp://... is a service link of Kubernetes or Docker, which process-compose would take for a port.
+        for variable in $(compgen -e); do
+          case $variable=''${!variable} in
+            *_PORT=tcp://* | *_PORT=udp://*) unset "$variable" ;;
+          esac
+        done
+
         export OTELIX_CONFIGS=''${OTELIX_CONFIGS:-${files}/configs}
         export OTELIX_DASHBOARDS=''${OTELIX_DASHBOARDS:-${files}/dashboards}
         export OTELIX_DATA=''${OTELIX_DATA:-$PWD/volumes} PC_PORT_NUM=''${SUPERVISOR_PORT:-8099}

@@ -3,12 +3,17 @@
 use std::path::PathBuf;
 
 use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use tonic_prost_build::Builder;
 
 const FILES: [&str; 3] = [
     "user/v1/user.proto",
     "auth/v1/auth.proto",
     "events/v1/events.proto",
 ];
+
+/// Parts of the names of fields that must not be printed.
+const SECRETS: [&str; 4] = ["email", "password", "secret", "token"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root =
@@ -41,6 +46,46 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .collect();
     std::fs::write(out.join("methods.rs"), format!("&{methods:?}"))?;
 
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    hide_secrets(tonic_prost_build::configure(), &descriptors).compile_fds(descriptors)?;
     Ok(())
+}
+
+/// Has `Debug` show the fields as `..` that must not be printed, and all others as they are.
+fn hide_secrets(mut builder: Builder, descriptors: &FileDescriptorSet) -> Builder {
+    let mut hiding: Vec<String> = Vec::new();
+    for file in &descriptors.file {
+        let package = format!(".{}", file.package());
+        let top = file.message_type.iter();
+        let mut messages: Vec<_> = top.map(|message| (package.clone(), message)).collect();
+        while let Some((parent, message)) = messages.pop() {
+            let path = format!("{parent}.{}", message.name());
+            let secrets = message.field.iter().filter(|field| is_secret(field.name()));
+            for field in secrets {
+                let name = field.name();
+                let index = field.oneof_index.filter(|_| !field.proto3_optional());
+                let oneof = index.and_then(|index| message.oneof_decl.get(index as usize));
+                let (field, attribute) = match oneof {
+                    Some(oneof) => (
+                        format!("{path}.{}.{name}", oneof.name()),
+                        format!(r#"#[debug("{name}(..)")]"#),
+                    ),
+                    None => (format!("{path}.{name}"), r#"#[debug("..")]"#.to_owned()),
+                };
+                builder = builder.field_attribute(field, attribute);
+                // What is set for a message counts for the types in it too: set it once.
+                let is_set = |set: &String| format!("{path}.").starts_with(&format!("{set}."));
+                if !hiding.iter().any(is_set) {
+                    builder = builder.type_attribute(&path, "#[derive(::derive_more::Debug)]");
+                    hiding.push(path.clone());
+                }
+            }
+            let nested = message.nested_type.iter();
+            messages.extend(nested.map(|nested| (path.clone(), nested)));
+        }
+    }
+    builder.skip_debug(hiding)
+}
+
+fn is_secret(field: &str) -> bool {
+    SECRETS.iter().any(|secret| field.contains(secret))
 }

@@ -1,7 +1,6 @@
 //! The settings of the auth service.
 
 use std::{
-    fmt,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     path::PathBuf,
@@ -48,7 +47,7 @@ pub struct Config {
     #[command(flatten)]
     pub secrets: Secrets,
 
-    /// How often a sign-in may fail.
+    /// How many attempts are let through.
     #[command(flatten)]
     pub limits: Limits,
 
@@ -66,7 +65,7 @@ pub struct Config {
 ///
 /// To rotate: move the current secret to the previous one, set a new one, restart; forget the
 /// previous one when its last token has expired, after 24 hours.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, derive_more::Debug)]
 #[command(next_help_heading = "Tokens")]
 pub struct Secrets {
     /// File with the secret that tokens are signed with, at least 32 bytes; a line break at
@@ -87,6 +86,7 @@ pub struct Secrets {
         value_name = "SECRET",
         hide_env_values = true
     )]
+    #[debug("..")]
     pub jwt_secret: Option<String>,
 
     /// File with the secret before the current one
@@ -105,16 +105,19 @@ pub struct Secrets {
         value_name = "SECRET",
         hide_env_values = true
     )]
+    #[debug("..")]
     pub jwt_previous_secret: Option<String>,
 }
 
-/// How often a sign-in may fail before further ones are refused for a while.
+/// How often a sign-in may fail, and a registration be tried, before further ones are refused
+/// for a while.
 ///
 /// Counted in memory, by each process for itself, and forgotten at a restart.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Failed sign-ins per account and minute
+    /// Failed sign-ins per account and minute; each network that has signed in to the account
+    /// before (IPv4 /24, IPv6 /64, for 90 days) counts by itself, all others together
     #[arg(
         long,
         env = "FAILED_LOGINS_PER_ACCOUNT",
@@ -131,6 +134,16 @@ pub struct Limits {
         default_value = "60"
     )]
     pub failed_logins_per_address: NonZeroU32,
+
+    /// Registrations per client address and hour, successful or not (an IPv6 address counts by its
+    /// /64 network)
+    #[arg(
+        long,
+        env = "REGISTRATIONS_PER_ADDRESS",
+        value_name = "COUNT",
+        default_value = "60"
+    )]
+    pub registrations_per_address: NonZeroU32,
 }
 
 impl Config {
@@ -147,13 +160,23 @@ impl Config {
     }
 }
 
-/// Names the files and hides the secrets.
-impl fmt::Debug for Secrets {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Secrets")
-            .field("jwt_secret_file", &self.jwt_secret_file)
-            .field("jwt_previous_secret_file", &self.jwt_previous_secret_file)
-            .finish_non_exhaustive()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_hides_the_secrets_and_nothing_else() {
+        let secrets = Secrets {
+            jwt_secret_file: Some("a file".into()),
+            jwt_secret: Some("MARKER".to_owned()),
+            jwt_previous_secret_file: Some("another file".into()),
+            jwt_previous_secret: Some("MARKER".to_owned()),
+        };
+        let text = format!("{secrets:?}");
+        assert!(
+            text.contains("a file") && text.contains("another file"),
+            "{text}"
+        );
+        assert!(!text.contains("MARKER"), "{text}");
     }
 }

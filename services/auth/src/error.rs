@@ -21,7 +21,8 @@ pub(crate) enum Error {
     /// The token is malformed, expired or revoked, or its account is gone.
     #[error("the session is not valid: {0}")]
     InvalidSession(&'static str),
-    /// Too many sign-ins have failed, for the account or from the address: try again after the delay.
+    /// Too many sign-ins have failed, for the account or from the address, or too many registrations
+    /// were tried from it: try again after the delay.
     #[error("too many attempts")]
     TooMany {
         scope: Scope,

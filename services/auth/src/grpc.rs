@@ -1,6 +1,9 @@
 //! `auth.v1.AuthService`: requests in, domain calls, statuses out.
 
-use std::{net::IpAddr, time::SystemTime};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::SystemTime,
+};
 
 use proto::auth::v1::{
     LoginRequest, LoginResponse, LogoutRequest, LogoutResponse, MeRequest, MeResponse,
@@ -30,10 +33,17 @@ impl AuthService for Grpc {
         &self,
         request: Request<RegisterRequest>,
     ) -> Result<Response<RegisterResponse>, Status> {
-        let RegisterRequest { email, password } = request.into_inner();
+        let said = &request.get_ref().client_address;
+        let address = client_address(said, request.remote_addr()).map_err(status)?;
+        let RegisterRequest {
+            email,
+            password,
+            replaced_token,
+            ..
+        } = request.into_inner();
         let opened = self
             .sessions
-            .register(email, password)
+            .register(email, password, address, &replaced_token)
             .await
             .map_err(status)?;
         Ok(Response::new(RegisterResponse {
@@ -46,9 +56,13 @@ impl AuthService for Grpc {
         &self,
         request: Request<LoginRequest>,
     ) -> Result<Response<LoginResponse>, Status> {
-        let address = client_address(&request).map_err(status)?;
+        let said = &request.get_ref().client_address;
+        let address = client_address(said, request.remote_addr()).map_err(status)?;
         let LoginRequest {
-            email, password, ..
+            email,
+            password,
+            replaced_token,
+            ..
         } = request.into_inner();
         let Opened {
             token,
@@ -56,7 +70,7 @@ impl AuthService for Grpc {
             user,
         } = self
             .sessions
-            .login(email, password, address)
+            .login(email, password, address, &replaced_token)
             .await
             .map_err(status)?;
         Ok(Response::new(LoginResponse {
@@ -92,9 +106,9 @@ fn session(token: String, expires_at: SystemTime) -> Session {
 }
 
 /// The person's address, as the caller says; else the caller's own.
-fn client_address(request: &Request<LoginRequest>) -> Result<Option<IpAddr>, Error> {
-    match request.get_ref().client_address.as_str() {
-        "" => Ok(request.remote_addr().map(|address| address.ip())),
+fn client_address(said: &str, peer: Option<SocketAddr>) -> Result<Option<IpAddr>, Error> {
+    match said {
+        "" => Ok(peer.map(|address| address.ip())),
         text => text.parse().map(Some).map_err(|error| {
             Error::Invalid(vec![("client_address".to_owned(), format!("{error}"))])
         }),

@@ -7,6 +7,7 @@
 mod config;
 mod error;
 mod grpc;
+mod hs256;
 mod limiter;
 mod metrics;
 mod session_events;
@@ -16,6 +17,8 @@ mod token;
 mod users;
 
 pub use crate::config::{Config, Limits, Secrets};
+
+use std::pin::pin;
 
 use anyhow::Context as _;
 use chassis::server::Contract;
@@ -28,8 +31,9 @@ use crate::{
     grpc::Grpc, metrics::Metrics, sessions::Sessions, store::Store, token::Keys, users::Users,
 };
 
-/// The largest request that is read.
-const MAX_REQUEST_BYTES: usize = 3 << 20;
+/// The largest request that is read: less than `user` reads, so that a request that is passed on
+/// to it, with an id added, fits.
+const MAX_REQUEST_BYTES: usize = 48 << 10;
 
 /// Serves sessions on `listener` until `shutdown` ends, the calls under way are answered, and
 /// their events are sent, if there is a broker to take them.
@@ -41,11 +45,16 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
+    let mut shutdown = pin!(shutdown);
     let keys = Keys::load(&config.secrets)?;
     let path = config.db_path();
     tracing::info!(path = %path.display(), "opening the database");
     let (outbox, relay) = Outbox::new(&config.events, env!("CARGO_PKG_NAME"));
-    let store = telemetry::spawn_blocking(move || Store::open(&path, outbox)).await?;
+    let open = telemetry::spawn_blocking(move || Store::open(&path, outbox));
+    let Some(store) = chassis::until(shutdown.as_mut(), open).await else {
+        return Ok(());
+    };
+    let store = store?;
     let open = store.count_open().await.context("cannot count sessions")?;
     let metrics = Metrics::new(open);
     let users = Users::connect(config.user_service_address);
@@ -56,9 +65,8 @@ pub async fn run(
         methods: proto::METHODS,
         descriptors: proto::DESCRIPTORS,
     };
-    let service = AuthServiceServer::new(Grpc::new(sessions))
-        // Less than `user` takes, so that what is passed on to it, with an id added, fits.
-        .max_decoding_message_size(MAX_REQUEST_BYTES);
+    let service =
+        AuthServiceServer::new(Grpc::new(sessions)).max_decoding_message_size(MAX_REQUEST_BYTES);
     let own = Routes::new(service);
     let service = async {
         tokio::select! {

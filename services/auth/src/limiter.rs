@@ -1,4 +1,6 @@
-//! Limits on what may fail: a token bucket for each key.
+//! Limits on attempts: a token bucket for each key.
+//!
+//! A key is a plain value, so that replicas could keep the buckets together in a database.
 //!
 //! An attempt takes its token before it is made and gives it back when it did not fail. So
 //! attempts made at the same moment cannot all slip through, and whoever knows the password
@@ -13,29 +15,35 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::OwnedNotified};
 
-/// The time in which an empty bucket fills.
-const PERIOD: Duration = Duration::from_secs(60);
-
-/// Buckets kept at most; more than that many keys in one period is an attack on memory.
+/// Buckets kept at most; more keys than that at a time are an attack on memory.
 const MAX_BUCKETS: usize = 100_000;
+
+/// When to try again after a refusal for want of memory.
+const MEMORY_WAIT: Duration = Duration::from_secs(60);
+
+/// Attempts that may wait at one key for others to be decided. Each holds a stream of the
+/// connection that all calls of a frontend share, so that a flood must not wait without bound.
+const MAX_WAITING: usize = 128;
 
 /// A bucket for each key.
 #[derive(Debug)]
 pub(crate) struct Limiter<K> {
     capacity: f64,
+    /// The time in which an empty bucket fills.
+    period: Duration,
     buckets: Buckets<K>,
 }
 
-/// An attempt that has been let through. It counts as failed unless it is forgiven.
+/// An attempt that has been let through. It counts unless it is forgiven.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Attempt<K: Eq + Hash> {
     key: K,
     capacity: f64,
     buckets: Buckets<K>,
-    failed: bool,
+    counts: bool,
 }
 
 type Buckets<K> = Arc<Mutex<HashMap<K, Bucket>>>;
@@ -52,38 +60,59 @@ struct Bucket {
 /// What comes of asking for a token.
 enum Answer<K: Eq + Hash> {
     Taken(Attempt<K>),
-    /// Ask again when this has happened.
-    Undecided(tokio::sync::futures::OwnedNotified),
-    /// There will be one after this long.
-    Refused(Duration),
+    Refused {
+        /// There will be one after this long.
+        wait: Duration,
+        /// There may be one when this has happened.
+        undecided: Option<OwnedNotified>,
+    },
 }
 
 impl<K: Clone + Eq + Hash> Limiter<K> {
-    /// A limiter that lets this many attempts a minute fail.
-    pub(crate) fn new(per_minute: NonZeroU32) -> Self {
+    /// A limiter that lets this many attempts in a period count.
+    pub(crate) fn new(count: NonZeroU32, period: Duration) -> Self {
         Self {
-            capacity: per_minute.get().into(),
+            capacity: count.get().into(),
+            period,
             buckets: Arc::default(),
         }
     }
 
-    /// Lets an attempt through, or says how long to wait until one will be.
+    /// Lets an attempt through, or says how long to wait until one will be. Waits for attempts
+    /// that may be forgiven.
     pub(crate) async fn attempt(&self, key: K) -> Result<Attempt<K>, Duration> {
         loop {
             match self.ask(&key, Instant::now()) {
                 Answer::Taken(attempt) => return Ok(attempt),
-                Answer::Undecided(decided) => decided.await,
-                Answer::Refused(wait) => return Err(wait),
+                Answer::Refused {
+                    undecided: Some(decided),
+                    ..
+                } => decided.await,
+                Answer::Refused {
+                    wait,
+                    undecided: None,
+                } => return Err(wait),
             }
+        }
+    }
+
+    /// The same without waiting, for attempts that are forgiven by exception only.
+    pub(crate) fn attempt_at_once(&self, key: &K) -> Result<Attempt<K>, Duration> {
+        match self.ask(key, Instant::now()) {
+            Answer::Taken(attempt) => Ok(attempt),
+            Answer::Refused { wait, .. } => Err(wait),
         }
     }
 
     fn ask(&self, key: &K, now: Instant) -> Answer<K> {
         let mut buckets = lock(&self.buckets);
         if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(key) {
-            buckets.retain(|_, bucket| bucket.tokens_at(now, self.capacity) < self.capacity);
+            buckets.retain(|_, bucket| bucket.tokens_at(now, self) < self.capacity);
             if buckets.len() >= MAX_BUCKETS {
-                return Answer::Refused(PERIOD);
+                return Answer::Refused {
+                    wait: MEMORY_WAIT,
+                    undecided: None,
+                };
             }
         }
         let bucket = buckets.entry(key.clone()).or_insert_with(|| Bucket {
@@ -92,7 +121,7 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
             undecided: 0,
             decided: Arc::default(),
         });
-        bucket.tokens = bucket.tokens_at(now, self.capacity);
+        bucket.tokens = bucket.tokens_at(now, self);
         bucket.at = now;
         if bucket.tokens >= 1.0 {
             bucket.tokens -= 1.0;
@@ -101,20 +130,22 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
                 key: key.clone(),
                 capacity: self.capacity,
                 buckets: Arc::clone(&self.buckets),
-                failed: true,
+                counts: true,
             });
         }
-        if bucket.undecided > 0 {
-            return Answer::Undecided(Arc::clone(&bucket.decided).notified_owned());
+        // The bucket holds one reference, and each attempt that waits another one.
+        let may_wait = bucket.undecided > 0 && Arc::strong_count(&bucket.decided) <= MAX_WAITING;
+        Answer::Refused {
+            wait: self.period.mul_f64((1.0 - bucket.tokens) / self.capacity),
+            undecided: may_wait.then(|| Arc::clone(&bucket.decided).notified_owned()),
         }
-        Answer::Refused(PERIOD.mul_f64((1.0 - bucket.tokens) / self.capacity))
     }
 }
 
 impl<K: Eq + Hash> Attempt<K> {
-    /// Takes the attempt back: it did not fail.
+    /// Takes the attempt back: it does not count.
     pub(crate) fn forgive(mut self) {
-        self.failed = false;
+        self.counts = false;
     }
 }
 
@@ -123,7 +154,7 @@ impl<K: Eq + Hash> Drop for Attempt<K> {
         let mut buckets = lock(&self.buckets);
         if let Some(bucket) = buckets.get_mut(&self.key) {
             bucket.undecided -= 1;
-            if !self.failed {
+            if !self.counts {
                 bucket.tokens = (bucket.tokens + 1.0).min(self.capacity);
             }
             bucket.decided.notify_waiters();
@@ -133,10 +164,10 @@ impl<K: Eq + Hash> Drop for Attempt<K> {
 
 impl Bucket {
     /// A bucket whose tokens are not all there is kept, so one with an attempt under way too.
-    fn tokens_at(&self, now: Instant, capacity: f64) -> f64 {
+    fn tokens_at<K>(&self, now: Instant, limiter: &Limiter<K>) -> f64 {
         let elapsed = now.saturating_duration_since(self.at);
-        let full = capacity - f64::from(self.undecided);
-        (self.tokens + capacity * elapsed.div_duration_f64(PERIOD)).min(full)
+        let full = limiter.capacity - f64::from(self.undecided);
+        (self.tokens + limiter.capacity * elapsed.div_duration_f64(limiter.period)).min(full)
     }
 }
 
@@ -149,8 +180,10 @@ fn lock<K>(buckets: &Mutex<HashMap<K, Bucket>>) -> MutexGuard<'_, HashMap<K, Buc
 mod tests {
     use super::*;
 
+    const PERIOD: Duration = Duration::from_secs(60);
+
     fn limiter(per_minute: u32) -> Limiter<&'static str> {
-        Limiter::new(NonZeroU32::new(per_minute).unwrap())
+        Limiter::new(NonZeroU32::new(per_minute).unwrap(), PERIOD)
     }
 
     fn take<K: Clone + Eq + Hash>(
@@ -160,8 +193,10 @@ mod tests {
     ) -> Result<Attempt<K>, Duration> {
         match limiter.ask(key, now) {
             Answer::Taken(attempt) => Ok(attempt),
-            Answer::Undecided(_) => panic!("an attempt is undecided"),
-            Answer::Refused(wait) => Err(wait),
+            Answer::Refused { wait, undecided } => {
+                assert!(undecided.is_none(), "an attempt is undecided");
+                Err(wait)
+            }
         }
     }
 
@@ -259,8 +294,39 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_without_patience_is_refused_while_others_are_undecided() {
+        let limiter = limiter(2);
+        let attempts = [(); 2].map(|()| limiter.attempt_at_once(&"a").unwrap());
+        let wait = limiter.attempt_at_once(&"a").unwrap_err();
+        assert!(wait > Duration::from_secs(25) && wait <= Duration::from_secs(30));
+        attempts.into_iter().next().unwrap().forgive();
+        assert!(limiter.attempt_at_once(&"a").is_ok());
+    }
+
+    #[tokio::test]
+    async fn no_more_than_a_bounded_number_waits_for_what_is_undecided() {
+        let limiter = Arc::new(limiter(1));
+        let undecided = limiter.attempt("a").await.unwrap();
+        let waiting: Vec<_> = (0..MAX_WAITING)
+            .map(|_| {
+                let limiter = Arc::clone(&limiter);
+                tokio::spawn(async move { limiter.attempt("a").await.map(Attempt::forgive) })
+            })
+            .collect();
+        while Arc::strong_count(&lock(&limiter.buckets)["a"].decided) <= MAX_WAITING {
+            tokio::task::yield_now().await;
+        }
+        assert!(limiter.attempt("a").await.is_err());
+        undecided.forgive();
+        for attempt in waiting {
+            attempt.await.unwrap().unwrap();
+        }
+        assert!(limiter.attempt("a").await.is_ok());
+    }
+
+    #[test]
     fn memory_is_bounded() {
-        let limiter = Limiter::new(NonZeroU32::new(1).unwrap());
+        let limiter = Limiter::new(NonZeroU32::new(1).unwrap(), PERIOD);
         let now = Instant::now();
         for key in 0..MAX_BUCKETS {
             fail(&limiter, &key, now);

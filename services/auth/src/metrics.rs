@@ -25,8 +25,12 @@ pub(crate) struct Metrics {
 /// What attempts are counted by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scope {
+    /// Failed sign-ins to an account.
     Account,
+    /// Failed sign-ins from an address.
     Address,
+    /// Registrations from an address.
+    Registration,
 }
 
 impl Scope {
@@ -34,6 +38,7 @@ impl Scope {
         match self {
             Self::Account => "account",
             Self::Address => "address",
+            Self::Registration => "registration",
         }
     }
 }
@@ -62,6 +67,12 @@ impl Metrics {
     pub(crate) fn signed_out(&self) {
         self.closed
             .add(1, &[KeyValue::new(names::AUTH_REASON, "logout")]);
+    }
+
+    /// A session was closed because another one took its place.
+    pub(crate) fn replaced(&self) {
+        self.closed
+            .add(1, &[KeyValue::new(names::AUTH_REASON, "replaced")]);
     }
 
     /// Sessions have expired that nobody had closed.

@@ -35,10 +35,19 @@ pub(crate) fn refused() -> Event {
 
 /// A session was closed by the person.
 pub(crate) fn signed_out(claims: &Claims) -> Event {
+    revoked(claims, SessionRevokedReason::Logout)
+}
+
+/// A session was closed because the person signed in again with the same browser.
+pub(crate) fn replaced(claims: &Claims) -> Event {
+    revoked(claims, SessionRevokedReason::Replaced)
+}
+
+fn revoked(claims: &Claims, reason: SessionRevokedReason) -> Event {
     let data = SessionRevoked {
         user_id: claims.sub.to_string(),
         session_id: claims.jti.to_string(),
-        reason: SessionRevokedReason::Logout.into(),
+        reason: reason.into(),
     };
     Event::new(SOURCE, Some(claims.sub), Data::SessionRevoked(data))
 }

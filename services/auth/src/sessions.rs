@@ -5,7 +5,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use ipnet::Ipv6Net;
+use email::Email;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proto::{events::v1::LoginMethod, user::v1::User};
 use uuid::Uuid;
 
@@ -15,10 +16,17 @@ use crate::{
     limiter::Limiter,
     metrics::{Metrics, Scope},
     session_events,
-    store::Store,
+    store::{Network, Store},
     token::{Claims, Keys},
     users::Users,
 };
+
+/// The time in which failed sign-ins are counted.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The time in which registrations are counted: people register once, and each attempt tells
+/// whether an email has an account.
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A session that was just opened.
 pub(crate) struct Opened {
@@ -32,8 +40,11 @@ pub(crate) struct Sessions {
     keys: Keys,
     store: Store,
     users: Users,
-    failures_by_account: Limiter<String>,
+    /// Strangers count together. A network that is known to an account counts by itself, so that
+    /// strangers who guess do not keep its owner out.
+    failures_by_account: Limiter<(String, Option<IpNet>)>,
     failures_by_address: Limiter<IpAddr>,
+    registrations_by_address: Limiter<IpAddr>,
     metrics: Metrics,
 }
 
@@ -49,42 +60,73 @@ impl Sessions {
             keys,
             store,
             users,
-            failures_by_account: Limiter::new(limits.failed_logins_per_account),
-            failures_by_address: Limiter::new(limits.failed_logins_per_address),
+            failures_by_account: Limiter::new(limits.failed_logins_per_account, MINUTE),
+            failures_by_address: Limiter::new(limits.failed_logins_per_address, MINUTE),
+            registrations_by_address: Limiter::new(limits.registrations_per_address, HOUR),
             metrics,
         }
     }
 
-    /// Creates an account and opens its first session.
-    pub(crate) async fn register(&self, email: String, password: String) -> Result<Opened, Error> {
-        let user = self.users.create(email, password).await?;
-        let opened = self.open(user, LoginMethod::Registration).await?;
-        tracing::info!(user.id = opened.user.id, "user registered");
-        Ok(opened)
+    /// Creates an account and opens its first session, unless too many have been tried from the
+    /// address. The session of the token `replaced` is revoked with it, where that is valid.
+    ///
+    /// Whether the email is taken shows in the answer, and cannot be hidden without mail to
+    /// confirm an address; so what is limited is every attempt, successful or not.
+    pub(crate) async fn register(
+        &self,
+        email: String,
+        password: String,
+        address: Option<IpAddr>,
+        replaced: &str,
+    ) -> Result<Opened, Error> {
+        let attempt = address
+            .map(|address| {
+                self.registrations_by_address
+                    .attempt_at_once(&client(address))
+                    .map_err(|delay| self.too_many(Scope::Registration, Some(address), delay))
+            })
+            .transpose()?;
+        let network = self.network(&account(&email), address)?;
+        let outcome = self.users.create(email, password).await;
+        // Malformed input was neither compared with the accounts nor hashed.
+        if let (Err(Error::Invalid(_)), Some(attempt)) = (&outcome, attempt) {
+            attempt.forgive();
+        }
+        self.open(outcome?, LoginMethod::Registration, network, replaced)
+            .await
     }
 
     /// Opens a session for an email and a password, unless too many attempts have failed for
-    /// the account or from the address.
+    /// the account or from the address. The session of the token `replaced` is revoked with it,
+    /// where that is valid.
     pub(crate) async fn login(
         &self,
         email: String,
         password: String,
         address: Option<IpAddr>,
+        replaced: &str,
     ) -> Result<Opened, Error> {
         let by_address = match address {
             Some(address) => {
-                let attempt = self.failures_by_address.attempt(network(address)).await;
+                let attempt = self.failures_by_address.attempt(client(address)).await;
                 Some(attempt.map_err(|delay| self.too_many(Scope::Address, Some(address), delay))?)
             }
             None => None,
         };
-        // A refusal here counts against the address too: otherwise one that tries many passwords
-        // of an account could go on for free.
-        let by_account = self
-            .failures_by_account
-            .attempt(account(&email))
-            .await
-            .map_err(|delay| self.too_many(Scope::Account, address, delay))?;
+        let account = account(&email);
+        let network = self.network(&account, address)?;
+        let key = (account.clone(), self.known(&account, address).await?);
+        let by_account = match self.failures_by_account.attempt(key).await {
+            Ok(attempt) => attempt,
+            Err(delay) => {
+                // It was not made. The owner of an account that is guessed at would be refused
+                // for the address next.
+                if let Some(attempt) = by_address {
+                    attempt.forgive();
+                }
+                return Err(self.too_many(Scope::Account, address, delay));
+            }
+        };
         let outcome = self.users.verify(email, password).await;
         if matches!(outcome, Err(Error::WrongCredentials)) {
             self.store.tell(&session_events::refused());
@@ -94,9 +136,8 @@ impl Sessions {
                 attempt.forgive();
             }
         }
-        let opened = self.open(outcome?, LoginMethod::Password).await?;
-        tracing::info!(user.id = opened.user.id, "user signed in");
-        Ok(opened)
+        self.open(outcome?, LoginMethod::Password, network, replaced)
+            .await
     }
 
     /// Reads the account of a session, and when the session ends.
@@ -110,34 +151,83 @@ impl Sessions {
         let claims = self.keys.verify(token);
         let claims = claims.inspect_err(|error| self.metrics.failed(error))?;
         let event = session_events::signed_out(&claims);
-        if self.store.revoke(claims.jti, event).await? {
-            self.metrics.signed_out();
-        }
-        tracing::info!(user.id = %claims.sub, "user signed out");
-        Ok(())
+        let (user_id, metrics) = (claims.sub, self.metrics.clone());
+        let closed = move || {
+            metrics.signed_out();
+            tracing::info!(user.id = %user_id, "user signed out");
+        };
+        Ok(self.store.revoke(claims.jti, event, closed).await?)
     }
 
     async fn account_of(&self, token: &str) -> Result<(User, SystemTime), Error> {
         let claims = self.keys.verify(token)?;
-        // Both at once; whether the session is open decides first.
-        let (open, user) = tokio::join!(self.store.is_open(claims.jti), self.users.get(claims.sub));
-        if !open? {
-            return Err(Error::InvalidSession("revoked"));
-        }
+        // Both at once. Whether the session is open decides first: where it is not, the answer
+        // does not wait for the user service.
+        let open = async {
+            let open = self.store.is_open(claims.jti).await?;
+            open.then_some(()).ok_or(Error::InvalidSession("revoked"))
+        };
+        let user = async { Ok(self.users.get(claims.sub).await) };
+        let ((), user) = tokio::try_join!(open, user)?;
         let user = user?.ok_or(Error::InvalidSession("no such user"))?;
         Ok((user, expires_at(&claims)))
     }
 
-    async fn open(&self, user: User, method: LoginMethod) -> Result<Opened, Error> {
+    /// The network of an address, if an account was signed in to from there before. Known and
+    /// unknown emails cost the same query.
+    async fn known(&self, account: &str, address: Option<IpAddr>) -> Result<Option<IpNet>, Error> {
+        let Some(network) = address.map(network) else {
+            return Ok(None);
+        };
+        let ids = self.keys.hashes(&[account, &network.to_string()])?;
+        Ok(self.store.is_known(ids).await?.then_some(network))
+    }
+
+    /// What is to be noted of a sign-in from an address.
+    fn network(&self, account: &str, address: Option<IpAddr>) -> Result<Option<Network>, Error> {
+        address
+            .map(|address| {
+                Ok(Network {
+                    id: self.keys.hash(&[account, &network(address).to_string()])?,
+                    account: self.keys.hash(&[account, ""])?,
+                })
+            })
+            .transpose()
+    }
+
+    async fn open(
+        &self,
+        user: User,
+        method: LoginMethod,
+        network: Option<Network>,
+        replaced: &str,
+    ) -> Result<Opened, Error> {
         let id = Uuid::try_parse(&user.id).map_err(|_source| {
             Error::Users(Box::new(tonic::Status::internal(
                 "a user id that is no UUID",
             )))
         })?;
+        // Without it the old session would stay open, and nobody would have its token to revoke it.
+        let replaced = self.keys.verify(replaced).ok();
+        let replaced = replaced.map(|old| (old.jti, session_events::replaced(&old)));
         let (token, claims) = self.keys.sign(id)?;
         let event = session_events::signed_in(&claims, method);
-        self.store.insert(&claims, event).await?;
-        self.metrics.opened();
+        let metrics = self.metrics.clone();
+        let opened = move |has_replaced| {
+            if has_replaced {
+                metrics.replaced();
+            }
+            metrics.opened();
+            match method {
+                LoginMethod::Registration => tracing::info!(user.id = %id, "user registered"),
+                LoginMethod::Password | LoginMethod::Unspecified => {
+                    tracing::info!(user.id = %id, "user signed in");
+                }
+            }
+        };
+        self.store
+            .insert(&claims, event, network, replaced, opened)
+            .await?;
         Ok(Opened {
             token,
             expires_at: expires_at(&claims),
@@ -159,24 +249,26 @@ fn expires_at(claims: &Claims) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(claims.exp)
 }
 
-/// Accounts are counted by what was typed, known or not, in the letter case that `user`
-/// compares; a prefix is enough, and bounds the memory.
+/// What an account is counted by, known or not: the email as `user` compares it. What is no email
+/// belongs to no account, and `user` refuses it before it does any work.
 fn account(email: &str) -> String {
-    email
-        .trim()
-        .chars()
-        .take(254)
-        .collect::<String>()
-        .to_lowercase()
+    Email::parse(email).map_or_else(|_| String::new(), |email| email.as_str().to_owned())
 }
 
-/// Whoever has one IPv6 address has a network of them.
-fn network(address: IpAddr) -> IpAddr {
+/// What counts as one client: whoever has one IPv6 address has a network of them.
+fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => Ipv6Net::new(address, 64)
-            .map_or(address, |network| network.network())
-            .into(),
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(_) => network(address).addr(),
+    }
+}
+
+/// What counts as the same place as before: providers give people another IPv4 address now and
+/// then, mostly one nearby.
+fn network(address: IpAddr) -> IpNet {
+    match address.to_canonical() {
+        IpAddr::V4(address) => Ipv4Net::new_assert(address, 24).trunc().into(),
+        IpAddr::V6(address) => Ipv6Net::new_assert(address, 64).trunc().into(),
     }
 }
 
@@ -185,17 +277,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letter_case_does_not_make_another_account() {
-        assert_eq!(account(" Ann@Example.com"), account("ann@example.COM"));
-        assert!(account(&"x".repeat(1 << 20)).len() <= 254);
+    fn a_spelling_does_not_make_another_account() {
+        for spelling in [
+            " Ann@Ex\u{e4}mple.de",
+            "ann@exa\u{308}mple.DE",
+            "ann@xn--exmple-cua.de",
+        ] {
+            assert_eq!(account(spelling), "ann@ex\u{e4}mple.de");
+        }
+        assert_eq!(account("not an email"), "");
     }
 
     #[test]
-    fn an_ipv6_network_counts_as_one() {
-        let address = |text: &str| network(text.parse().unwrap());
-        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
-        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
-        assert_eq!(address("::ffff:192.0.2.1"), address("192.0.2.1"));
-        assert_ne!(address("192.0.2.1"), address("192.0.2.2"));
+    fn an_ipv6_network_counts_as_one_client() {
+        let client = |text: &str| client(text.parse().unwrap());
+        assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:1"));
+        assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
+        assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
+        assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
+    }
+
+    #[test]
+    fn addresses_nearby_are_one_network() {
+        for (address, expected) in [
+            ("192.0.2.1", "192.0.2.0/24"),
+            ("::ffff:192.0.2.255", "192.0.2.0/24"),
+            ("192.0.3.1", "192.0.3.0/24"),
+            ("2001:db8::1:2:3:4", "2001:db8::/64"),
+        ] {
+            assert_eq!(network(address.parse().unwrap()).to_string(), expected);
+        }
     }
 }

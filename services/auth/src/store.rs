@@ -12,7 +12,7 @@ use std::{
 use database::{Database, OpenError, Statement};
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use events::{Event, Outbox};
+use events::{Event, Outbox, Written};
 use uuid::Uuid;
 
 use crate::{
@@ -22,6 +22,8 @@ use crate::{
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
+const DELETE_NETWORKS: Statement = Statement::new("DELETE known_networks");
+const SELECT_NETWORKS: Statement = Statement::new("SELECT known_networks");
 const DELETE: Statement = Statement::new("DELETE sessions");
 const INSERT: Statement = Statement::new("INSERT sessions");
 const SELECT: Statement = Statement::new("SELECT sessions");
@@ -29,6 +31,13 @@ const UPDATE: Statement = Statement::new("UPDATE sessions");
 
 /// How often expired sessions are removed: until then they count as open.
 const REMOVAL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// For how many seconds after its last sign-in a network is known.
+const NETWORK_AGE: i64 = 90 * 24 * 60 * 60;
+
+/// Networks kept of an account, the latest: each is one more from which its password can be
+/// guessed at the rate that the limits leave.
+const NETWORKS: i64 = 20;
 
 diesel::table! {
     sessions (id) {
@@ -39,12 +48,29 @@ diesel::table! {
     }
 }
 
-/// The table of sessions.
+diesel::table! {
+    known_networks (id) {
+        id -> Text,
+        account -> Text,
+        last_at -> BigInt,
+    }
+}
+
+/// A network that an account is signed in to from, by keyed hashes.
+#[derive(Debug)]
+pub(crate) struct Network {
+    /// Of the account and the network.
+    pub(crate) id: String,
+    /// Of the account.
+    pub(crate) account: String,
+}
+
+/// The tables of sessions and of known networks.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     database: Database,
     outbox: Outbox,
-    /// Changed by the work itself, as its caller may be gone when it is done.
+    /// Changed after each commit.
     open: Arc<AtomicI64>,
 }
 
@@ -79,30 +105,61 @@ impl Store {
         Ok(Arc::clone(&self.open))
     }
 
-    /// Adds an open session, and the event that tells of it.
+    /// Whether one of these is a known network.
+    pub(crate) async fn is_known(&self, ids: Vec<String>) -> Result<bool, database::Error> {
+        self.database
+            .read(SELECT_NETWORKS, move |connection| {
+                let known = known_networks::table.filter(known_networks::id.eq_any(ids));
+                let count: i64 = known.count().get_result(connection)?;
+                Ok(count > 0)
+            })
+            .await
+    }
+
+    /// Adds an open session, the event that tells of it, and the network that it was opened from.
+    /// Revokes the session that it replaces, with an event of its own. After the commit, `opened`
+    /// is called with whether that session was open, even if the caller has gone by then.
     pub(crate) async fn insert(
         &self,
         claims: &Claims,
         event: Event,
+        network: Option<Network>,
+        replaced: Option<(Uuid, Event)>,
+        opened: impl FnOnce(bool) + Send + 'static,
     ) -> Result<(), database::Error> {
+        let now = to_i64(seconds(SystemTime::now()));
         let row = (
             sessions::id.eq(claims.jti.to_string()),
             sessions::user_id.eq(claims.sub.to_string()),
             sessions::expires_at.eq(to_i64(claims.exp)),
         );
         let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));
-        let written = self
-            .database
-            .write(INSERT, move |connection| {
-                diesel::insert_into(sessions::table)
-                    .values(row)
-                    .execute(connection)?;
-                let written = outbox.insert(connection, &event)?;
+        let work = move |connection: &mut SqliteConnection| {
+            diesel::insert_into(sessions::table)
+                .values(row)
+                .execute(connection)?;
+            if let Some(network) = network {
+                remember(connection, &network, now)?;
+            }
+            let mut closed = None;
+            if let Some((id, event)) = replaced
+                && close(connection, id, now)?
+            {
+                closed = Some(outbox.insert(connection, &event)?);
+            }
+            Ok((outbox.insert(connection, &event)?, closed))
+        };
+        let committed = move |(written, closed): (Written, Option<Written>)| {
+            written.committed();
+            let has_replaced = closed.is_some();
+            if let Some(closed) = closed {
+                closed.committed();
+            } else {
                 open.fetch_add(1, Ordering::Relaxed);
-                Ok(written)
-            })
-            .await;
-        written.map(drop)
+            }
+            opened(has_replaced);
+        };
+        self.database.write_then(INSERT, work, committed).await
     }
 
     /// Whether a session was opened here and has not been revoked.
@@ -120,28 +177,31 @@ impl Store {
             .await
     }
 
-    /// Revokes a session and adds the event that tells of it, and says whether it was open; one
-    /// that is revoked already stays as it is, and has no event.
-    pub(crate) async fn revoke(&self, id: Uuid, event: Event) -> Result<bool, database::Error> {
-        let id = id.to_string();
+    /// Revokes a session and adds the event that tells of it. One that is revoked already stays as
+    /// it is, and has no event. `closed` is called after the commit if the session was open, even if
+    /// the caller has gone by then.
+    pub(crate) async fn revoke(
+        &self,
+        id: Uuid,
+        event: Event,
+        closed: impl FnOnce() + Send + 'static,
+    ) -> Result<(), database::Error> {
         let now = to_i64(seconds(SystemTime::now()));
         let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));
-        let written = self
-            .database
-            .write(UPDATE, move |connection| {
-                let revoked = diesel::update(sessions::table.find(id))
-                    .filter(sessions::revoked_at.is_null())
-                    .set(sessions::revoked_at.eq(now))
-                    .execute(connection)?;
-                if revoked == 0 {
-                    return Ok(None);
-                }
-                let written = outbox.insert(connection, &event)?;
+        let work = move |connection: &mut SqliteConnection| {
+            if !close(connection, id, now)? {
+                return Ok(None);
+            }
+            outbox.insert(connection, &event).map(Some)
+        };
+        let committed = move |written: Option<Written>| {
+            if let Some(written) = written {
+                written.committed();
                 open.fetch_sub(1, Ordering::Relaxed);
-                Ok(Some(written))
-            })
-            .await;
-        Ok(written?.is_some())
+                closed();
+            }
+        };
+        self.database.write_then(UPDATE, work, committed).await
     }
 
     /// Takes an event of something that changed no session; the caller need not wait for it.
@@ -150,42 +210,103 @@ impl Store {
     }
 
     /// Removes expired sessions, now and from time to time: their tokens are refused in any case.
+    /// Networks that were not used for long go with them.
     pub(crate) async fn remove_expired_forever(&self, metrics: &Metrics) {
         let mut interval = tokio::time::interval(REMOVAL_INTERVAL);
         loop {
             interval.tick().await;
             // Some clocks may be behind ours by the leeway of the tokens.
             let limit = to_i64(seconds(SystemTime::now()).saturating_sub(60));
-            match self.remove_expired(limit).await {
-                Ok(count) => {
-                    metrics.expired(count);
-                    tracing::debug!(count, "expired sessions removed");
-                }
-                Err(error) => tracing::warn!(
+            if let Err(error) = self.forget_networks(limit - NETWORK_AGE).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot remove networks"
+                );
+            }
+            let metrics = metrics.clone();
+            let removed = move |count| {
+                metrics.expired(count);
+                tracing::debug!(count, "expired sessions removed");
+            };
+            if let Err(error) = self.remove_expired(limit, removed).await {
+                tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "cannot remove expired sessions"
-                ),
+                );
             }
         }
     }
 
-    /// Removes the sessions that expired before a time, and says how many of them were open.
-    async fn remove_expired(&self, limit: i64) -> Result<usize, database::Error> {
-        let open = Arc::clone(&self.open);
+    /// Removes the networks that were last used before a time.
+    async fn forget_networks(&self, limit: i64) -> Result<usize, database::Error> {
         self.database
-            .write(DELETE, move |connection| {
-                let expired = diesel::delete(sessions::table)
-                    .filter(sessions::expires_at.lt(limit))
-                    .filter(sessions::revoked_at.is_null())
-                    .execute(connection)?;
-                diesel::delete(sessions::table)
-                    .filter(sessions::expires_at.lt(limit))
-                    .execute(connection)?;
-                open.fetch_sub(expired as i64, Ordering::Relaxed);
-                Ok(expired)
+            .write(DELETE_NETWORKS, move |connection| {
+                diesel::delete(known_networks::table)
+                    .filter(known_networks::last_at.lt(limit))
+                    .execute(connection)
             })
             .await
     }
+
+    /// Removes the sessions that expired before a time. `removed` is called after the commit with
+    /// how many of them were open.
+    async fn remove_expired(
+        &self,
+        limit: i64,
+        removed: impl FnOnce(usize) + Send + 'static,
+    ) -> Result<(), database::Error> {
+        let open = Arc::clone(&self.open);
+        let work = move |connection: &mut SqliteConnection| {
+            let expired = diesel::delete(sessions::table)
+                .filter(sessions::expires_at.lt(limit))
+                .filter(sessions::revoked_at.is_null())
+                .execute(connection)?;
+            diesel::delete(sessions::table)
+                .filter(sessions::expires_at.lt(limit))
+                .execute(connection)?;
+            Ok(expired)
+        };
+        let committed = move |expired| {
+            open.fetch_sub(expired as i64, Ordering::Relaxed);
+            removed(expired);
+        };
+        self.database.write_then(DELETE, work, committed).await
+    }
+}
+
+/// Revokes a session, and says whether it was open.
+fn close(connection: &mut SqliteConnection, id: Uuid, now: i64) -> QueryResult<bool> {
+    let revoked = diesel::update(sessions::table.find(id.to_string()))
+        .filter(sessions::revoked_at.is_null())
+        .set(sessions::revoked_at.eq(now))
+        .execute(connection)?;
+    Ok(revoked > 0)
+}
+
+/// Notes that a network was used, and forgets the oldest of an account that has too many.
+fn remember(connection: &mut SqliteConnection, network: &Network, now: i64) -> QueryResult<()> {
+    use known_networks::{account, id, last_at, table};
+
+    let renewed = diesel::update(table.find(&network.id))
+        .set(last_at.eq(now))
+        .execute(connection)?;
+    if renewed > 0 {
+        return Ok(());
+    }
+    let row = (
+        id.eq(&network.id),
+        account.eq(&network.account),
+        last_at.eq(now),
+    );
+    diesel::insert_into(table).values(row).execute(connection)?;
+    let surplus: Vec<String> = table
+        .filter(account.eq(&network.account))
+        .order(last_at.desc())
+        .offset(NETWORKS)
+        .select(id)
+        .load(connection)?;
+    diesel::delete(table.filter(id.eq_any(surplus))).execute(connection)?;
+    Ok(())
 }
 
 fn to_i64(seconds: u64) -> i64 {
@@ -194,6 +315,8 @@ fn to_i64(seconds: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use diesel::connection::SimpleConnection as _;
+
     use super::*;
     use crate::{config::Secrets, token::Keys};
 
@@ -201,7 +324,7 @@ mod tests {
         crate::session_events::signed_out(claims)
     }
 
-    async fn insert(store: &Store) -> Claims {
+    fn claims() -> Claims {
         let secrets = Secrets {
             jwt_secret_file: None,
             jwt_secret: Some("a secret of thirty-two bytes or more".to_owned()),
@@ -209,9 +332,100 @@ mod tests {
             jwt_previous_secret: None,
         };
         let keys = Keys::load(&secrets).unwrap();
-        let (_, claims) = keys.sign(Uuid::now_v7()).unwrap();
-        store.insert(&claims, event(&claims)).await.unwrap();
+        keys.sign(Uuid::now_v7()).unwrap().1
+    }
+
+    /// How often something was called.
+    #[derive(Clone, Default)]
+    struct Calls(Arc<AtomicI64>);
+
+    impl Calls {
+        fn callback(&self) -> impl FnOnce() + Send + 'static {
+            let calls = self.clone();
+            move || {
+                calls.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+
+        /// The same for a session that replaces none.
+        fn callback_of_first(&self) -> impl FnOnce(bool) + Send + 'static {
+            let calls = self.clone();
+            move |has_replaced| {
+                assert!(!has_replaced);
+                calls.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+
+        fn count(&self) -> i64 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    async fn insert(store: &Store) -> Claims {
+        let (claims, opened) = (claims(), Calls::default());
+        let inserted = store.insert(
+            &claims,
+            event(&claims),
+            None,
+            None,
+            opened.callback_of_first(),
+        );
+        inserted.await.unwrap();
+        assert_eq!(opened.count(), 1);
         claims
+    }
+
+    /// Removes expired sessions; returns how many of them were open.
+    async fn remove_expired(store: &Store, limit: i64) -> i64 {
+        let removed = Calls::default();
+        let count = removed.clone();
+        let removing = store.remove_expired(limit, move |open| {
+            count.0.store(open as i64, Ordering::Relaxed);
+        });
+        removing.await.unwrap();
+        removed.count()
+    }
+
+    async fn remember_at(store: &Store, account: &str, index: usize, now: i64) {
+        let network = Network {
+            id: format!("{account}-{index}"),
+            account: account.to_owned(),
+        };
+        let write = move |connection: &mut SqliteConnection| remember(connection, &network, now);
+        store.database.write(INSERT, write).await.unwrap();
+    }
+
+    async fn is_known(store: &Store, account: &str, index: usize) -> bool {
+        let ids = vec![format!("{account}-{index}"), "another".to_owned()];
+        store.is_known(ids).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_latest_networks_of_an_account_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("auth.db"), Outbox::none()).unwrap();
+        remember_at(&store, "bob", 0, 0).await;
+        for index in 0..NETWORKS as usize {
+            remember_at(&store, "ann", index, index as i64).await;
+        }
+        remember_at(&store, "ann", 0, 100).await;
+        remember_at(&store, "ann", 99, 101).await;
+        for (index, known) in [(0, true), (1, false), (2, true), (99, true)] {
+            assert_eq!(is_known(&store, "ann", index).await, known, "{index}");
+        }
+        assert!(is_known(&store, "bob", 0).await);
+    }
+
+    #[tokio::test]
+    async fn a_network_is_forgotten_after_its_last_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("auth.db"), Outbox::none()).unwrap();
+        remember_at(&store, "ann", 1, 1_000).await;
+        remember_at(&store, "ann", 2, 1_000).await;
+        remember_at(&store, "ann", 2, 2_000).await;
+        assert_eq!(store.forget_networks(1_000).await.unwrap(), 0);
+        assert_eq!(store.forget_networks(1_001).await.unwrap(), 1);
+        assert!(!is_known(&store, "ann", 1).await && is_known(&store, "ann", 2).await);
     }
 
     #[tokio::test]
@@ -225,11 +439,13 @@ mod tests {
         let expired = insert(&store).await;
         assert_eq!(count(), 2);
 
-        assert!(store.revoke(revoked.jti, event(&revoked)).await.unwrap());
-        assert!(
-            !store.revoke(revoked.jti, event(&revoked)).await.unwrap(),
-            "it is closed"
-        );
+        // The second time it is closed already.
+        let closed = Calls::default();
+        for _ in 0..2 {
+            let revoking = store.revoke(revoked.jti, event(&revoked), closed.callback());
+            revoking.await.unwrap();
+        }
+        assert_eq!(closed.count(), 1);
         assert_eq!(count(), 1);
         let again = Store::open(&path, Outbox::none())
             .unwrap()
@@ -238,9 +454,52 @@ mod tests {
             .unwrap();
         assert_eq!(again.load(Ordering::Relaxed), 1);
 
+        let mut new = expired.clone();
+        new.jti = Uuid::now_v7();
+        let replaced = Some((expired.jti, event(&expired)));
+        let opened = |has_replaced| assert!(has_replaced, "it was open");
+        let inserted = store.insert(&new, event(&new), None, replaced, opened);
+        inserted.await.unwrap();
+        assert_eq!(count(), 1, "one for the other");
+
         let later = to_i64(expired.exp) + 1;
-        assert_eq!(store.remove_expired(later - 1).await.unwrap(), 0);
-        assert_eq!(store.remove_expired(later).await.unwrap(), 1);
+        assert_eq!(remove_expired(&store, later - 1).await, 0);
+        assert_eq!(remove_expired(&store, later).await, 1);
         assert_eq!(count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_fails_changes_no_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("auth.db"), Outbox::none()).unwrap();
+        let open = store.count_open().await.unwrap();
+        let session = insert(&store).await;
+        // COMMIT looks at deferred constraints.
+        let broken = |change| {
+            format!(
+                "CREATE TRIGGER broken_{change} AFTER {change} ON sessions
+            BEGIN INSERT INTO owned VALUES (1); END;"
+            )
+        };
+        let statements = ["INSERT", "UPDATE", "DELETE"].map(broken).concat();
+        let break_commits = move |connection: &mut SqliteConnection| {
+            connection.batch_execute(&format!(
+                "CREATE TABLE owner (id INTEGER PRIMARY KEY);
+                 CREATE TABLE owned (id INTEGER REFERENCES owner DEFERRABLE INITIALLY DEFERRED);
+                 {statements}"
+            ))
+        };
+        store.database.write(INSERT, break_commits).await.unwrap();
+
+        let (other, calls) = (claims(), Calls::default());
+        let inserted = store.insert(&other, event(&other), None, None, calls.callback_of_first());
+        assert!(inserted.await.is_err());
+        let revoked = store.revoke(session.jti, event(&session), calls.callback());
+        assert!(revoked.await.is_err());
+        let removed = calls.callback();
+        let removed = store.remove_expired(i64::MAX, move |_| removed());
+        assert!(removed.await.is_err());
+        assert_eq!(calls.count(), 0);
+        assert_eq!(open.load(Ordering::Relaxed), 1);
     }
 }

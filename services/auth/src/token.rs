@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::{config::Secrets, error::Error};
+use crate::{config::Secrets, error::Error, hs256};
 
 /// How long a token is valid.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -50,6 +50,8 @@ pub(crate) struct Keys {
     signing: EncodingKey,
     /// The current key first.
     verifying: Vec<(String, DecodingKey)>,
+    /// The previous key, as one that signs.
+    previous: Option<EncodingKey>,
     validation: Validation,
 }
 
@@ -78,14 +80,17 @@ impl Keys {
     }
 
     fn new(current: &[u8], previous: Option<&[u8]>) -> Self {
+        hs256::install();
         let mut header = Header::new(Algorithm::HS256);
         header.kid = Some(key_id(current));
 
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        validation.validate_nbf = true;
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // A token has a row only after it was signed. A clock that was set back, or is behind that
+        // of the instance that signed, must not end the sessions that were just opened.
+        validation.validate_nbf = false;
         // Seconds by which the clocks of two instances may differ.
         validation.leeway = 5;
 
@@ -96,6 +101,7 @@ impl Keys {
                 .chain(previous)
                 .map(|secret| (key_id(secret), DecodingKey::from_secret(secret)))
                 .collect(),
+            previous: previous.map(EncodingKey::from_secret),
             validation,
         }
     }
@@ -117,6 +123,20 @@ impl Keys {
         Ok((token, claims))
     }
 
+    /// A keyed hash (HMAC-SHA-256) of lines of text: what tokens are made of has no line break,
+    /// so that no hash is a token's signature.
+    pub(crate) fn hash(&self, lines: &[&str]) -> Result<String, Error> {
+        hash(lines, &self.signing)
+    }
+
+    /// The same by the current key, and by the previous one where there is one.
+    pub(crate) fn hashes(&self, lines: &[&str]) -> Result<Vec<String>, Error> {
+        std::iter::once(&self.signing)
+            .chain(&self.previous)
+            .map(|key| hash(lines, key))
+            .collect()
+    }
+
     /// Reads a token that one of the keys has signed and that is valid now.
     pub(crate) fn verify(&self, token: &str) -> Result<Claims, Error> {
         if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
@@ -135,7 +155,6 @@ impl Keys {
             .map_err(|error| {
                 Error::InvalidSession(match error.kind() {
                     ErrorKind::ExpiredSignature => "expired",
-                    ErrorKind::ImmatureSignature => "not valid yet",
                     ErrorKind::InvalidSignature => "wrong signature",
                     ErrorKind::InvalidAlgorithm => "wrong algorithm",
                     ErrorKind::InvalidIssuer => "wrong issuer",
@@ -144,6 +163,11 @@ impl Keys {
                 })
             })
     }
+}
+
+fn hash(lines: &[&str], key: &EncodingKey) -> Result<String, Error> {
+    let text = lines.join("\n");
+    jsonwebtoken::crypto::sign(text.as_bytes(), key, Algorithm::HS256).map_err(Error::Sign)
 }
 
 /// Takes a secret from one of two settings, each given by its name and its value.
@@ -241,7 +265,8 @@ mod tests {
                 let mut bytes = token.clone().into_bytes();
                 bytes[index] ^= 1 << bit;
                 let altered = String::from_utf8(bytes).unwrap();
-                // The last character of each part has bits that base64 does not use.
+                // Those of the last character of a part that base64 does not use, too: they must
+                // be zero.
                 if keys.verify(&altered).is_ok() {
                     panic!("bit {bit} of byte {index} can be altered");
                 }

@@ -7,7 +7,7 @@ use proto::user::v1::{
     CreateUserRequest, GetUserRequest, User, VerifyPasswordRequest, get_user_request::Key,
     user_service_client::UserServiceClient,
 };
-use tonic::{Code, Request, Status, transport::Uri};
+use tonic::{Code, Status, transport::Uri};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
@@ -39,9 +39,9 @@ impl Users {
             password,
             user_id: Uuid::now_v7().to_string(),
         };
-        let answer = client::retry(HASH_DEADLINE, || {
+        let answer = client::retry(HASH_DEADLINE, |left| {
             let mut client = self.0.clone();
-            let request = request(message.clone(), HASH_DEADLINE);
+            let request = client::request(message.clone(), left);
             async move { client.create_user(request).await }
         });
         present(answer.await.map_err(error)?.into_inner().user)
@@ -52,9 +52,9 @@ impl Users {
         let message = GetUserRequest {
             key: Some(Key::Id(id.to_string())),
         };
-        let answer = client::retry(READ_DEADLINE, || {
+        let answer = client::retry(READ_DEADLINE, |left| {
             let mut client = self.0.clone();
-            let request = request(message.clone(), READ_DEADLINE);
+            let request = client::request(message.clone(), left);
             async move { client.get_user(request).await }
         });
         match answer.await {
@@ -67,19 +67,13 @@ impl Users {
     /// Reads the account that an email and a password belong to.
     pub(crate) async fn verify(&self, email: String, password: String) -> Result<User, Error> {
         let message = VerifyPasswordRequest { email, password };
-        let answer = client::retry(HASH_DEADLINE, || {
+        let answer = client::retry(HASH_DEADLINE, |left| {
             let mut client = self.0.clone();
-            let request = request(message.clone(), HASH_DEADLINE);
+            let request = client::request(message.clone(), left);
             async move { client.verify_password(request).await }
         });
         present(answer.await.map_err(error)?.into_inner().user)
     }
-}
-
-fn request<T>(message: T, deadline: Duration) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(deadline);
-    request
 }
 
 fn present(user: Option<User>) -> Result<User, Error> {

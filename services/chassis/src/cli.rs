@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use clap::{
-    Args, FromArgMatches as _, Subcommand,
+    Arg, Args, FromArgMatches as _, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
 };
+
+use crate::console;
 
 /// A process's settings, and what it shall do.
 #[derive(Args, Debug)]
@@ -41,7 +43,7 @@ pub struct Health {
 /// or wrong, and with 0 after `--help` and `--version`.
 #[must_use]
 pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
-    let mut command = complete::<C>(command);
+    let mut command = telemetry::specified(complete::<C>(command));
     let outcome = command
         .try_get_matches_from_mut(std::env::args_os())
         .and_then(|matches| Cli::from_arg_matches(&matches));
@@ -50,10 +52,7 @@ pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
             _ => {
-                #[expect(clippy::print_stderr, reason = "telemetry is not running yet")]
-                {
-                    eprintln!("{}", explain(&error, &command));
-                }
+                console::print_error(&explain(error, &command));
                 #[expect(clippy::exit, reason = "nothing is running yet that must be stopped")]
                 std::process::exit(2)
             }
@@ -61,18 +60,42 @@ pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
     }
 }
 
-/// The command with the settings of `C`, and with the description it came with: Clap would
+/// The command with the settings of `C`, without variables that are service links, and with the description it came with: Clap would
 /// replace that by the one of [`Cli`].
 fn complete<C: Args>(command: clap::Command) -> clap::Command {
     let about = command.get_about().cloned().unwrap_or_default();
-    Cli::<C>::augment_args(command)
+    setup::without_service_links(Cli::<C>::augment_args(command))
         .about(about)
         .after_long_help(telemetry::STANDARD_VARIABLES)
 }
 
 /// One line of a usage error, with the environment's name of the setting, which may be where
 /// the value came from.
-fn explain(error: &clap::Error, command: &clap::Command) -> String {
+fn explain(mut error: clap::Error, command: &clap::Command) -> String {
+    let named: Vec<String> = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(name)) => vec![name.clone()],
+        Some(ContextValue::Strings(names)) => names.clone(),
+        _ => Vec::new(),
+    };
+    let is_named = |argument: &Arg| {
+        argument.get_long().is_some_and(|long| {
+            named
+                .iter()
+                .flat_map(|name| name.split([' ', '=', '|']))
+                .any(|part| part == format!("--{long}"))
+        })
+    };
+
+    // The message goes to the journal and to log files, where a secret must not be, nor a URL with a
+    // password.
+    let hides_value = |argument: &Arg| argument.is_hide_env_values_set() && is_named(argument);
+    let has_password = matches!(error.get(ContextKind::InvalidValue),
+        Some(ContextValue::String(value)) if value.contains('@'));
+    if has_password || command.get_arguments().any(hides_value) {
+        let hidden = ContextValue::String("...".to_owned());
+        error.insert(ContextKind::InvalidValue, hidden);
+    }
+
     let rendered = error.render().to_string();
     let mut line = rendered
         .lines()
@@ -82,27 +105,16 @@ fn explain(error: &clap::Error, command: &clap::Command) -> String {
         .collect::<Vec<_>>()
         .join(" ");
 
-    let named: Vec<&str> = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(name)) => vec![name],
-        Some(ContextValue::Strings(names)) => names.iter().map(String::as_str).collect(),
-        _ => Vec::new(),
-    };
     for argument in command.get_arguments() {
         let Some(variable) = argument.get_env().and_then(|name| name.to_str()) else {
             continue;
-        };
-        let is_named = |name: &&str| {
-            argument.get_long().is_some_and(|long| {
-                name.split([' ', '=', '|'])
-                    .any(|part| part == format!("--{long}"))
-            })
         };
         // Clap does not say which value is no text.
         let is_no_text = || {
             error.kind() == ErrorKind::InvalidUtf8
                 && std::env::var_os(variable).is_some_and(|value| value.to_str().is_none())
         };
-        if named.iter().any(is_named) || is_no_text() {
+        if is_named(argument) || is_no_text() {
             line = format!("{line} (environment: {variable})");
         }
     }
@@ -120,8 +132,16 @@ mod tests {
         #[arg(long, env = "CHASSIS_TEST_PORT", default_value_t = 1)]
         port: u16,
         /// A secret
-        #[arg(long, env = "CHASSIS_TEST_SECRET", required = true)]
+        #[arg(long, env = "CHASSIS_TEST_SECRET", required = true, hide_env_values = true,
+            value_parser = long)]
         secret: Option<String>,
+    }
+
+    fn long(text: &str) -> Result<String, &'static str> {
+        if text.len() < 4 {
+            return Err("too short");
+        }
+        Ok(text.to_owned())
     }
 
     fn explained(args: &[&str]) -> String {
@@ -129,15 +149,38 @@ mod tests {
         let error = command
             .try_get_matches_from_mut([&["x"], args].concat())
             .unwrap_err();
-        explain(&error, &command)
+        explain(error, &command)
     }
 
     #[test]
     fn a_wrong_value_is_one_line_with_both_names() {
-        let line = explained(&["--port=70000", "--secret=s"]);
+        let line = explained(&["--port=70000", "--secret=long"]);
         assert!(!line.contains('\n'));
         assert!(line.contains("--port") && line.contains("70000"), "{line}");
         assert!(line.ends_with("(environment: CHASSIS_TEST_PORT)"), "{line}");
+    }
+
+    #[test]
+    fn a_wrong_secret_is_not_printed() {
+        for value in ["xyz", "", "x\ny", "\u{1b}"] {
+            let line = explained(&[&format!("--secret={value}")]);
+            assert!(
+                line.ends_with("too short (environment: CHASSIS_TEST_SECRET)"),
+                "{line}"
+            );
+            assert!(value.is_empty() || !line.contains(value), "{line}");
+        }
+        // An option that is given twice is another kind of error.
+        let line = explained(&["--secret=abcd", "--secret=efgh"]);
+        assert!(line.contains("--secret"), "{line}");
+        assert!(!line.contains("abcd") && !line.contains("efgh"), "{line}");
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_printed() {
+        let line = explained(&["--secret=long", "--port=http://ann:s3cr3t@host"]);
+        assert!(!line.contains("s3cr3t") && !line.contains("ann"), "{line}");
+        assert!(line.contains("'...' for '--port <PORT>'"), "{line}");
     }
 
     #[test]

@@ -8,8 +8,9 @@ use telemetry::{
     grpc::{Client, ClientLayer},
     metrics::{self, Counter},
 };
+use tokio::time::Instant;
 use tonic::{
-    Code, Status,
+    Code, Request, Status,
     transport::{Channel, Endpoint, Uri},
 };
 use tower::Layer as _;
@@ -28,6 +29,7 @@ static REPEATED: LazyLock<Counter<u64>> =
 /// connection is lost, so the other service need not be there yet.
 #[must_use]
 pub fn channel(uri: Uri, methods: &'static [&'static str]) -> ObservedChannel {
+    let layer = ClientLayer::new(methods, &uri);
     let channel = Endpoint::from(uri)
         .connect_timeout(Duration::from_secs(1))
         .tcp_nodelay(true)
@@ -35,7 +37,7 @@ pub fn channel(uri: Uri, methods: &'static [&'static str]) -> ObservedChannel {
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true)
         .connect_lazy();
-    ClientLayer::new(methods).layer(channel)
+    layer.layer(channel)
 }
 
 /// Reads the address of a service, given as `HOST:PORT` or as a URL; for settings.
@@ -49,6 +51,9 @@ pub fn address(text: &str) -> Result<Uri, String> {
         format!("http://{text}")
     };
     let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
+    if uri.authority().is_some_and(|it| it.as_str().contains('@')) {
+        return Err("must not hold a user name or password".to_owned());
+    }
     match (uri.scheme_str(), uri.port_u16()) {
         (Some("http"), Some(1..)) if uri.host() != Some("") && matches!(uri.path(), "" | "/") => {
             Ok(uri)
@@ -57,7 +62,8 @@ pub fn address(text: &str) -> Result<Uri, String> {
     }
 }
 
-/// Makes a call that must not be repeated: once, within `deadline`.
+/// Makes a call that must not be repeated: once, within `deadline`. Give the deadline to the
+/// [`request`] too.
 ///
 /// # Errors
 /// The status, where a lost connection and a passed deadline count as `UNAVAILABLE`.
@@ -74,17 +80,18 @@ pub async fn once<T>(
 /// Makes a call that may be repeated: again on `UNAVAILABLE` only, after an exponential delay
 /// with jitter, all within `deadline`.
 ///
-/// Give each attempt its own deadline too (`Request::set_timeout`), so that the server stops
-/// working for a caller that has gone.
+/// Each attempt is told the time that is left. Give it to the [`request`], so that the server stops
+/// working for a caller that has gone. An attempt that could not begin in time is not made.
 ///
 /// # Errors
 /// The last status, where a lost connection and a passed deadline count as `UNAVAILABLE`: to
 /// the caller they are the same thing, a service that does not answer.
 pub async fn retry<T, F, C>(deadline: Duration, mut call: F) -> Result<T, Status>
 where
-    F: FnMut() -> C,
+    F: FnMut(Duration) -> C,
     C: Future<Output = Result<T, Status>>,
 {
+    let end = Instant::now() + deadline;
     let delays = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(25))
         .with_factor(2.0)
@@ -92,19 +99,28 @@ where
         .with_max_times(RETRIES)
         .with_jitter();
     let attempts = (|| {
-        let attempt = call();
+        let attempt = call(end.saturating_duration_since(Instant::now()));
         async move { attempt.await.map_err(unanswered) }
     })
     .retry(delays)
     .when(|status| status.code() == Code::Unavailable)
+    .adjust(|_, delay| delay.filter(|delay| Instant::now() + *delay < end))
     .notify(|status, delay| {
         REPEATED.add(1, &[]);
         tracing::debug!(error = %status.message(), delay_ms = delay.as_millis() as u64, "retrying");
     });
-    match tokio::time::timeout(deadline, attempts).await {
+    match tokio::time::timeout_at(end, attempts).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Status::unavailable("no answer within the deadline")),
     }
+}
+
+/// A request that tells the server how long its caller waits for the answer.
+#[must_use]
+pub fn request<T>(message: T, within: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(within);
+    request
 }
 
 /// Makes one code of all the ways in which a service can fail to answer.
@@ -127,7 +143,7 @@ mod tests {
 
     async fn attempts(code: Code) -> usize {
         let count = AtomicUsize::new(0);
-        let outcome: Result<(), Status> = retry(Duration::from_secs(5), || {
+        let outcome: Result<(), Status> = retry(Duration::from_secs(5), |_| {
             count.fetch_add(1, Ordering::Relaxed);
             async move { Err(Status::new(code, "x")) }
         })
@@ -156,6 +172,8 @@ mod tests {
             "user:0",
             "user:99999",
             "a b:1",
+            "ann@user:1",
+            "http://ann:s3cr3t@user:1",
         ] {
             assert!(address(bad).is_err(), "{bad}");
         }
@@ -170,18 +188,53 @@ mod tests {
 
     #[tokio::test]
     async fn the_deadline_bounds_all_attempts() {
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let outcome: Result<(), Status> =
-            retry(Duration::from_millis(50), std::future::pending).await;
+            retry(Duration::from_millis(50), |_| std::future::pending()).await;
         assert_eq!(outcome.unwrap_err().code(), Code::Unavailable);
         assert!(started.elapsed() < Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn each_attempt_is_told_the_time_that_is_left() {
+        let deadline = Duration::from_secs(5);
+        let mut told = Vec::new();
+        let outcome: Result<(), Status> = retry(deadline, |left| {
+            told.push(left);
+            std::future::ready(Err(Status::deadline_exceeded("x")))
+        })
+        .await;
+        assert_eq!(outcome.unwrap_err().code(), Code::Unavailable);
+        assert_eq!(told.len(), 1 + RETRIES);
+        assert!(told[0] <= deadline);
+        // Between two attempts there is a delay.
+        let delay = Duration::from_millis(25);
+        assert!(
+            told.is_sorted_by(|before, after| *after + delay <= *before),
+            "{told:?}"
+        );
+        let request = request((), told[0]);
+        assert!(request.metadata().contains_key("grpc-timeout"));
+    }
+
+    #[tokio::test]
+    async fn no_attempt_begins_after_the_deadline() {
+        let mut attempts = 0;
+        // Less than the shortest delay.
+        let outcome: Result<(), Status> = retry(Duration::from_millis(20), |_| {
+            attempts += 1;
+            std::future::ready(Err(Status::unavailable("the reason")))
+        })
+        .await;
+        assert_eq!(outcome.unwrap_err().message(), "the reason");
+        assert_eq!(attempts, 1);
     }
 
     #[tokio::test]
     async fn a_server_that_is_not_there_is_unavailable() {
         let uri = Uri::from_static("http://127.0.0.1:1");
         let client = tonic_health::pb::health_client::HealthClient::new(channel(uri, &[]));
-        let outcome = retry(Duration::from_secs(5), || {
+        let outcome = retry(Duration::from_secs(5), |_| {
             let mut client = client.clone();
             async move {
                 client

@@ -23,11 +23,14 @@ pub async fn probe(address: SocketAddr, health: Health) -> ExitCode {
     /// Between two attempts.
     const PAUSE: Duration = Duration::from_millis(20);
     let url = url(address);
-    let end = Instant::now() + health.wait;
+    // None where it is too far away for the clock.
+    let end = Instant::now().checked_add(health.wait);
     loop {
         match check(&url).await {
             Ok(()) => return ExitCode::SUCCESS,
-            Err(error) if Instant::now() >= end => return crate::process::failed(&error),
+            Err(error) if end.is_some_and(|end| Instant::now() >= end) => {
+                return crate::process::failed(&error);
+            }
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }

@@ -5,19 +5,22 @@
 
 pub mod client;
 pub mod health;
+pub mod http;
+pub mod panics;
 pub mod process;
 pub mod server;
 pub mod status;
+pub mod stop;
 
+mod accept;
 mod cli;
+mod console;
+mod requests;
 mod systemd;
-
-/// Every process allocates by mimalloc: faster than the system's allocator, and what a burst
-/// has taken, such as the memory of password hashes, goes back to the system.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub use crate::{
     cli::{Cli, Command, Health, parse},
-    process::{listen, shutdown},
+    console::print,
+    process::listen,
+    stop::until,
 };

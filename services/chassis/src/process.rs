@@ -1,19 +1,44 @@
 //! The life of a process: listen, run, stop.
 
-use std::{io, net::SocketAddr, process::ExitCode};
+use std::{io, net::SocketAddr, pin::Pin, process::ExitCode, sync::OnceLock};
 
 use anyhow::Context as _;
-use telemetry::Settings;
+use telemetry::{Settings, Telemetry};
 use tokio::{
     net::TcpListener,
+    runtime::Runtime,
     signal::unix::{SignalKind, signal},
+    sync::oneshot,
+    time::{Instant, sleep_until, timeout},
 };
 
-use crate::systemd;
+use crate::{
+    console,
+    stop::{STOP, TELEMETRY},
+    systemd,
+};
+
+/// Ends when the process is asked to stop.
+pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs a program to its end, with as many open files as the system allows.
+///
+/// Blocking work that is left at the end is not waited for, such as a migration that a stop has cancelled.
+pub fn main(program: impl Future<Output = ExitCode>) -> ExitCode {
+    // Where it fails, the limit stays as it is.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let runtime = match Runtime::new().context("cannot start the runtime") {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let code = runtime.block_on(program);
+    runtime.shutdown_background();
+    code
+}
 
 /// Runs a process: binds its address, starts telemetry, and serves until `service` ends.
 ///
-/// The exit code is 0 after a clean stop and 1 where it could not start or failed.
+/// The exit code is 0 after a clean stop and 1 where it could not start, failed, or did not stop in time.
 pub async fn run<F, S>(
     settings: &Settings,
     name: &'static str,
@@ -22,7 +47,7 @@ pub async fn run<F, S>(
     service: F,
 ) -> ExitCode
 where
-    F: FnOnce(TcpListener) -> S,
+    F: FnOnce(TcpListener, Shutdown) -> S,
     S: Future<Output = anyhow::Result<()>>,
 {
     let start = async {
@@ -34,18 +59,56 @@ where
         Ok(started) => started,
         Err(error) => return failed(&error),
     };
-
-    let outcome = tokio::select! {
-        outcome = service(listener) => outcome,
-        never = systemd::attend(address) => match never {},
+    let attended = async |shutdown| {
+        tokio::select! {
+            outcome = Box::pin(service(listener, shutdown)) => outcome,
+            never = systemd::attend(address) => match never {},
+        }
     };
-
-    // Flushed even when the service failed: its last spans say why.
-    telemetry.shutdown().await;
-    match outcome {
+    match observed(telemetry, attended).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
+}
+
+/// Runs a service to its end, and then flushes telemetry. After a signal both have [`STOP`] in all.
+///
+/// # Errors
+/// Those of the service, and when it does not stop in time.
+pub async fn observed<T, S>(
+    telemetry: Telemetry,
+    service: impl FnOnce(Shutdown) -> S,
+) -> anyhow::Result<T>
+where
+    S: Future<Output = anyhow::Result<T>>,
+{
+    let end = OnceLock::new();
+    let serve = async {
+        let asked = asked_to_stop()?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let overdue = async {
+            asked.await;
+            let end = *end.get_or_init(|| Instant::now() + STOP);
+            drop(stop);
+            sleep_until(end - TELEMETRY).await;
+        };
+        tokio::select! {
+            // An error means that the sender is gone, which is the stop.
+            outcome = service(Box::pin(async { stopped.await.unwrap_or_default() })) => outcome,
+            () = overdue => Err(anyhow::anyhow!(
+                "the process did not stop within {} s of the signal", STOP.as_secs()
+            )),
+        }
+    };
+    let outcome = serve.await;
+
+    // Flushed even when the service failed: its last spans say why.
+    let left = end.get().map_or(STOP, |end| *end - Instant::now());
+    let limit = left.min(4 * TELEMETRY);
+    if timeout(limit, telemetry.shutdown()).await.is_err() {
+        tracing::warn!("telemetry was not flushed in time");
+    }
+    outcome
 }
 
 /// Binds an address.
@@ -67,23 +130,47 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         })
 }
 
-/// Ends when the process is asked to stop, by SIGTERM or SIGINT.
-///
-/// The handlers are in place when this returns, not only when the future is first polled.
-///
-/// # Errors
-/// When the handlers cannot be installed.
-pub fn shutdown() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+/// Ends at SIGTERM, SIGINT or SIGHUP. The handlers are in place when this returns, not only when
+/// the future is first polled.
+fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut hangup = if is_hangup_ignored() {
+        None
+    } else {
+        Some(signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?)
+    };
     Ok(async move {
+        let hung_up = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         let name = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
+            _ = hung_up => "SIGHUP",
         };
         tracing::info!(signal = name, "stopping");
         systemd::stopping();
     })
+}
+
+/// Whether the process was started by `nohup`, or in another way that lets it outlive its terminal.
+#[cfg(target_os = "linux")]
+fn is_hangup_ignored() -> bool {
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.sigign & 1 != 0)
+}
+
+/// Whether the process was started by `nohup`, or in another way that lets it outlive its terminal.
+#[cfg(not(target_os = "linux"))]
+fn is_hangup_ignored() -> bool {
+    // A child inherits what is ignored.
+    let mut command = std::process::Command::new("/bin/sh");
+    let status = command.args(["-c", "kill -HUP $$"]).status();
+    status.is_ok_and(|status| status.success())
 }
 
 /// A setting that only turned out to be wrong when it was used. Put it into the chain of an
@@ -100,14 +187,11 @@ pub struct BadSetting {
 /// Says on stderr why the process ends. Not by the log: its reader is whoever started it.
 #[must_use]
 pub fn failed(error: &anyhow::Error) -> ExitCode {
-    #[expect(
-        clippy::print_stderr,
-        reason = "the last word of a process that failed"
-    )]
-    {
-        eprintln!("error: {error:#}");
-    }
-    if error.chain().any(<dyn std::error::Error>::is::<BadSetting>) {
+    console::print_error(&format!("error: {error:#}"));
+    let is_bad_setting = |error: &(dyn std::error::Error + 'static)| {
+        error.is::<BadSetting>() || error.is::<telemetry::BadSetting>()
+    };
+    if error.chain().any(is_bad_setting) {
         return ExitCode::from(2);
     }
     ExitCode::FAILURE

@@ -1,18 +1,39 @@
-//! Serving gRPC: health, reflection, observed calls, a drain at the end.
+//! Serving gRPC: health, reflection, observed calls, limits, a drain at the end.
 
-use std::{any::Any, time::Duration};
+use std::{any::Any, convert::Infallible, time::Duration};
 
 use anyhow::Context as _;
+use futures_util::{StreamExt as _, stream};
 use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
+use http_body_util::{BodyStream, StreamBody};
 use telemetry::grpc::ServerLayer;
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{body::Body, service::Routes, transport::Server};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::timeout,
+};
+use tonic::{
+    body::Body,
+    service::{LayerExt as _, Routes},
+    transport::Server,
+};
 use tonic_health::ServingStatus;
+use tonic_reflection::{pb, server::Builder as Reflection};
+use tower::util::MapRequestLayer;
 use tower_http::{catch_panic::CatchPanicLayer, validate_request::ValidateRequestHeaderLayer};
 
-/// How long calls that are under way at a stop may take to end.
-pub const DRAIN: Duration = Duration::from_secs(10);
+use crate::{accept::Acceptor, panics, requests::Requests, stop::DRAIN};
+
+/// Calls of one connection that may be under way at once. One process of `auth` calls `user` by one
+/// connection: there must be room for reads when all places of the queue for password hashes are
+/// taken.
+const STREAMS: u32 = 1024;
+
+/// The largest metadata of a call.
+const HEAD_BYTES: u32 = 16 << 10;
+
+/// The largest message of a service that is not told otherwise: health and reflection.
+const MESSAGE_BYTES: usize = 4 << 10;
 
 /// What a gRPC server serves besides its own services.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +42,7 @@ pub struct Contract {
     pub service: &'static str,
     /// Its methods as `package.Service/Method`, for telemetry.
     pub methods: &'static [&'static str],
-    /// The encoded `FileDescriptorSet`, for reflection.
+    /// The encoded `FileDescriptorSet`, for reflection; empty where only health is served.
     pub descriptors: &'static [u8],
 }
 
@@ -36,77 +57,120 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
-    let (health, health_service) = tonic_health::server::health_reporter();
+    let (mut health, health_service) = tonic_health::server::health_reporter();
     health
         .set_service_status(contract.service, ServingStatus::Serving)
         .await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(contract.descriptors)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    let (stop, stopped) = watch::channel(());
+    let reflection = || reflection(&contract);
+    // A client may keep its stream open for ever.
+    let until_stop = MapRequestLayer::new({
+        let stopped = stopped.clone();
+        move |request| until(stopped.clone(), request)
+    });
+    let v1 = reflection()
         .build_v1()
-        .context("cannot serve reflection")?;
+        .context("cannot serve reflection")?
+        .max_decoding_message_size(MESSAGE_BYTES);
+    let v1alpha = reflection()
+        .build_v1alpha()
+        .context("cannot serve reflection")?
+        .max_decoding_message_size(MESSAGE_BYTES);
 
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
     tracing::info!(%address, "ready");
 
+    let requests = Requests::default();
     let server = Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .max_concurrent_streams(Some(STREAMS))
+        .http2_max_header_list_size(Some(HEAD_BYTES))
+        .layer(requests.clone())
         .layer(ValidateRequestHeaderLayer::custom(only_grpc))
         .layer(ServerLayer::new(contract.methods))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| {
             internal_after_panic(panic.as_ref())
         }))
         .add_routes(own)
-        .add_service(health_service)
-        .add_service(reflection)
-        .serve_with_incoming_shutdown(nodelay(listener), async {
-            // An error means that the sender is gone, which is a stop too.
-            let _ = stopped.await;
-        });
+        .add_service(health_service.max_decoding_message_size(MESSAGE_BYTES))
+        .add_service(until_stop.named_layer(v1))
+        .add_service(until_stop.named_layer(v1alpha))
+        .serve_with_incoming_shutdown(incoming(listener), ended(stopped));
 
-    let announced = async {
+    let drained = async {
         shutdown.await;
-        health
-            .set_service_status("", ServingStatus::NotServing)
-            .await;
-        health
-            .set_service_status(contract.service, ServingStatus::NotServing)
-            .await;
-        let _ = stop.send(());
-        tokio::time::sleep(DRAIN).await;
+        for name in ["", contract.service] {
+            health
+                .set_service_status(name, ServingStatus::NotServing)
+                .await;
+            // Ends the streams of those that watch it, after the last status.
+            health.clear_service_status(name).await;
+        }
+        drop(stop);
+        if timeout(DRAIN, requests.drained()).await.is_err() {
+            tracing::warn!(
+                drain_seconds = DRAIN.as_secs(),
+                "calls were still under way at the end of the drain"
+            );
+        }
     };
 
     tokio::select! {
         outcome = server => outcome.context("the server failed")?,
-        () = announced => tracing::warn!(
-            drain_seconds = DRAIN.as_secs(),
-            "calls were still under way at the end of the drain"
-        ),
+        // Connections without a call may be left: nothing is owed to them.
+        () = drained => {}
     }
     Ok(())
 }
 
-/// Small answers must not wait for more to say (Nagle's algorithm).
-fn nodelay(
+fn incoming(
     listener: TcpListener,
-) -> impl tokio_stream::Stream<Item = std::io::Result<tokio::net::TcpStream>> {
-    use tokio_stream::StreamExt as _;
-    TcpListenerStream::new(listener).map(|stream| {
-        let stream = stream?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+) -> impl futures_util::Stream<Item = Result<TcpStream, Infallible>> {
+    stream::unfold(Acceptor::new(listener), async |mut acceptor| {
+        let (stream, _) = acceptor.accept().await;
+        Some((Ok(stream), acceptor))
     })
+}
+
+/// Reflection of what the port serves, and of nothing else that the descriptors hold.
+fn reflection(contract: &Contract) -> Reflection<'static> {
+    let mut reflection = Reflection::configure()
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(pb::v1alpha::FILE_DESCRIPTOR_SET)
+        .with_service_name(tonic_health::pb::health_server::SERVICE_NAME)
+        .with_service_name(pb::v1::server_reflection_server::SERVICE_NAME)
+        .with_service_name(pb::v1alpha::server_reflection_server::SERVICE_NAME);
+    if !contract.descriptors.is_empty() {
+        reflection = reflection
+            .register_encoded_file_descriptor_set(contract.descriptors)
+            .with_service_name(contract.service);
+    }
+    reflection
+}
+
+/// The request, whose body ends at the stop.
+fn until(stopped: watch::Receiver<()>, request: Request<Body>) -> Request<Body> {
+    request.map(|body| {
+        let frames = BodyStream::new(body).take_until(Box::pin(ended(stopped)));
+        Body::new(StreamBody::new(frames))
+    })
+}
+
+/// Ends when the sender is gone.
+async fn ended(mut receiver: watch::Receiver<()>) {
+    while receiver.changed().await.is_ok() {}
 }
 
 /// What is not gRPC is refused as the protocol says, which tonic leaves to its layers (gRPC over
 /// HTTP/2, "Requests": HTTP status 415).
 fn only_grpc<B: Default>(request: &mut Request<Body>) -> Result<(), Response<B>> {
     let content_type = request.headers().get(CONTENT_TYPE);
-    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+    let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
+    // Not application/grpc-web, which has another framing.
+    if rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';'))) {
         return Ok(());
     }
     let mut refusal = Response::new(B::default());
@@ -116,11 +180,6 @@ fn only_grpc<B: Default>(request: &mut Request<Body>) -> Result<(), Response<B>>
 
 /// A panic fails its own request and no other of the connection.
 fn internal_after_panic(panic: &(dyn Any + Send)) -> Response<Body> {
-    let reason = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("unknown");
-    tracing::error!(reason, "a request panicked");
+    tracing::error!(reason = panics::reason(panic), "a request panicked");
     crate::status::internal().into_http()
 }

@@ -19,13 +19,13 @@ pub use crate::observation::Statement;
 use std::{
     any::Any,
     borrow::Cow,
-    fmt, io,
-    os::unix::fs::OpenOptionsExt as _,
+    convert, fmt, fs, io,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -40,6 +40,7 @@ use diesel::{
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _};
 // Diesel links SQLite through this crate; naming it here builds the library from its source.
 use libsqlite3_sys as _;
+use opentelemetry::Context;
 use telemetry::names;
 use tokio::sync::oneshot;
 
@@ -73,6 +74,25 @@ pub enum OpenError {
         /// What the system says.
         source: io::Error,
     },
+    /// SQLite takes paths as UTF-8.
+    #[error("the path of the database {} is not UTF-8", .path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The users of other accounts can read the file, and its mode cannot be changed.
+    #[error(
+        "{} has mode {mode:o}, which lets others read it, and the mode cannot be changed: \
+         run chmod 600 as its owner", .path.display()
+    )]
+    Exposed {
+        /// The database, or a file of SQLite beside it.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+        /// What the system says.
+        source: io::Error,
+    },
     /// SQLite cannot open it, or cannot write to it.
     #[error("cannot open the database {}: {reason}", .path.display())]
     Open {
@@ -92,7 +112,7 @@ pub enum OpenError {
         /// The first migration that this program does not know.
         migration: String,
     },
-    /// A migration failed; the database is as it was before it.
+    /// A migration failed; the database is as it was.
     #[error("cannot migrate the database {}", .path.display())]
     Migrate {
         /// The file.
@@ -117,16 +137,13 @@ pub enum Error {
 }
 
 impl Database {
-    /// Opens a database file, creates it if missing (readable by its owner alone), and applies
+    /// Opens a database file, creates it if missing, takes it from all but its owner, and applies
     /// the migrations it lacks.
     ///
     /// # Errors
     /// Where the file cannot be opened for writing, is no database, or is from a newer version.
     pub fn open(path: &Path, migrations: &EmbeddedMigrations) -> Result<Self, OpenError> {
-        create(path).map_err(|source| OpenError::Create {
-            path: path.to_owned(),
-            source,
-        })?;
+        create(path)?;
 
         let pool = Role::Writer.pool(path, 1)?;
         let mut connection = pool.get().map_err(|error| open_error(path, &error))?;
@@ -152,7 +169,7 @@ impl Database {
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
         T: Send + 'static,
     {
-        self.readers.run(statement, work).await
+        self.readers.run(statement, work, convert::identity).await
     }
 
     /// Runs a write as one transaction, which is on disk when this returns.
@@ -164,21 +181,45 @@ impl Database {
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
         T: Send + 'static,
     {
-        self.writer
-            .run(statement, |connection| {
-                // After some errors, a full disk among them, SQLite has rolled back already, and
-                // Diesel would answer that it cannot: the first error is the one to report.
-                let mut first = None;
-                let outcome = connection.immediate_transaction(|connection| {
-                    work(connection).map_err(|error| {
-                        first = Some(error);
-                        QueryError::RollbackTransaction
-                    })
-                });
-                outcome.map_err(|error| first.unwrap_or(error))
-            })
-            .await
+        let work = |connection: &mut _| transaction(connection, work);
+        self.writer.run(statement, work, convert::identity).await
     }
+
+    /// Runs a write as one transaction, and `committed` once it is on disk: with what the work
+    /// returned, on the writer's thread and in the caller's context.
+    ///
+    /// A caller that goes away while the write is under way does not stop `committed`. So counts,
+    /// metrics and log records of a change belong into it. It must not block.
+    ///
+    /// # Errors
+    /// Whatever the work or the commit fails with; nothing is stored then, and `committed` is not
+    /// called.
+    pub async fn write_then<T, U, F, C>(
+        &self,
+        statement: Statement,
+        work: F,
+        committed: C,
+    ) -> Result<U, Error>
+    where
+        F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+        C: FnOnce(T) -> U + Send + 'static,
+        U: Send + 'static,
+    {
+        let context = Context::current();
+        let work = |connection: &mut _| transaction(connection, work);
+        let committed = move |value| {
+            let _guard = context.attach();
+            committed(value)
+        };
+        self.writer.run(statement, work, committed).await
+    }
+}
+
+/// A time as tables have it: microseconds since the Unix epoch.
+#[must_use]
+pub fn microseconds(time: SystemTime) -> i64 {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_micros().try_into().unwrap_or(i64::MAX)
 }
 
 impl fmt::Debug for Database {
@@ -245,13 +286,14 @@ impl Connections {
         Ok(Self { jobs, observer })
     }
 
-    async fn run<T, F>(&self, statement: Statement, work: F) -> Result<T, Error>
+    async fn run<T, U, F, D>(&self, statement: Statement, work: F, done: D) -> Result<U, Error>
     where
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
-        T: Send + 'static,
+        D: FnOnce(T) -> U + Send + 'static,
+        U: Send + 'static,
     {
         type Outcome<T> = Result<Result<T, Error>, Box<dyn Any + Send>>;
-        let (sender, receiver) = oneshot::channel::<Outcome<T>>();
+        let (sender, receiver) = oneshot::channel::<Outcome<U>>();
         let operation = Operation::start(Arc::clone(&self.observer), statement);
         let job: Job = Box::new(move |connection| {
             // Nobody waits for it any more, and it was not begun.
@@ -269,6 +311,8 @@ impl Connections {
                 Ok(Err(error)) => Some(error.name()),
                 Err(_) => Some("panic"),
             });
+            let outcome =
+                outcome.and_then(|outcome| catch_unwind(AssertUnwindSafe(|| outcome.map(done))));
             // The caller may have gone meanwhile.
             let _ = sender.send(outcome);
         });
@@ -282,6 +326,22 @@ impl Connections {
             Err(_) => Err(Error::Busy),
         }
     }
+}
+
+fn transaction<T>(
+    connection: &mut SqliteConnection,
+    work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
+) -> QueryResult<T> {
+    // After some errors, a full disk among them, SQLite has rolled back already, and Diesel would
+    // answer that it cannot: the first error is the one to report.
+    let mut first = None;
+    let outcome = connection.immediate_transaction(|connection| {
+        work(connection).map_err(|error| {
+            first = Some(error);
+            QueryError::RollbackTransaction
+        })
+    });
+    outcome.map_err(|error| first.unwrap_or(error))
 }
 
 /// The life of a thread: ends when the last [`Database`] that shares the queue is gone.
@@ -331,7 +391,7 @@ impl Role {
             .test_on_check_out(false)
             .connection_customizer(Box::new(self))
             .error_handler(Box::new(NopErrorHandler))
-            .build(ConnectionManager::new(path.to_string_lossy()))
+            .build(ConnectionManager::new(text(path)?))
             .map_err(|error| open_error(path, &error))
     }
 }
@@ -342,8 +402,11 @@ impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Role {
         let patience = PATIENCE.as_millis();
         let role = match self {
             Self::Reader => "PRAGMA query_only = ON;",
-            // With WAL, FULL is what makes a commit survive a loss of power.
-            Self::Writer => "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
+            // With WAL, FULL is what makes a commit survive a loss of power. On macOS that takes
+            // F_FULLFSYNC too; other systems ignore it.
+            Self::Writer => {
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;"
+            }
         };
         connection
             .batch_execute(&format!(
@@ -353,53 +416,95 @@ impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Role {
     }
 }
 
-/// Creates the folder and an empty file with the rights of its owner alone, which SQLite's
-/// side files then get too. URIs (`file:...`) are SQLite's own business.
-fn create(path: &Path) -> io::Result<()> {
-    if path.to_string_lossy().starts_with("file:") {
+/// Creates the folder and an empty file for their owner alone; SQLite gives its side files the mode
+/// of the file. Takes a file that exists from others. URIs are SQLite's own business.
+fn create(path: &Path) -> Result<(), OpenError> {
+    let name = text(path)?;
+    if ["file:", "sqlite://"]
+        .iter()
+        .any(|scheme| name.starts_with(scheme))
+    {
         return Ok(());
     }
+    let create_error = |source| OpenError::Create {
+        path: path.to_owned(),
+        source: setup::name_user(source),
+    };
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        setup::create_private(folder).map_err(create_error)?;
     }
-    std::fs::OpenOptions::new()
+    fs::OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o600)
-        .open(path)?;
+        .open(path)
+        .map_err(create_error)?;
+    for suffix in ["", "-wal", "-shm"] {
+        make_private(PathBuf::from(format!("{name}{suffix}")))?;
+    }
     Ok(())
 }
 
+/// Takes a file from all but its owner, if it exists.
+fn make_private(path: PathBuf) -> Result<(), OpenError> {
+    let Ok(metadata) = path.metadata() else {
+        return Ok(());
+    };
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let private = fs::Permissions::from_mode(mode & 0o700);
+    fs::set_permissions(&path, private).map_err(|source| OpenError::Exposed { path, mode, source })
+}
+
+fn text(path: &Path) -> Result<&str, OpenError> {
+    path.to_str().ok_or_else(|| OpenError::NotText {
+        path: path.to_owned(),
+    })
+}
+
+/// Applies all migrations that are missing, or none of them.
 fn migrate(
     connection: &mut SqliteConnection,
     path: &Path,
     migrations: &EmbeddedMigrations,
 ) -> Result<(), OpenError> {
-    let migrate_error = |source| OpenError::Migrate {
-        path: path.to_owned(),
-        source,
-    };
-    let embedded: Vec<Box<dyn Migration<Sqlite>>> =
-        migrations.migrations().map_err(migrate_error)?;
+    // One transaction from the look to the last change: another program may migrate it too.
+    let newer = connection
+        .immediate_transaction(|connection| {
+            let newer = first_unknown(connection, migrations)?;
+            if newer.is_none() {
+                connection.run_pending_migrations(SourceOf(migrations))?;
+            }
+            Ok(newer)
+        })
+        .map_err(|source| OpenError::Migrate {
+            path: path.to_owned(),
+            source,
+        })?;
+    match newer {
+        Some(migration) => Err(OpenError::Newer {
+            path: path.to_owned(),
+            migration,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The first migration of a database that this program does not know.
+fn first_unknown(
+    connection: &mut SqliteConnection,
+    migrations: &EmbeddedMigrations,
+) -> diesel::migration::Result<Option<String>> {
+    let embedded: Vec<Box<dyn Migration<Sqlite>>> = migrations.migrations()?;
     let known: Vec<MigrationVersion<'_>> = embedded
         .iter()
         .map(|migration| migration.name().version())
         .collect();
-    let newer = connection
-        .applied_migrations()
-        .map_err(migrate_error)?
-        .into_iter()
-        .find(|applied| !known.contains(applied));
-    if let Some(migration) = newer {
-        return Err(OpenError::Newer {
-            path: path.to_owned(),
-            migration: migration.to_string(),
-        });
-    }
-    connection
-        .run_pending_migrations(SourceOf(migrations))
-        .map(drop)
-        .map_err(migrate_error)
+    let applied = connection.applied_migrations()?;
+    let unknown = applied.into_iter().find(|applied| !known.contains(applied));
+    Ok(unknown.map(|migration| migration.to_string()))
 }
 
 /// Lends migrations, which Diesel wants to own.

@@ -1,12 +1,11 @@
 //! Against real files.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use diesel::{
     Connection as _, RunQueryDsl as _,
     sql_types::{BigInt, Text},
 };
 use diesel_migrations::embed_migrations;
+use opentelemetry::context::FutureExt as _;
 use tempfile::TempDir;
 
 use super::*;
@@ -25,6 +24,10 @@ struct Count {
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
 }
 
 fn open(folder: &TempDir) -> Database {
@@ -65,28 +68,72 @@ async fn what_was_written_is_read_after_reopening() {
 async fn the_file_belongs_to_its_owner_alone() {
     let folder = folder();
     insert(&open(&folder), "one").await.unwrap();
-    for entry in std::fs::read_dir(&folder).unwrap() {
+    for entry in fs::read_dir(&folder).unwrap() {
         let entry = entry.unwrap();
-        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600, "{}", entry.path().display());
+        assert_eq!(mode(&entry.path()), 0o600, "{}", entry.path().display());
     }
+}
+
+#[tokio::test]
+async fn a_new_folder_belongs_to_its_owner_alone() {
+    let folder = folder();
+    let data = folder.path().join("new/data");
+    drop(Database::open(&data.join("x.db"), &MIGRATIONS).unwrap());
+    for folder in [&data, data.parent().unwrap()] {
+        assert_eq!(mode(folder), 0o700, "{}", folder.display());
+    }
+}
+
+#[tokio::test]
+async fn files_that_others_can_read_are_taken_from_them() {
+    let folder = folder();
+    insert(&open(&folder), "one").await.unwrap();
+    // A connection that stays open keeps the side files.
+    let path = folder.path().join("x.db");
+    let mut other = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
+    other.batch_execute("SELECT count(*) FROM notes").unwrap();
+    let files = ["x.db", "x.db-wal", "x.db-shm"].map(|name| folder.path().join(name));
+    for file in &files {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o664)).unwrap();
+    }
+    let database = open(&folder);
+    assert_eq!(files.each_ref().map(|file| mode(file)), [0o600; 3]);
+    assert_eq!(count(&database).await, 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_that_is_no_text_is_refused() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
+    let folder = folder();
+    let path = folder.path().join(OsStr::from_bytes(b"\xff.db"));
+    let error = Database::open(&path, &MIGRATIONS).unwrap_err();
+    assert!(matches!(error, OpenError::NotText { .. }), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]
 async fn commits_are_durable() {
     #[derive(diesel::QueryableByName)]
-    struct Setting {
+    struct Settings {
         #[diesel(sql_type = BigInt)]
         synchronous: i64,
+        #[diesel(sql_type = BigInt)]
+        fullfsync: i64,
     }
     let folder = folder();
-    let setting = open(&folder)
+    let settings = open(&folder)
         .write(OTHER, |connection| {
-            diesel::sql_query("PRAGMA synchronous").get_result::<Setting>(connection)
+            diesel::sql_query(
+                "SELECT synchronous, fullfsync FROM pragma_synchronous, pragma_fullfsync",
+            )
+            .get_result::<Settings>(connection)
         })
         .await
         .unwrap();
-    assert_eq!(setting.synchronous, 2, "FULL");
+    assert_eq!(settings.synchronous, 2, "FULL");
+    assert_eq!(settings.fullfsync, 1, "ON");
 }
 
 #[tokio::test]
@@ -188,20 +235,160 @@ async fn work_that_nobody_waits_for_is_not_begun() {
     assert_eq!(count(&database).await, 2);
 }
 
+/// Makes every commit that inserts a note fail: a deferred constraint is looked at by COMMIT.
+async fn break_commits(database: &Database) {
+    database
+        .write(OTHER, |connection| {
+            connection.batch_execute(
+                "CREATE TABLE owner (id INTEGER PRIMARY KEY);
+                 CREATE TABLE owned (id INTEGER REFERENCES owner DEFERRABLE INITIALLY DEFERRED);
+                 CREATE TRIGGER broken AFTER INSERT ON notes
+                     BEGIN INSERT INTO owned VALUES (1); END;",
+            )
+        })
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
-async fn writers_queue_in_order() {
+async fn a_commit_that_fails_stores_nothing_and_is_not_taken_for_one() {
     let folder = folder();
     let database = open(&folder);
-    let writes: Vec<_> = (0..200)
+    break_commits(&database).await;
+    let outcome = database
+        .write_then(
+            INSERT,
+            |connection| connection.batch_execute("INSERT INTO notes (text) VALUES ('lost')"),
+            |()| panic!("it was not committed"),
+        )
+        .await;
+    let Err(Error::Failed(source)) = outcome.map(|never: ()| never) else {
+        panic!("it was committed")
+    };
+    assert_eq!(source.to_string(), "FOREIGN KEY constraint failed");
+    assert_eq!(count(&database).await, 0);
+
+    let drop_trigger =
+        |connection: &mut SqliteConnection| connection.batch_execute("DROP TRIGGER broken");
+    database.write(OTHER, drop_trigger).await.unwrap();
+    insert(&database, "kept").await.unwrap();
+    assert_eq!(count(&database).await, 1);
+}
+
+#[tokio::test]
+async fn what_follows_a_commit_happens_after_it_and_without_the_caller() {
+    let folder = folder();
+    let database = open(&folder);
+    let (begun, is_begun) = oneshot::channel();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (followed, has_followed) = oneshot::channel();
+    let path = folder.path().join("x.db");
+    let caller = tokio::spawn({
+        let database = database.clone();
+        async move {
+            let work = move |connection: &mut SqliteConnection| {
+                connection.batch_execute("INSERT INTO notes (text) VALUES ('one')")?;
+                begun.send(()).unwrap();
+                wait.recv().unwrap();
+                Ok("one")
+            };
+            let committed = move |text| {
+                // By a connection of its own: it sees only what is committed.
+                let mut other = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
+                let count = diesel::sql_query("SELECT count(*) AS n FROM notes")
+                    .get_result::<Count>(&mut other)
+                    .unwrap();
+                followed.send((text, count.n)).unwrap();
+            };
+            database.write_then(INSERT, work, committed).await
+        }
+    });
+    is_begun.await.unwrap();
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    go.send(()).unwrap();
+    assert_eq!(has_followed.await.unwrap(), ("one", 1));
+}
+
+#[tokio::test]
+async fn what_follows_a_commit_is_in_the_context_of_the_caller() {
+    let folder = folder();
+    let database = open(&folder);
+    let caller = Context::new().with_value("caller");
+    let write = {
+        let _guard = caller.attach();
+        let followed = |()| Context::current().get::<&str>().copied();
+        let write = database.write_then(INSERT, |_| Ok(()), followed);
+        write.with_context(Context::current())
+    };
+    assert_eq!(write.await.unwrap(), Some("caller"));
+}
+
+#[tokio::test]
+async fn a_panic_after_the_commit_fails_the_caller_alone() {
+    let folder = folder();
+    let database = open(&folder);
+    let panicking = database.clone();
+    let outcome = tokio::spawn(async move {
+        panicking
+            .write_then(
+                INSERT,
+                |connection| connection.batch_execute("INSERT INTO notes (text) VALUES ('kept')"),
+                |()| panic!("on purpose"),
+            )
+            .await
+            .map(|never: ()| never)
+    })
+    .await;
+    assert!(outcome.unwrap_err().is_panic());
+    insert(&database, "two").await.unwrap();
+    assert_eq!(count(&database).await, 2);
+}
+
+#[tokio::test]
+async fn writers_queue_in_order() {
+    #[derive(diesel::QueryableByName)]
+    struct Note {
+        #[diesel(sql_type = Text)]
+        text: String,
+    }
+    let folder = folder();
+    let database = open(&folder);
+    // Few enough that the last one does not lose its patience on a slow disk.
+    let numbers: Vec<_> = (0..20).map(|number| number.to_string()).collect();
+    let writes: Vec<_> = numbers
+        .iter()
         .map(|number| {
-            let database = database.clone();
-            tokio::spawn(async move { insert(&database, &number.to_string()).await })
+            let (database, number) = (database.clone(), number.clone());
+            tokio::spawn(async move { insert(&database, &number).await })
         })
         .collect();
     for write in writes {
         write.await.unwrap().unwrap();
     }
-    assert_eq!(count(&database).await, 200);
+    let select = |connection: &mut SqliteConnection| {
+        diesel::sql_query("SELECT text FROM notes ORDER BY rowid").load::<Note>(connection)
+    };
+    let stored = database.read(SELECT, select).await.unwrap();
+    let stored: Vec<_> = stored.into_iter().map(|note| note.text).collect();
+    assert_eq!(stored, numbers);
+}
+
+#[test]
+fn programs_that_open_a_new_database_at_once_all_succeed() {
+    for _ in 0..10 {
+        let folder = folder();
+        let barrier = std::sync::Barrier::new(4);
+        let start = || {
+            barrier.wait();
+            drop(open(&folder));
+        };
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(start);
+            }
+        });
+    }
 }
 
 #[test]
@@ -241,7 +428,7 @@ fn a_read_only_file_is_refused() {
 fn a_file_that_is_no_database_is_refused() {
     let folder = folder();
     let path = folder.path().join("x.db");
-    std::fs::write(
+    fs::write(
         &path,
         "not a database, but long enough to be looked at ".repeat(100),
     )

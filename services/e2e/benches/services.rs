@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use e2e::{
     Process, System, collector,
     measure::{Sample, drive, median, print, table},
+    system::another_address,
 };
 use proto::{
     auth::v1::{MeRequest, RegisterRequest, auth_service_client::AuthServiceClient},
@@ -162,6 +163,8 @@ async fn register(auth: &Channel, email: &str) -> anyhow::Result<(String, String
     let request = RegisterRequest {
         email: email.to_owned(),
         password: "correct horse battery".to_owned(),
+        client_address: another_address(),
+        ..RegisterRequest::default()
     };
     let answer = AuthServiceClient::new(auth.clone())
         .register(request)
@@ -199,6 +202,8 @@ async fn registrations(auth: &Channel, round: usize) -> anyhow::Result<Sample> {
         let request = RegisterRequest {
             email: format!("{round}-{caller}-{call}@example.com"),
             password: "correct horse battery".to_owned(),
+            client_address: another_address(),
+            ..RegisterRequest::default()
         };
         async move { client.register(request).await.map(drop) }
     })

@@ -9,6 +9,7 @@ use e2e::{
     collector::{Answer, sink},
     compare::{Candidate, compare},
     measure::{drive, print},
+    system::another_address,
 };
 use proto::auth::v1::{MeRequest, RegisterRequest, auth_service_client::AuthServiceClient};
 use tonic::transport::Channel;
@@ -67,6 +68,8 @@ async fn register(auth: SocketAddr) -> anyhow::Result<(AuthServiceClient<Channel
     let request = RegisterRequest {
         email: "bench@example.com".to_owned(),
         password: "correct horse battery".to_owned(),
+        client_address: another_address(),
+        ..RegisterRequest::default()
     };
     let answer = client.register(request).await?.into_inner();
     Ok((client, answer.session.context("no session")?.token))

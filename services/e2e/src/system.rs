@@ -1,6 +1,10 @@
 //! The three services, each a process of its own.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
@@ -9,6 +13,15 @@ use crate::Process;
 
 /// A secret that only tests know.
 pub const SECRET: &str = "a secret that only these tests know, no service";
+
+/// A client address that no other call of this process gets: many registrations from one address
+/// would be limited. From the block that RFC 2544 keeps for benchmarks, 198.18.0.0/15.
+#[must_use]
+pub fn another_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let host = NEXT.fetch_add(1, Ordering::Relaxed) % (1 << 17);
+    Ipv4Addr::from_bits(Ipv4Addr::new(198, 18, 0, 0).to_bits() + host).to_string()
+}
 
 /// `user`, `auth` and `frontend`, running. Dropped, they are killed and their data removed.
 #[derive(Debug)]

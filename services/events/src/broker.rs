@@ -1,8 +1,8 @@
-//! A broker in this process, for trying things and for tests: librdkafka's mock cluster.
+//! A broker in this process, for `otelix` and for tests: librdkafka's mock cluster.
 //!
-//! It keeps the last events in memory only, and is no Kafka: it cannot create topics on request,
-//! an answer to a consumer that waits comes when its wait is over, and a group's first member
-//! joins after three seconds.
+//! It keeps the last events in memory only, and differs from Kafka in more: it cannot create topics
+//! on request, it answers a fetch only after `fetch.wait.max.ms`, even with data, and the first
+//! member of a group joins after three seconds.
 
 use anyhow::Context as _;
 use rdkafka::{
@@ -14,19 +14,19 @@ use rdkafka::{
 
 use crate::{Brokers, client::Quiet, event::TOPICS, topics};
 
-/// A broker that is there until this is dropped.
-#[must_use = "the broker goes when this is dropped"]
+/// A broker that runs until this is dropped.
+#[must_use = "the broker ends when this is dropped"]
 pub struct Broker {
-    // The cluster is a part of this client, which is otherwise not used.
+    // Owns the mock cluster, and is not used otherwise.
     _client: ThreadedProducer<Quiet>,
     address: Brokers,
 }
 
 impl Broker {
-    /// Starts it on a port that the system chooses, with the topics of the project.
+    /// Starts a broker on a port that the system chooses, with the topics of the project.
     ///
     /// # Errors
-    /// Where the system has no port or no thread.
+    /// When the system has no port or no thread left.
     pub fn start(partitions: u16) -> anyhow::Result<Self> {
         let mut config = ClientConfig::new();
         config.set("test.mock.num.brokers", "1");
@@ -36,7 +36,8 @@ impl Broker {
             cluster.create_topic(topic, partitions.into(), 1)?;
             cluster.create_topic(&topics::dead_letters(topic), partitions.into(), 1)?;
         }
-        let address = Brokers::new(cluster.bootstrap_servers());
+        let address = cluster.bootstrap_servers();
+        let address: Brokers = address.parse().map_err(anyhow::Error::msg)?;
         drop(cluster);
         Ok(Self {
             _client: client,
@@ -44,7 +45,7 @@ impl Broker {
         })
     }
 
-    /// Where it is.
+    /// The address to connect to.
     #[must_use]
     pub fn address(&self) -> &Brokers {
         &self.address

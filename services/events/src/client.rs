@@ -1,20 +1,26 @@
-//! What all clients of a broker have in common.
+//! What all Kafka clients here share: configuration, retries, and the state of the broker.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
-use backon::ExponentialBuilder;
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use chassis::stop::CLOSE;
 use rdkafka::{
     ClientConfig, ClientContext, Statistics, config::RDKafkaLogLevel, error::KafkaError,
     types::RDKafkaErrorCode,
 };
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
 
-/// How long a client may take to say goodbye to the broker.
-const CLOSE: Duration = Duration::from_secs(5);
+/// The longest delay between attempts.
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
 /// A client of these brokers, under this name.
 pub(crate) fn config(brokers: &str, name: &str) -> ClientConfig {
@@ -23,26 +29,71 @@ pub(crate) fn config(brokers: &str, name: &str) -> ClientConfig {
         .set("bootstrap.servers", brokers)
         .set("client.id", name)
         .set("socket.keepalive.enable", "true")
-        // A broker that is back should not wait for us. The delays have jitter.
+        // Reconnects soon after the broker is back. The delays have jitter.
         .set("reconnect.backoff.max.ms", "2000")
         .set("statistics.interval.ms", "1000")
         .set_log_level(RDKafkaLogLevel::Warning);
     config
 }
 
-/// A client that produces without gaps: what the broker has of a partition is a prefix of what
-/// was sent, whatever fails.
+/// A producer without gaps: whatever fails, the broker has a prefix of what was sent to a
+/// partition.
 pub(crate) fn producer(brokers: &str, name: &str) -> ClientConfig {
     let mut config = config(brokers, name);
     config
         .set("enable.idempotence", "true")
         .set("enable.gapless.guarantee", "true")
         .set("acks", "all")
-        // For ever: a message that gives up would let later ones overtake it.
+        // No limit: if a message timed out, later ones would overtake it.
         .set("message.timeout.ms", "0")
         // Milliseconds that a message waits for others.
         .set("linger.ms", "1");
     config
+}
+
+/// Why a session ended before it was stopped. A session is the life of one Kafka client.
+#[derive(Debug)]
+pub(crate) struct SessionError {
+    /// The error of the client.
+    pub(crate) reason: String,
+    /// Whether the session had sent or received something.
+    pub(crate) progress: bool,
+}
+
+impl From<KafkaError> for SessionError {
+    fn from(error: KafkaError) -> Self {
+        Self {
+            reason: error.to_string(),
+            progress: false,
+        }
+    }
+}
+
+/// Runs one session after the other until one is stopped. A session that made progress, or that
+/// lasted longer than any delay, resets the delay and the log: further failures without progress
+/// are not logged again.
+pub(crate) async fn sessions<F: Future<Output = Result<(), SessionError>>>(
+    problem: &str,
+    stop: &CancellationToken,
+    session: impl Fn() -> F,
+) {
+    let mut delays = delays().build();
+    let mut is_logged = false;
+    loop {
+        let started = Instant::now();
+        let Err(error) = session().await else { return };
+        if error.progress || started.elapsed() > LONGEST_DELAY {
+            delays = self::delays().build();
+            is_logged = false;
+        }
+        if !std::mem::replace(&mut is_logged, true) {
+            tracing::warn!(reason = error.reason, "{problem}; retrying");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(delays.next().unwrap_or(LONGEST_DELAY)) => {}
+            () = stop.cancelled() => return,
+        }
+    }
 }
 
 /// Delays between attempts, without end.
@@ -50,63 +101,56 @@ pub(crate) fn delays() -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
         .with_factor(2.0)
-        .with_max_delay(Duration::from_secs(5))
+        .with_max_delay(LONGEST_DELAY)
         .without_max_times()
         .with_jitter()
 }
 
-/// Runs what waits for the broker on a thread of its own. The runtime would wait for one of its
-/// own at the end of the process, however long that takes.
+/// Runs a blocking Kafka call on a plain thread: at a shutdown the runtime would wait for a
+/// `spawn_blocking` task, however long the call takes. A panic of the call continues here.
 pub(crate) async fn blocking<T, F>(work: F) -> T
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     let (sender, receiver) = oneshot::channel();
-    let thread = thread::Builder::new().name("kafka-wait".to_owned());
-    let spawned = thread.spawn(move || {
-        // Nobody waits for it any more.
-        let _ = sender.send(work());
-    });
-    match (spawned, receiver.await) {
-        (Ok(_), Ok(value)) => value,
-        // The work has panicked, or there are no threads: it never ends.
-        _ => std::future::pending().await,
-    }
+    thread::Builder::new()
+        .name("kafka-wait".to_owned())
+        .spawn(move || {
+            // Fails if the caller was cancelled.
+            let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
+        })
+        .expect("the system has a thread left");
+    let outcome = receiver.await.expect("the thread sends in any case");
+    outcome.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Drops a client, which waits for the broker to say goodbye to it; not for ever.
+/// Drops a client, which then disconnects from the broker, within a deadline.
 pub(crate) async fn close<T: Send + 'static>(client: T) {
     let closed = tokio::time::timeout(CLOSE, blocking(move || drop(client)));
     if closed.await.is_err() {
-        tracing::debug!("a client of the broker does not end");
+        tracing::debug!("a Kafka client did not close within its deadline");
     }
 }
 
-/// Ends when the sender is gone.
-pub(crate) async fn ended(stop: &mut watch::Receiver<()>) {
-    while stop.changed().await.is_ok() {}
-}
-
-/// Whether the broker answers. Says in the log when it goes away, and when it is back, once.
+/// Whether the broker answers. Each change is logged once.
 #[derive(Debug, Default)]
-pub(crate) struct Connection {
+pub(crate) struct BrokerStatus {
     away: AtomicBool,
     changed: Notify,
 }
 
-impl Connection {
+impl BrokerStatus {
     pub(crate) fn is_away(&self) -> bool {
         self.away.load(Ordering::Relaxed)
     }
 
-    /// Waits until the broker goes away or is back, or has been since somebody last waited. Of
-    /// several that wait one is told.
+    /// Waits for the next change; a change since the last call counts. Only one waiter is woken.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// The broker is there.
+    /// Records that the broker answers.
     pub(crate) fn back(&self) {
         if self.is_away() && self.away.swap(false, Ordering::Relaxed) {
             self.changed.notify_one();
@@ -114,7 +158,7 @@ impl Connection {
         }
     }
 
-    /// The broker is not there, for this reason.
+    /// Records that the broker does not answer, for this reason.
     pub(crate) fn lost(&self, reason: &str) {
         if !self.away.swap(true, Ordering::Relaxed) {
             self.changed.notify_one();
@@ -122,16 +166,16 @@ impl Connection {
         }
     }
 
-    /// Takes an error of a client.
+    /// Records an error of a client.
     pub(crate) fn error(&self, error: &KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.lost(reason);
         } else {
-            tracing::debug!(reason, "error of a client of the broker");
+            tracing::debug!(reason, "error of a Kafka client");
         }
     }
 
-    /// Takes the statistics of a client.
+    /// Records the statistics of a client, which list the brokers that are connected.
     pub(crate) fn statistics(&self, statistics: &Statistics) {
         if statistics
             .brokers
@@ -143,7 +187,7 @@ impl Connection {
     }
 }
 
-/// A client that has nothing to say by itself: what it is asked for fails with the reason.
+/// Callbacks of a client whose errors are returned by its calls, so that none is reported here.
 pub(crate) struct Quiet;
 
 impl ClientContext for Quiet {
@@ -156,8 +200,85 @@ impl ClientContext for Quiet {
     fn error(&self, _error: KafkaError, _reason: &str) {}
 }
 
-/// Passes on what librdkafka has to say. It repeats itself while a broker is away, which
-/// [`Connection`] says once.
+/// Passes on a log line of librdkafka at the level `debug`: librdkafka repeats itself while the
+/// broker is away, and [`BrokerStatus`] logs that once.
 pub(crate) fn log(facility: &str, message: &str) {
     tracing::debug!(facility, "librdkafka: {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, fs, sync::Mutex};
+
+    use tempfile::NamedTempFile;
+
+    use super::*;
+
+    /// How long anything may take.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn failed(progress: bool) -> Result<(), SessionError> {
+        Err(SessionError {
+            reason: "of a test".to_owned(),
+            progress,
+        })
+    }
+
+    /// Runs sessions that last so long and fail, with or without progress, and then one that is
+    /// stopped. Returns the delay before each but the first, and how many failures were logged.
+    async fn run(progress: &[bool], lasting: Duration) -> (Vec<Duration>, usize) {
+        let log = NamedTempFile::new().unwrap();
+        let writer = Mutex::new(log.reopen().unwrap());
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        let stop = CancellationToken::new();
+        let calls = RefCell::new(progress.iter());
+        let times = RefCell::new(Vec::new());
+        sessions("a test", &stop, || async {
+            times.borrow_mut().push(Instant::now());
+            tokio::time::sleep(lasting).await;
+            let call = calls.borrow_mut().next();
+            call.map_or(Ok(()), |progress| failed(*progress))
+        })
+        .await;
+        drop(guard);
+        let times = times.into_inner();
+        let delays = times.windows(2).map(|pair| pair[1] - pair[0] - lasting);
+        let delays = delays.collect();
+        let logged = fs::read_to_string(log.path()).unwrap().lines().count();
+        (delays, logged)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_repeats_itself_is_logged_once_and_retried_ever_more_slowly() {
+        let (delays, logged) = run(&[false; 10], Duration::ZERO).await;
+        assert_eq!(delays.len(), 10);
+        assert!(delays[0] < Duration::from_millis(500), "{delays:?}");
+        assert!(delays[9] >= LONGEST_DELAY, "{delays:?}");
+        assert_eq!(logged, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_after_progress_is_logged_and_retried_at_once() {
+        let progress = [false, false, false, false, false, false, true, false];
+        let (delays, logged) = run(&progress, Duration::ZERO).await;
+        assert!(delays[5] > Duration::from_secs(1), "{delays:?}");
+        assert!(delays[6] < Duration::from_millis(500), "{delays:?}");
+        assert!(delays[7] < Duration::from_millis(500), "{delays:?}");
+        assert_eq!(logged, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_lasted_counts_as_progress() {
+        let (delays, logged) = run(&[false; 5], LONGEST_DELAY * 2).await;
+        assert!(delays[4] < Duration::from_millis(500), "{delays:?}");
+        assert_eq!(logged, 5);
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_blocking_call_continues_in_its_caller() {
+        let call = tokio::spawn(blocking::<(), _>(|| panic!("of a test")));
+        let outcome = tokio::time::timeout(PATIENCE, call).await.unwrap();
+        assert!(outcome.unwrap_err().is_panic());
+    }
 }

@@ -1,10 +1,10 @@
-//! The consumer: hands each event to a handler, in the order of its partition.
+//! Consumers: they pass each event to a handler, in the order of its partition.
 //!
-//! A [`Consumer`] is one of a group that shares the partitions and remembers how far it is: an
-//! event counts as handled when the handler is done with it, not before. [`follow`] is for what
-//! each instance of a service wants to see for itself, from some events before its start on.
+//! A [`Consumer`] is a member of a group, which shares the partitions and commits offsets: an
+//! event is committed after the handler has returned, not before. [`follow`] reads all partitions
+//! without a group, for data that each instance of a service keeps for itself.
 //!
-//! What must not happen here: an event that is lost, or one that stops those behind it for ever.
+//! What must not happen here: an event that is lost, or that blocks the next ones for ever.
 
 mod assignment;
 mod dead_letters;
@@ -12,24 +12,21 @@ mod partitions;
 mod process;
 mod session;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use backon::BackoffBuilder as _;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     Handler, Settings,
-    client::{self, Connection, ended},
+    client::{self, BrokerStatus},
     topics,
 };
 
+use partitions::Partitions;
 use session::{Mode, Session};
 
-/// How long an event that is being handled at a stop may take.
-const DRAIN: Duration = Duration::from_secs(5);
-
-/// A member of a group that shares topics: each event goes to one of them.
+/// A member of a consumer group: each event goes to one of its members.
 #[derive(Clone, Debug)]
 pub struct Consumer {
     settings: Settings,
@@ -38,19 +35,20 @@ pub struct Consumer {
     start: Start,
 }
 
-/// Where a group begins in a partition of which it has not handled anything.
+/// Where a group begins in a partition for which it has no committed offset.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Start {
-    /// With the first event that is kept.
+    /// With the oldest event that the broker keeps.
     Earliest,
     /// With the next event.
     Latest,
-    /// With this many events before the next one.
+    /// With the newest events, as many as this.
     Tail(u32),
 }
 
 impl Consumer {
-    /// A member of the group of this name, which begins with the first event that is kept.
+    /// A member of the group of this name, which begins with the oldest event that the broker
+    /// keeps.
     #[must_use]
     pub fn new(settings: &Settings, group: &str, topics: &[&str]) -> Self {
         Self {
@@ -61,27 +59,28 @@ impl Consumer {
         }
     }
 
-    /// Begins somewhere else, where the group has not begun yet.
+    /// Sets where the group begins in partitions for which it has no committed offset.
     #[must_use]
     pub fn starting(mut self, start: Start) -> Self {
         self.start = start;
         self
     }
 
-    /// Handles events until `stop` ends: then no further ones, and those that were handled are
-    /// committed. One that fails is tried again some times, and then set aside: it goes to the
-    /// topic's dead letters, as does what cannot be read.
+    /// Handles events until `stop` ends, and commits those that were handled. A handler that
+    /// fails is retried some times; then the event goes to the topic's dead letters. A record that
+    /// cannot be decoded goes there at once.
     pub async fn run<H: Handler>(self, handler: H, stop: impl Future<Output = ()>) {
         let mode = Mode::Member {
             group: self.group,
             start: self.start,
         };
-        run(&self.settings, &self.topics, &mode, handler, stop).await;
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        run(&self.settings, &topics, &mode, handler, stop).await;
     }
 }
 
-/// Hands the last events of each partition of these topics to the handler, and then every new
-/// one, until `stop` ends. What cannot be read or handled is said in the log and left out.
+/// Passes the last events of each partition of these topics to the handler, and then every new
+/// one, until `stop` ends. An event that cannot be decoded or handled is logged and skipped.
 pub async fn follow<H: Handler>(
     settings: &Settings,
     topics: &[&str],
@@ -89,18 +88,17 @@ pub async fn follow<H: Handler>(
     handler: H,
     stop: impl Future<Output = ()>,
 ) {
-    let topics: Vec<String> = topics.iter().map(ToString::to_string).collect();
     let mode = Mode::Follower {
-        // librdkafka wants the name of a group, though there is none: nothing is committed.
+        // librdkafka requires a group. This one commits nothing.
         name: format!("follower-{}", Uuid::now_v7()),
         last: u32::try_from(last).unwrap_or(u32::MAX),
     };
-    run(settings, &topics, &mode, handler, stop).await;
+    run(settings, topics, &mode, handler, stop).await;
 }
 
 async fn run<H: Handler>(
     settings: &Settings,
-    topics: &[String],
+    topics: &[&str],
     mode: &Mode,
     handler: H,
     stop: impl Future<Output = ()>,
@@ -109,71 +107,43 @@ async fn run<H: Handler>(
         tracing::info!("no events are received: KAFKA_BROKERS is not set");
         return stop.await;
     };
-    let connection = Arc::new(Connection::default());
-    let (stopping, stopped) = watch::channel(());
+    let broker = Arc::new(BrokerStatus::default());
+    let partitions = Partitions::start(mode.group());
+    let stopping = CancellationToken::new();
     let work = async {
         tokio::select! {
-            () = receive(settings, brokers, topics, mode, &connection, &handler, stopped) => {}
-            () = tell(&connection, &handler) => {}
+            () = topics::ensure(settings, brokers, topics, &broker) => {}
+            () = stopping.cancelled() => return,
         }
+        client::sessions("events cannot be received", &stopping, || async {
+            Session::start(brokers, topics, mode, &broker, &partitions)?
+                .run(&handler, &stopping)
+                .await
+        })
+        .await;
     };
-    tokio::pin!(work, stop);
+    let stop = async {
+        stop.await;
+        stopping.cancel();
+        // The work ends by itself: its event and its clients have deadlines.
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
-        () = &mut work => return,
-        () = &mut stop => {}
-    }
-    drop(stopping);
-    if tokio::time::timeout(DRAIN, &mut work).await.is_err() {
-        tracing::warn!("an event was still being handled at the end; it will come again");
+        () = work => {}
+        () = stop => {}
+        () = report(&broker, &handler) => {}
     }
 }
 
 /// Tells the handler when the broker goes away, and when it is back; without end.
-async fn tell<H: Handler>(connection: &Connection, handler: &H) {
+async fn report<H: Handler>(broker: &BrokerStatus, handler: &H) {
     let mut was_away = false;
     loop {
-        connection.changed().await;
-        let is_away = connection.is_away();
-        // It may have been away for a moment only.
+        broker.changed().await;
+        let is_away = broker.is_away();
+        // Two changes since the last call cancel out.
         if std::mem::replace(&mut was_away, is_away) != is_away {
             handler.connected(!is_away);
-        }
-    }
-}
-
-/// Receives until the end, by one client after the other if need be.
-async fn receive<H: Handler>(
-    settings: &Settings,
-    brokers: &str,
-    topics: &[String],
-    mode: &Mode,
-    connection: &Arc<Connection>,
-    handler: &H,
-    mut stop: watch::Receiver<()>,
-) {
-    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-    tokio::select! {
-        () = topics::ensure(settings, brokers, &names, connection) => {}
-        () = ended(&mut stop) => return,
-    }
-    let mut delays = client::delays().build();
-    let mut is_said = false;
-    loop {
-        let session = Session::start(brokers, topics, mode, connection);
-        let reason = match session {
-            Ok(session) => match session.run(handler, &mut stop).await {
-                Ok(()) => return,
-                Err(error) => error.to_string(),
-            },
-            Err(error) => error.to_string(),
-        };
-        if !std::mem::replace(&mut is_said, true) {
-            tracing::warn!(reason, "events cannot be received; this is tried again");
-        }
-        let Some(delay) = delays.next() else { return };
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = ended(&mut stop) => return,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What an event is.
+//! The type of an event.
 
 use std::time::SystemTime;
 
@@ -7,10 +7,10 @@ use prost::{DecodeError, Message as _};
 use proto::events::v1::{LoginFailed, LoginSucceeded, SessionRevoked, UserRegistered};
 use uuid::Uuid;
 
-/// The topic of what happens to accounts, written by `user`.
+/// The topic of events about accounts, written by `user`.
 pub const USER_TOPIC: &str = "otelix.user.v1";
 
-/// The topic of what happens to sessions, written by `auth`.
+/// The topic of events about sessions, written by `auth`.
 pub const AUTH_TOPIC: &str = "otelix.auth.v1";
 
 /// All topics.
@@ -19,18 +19,18 @@ pub(crate) const TOPICS: &[&str] = &[USER_TOPIC, AUTH_TOPIC];
 /// Something that has happened.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// A UUID, version 7, by which an event that comes twice is known.
+    /// A UUID, version 7, by which consumers deduplicate.
     pub id: Uuid,
     /// When it happened.
     pub time: SystemTime,
     /// The service where it happened.
     pub source: String,
-    /// The user whom it is about; `None` where nobody can say.
+    /// The user that it is about; `None` if unknown.
     pub subject: Option<Uuid>,
     /// What has happened.
     pub data: Data,
-    /// Of a new event, the context that it happened in; of a received one, that of the span that
-    /// sent it.
+    /// The trace context: of a new event that in which it happened, of a received event that of
+    /// the producer's span.
     pub trace: Context,
 }
 
@@ -47,19 +47,8 @@ pub enum Data {
     SessionRevoked(SessionRevoked),
 }
 
-/// Why data of an event cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DataError {
-    /// The type is none of ours, or one that is newer than this program.
-    #[error("an unknown type of event")]
-    UnknownType,
-    /// It is no message of that type.
-    #[error("not a message of this type")]
-    Malformed(#[source] DecodeError),
-}
-
 impl Event {
-    /// Something that happens now, within the current span, to this user.
+    /// An event that happens now, within the current span.
     #[must_use]
     pub fn new(source: &str, subject: Option<Uuid>, data: Data) -> Self {
         Self {
@@ -79,7 +68,7 @@ const LOGIN_FAILED: &str = "otelix.auth.login_failed.v1";
 const SESSION_REVOKED: &str = "otelix.auth.session_revoked.v1";
 
 impl Data {
-    /// The type, as CloudEvents call it.
+    /// The `type` of the CloudEvent.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -108,14 +97,15 @@ impl Data {
         }
     }
 
-    pub(crate) fn decode(kind: &str, payload: &[u8]) -> Result<Self, DataError> {
+    /// Decodes the payload of an event of this type; `None` if the type is unknown.
+    pub(crate) fn decode(kind: &str, payload: &[u8]) -> Result<Option<Self>, DecodeError> {
         let data = match kind {
             USER_REGISTERED => UserRegistered::decode(payload).map(Self::UserRegistered),
             LOGIN_SUCCEEDED => LoginSucceeded::decode(payload).map(Self::LoginSucceeded),
             LOGIN_FAILED => LoginFailed::decode(payload).map(Self::LoginFailed),
             SESSION_REVOKED => SessionRevoked::decode(payload).map(Self::SessionRevoked),
-            _ => return Err(DataError::UnknownType),
+            _ => return Ok(None),
         };
-        data.map_err(DataError::Malformed)
+        data.map(Some)
     }
 }

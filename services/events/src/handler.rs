@@ -1,28 +1,28 @@
-//! What does something with events.
+//! The trait that a consumer of events implements.
 
 use std::error::Error;
 
 use crate::Event;
 
-/// Does something with each event. It may come again after a crash: an effect in a database is
-/// made once by [`crate::inbox`].
+/// Handles events. An event may be delivered again after a crash; a handler that writes to a
+/// database deduplicates by [`crate::inbox`].
 pub trait Handler: Send + Sync + 'static {
-    /// Handles one event, within its span. The next one of the consumer waits for it.
+    /// Handles one event, within its span. The consumer's next event waits until this returns.
     fn handle(&self, event: &Event) -> impl Future<Output = Result<(), HandlerError>> + Send;
 
-    /// The broker went away (`false`), so that nothing comes any more, or is back (`true`). At the
-    /// start it counts as there until it fails to answer. This may be called while an event is
-    /// being handled, and must not wait for anything.
+    /// Called when the broker stops answering (`false`) and when it answers again (`true`). At the
+    /// start the broker counts as connected. This may be called while an event is being handled,
+    /// and must not block.
     fn connected(&self, _is_connected: bool) {}
 }
 
 /// Why an event was not handled.
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
-    /// It may go well another time: it is tried again.
+    /// A temporary failure: the event is retried.
     #[error("cannot handle the event now")]
     Retryable(#[source] Box<dyn Error + Send + Sync>),
-    /// It never will go well.
+    /// A permanent failure: the event is not retried.
     #[error("cannot handle the event")]
     Fatal(#[source] Box<dyn Error + Send + Sync>),
 }

@@ -1,9 +1,9 @@
-//! The inbox: the ids of events whose effect is in a database, so that an event that comes again
-//! has no second one.
+//! The inbox: ids of the events whose effect is in a database, so that a redelivered event has no
+//! second effect.
 //!
-//! A consumer that is killed between its work and its commit receives the event again, and its
-//! memory of it is gone. A handler whose effect is a row asks here, in the transaction of the
-//! effect, whether the event is new.
+//! A consumer that is killed between its work and its commit receives the event again, and the ids
+//! that it kept in memory are gone. So a handler that writes to a database calls [`first_time`] in
+//! the transaction of its effect.
 //!
 //! The table is the consumer's own, made by a migration:
 //!
@@ -18,11 +18,11 @@
 
 use std::time::SystemTime;
 
+use database::microseconds;
 use diesel::prelude::*;
 use uuid::Uuid;
 
 use self::schema::inbox;
-use crate::outbox::microseconds;
 
 mod schema {
     diesel::table! {
@@ -33,7 +33,7 @@ mod schema {
     }
 }
 
-/// Whether the event has not been here before; from now on it has, if the transaction succeeds.
+/// Whether the event is new. Its id is stored with the transaction.
 ///
 /// # Errors
 /// Whatever the database says; the transaction must fail with it.
@@ -47,8 +47,8 @@ pub fn first_time(connection: &mut SqliteConnection, id: Uuid) -> QueryResult<bo
     Ok(inserted > 0)
 }
 
-/// Forgets the events that were here before a time: those that are no longer kept in the topic
-/// cannot come again.
+/// Deletes the ids that were received before a time. Choose one beyond the retention of the topic:
+/// older events cannot be delivered again.
 ///
 /// # Errors
 /// Whatever the database says.

@@ -1,17 +1,18 @@
-//! Events over Kafka: what a service tells others of what has happened.
+//! Events over Kafka: a transactional outbox, a relay that sends its events, and consumers.
 //!
 //! A change and its event are one transaction: [`Outbox::insert`] writes the event into a table
-//! beside the change. A [`Relay`] sends it and removes it when the broker has it. So no change
-//! that was acknowledged lacks its event, and none that was rolled back has one. An event may be
-//! sent twice; it has an id, by which [`Consumer`] and [`follow`] drop the second.
+//! beside the change. A [`Relay`] sends it, and deletes it when the broker acknowledges it. So each
+//! committed change has its event, and a change that was rolled back has none. An event may be
+//! sent twice; [`Consumer`] and [`follow`] deduplicate by its id.
 //!
-//! On the wire an event is a CloudEvent in binary content mode: the record's headers say what it
-//! is, and its value is one of the messages of `proto::events::v1`.
+//! On the wire an event is a CloudEvent in binary content mode: its attributes are headers of the
+//! record, and its value is a message of `proto::events::v1`.
 //!
-//! What must not happen here: a request waiting for the broker, or failing with it.
+//! What must not happen here: a request that waits for the broker, or fails with it.
 
 pub mod inbox;
 
+#[cfg(feature = "broker")]
 mod broker;
 mod client;
 mod consumer;
@@ -24,8 +25,9 @@ mod relay;
 mod settings;
 mod topics;
 
+#[cfg(feature = "broker")]
+pub use crate::broker::Broker;
 pub use crate::{
-    broker::Broker,
     consumer::{Consumer, Start, follow},
     event::{AUTH_TOPIC, Data, Event, USER_TOPIC},
     handler::{Handler, HandlerError},

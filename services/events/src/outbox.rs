@@ -1,15 +1,17 @@
-//! The outbox: events in the database of the change that they tell of, until the broker has them.
+//! The outbox: a table that holds events until the broker acknowledges them. It is in the database
+//! of the service, so that a change and its event are one transaction.
 //!
-//! Its table is the service's own, made by a migration of the service; all services have the same.
+//! Each service creates the table by a migration of its own; a test keeps the migrations equal.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
+use database::microseconds;
 use diesel::prelude::*;
 use opentelemetry::{KeyValue, trace::SpanKind};
 use telemetry::{
@@ -21,7 +23,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::{Event, Relay, Settings};
 
-/// Events that may wait to be written down by [`Outbox::later`].
+/// The capacity of the queue of [`Outbox::later`].
 const LATER: usize = 1024;
 
 diesel::table! {
@@ -40,7 +42,7 @@ diesel::table! {
     }
 }
 
-/// An event as it is stored: what the record will consist of.
+/// An event as it is stored: the parts of its Kafka record.
 #[derive(Clone, Debug, HasQuery, Insertable)]
 #[diesel(table_name = outbox)]
 pub(crate) struct Row {
@@ -56,7 +58,7 @@ pub(crate) struct Row {
     pub(crate) tracestate: Option<String>,
 }
 
-/// Takes the events of a service. Clones share it.
+/// The sending side of a service's events. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Outbox(Option<Inner>);
 
@@ -67,28 +69,34 @@ struct Inner {
     dropped: Counter<u64>,
 }
 
-/// What an outbox and its relay know of each other.
+/// State that an outbox shares with its relay.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) written: Notify,
-    /// Events in the table. Corrected by the relay whenever it has read all.
+    /// Events in the table. The relay corrects it when it has read all of them.
     pub(crate) length: AtomicI64,
-    /// When the oldest event happened that the broker does not have, in microseconds since the
-    /// Unix epoch; 0 without one.
+    /// The time of the oldest event that is not acknowledged, in microseconds since the Unix
+    /// epoch; 0 if there is none.
     pub(crate) oldest: AtomicI64,
 }
 
-/// An event was written in a transaction. Return this from the transaction: when it is dropped,
-/// the relay looks for the event, which it can only see when the transaction has ended.
+/// A notification that an event was written. Return it from the transaction: dropping it wakes the
+/// relay, which can only see the event after the commit.
 #[derive(Debug, Default)]
-#[must_use = "return it from the transaction"]
-pub struct Written(Option<Arc<State>>);
+#[must_use = "return it from the transaction, and call `committed` after the commit"]
+pub struct Written(Option<NewEvent>);
+
+#[derive(Debug)]
+struct NewEvent {
+    state: Arc<State>,
+    /// When it happened, in microseconds since the Unix epoch.
+    time: i64,
+}
 
 impl Outbox {
-    /// The outbox of the service of this name, and what sends its events. Without brokers both do
-    /// nothing.
+    /// The outbox of the service of this name, and its relay. Without brokers both do nothing.
     ///
-    /// Made once in a process and database: two relays would send each event twice.
+    /// Call this once for each database: two relays would send each event twice.
     pub fn new(settings: &Settings, name: &str) -> (Self, Relay) {
         let Some(brokers) = settings.brokers() else {
             return (Self(None), Relay::none());
@@ -108,8 +116,9 @@ impl Outbox {
             }
         });
         let (later, rows) = mpsc::channel(LATER);
-        let relay = Relay::new(settings, brokers, name, Arc::clone(&state), rows);
         let dropped = metrics::EVENTS_OUTBOX_DROPPED.counter(scope);
+        let shared = Arc::clone(&state);
+        let relay = Relay::new(settings, brokers, name, shared, rows, dropped.clone());
         let inner = Inner {
             state,
             later,
@@ -118,13 +127,13 @@ impl Outbox {
         (Self(Some(inner)), relay)
     }
 
-    /// One that takes no events.
+    /// An outbox that ignores events.
     #[must_use]
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// Writes an event in the transaction of the change that it tells of.
+    /// Writes an event in the transaction of its change.
     ///
     /// # Errors
     /// Whatever the database says; the transaction must fail with it.
@@ -133,13 +142,15 @@ impl Outbox {
             return Ok(Written(None));
         };
         insert(connection, &[Row::new(event)])?;
-        inner.state.add(1, microseconds(event.time));
-        Ok(Written(Some(Arc::clone(&inner.state))))
+        Ok(Written(Some(NewEvent {
+            state: Arc::clone(&inner.state),
+            time: microseconds(event.time),
+        })))
     }
 
-    /// Takes an event of something that changed nothing, and returns at once: it is written soon,
-    /// together with others. Lost if the process is killed before that, and dropped and counted
-    /// if too many wait.
+    /// Queues an event of something that changed nothing, and returns at once. The event is
+    /// written soon, together with others. It is lost if the process is killed before that. It is
+    /// dropped and counted if the queue is full, or if the database is busy during a stop.
     pub fn later(&self, event: &Event) {
         let Some(inner) = &self.0 else {
             return;
@@ -160,16 +171,16 @@ pub(crate) fn insert(connection: &mut SqliteConnection, rows: &[Row]) -> QueryRe
 }
 
 impl State {
-    /// Events were added, of which the oldest happened then.
+    /// Records that events were added; `time` is that of the oldest.
     pub(crate) fn add(&self, count: i64, time: i64) {
         self.length.fetch_add(count, Ordering::Relaxed);
-        // If there is one already, that is older.
+        // An event that is there already is older.
         let _ = self
             .oldest
             .compare_exchange(0, time, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// How old the oldest event is that the broker does not have, in seconds.
+    /// The age of the oldest event that is not acknowledged, in seconds.
     fn oldest_age(&self) -> f64 {
         match self.oldest.load(Ordering::Relaxed) {
             0 => 0.0,
@@ -178,22 +189,31 @@ impl State {
     }
 }
 
+impl Written {
+    /// Counts the event, now that its transaction is committed.
+    pub fn committed(self) {
+        if let Some(event) = &self.0 {
+            event.state.add(1, event.time);
+        }
+    }
+}
+
 impl Drop for Written {
     fn drop(&mut self) {
-        if let Some(state) = &self.0 {
-            state.written.notify_one();
+        if let Some(event) = &self.0 {
+            event.state.written.notify_one();
         }
     }
 }
 
 impl Row {
-    /// The event as it is stored, and the span `send TOPIC`, which the consumers' spans hang
-    /// below. It is as long as this takes: for the request, the event is sent when it is in the
-    /// outbox. How long the broker takes is a metric, and may be long after the trace.
-    fn new(event: &Event) -> Self {
+    /// Converts an event, within the span `send TOPIC`, the parent of the consumers' spans. The
+    /// span ends here: delivery to the broker may happen minutes later, and is measured by a
+    /// metric.
+    pub(crate) fn new(event: &Event) -> Self {
         let topic = event.data.topic();
         let mut span = Span::start(&event.trace, SpanKind::Producer, format!("send {topic}"));
-        // The baggage is the request's, and none of the consumers' business.
+        // Baggage belongs to the request, and does not go to consumers.
         let mut headers = propagate::kafka::inject(span.context());
         let mut header = |name: &str| {
             let index = headers.iter().position(|(header, _)| header == name)?;
@@ -225,14 +245,49 @@ impl Row {
         row
     }
 
-    /// What keeps its place among others: the user, whose events stay in order, or where there is
-    /// none the event itself.
+    /// The key of the record. Events of a user stay in order, so it is the user's id; without a
+    /// user it is the event's id.
     pub(crate) fn key(&self) -> &str {
         self.subject.as_deref().unwrap_or(&self.id)
     }
 }
 
-pub(crate) fn microseconds(time: SystemTime) -> i64 {
-    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since_epoch.as_micros().try_into().unwrap_or(i64::MAX)
+#[cfg(test)]
+mod tests {
+    use database::{Database, Statement};
+    use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+    use proto::events::v1::UserRegistered;
+
+    use super::*;
+    use crate::Data;
+
+    const INSERT: Statement = Statement::new("INSERT outbox");
+    const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../user/migrations");
+
+    #[tokio::test]
+    async fn an_event_counts_once_it_is_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("x.db"), &MIGRATIONS).unwrap();
+        let (outbox, _relay) = Outbox::new(&Settings::of("127.0.0.1:1").unwrap(), "test");
+        let state = Arc::clone(&outbox.0.as_ref().unwrap().state);
+        let insert = |is_broken: bool| {
+            let outbox = outbox.clone();
+            let data = Data::UserRegistered(UserRegistered::default());
+            let event = Event::new("test", None, data);
+            let work = move |connection: &mut SqliteConnection| {
+                let written = outbox.insert(connection, &event)?;
+                if is_broken {
+                    return Err(diesel::result::Error::RollbackTransaction);
+                }
+                Ok(written)
+            };
+            database.write_then(INSERT, work, Written::committed)
+        };
+        assert!(insert(true).await.is_err());
+        assert_eq!(state.length.load(Ordering::Relaxed), 0);
+        assert_eq!(state.oldest.load(Ordering::Relaxed), 0);
+        insert(false).await.unwrap();
+        assert_eq!(state.length.load(Ordering::Relaxed), 1);
+        assert_ne!(state.oldest.load(Ordering::Relaxed), 0);
+    }
 }

@@ -1,10 +1,11 @@
 //! An event as a Kafka record: a CloudEvent 1.0 in binary content mode, by the Kafka protocol
 //! binding 1.0.
 //!
-//! What must not happen here: a record from outside being trusted.
+//! What must not happen here: trust in a record, which any producer may have written.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use prost::DecodeError;
 use prost_types::Timestamp;
 use rdkafka::{
     Message,
@@ -13,7 +14,7 @@ use rdkafka::{
 use telemetry::propagate;
 use uuid::Uuid;
 
-use crate::{Data, Event, event::DataError, outbox::Row};
+use crate::{Data, Event, outbox::Row};
 
 const SPECVERSION: &str = "1.0";
 const CONTENT_TYPE: &str = "application/protobuf";
@@ -21,15 +22,15 @@ const CONTENT_TYPE: &str = "application/protobuf";
 /// Why a record is no event of ours.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Undecodable {
-    /// A header that must be there is not, or is no text.
+    /// A required header is missing.
     #[error("no header {0}")]
     Missing(&'static str),
-    /// A header says something that cannot be.
+    /// A header has an impossible value.
     #[error("a malformed header {0}")]
     Malformed(&'static str),
-    /// The headers are of a CloudEvent, but its data cannot be read.
+    /// The payload is no message of the event's type.
     #[error("malformed data")]
-    Data(#[source] DataError),
+    Data(#[source] DecodeError),
 }
 
 /// The headers of a stored event.
@@ -55,15 +56,16 @@ pub(crate) fn headers(row: &Row) -> OwnedHeaders {
     )
 }
 
-/// The context of the span that sent a record; empty where the headers say nothing of it.
+/// The trace context of the producer's span; empty if the headers have none.
 pub(crate) fn context(message: &impl Message) -> opentelemetry::Context {
     let headers = message.headers();
     let headers = headers.iter().flat_map(|headers| headers.iter());
     propagate::kafka::extract(headers.map(|header| (header.key, header.value)))
 }
 
-/// Reads a record.
-pub(crate) fn decode(message: &impl Message) -> Result<Event, Undecodable> {
+/// Decodes a record; `None` if it is a CloudEvent of a type that this program does not know, as
+/// a newer producer may send.
+pub(crate) fn decode(message: &impl Message) -> Result<Option<Event>, Undecodable> {
     if header(message, "ce_specversion")? != SPECVERSION {
         return Err(Undecodable::Malformed("ce_specversion"));
     }
@@ -71,6 +73,10 @@ pub(crate) fn decode(message: &impl Message) -> Result<Event, Undecodable> {
     let id = Uuid::try_parse(id).or(Err(Undecodable::Malformed("ce_id")))?;
     let source = header(message, "ce_source")?.to_owned();
     let kind = header(message, "ce_type")?;
+    let payload = message.payload().unwrap_or_default();
+    let Some(data) = Data::decode(kind, payload).map_err(Undecodable::Data)? else {
+        return Ok(None);
+    };
     if header(message, "content-type")? != CONTENT_TYPE {
         return Err(Undecodable::Malformed("content-type"));
     }
@@ -88,15 +94,14 @@ pub(crate) fn decode(message: &impl Message) -> Result<Event, Undecodable> {
         .map(Uuid::try_parse)
         .transpose()
         .or(Err(Undecodable::Malformed("ce_subject")))?;
-    let payload = message.payload().unwrap_or_default();
-    Ok(Event {
+    Ok(Some(Event {
         id,
         time: time.or(Err(Undecodable::Malformed("ce_time")))?,
         source,
         subject,
-        data: Data::decode(kind, payload).map_err(Undecodable::Data)?,
+        data,
         trace: context(message),
-    })
+    }))
 }
 
 fn header<'a>(message: &'a impl Message, name: &'static str) -> Result<&'a str, Undecodable> {

@@ -1,31 +1,34 @@
-//! The schema of the events, published to a registry for those who read the topics with other
-//! tools. Nothing here needs the registry.
+//! The schema of the events, published to a schema registry for consumers that are not part of
+//! this project. Nothing here reads from the registry.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use backon::{ExponentialBuilder, Retryable as _};
-use bytes::Bytes;
-use http::{Request, Uri, header::CONTENT_TYPE};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use reqwest::{Client, Url, header::CONTENT_TYPE, redirect::Policy};
 
 /// How long the registry may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How much of its answer is read, to say it in the log.
+/// How much of an answer is read: enough for the log.
 const MAX_ANSWER_BYTES: usize = 4096;
 
-/// Publishes the schema for the values of these topics. What fails is tried some more times, and
-/// then said in the log.
-pub(crate) async fn publish(registry: &Uri, topics: &[&str]) {
+/// Publishes the schema for the values of these topics. A failure is retried some times, and then
+/// logged.
+pub(crate) async fn publish(registry: &Url, topics: &[&str]) {
     let delays = ExponentialBuilder::default()
         .with_min_delay(Duration::from_secs(1))
         .with_max_times(5)
         .with_jitter();
     let attempt = async || {
+        let http = Client::builder()
+            .timeout(PATIENCE)
+            .redirect(Policy::none())
+            .no_proxy()
+            .build()
+            .context("cannot make an HTTP client")?;
         for topic in topics {
-            register(registry, &format!("{topic}-value")).await?;
+            register(&http, registry, topic).await?;
         }
         anyhow::Ok(())
     };
@@ -39,25 +42,29 @@ pub(crate) async fn publish(registry: &Uri, topics: &[&str]) {
     }
 }
 
-async fn register(registry: &Uri, subject: &str) -> anyhow::Result<()> {
-    let base = registry.to_string();
-    let url = format!("{}/subjects/{subject}/versions", base.trim_end_matches('/'));
+async fn register(http: &Client, registry: &Url, topic: &str) -> anyhow::Result<()> {
+    let mut url = registry.clone();
+    // An http URL has segments.
+    if let Ok(mut path) = url.path_segments_mut() {
+        let subject = format!("{topic}-value");
+        path.pop_if_empty()
+            .extend(["subjects", &subject, "versions"]);
+    }
     let body = serde_json::json!({ "schemaType": "PROTOBUF", "schema": proto::EVENTS });
-    let request = Request::post(url)
+    let request = http
+        .post(url)
         .header(CONTENT_TYPE, "application/vnd.schemaregistry.v1+json")
-        .body(Full::new(Bytes::from(body.to_string())))?;
-    let exchange = async {
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        let response = client.request(request).await.context("no answer")?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
-        let answer = body.collect().await.map(|body| body.to_bytes());
-        let answer = answer.unwrap_or_default();
-        let answer = String::from_utf8_lossy(&answer);
-        ensure!(status.is_success(), "{status}: {answer}");
-        Ok(())
-    };
-    tokio::time::timeout(PATIENCE, exchange)
-        .await
-        .context("no answer in time")?
+        .body(body.to_string());
+    let mut response = request.send().await?;
+    let status = response.status();
+    let mut answer = Vec::new();
+    while answer.len() < MAX_ANSWER_BYTES
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        answer.extend_from_slice(&chunk);
+    }
+    answer.truncate(MAX_ANSWER_BYTES);
+    let answer = String::from_utf8_lossy(&answer);
+    ensure!(status.is_success(), "{status}: {answer}");
+    Ok(())
 }

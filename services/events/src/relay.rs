@@ -1,41 +1,47 @@
-//! The relay: sends the events of an outbox in order, and removes them when the broker has them.
+//! The relay: sends the events of an outbox in order, and deletes those that the broker
+//! acknowledges.
 //!
-//! Events of a key stay in order whatever fails. The producer never gives up on a message and
-//! leaves no gaps, so what the broker has of a partition is a prefix of what was sent. Whatever
-//! ends a producer, the next one begins with the first event that is not known to be with the
-//! broker: some come twice, and consumers drop the second.
+//! Events of a key stay in order when the producer or the broker fails. The producer never gives
+//! up on a message and leaves no gaps, so the broker has a prefix of what was sent to a partition.
+//! The next producer begins with the first event that is not acknowledged: some events are sent
+//! twice, and consumers deduplicate.
 
 mod session;
 
 use std::sync::Arc;
 
+use anyhow::{Context as _, bail};
 use backon::BackoffBuilder as _;
+use chassis::stop::FLUSH;
 use database::{Database, Statement};
 use diesel::prelude::*;
-use opentelemetry::{Context, context::FutureExt as _};
-use rdkafka::error::KafkaError;
-use tokio::sync::{mpsc, watch};
+use opentelemetry::context::FutureExt as _;
+use telemetry::metrics::Counter;
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     Settings,
-    client::{self, Connection, ended},
+    client::{self, BrokerStatus},
     event::TOPICS,
     outbox::{self, Row, State},
     registry, topics,
 };
 
+use session::Session;
 pub(crate) use session::WINDOW;
-use session::{End, Session};
 
 const INSERT: Statement = Statement::new("INSERT outbox");
 const SELECT: Statement = Statement::new("SELECT outbox");
 
+const FAILED: &str = "the relay of events failed";
+
 /// Events that [`crate::Outbox::later`] took and that are written in one transaction.
 const BATCH: usize = 256;
 
-/// Sends the events of an outbox.
+/// The sender of an outbox's events.
 #[derive(Debug)]
-#[must_use = "events are sent while it runs"]
+#[must_use = "events are sent only while it runs"]
 pub struct Relay(Option<Inner>);
 
 #[derive(Debug)]
@@ -45,6 +51,7 @@ struct Inner {
     name: String,
     state: Arc<State>,
     later: mpsc::Receiver<Row>,
+    dropped: Counter<u64>,
 }
 
 impl Relay {
@@ -58,6 +65,7 @@ impl Relay {
         name: &str,
         state: Arc<State>,
         later: mpsc::Receiver<Row>,
+        dropped: Counter<u64>,
     ) -> Self {
         Self(Some(Inner {
             settings: settings.clone(),
@@ -65,12 +73,22 @@ impl Relay {
             name: name.to_owned(),
             state,
             later,
+            dropped,
         }))
     }
 
-    /// Sends events while `service` runs, and then, for a few seconds at most, what is left. What
-    /// the broker does not have at the end stays in the outbox until the next start.
-    pub async fn during<T>(self, database: Database, service: impl Future<Output = T>) -> T {
+    /// Sends events while `service` runs, and then, for a few seconds at most, those that are
+    /// left. Events that the broker has not acknowledged by then stay in the outbox until the next
+    /// start.
+    ///
+    /// # Errors
+    /// When the service fails, or the relay: then the service is cancelled, so that a supervisor
+    /// restarts the process instead of leaving it without a relay.
+    pub async fn during<T>(
+        self,
+        database: Database,
+        service: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
         let Some(inner) = self.0 else {
             tracing::info!("no events are sent: KAFKA_BROKERS is not set");
             return service.await;
@@ -79,65 +97,72 @@ impl Relay {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "cannot count the events in the outbox");
         }
-        let (stop, stopped) = watch::channel(());
-        // A task of its own, as what it does takes longer than a future of many should.
-        let relay = tokio::spawn(inner.run(database, stopped));
-        let outcome = service.await;
-        drop(stop);
-        if let Err(error) = relay.await {
-            tracing::error!(%error, "the relay of events failed");
-        }
-        outcome
+        let stop = CancellationToken::new();
+        // A task of its own, so that a long turn of the relay does not hold up the service.
+        let mut relay = AbortOnDropHandle::new(tokio::spawn(inner.run(database, stop.clone())));
+        let outcome = tokio::select! {
+            outcome = service => outcome,
+            ended = &mut relay => {
+                ended.context(FAILED)?;
+                bail!("{FAILED}: it ended before the service");
+            }
+        };
+        stop.cancel();
+        let ended = relay.await;
+        let value = outcome?;
+        ended.context(FAILED)?;
+        Ok(value)
     }
 }
 
 impl Inner {
-    async fn run(self, database: Database, stop: watch::Receiver<()>) {
+    async fn run(self, database: Database, stop: CancellationToken) {
         let Self {
             settings,
             brokers,
             name,
             state,
             later,
+            dropped,
         } = self;
-        let connection = Arc::new(Connection::default());
-        let (wrote, written) = watch::channel(());
+        let broker = Arc::new(BrokerStatus::default());
+        // Cancelled after the stop, when every event is in the outbox.
+        let written = CancellationToken::new();
         let write = async {
-            write_later(&database, &state, later, stop.clone()).await;
-            // Only now is everything in the outbox.
-            drop(wrote);
+            let lost = write_later(&database, &state, later, &stop).await;
+            dropped.add(lost, &[]);
+            written.cancel();
         };
         let send = async {
-            let mut written = written.clone();
             let stop = async {
-                ended(&mut written).await;
-                if !connection.is_away() {
-                    tokio::time::sleep(session::FLUSH).await;
+                written.cancelled().await;
+                if !broker.is_away() {
+                    tokio::time::sleep(FLUSH).await;
                 }
             };
             tokio::select! {
-                () = topics::ensure(&settings, &brokers, TOPICS, &connection) => {}
+                () = topics::ensure(&settings, &brokers, TOPICS, &broker) => {}
                 () = stop => return,
             }
-            let start = || {
-                let (state, connection) = (Arc::clone(&state), Arc::clone(&connection));
-                Session::start(&brokers, &name, &database, state, connection)
-            };
-            send(start, written).await;
+            client::sessions("events cannot be sent", &written, || async {
+                Session::start(&brokers, &name, &database, &state, &broker)?
+                    .run(&written)
+                    .await
+            })
+            .await;
         };
         let publish = async {
-            let mut stop = stop.clone();
             if let Some(registry) = settings.registry() {
                 tokio::select! {
                     () = registry::publish(registry, TOPICS) => {}
-                    () = ended(&mut stop) => {}
+                    () = stop.cancelled() => {}
                 }
             }
         };
         tokio::join!(write, send, publish);
     }
 
-    /// Counts the events that an earlier process has left.
+    /// Counts the events that an earlier process has left in the outbox.
     async fn count(&self, database: &Database) -> Result<(), database::Error> {
         let count = database.read(SELECT, |connection| {
             let events = outbox::outbox::table;
@@ -154,73 +179,167 @@ impl Inner {
     }
 }
 
-/// Sends until the end, by one producer after the other if need be.
-async fn send(start: impl Fn() -> Result<Session, KafkaError>, mut stop: watch::Receiver<()>) {
-    let mut delays = client::delays().build();
-    let mut is_said = false;
-    loop {
-        let reason = match start() {
-            Ok(session) => match session.run(&mut stop).await {
-                End::Stopped => return,
-                End::Failed { reason, progress } => {
-                    if progress {
-                        delays = client::delays().build();
-                        is_said = false;
-                    }
-                    reason
-                }
-            },
-            Err(error) => error.to_string(),
-        };
-        // One that repeats itself is not said again before something went well.
-        if !std::mem::replace(&mut is_said, true) {
-            tracing::warn!(reason, "events cannot be sent; they are tried again");
-        }
-        let Some(delay) = delays.next() else { return };
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = ended(&mut stop) => return,
-        }
-    }
-}
-
-/// Writes what [`crate::Outbox::later`] took, until the end.
+/// Writes the events of [`crate::Outbox::later`] until the stop, and then those that are left.
+/// Returns how many of them are lost.
 async fn write_later(
     database: &Database,
-    state: &Arc<State>,
+    state: &State,
     mut later: mpsc::Receiver<Row>,
-    mut stop: watch::Receiver<()>,
-) {
-    let mut rows = Vec::with_capacity(BATCH);
+    stop: &CancellationToken,
+) -> u64 {
     loop {
+        let mut rows = Vec::with_capacity(BATCH);
         tokio::select! {
-            () = ended(&mut stop), if !later.is_closed() => {
+            () = stop.cancelled(), if !later.is_closed() => {
                 later.close();
                 continue;
             }
             count = later.recv_many(&mut rows, BATCH) => if count == 0 {
-                return;
+                return 0;
             },
         }
-        let count = rows.len();
+        let rows: Arc<[Row]> = rows.into();
+        if let Err(error) = write_batch(database, &rows, stop).await {
+            // The rest would meet the same database, and the stop has a deadline.
+            later.close();
+            let mut lost = rows.len() as u64;
+            while later.recv().await.is_some() {
+                lost += 1;
+            }
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                count = lost,
+                "failed sign-ins have no event: cannot write them"
+            );
+            return lost;
+        }
         let oldest = rows.first().map_or(0, |row| row.time);
-        let batch = std::mem::replace(&mut rows, Vec::with_capacity(BATCH));
+        state.add(rows.len() as i64, oldest);
+        state.written.notify_one();
+    }
+}
+
+/// Writes these events, with as many attempts as it takes; after the stop, with one.
+async fn write_batch(
+    database: &Database,
+    rows: &Arc<[Row]>,
+    stop: &CancellationToken,
+) -> Result<(), database::Error> {
+    let mut delays = client::delays().build();
+    let mut is_logged = false;
+    loop {
+        let batch = Arc::clone(rows);
         let write = database.write(INSERT, move |connection| outbox::insert(connection, &batch));
-        match quietly(write).await {
-            Ok(()) => {
-                state.add(count as i64, oldest);
-                state.written.notify_one();
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, count, "events are lost");
-            }
+        let Err(error) = quietly(write).await else {
+            return Ok(());
+        };
+        if stop.is_cancelled() {
+            return Err(error);
+        }
+        if !std::mem::replace(&mut is_logged, true) {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "cannot write events to the outbox; retrying");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(delays.next().unwrap_or_default()) => {}
+            () = stop.cancelled() => {}
         }
     }
 }
 
-/// Without spans: what the relay does all the time belongs to no request. Metrics count it.
+/// Suppresses spans: the relay's queries belong to no request, and metrics count its work.
 async fn quietly<T>(work: impl Future<Output = T>) -> T {
-    let quiet = Context::new().with_telemetry_suppressed();
+    let quiet = opentelemetry::Context::new().with_telemetry_suppressed();
     work.with_context(quiet).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use diesel::{QueryableByName, connection::SimpleConnection as _, sql_types::BigInt};
+    use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+    use proto::events::v1::LoginFailed;
+
+    use super::*;
+    use crate::{Data, Event};
+
+    const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../auth/migrations");
+
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+
+    async fn execute(database: &Database, sql: &'static str) {
+        let write = database.write(INSERT, move |connection| connection.batch_execute(sql));
+        write.await.unwrap();
+    }
+
+    async fn length(database: &Database) -> i64 {
+        let read = database.read(SELECT, |connection| {
+            let query = "SELECT count(*) AS count FROM outbox";
+            diesel::sql_query(query).get_result::<Count>(connection)
+        });
+        read.await.unwrap().count
+    }
+
+    /// A database that refuses events as a busy one does, and as many events on their way there.
+    async fn busy(
+        events: usize,
+    ) -> (
+        tempfile::TempDir,
+        Database,
+        mpsc::Sender<Row>,
+        mpsc::Receiver<Row>,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("test.db"), &MIGRATIONS).unwrap();
+        let refuse = "CREATE TRIGGER busy BEFORE INSERT ON outbox
+            BEGIN SELECT RAISE(ABORT, 'the database is locked'); END";
+        execute(&database, refuse).await;
+        let (sender, receiver) = mpsc::channel(events);
+        for _ in 0..events {
+            let event = Event::new("test", None, Data::LoginFailed(LoginFailed::default()));
+            sender.try_send(Row::new(&event)).unwrap();
+        }
+        (folder, database, sender, receiver)
+    }
+
+    /// How long anything may take.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn events_that_a_busy_database_refuses_are_written_when_it_is_free() {
+        let (_folder, database, sender, receiver) = busy(300).await;
+        let (state, stop) = (State::default(), CancellationToken::new());
+        let free = async {
+            // The first batch was taken, and its first attempt goes to the database.
+            while sender.capacity() == 0 {
+                tokio::task::yield_now().await;
+            }
+            // The database has one writer: that attempt has failed when this is done.
+            execute(&database, "DROP TRIGGER busy").await;
+            while length(&database).await < 300 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            stop.cancel();
+        };
+        let write = write_later(&database, &state, receiver, &stop);
+        let both = async { tokio::join!(write, free) };
+        let (lost, ()) = tokio::time::timeout(PATIENCE, both).await.unwrap();
+        assert_eq!(lost, 0);
+        assert_eq!(state.length.load(std::sync::atomic::Ordering::Relaxed), 300);
+    }
+
+    #[tokio::test]
+    async fn events_that_a_busy_database_refuses_after_the_stop_are_counted_as_lost() {
+        let (_folder, database, _sender, receiver) = busy(300).await;
+        let (state, stop) = (State::default(), CancellationToken::new());
+        stop.cancel();
+        assert_eq!(write_later(&database, &state, receiver, &stop).await, 300);
+        assert_eq!(length(&database).await, 0);
+    }
 }

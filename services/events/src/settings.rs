@@ -3,21 +3,27 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use clap::{Args, Command, FromArgMatches as _};
-use http::Uri;
+use reqwest::Url;
 
-/// Where events go to and come from.
+/// The broker, the schema registry, and the topics.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Events")]
-// The name of the struct, which is the default, is that of telemetry's settings too.
+// Clap's default is the name of the struct, which telemetry's settings have too.
 #[group(id = "events")]
 pub struct Settings {
-    /// Kafka brokers, as HOST:PORT,...; without them there are no events
+    /// Kafka brokers, as HOST:PORT,...; without them there are no events. Connections have neither
+    /// TLS nor SASL
     #[arg(long, env = "KAFKA_BROKERS", value_name = "ADDRESSES")]
     pub kafka_brokers: Option<Brokers>,
 
     /// Where the schema of the events is published: a registry that speaks Confluent's protocol,
     /// as <http://HOST:PORT>; without it the schema is not published
-    #[arg(long, env = "SCHEMA_REGISTRY_URL", value_name = "URL")]
+    #[arg(
+        long,
+        env = "SCHEMA_REGISTRY_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub schema_registry_url: Option<Registry>,
 
     /// Partitions of topics that are missing
@@ -37,16 +43,17 @@ pub struct Settings {
     pub kafka_retention: Duration,
 }
 
-/// Where a schema registry is; the empty string says the same as none.
+/// The URL of a schema registry; the empty string means that there is none. It is logged, so it
+/// holds no password.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Registry(Option<Uri>);
+pub struct Registry(Option<Url>);
 
 /// Addresses of brokers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Brokers(String);
 
 impl Settings {
-    /// These brokers, and the defaults for all else, whatever the environment says.
+    /// Settings with these brokers and defaults for the rest; the environment is ignored.
     ///
     /// # Errors
     /// When they are not of the form HOST:PORT,...
@@ -57,13 +64,13 @@ impl Settings {
         Self::from_arg_matches(&matches)
     }
 
-    /// Whether there shall be events.
+    /// Whether brokers are configured.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.brokers().is_some()
     }
 
-    /// The brokers, as librdkafka wants them; `None` where there shall be no events.
+    /// The brokers, in librdkafka's format; `None` if none are configured.
     pub(crate) fn brokers(&self) -> Option<&str> {
         let Brokers(brokers) = self.kafka_brokers.as_ref()?;
         Some(brokers)
@@ -71,27 +78,22 @@ impl Settings {
             .map(String::as_str)
     }
 
-    /// Where the schema is published, if anywhere.
-    pub(crate) fn registry(&self) -> Option<&Uri> {
+    /// The URL of the schema registry, if there is one.
+    pub(crate) fn registry(&self) -> Option<&Url> {
         self.schema_registry_url.as_ref()?.0.as_ref()
-    }
-}
-
-impl Brokers {
-    pub(crate) fn new(addresses: String) -> Self {
-        Self(addresses)
     }
 }
 
 impl FromStr for Brokers {
     type Err = String;
 
-    /// Accepts the empty string too, which says the same as none.
+    /// The empty string is accepted too: it means that there are no brokers.
     fn from_str(text: &str) -> Result<Self, String> {
         let is_address = |address: &str| {
             let (host, port) = address.rsplit_once(':')?;
             let port: u16 = port.parse().ok()?;
-            (!host.is_empty() && !host.contains(char::is_whitespace) && port > 0).then_some(())
+            let is_host = !host.is_empty() && !host.contains(['@', '/', ' ', '\t']);
+            (is_host && port > 0).then_some(())
         };
         if text.is_empty() || text.split(',').all(|address| is_address(address).is_some()) {
             Ok(Self(text.to_owned()))
@@ -114,11 +116,20 @@ impl FromStr for Registry {
         if text.is_empty() {
             return Ok(Self(None));
         }
-        let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
-        match (uri.scheme_str(), uri.host()) {
-            (Some("http"), Some(host)) if !host.is_empty() => Ok(Self(Some(uri))),
-            _ => Err("not of the form http://HOST:PORT".to_owned()),
+        let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+        if url.scheme() != "http" {
+            return Err("not of the form http://HOST:PORT".to_owned());
         }
+        let is_bare = url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if !is_bare {
+            return Err(
+                "a registry with a user, a password or a query is not supported".to_owned(),
+            );
+        }
+        Ok(Self(Some(url)))
     }
 }
 
@@ -144,7 +155,17 @@ mod tests {
             let settings = parse(&["--kafka-brokers", good]).unwrap();
             assert_eq!(settings.brokers(), Some(good));
         }
-        for bad in ["a", "a:", ":1", "a:0", "a:1,", "a:1, b:2", "a:99999"] {
+        for bad in [
+            "a",
+            "a:",
+            ":1",
+            "a:0",
+            "a:1,",
+            "a:1, b:2",
+            "a:99999",
+            "user:secret@a:1",
+            "kafka://a:1",
+        ] {
             assert!(parse(&["--kafka-brokers", bad]).is_err(), "{bad}");
         }
     }
@@ -161,6 +182,9 @@ mod tests {
         for bad in [
             "--schema-registry-url=127.0.0.1:8081",
             "--schema-registry-url=https://x",
+            "--schema-registry-url=http://user:secret@x",
+            "--schema-registry-url=http://user@x",
+            "--schema-registry-url=http://x?key=secret",
             "--kafka-partitions=0",
             "--kafka-replication-factor=0",
             "--kafka-retention=7",

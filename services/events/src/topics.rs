@@ -1,4 +1,4 @@
-//! The topics, created where they are missing.
+//! The topics, created if they are missing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,41 +12,41 @@ use rdkafka::{
 
 use crate::{
     Settings,
-    client::{self, Connection, Quiet},
+    client::{self, BrokerStatus, Quiet},
 };
 
-/// How long the broker may take to say which topics there are, and to create some.
+/// Deadline of a request to the broker.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How much longer events are kept that could not be handled: somebody has to look at them.
+/// How much longer dead letters are kept than events: an operator has to look at them.
 const DEAD_LETTER_RETENTION: u32 = 4;
 
-/// Where the events of a topic go that cannot be handled.
+/// The topic of the dead letters of a topic.
 pub(crate) fn dead_letters(topic: &str) -> String {
     format!("{topic}.dlq")
 }
 
-/// Creates those of these topics that are missing, and those of their dead letters; tries until
-/// the broker is there. Topics that exist stay as they are.
+/// Creates those of these topics, and of their dead letters, that are missing. Retries until the
+/// broker answers. Existing topics are not changed.
 pub(crate) async fn ensure(
     settings: &Settings,
     brokers: &str,
     topics: &[&str],
-    connection: &Connection,
+    broker: &BrokerStatus,
 ) {
     let mut delays = client::delays().build();
     let mut is_said = false;
     loop {
         match create(settings, brokers, topics).await {
-            Ok(()) => return connection.back(),
-            Err(error @ KafkaError::MetadataFetch(_)) => connection.lost(&error.to_string()),
+            Ok(()) => return broker.back(),
+            Err(error @ KafkaError::MetadataFetch(_)) => broker.lost(&error.to_string()),
             Err(error) => {
                 let is_final = is_final(&error);
                 if is_final || !std::mem::replace(&mut is_said, true) {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, "cannot create topics");
                 }
-                // A broker that creates none for us may have them soon all the same.
+                // The topics may be created by other means.
                 if is_final {
                     return;
                 }
@@ -107,7 +107,7 @@ async fn create_with(
     for outcome in admin.create_topics(&new, &options).await? {
         match outcome {
             Ok(topic) => tracing::info!(topic, "topic created"),
-            // Another process was faster.
+            // Another process has created it.
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((_, code)) => return Err(KafkaError::AdminOp(code)),
         }
@@ -115,7 +115,7 @@ async fn create_with(
     Ok(())
 }
 
-/// Whether trying again will not help.
+/// Whether a retry cannot help.
 fn is_final(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),

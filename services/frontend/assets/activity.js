@@ -6,14 +6,19 @@ const news = document.getElementById("news");
 const notice = document.getElementById("notice");
 const reload = document.getElementById("reload");
 
-// How long to wait where the browser does not try again by itself.
+// Delay before the next attempt after a refusal, when the browser does not reconnect by itself.
 const AGAIN_MS = 10_000;
+
+// The server ends each stream after some minutes, and the browser resumes it within seconds.
+// Only a longer interruption is shown.
+const GRACE_MS = 5_000;
 
 // Events of one moment are announced together: nobody can listen to each of many.
 const COLLECT_MS = 3_000;
 
 let stream;
 let again;
+let interrupted;
 let unsaid = [];
 
 function open() {
@@ -21,28 +26,39 @@ function open() {
   // The browser resumes by itself as long as the stream lives; the page says where it starts.
   const newest = events.firstElementChild;
   stream = new EventSource("/activity/events" + (newest ? `?after=${newest.id}` : ""));
-  stream.onopen = () => show(true);
+  stream.onopen = () => {
+    clearTimeout(interrupted);
+    interrupted = undefined;
+    show("Live");
+  };
   stream.onmessage = ({ data }) => add(data);
   stream.addEventListener("notice", ({ data }) => {
     if (notice.innerHTML !== data) notice.innerHTML = data;
   });
   stream.onerror = () => {
-    show(false);
-    // Refused, not interrupted. Not everybody shall come again at the same moment.
+    // Refused, for example because too many streams are open. The delay differs, so that not all
+    // browsers try again at the same moment.
     if (stream.readyState === EventSource.CLOSED) {
+      show("Not live");
       again = setTimeout(open, AGAIN_MS * (0.5 + Math.random()));
+    } else {
+      interrupted ??= setTimeout(show, GRACE_MS, "Reconnecting");
     }
   };
 }
 
 function close() {
   clearTimeout(again);
+  clearTimeout(interrupted);
+  interrupted = undefined;
   stream?.close();
 }
 
-function show(live) {
+function show(state) {
+  const live = state === "Live";
   link.className = live ? "state good" : "state bad";
-  link.textContent = live ? "Live" : "Reconnecting";
+  // Screen readers announce each assignment.
+  if (link.textContent !== state) link.textContent = state;
   reload.hidden = live;
 }
 

@@ -1,62 +1,63 @@
-//! What happened lately, for whoever looks at the Activity page.
+//! The recent events of the Activity page, and the streams that carry new ones to browsers.
 //!
-//! Every instance reads every event and keeps the newest ones in memory, so any of them can answer
-//! any browser, also one that comes back from another. What must not happen here: a reader that
-//! makes another reader, or whoever brings the events, wait.
+//! Every instance reads all events and keeps the newest in memory. So any instance can serve any
+//! browser, and resume a stream that another instance began. A slow reader must not delay other
+//! readers, nor the consumer of events.
 
 mod consumer;
 mod entry;
+mod places;
 pub(crate) mod sse;
 mod store;
 mod stream;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use telemetry::metrics::{self, Counter};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use self::entry::{Entry, Kind};
-use self::store::Store;
-pub(crate) use self::stream::{News, Stream};
+pub(crate) use self::{
+    places::Full,
+    stream::{News, Stream},
+};
+use self::{places::Places, store::Store};
 
-/// How many events are kept, and shown.
-pub const KEPT: usize = 200;
+/// How many events are kept and shown.
+pub(crate) const KEPT: usize = 200;
 
-/// How many streams may be open at once.
-pub const STREAMS: usize = 256;
-
-/// Whether events can come.
+/// Whether events can arrive.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Source {
-    /// There is no broker to read from: none will come.
+    /// No broker is configured, so no events will arrive.
     Off,
-    /// The broker does not answer; those that are kept are shown.
+    /// The broker does not answer. The kept events are shown.
     Silent,
-    /// Events come as they happen.
+    /// Events arrive as they happen.
     Live,
 }
 
-/// The newest events, and whoever waits for the next. Clones share them.
+/// The newest events, and the streams that wait for more. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Activity {
-    /// Readers wait for a change of the store and take from it what they lack. So there is no
-    /// queue that a slow one could fill.
+    /// Readers wait for a change of the store and copy the events they lack. So there is no queue
+    /// that a slow reader could fill.
     store: watch::Sender<Store>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     refused: Counter<u64>,
 }
 
 impl Activity {
-    /// Nothing has happened yet.
+    /// No events yet.
     #[must_use]
     pub fn new(source: Source) -> Self {
         let scope = env!("CARGO_PKG_NAME");
-        let places = Arc::new(Semaphore::new(STREAMS));
+        let places = Arc::<Places>::default();
         let observed = Arc::downgrade(&places);
         metrics::ACTIVITY_STREAMS.observed_up_down_counter(scope, move |streams| {
             if let Some(places) = observed.upgrade() {
-                streams.observe((STREAMS - places.available_permits()) as i64, &[]);
+                streams.observe(places.count() as i64, &[]);
             }
         });
         Self {
@@ -66,18 +67,18 @@ impl Activity {
         }
     }
 
-    /// Something happened. Whether it was news: an event may be delivered more than once.
+    /// Adds an event. Returns whether it is new: an event may be delivered more than once.
     pub fn push(&self, entry: Entry) -> bool {
         self.store.send_if_modified(|store| store.insert(entry))
     }
 
-    /// Whether events can come, from now on.
+    /// Sets whether events can arrive.
     fn set_source(&self, source: Source) {
         self.store
             .send_if_modified(|store| std::mem::replace(&mut store.source, source) != source);
     }
 
-    /// Ends all streams: the process is about to stop.
+    /// Ends all streams, because the process is about to stop.
     pub(crate) fn close(&self) {
         self.store.send_modify(|store| store.is_closed = true);
     }
@@ -86,18 +87,17 @@ impl Activity {
         self.store.borrow().source
     }
 
-    /// What is kept, newest first.
+    /// The kept events, newest first.
     pub(crate) fn newest(&self) -> Vec<Arc<Entry>> {
         self.store.borrow().newest()
     }
 
-    /// What a reader that saw `last` has missed, and whatever comes; nothing if there are too many
-    /// readers already.
-    pub(crate) fn follow(&self, last: Option<Uuid>) -> Option<Stream> {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            self.refused.add(1, &[]);
-            return None;
-        };
-        Some(Stream::new(self.store.subscribe(), last, place))
+    /// Opens a stream: the events that a client may have missed after `last`, then all new ones.
+    pub(crate) fn follow(&self, client: IpAddr, last: Option<Uuid>) -> Result<Stream, Full> {
+        let place = self
+            .places
+            .take(client)
+            .inspect_err(|_| self.refused.add(1, &[]))?;
+        Ok(Stream::new(self.store.subscribe(), last, place))
     }
 }

@@ -1,7 +1,8 @@
-//! The routes, and what happens around every one of them.
+//! The routes, and the middleware around them.
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -13,13 +14,14 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::{MatchedPath, Request, State},
-    http::{Extensions, StatusCode},
+    extract::{ConnectInfo, MatchedPath, Request, State},
+    http::{Extensions, HeaderMap, StatusCode},
     middleware::{self, Next},
     response::Response,
-    routing::get,
+    routing::{any, get},
 };
 use futures_util::FutureExt as _;
+use telemetry::http::{Caller, ServerLayer};
 use tower::Service;
 use url::Url;
 
@@ -27,15 +29,15 @@ use crate::{
     activity::Activity,
     assets,
     auth::Auth,
-    config::{Config, PublicUrl, TrustedProxies},
+    config::{Config, PublicUrl, StatusPage, TrustedProxies},
     cross_origin, handlers, headers,
     pages::{Frame, Problem},
     session::SessionCookie,
     status::Board,
 };
 
-/// How long a request may take to be answered: longer than the auth service may, shorter than the
-/// drain at a stop. A stream of events begins its answer at once, and lasts.
+/// How long a request may take to be answered: longer than the auth service may. A stream of events
+/// begins its answer at once, and lasts.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What the handlers share.
@@ -48,6 +50,7 @@ pub(crate) struct App {
     pub(crate) grafana: Option<Url>,
     pub(crate) public: Option<PublicUrl>,
     pub(crate) proxies: TrustedProxies,
+    pub(crate) status_page: StatusPage,
     timeout: Duration,
     ready: AtomicBool,
 }
@@ -62,17 +65,18 @@ impl App {
             grafana: config.pages.grafana_url.clone(),
             public: config.pages.public_url.clone(),
             proxies: config.pages.trusted_proxies.clone(),
+            status_page: config.pages.status_page,
             timeout: TIMEOUT,
             ready: AtomicBool::new(true),
         })
     }
 
-    /// Whether new requests are welcome.
+    /// Whether the process is ready for new requests.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
     }
 
-    /// From now on the process is about to stop.
+    /// Announces that the process is about to stop.
     pub(crate) fn stop(&self) {
         self.ready.store(false, Ordering::Relaxed);
         self.activity.close();
@@ -83,7 +87,7 @@ fn is_https(public: Option<&PublicUrl>) -> bool {
     public.is_some_and(PublicUrl::is_https)
 }
 
-/// Everything that is served: pages, assets, and health both ways.
+/// All routes: pages, assets, and health by HTTP and gRPC.
 pub(crate) fn router<H>(app: Arc<App>, health: H) -> Router
 where
     H: Service<Request, Response = axum::http::Response<tonic::body::Body>, Error = Infallible>
@@ -106,14 +110,14 @@ where
         .route("/activity", get(handlers::activity))
         .route("/activity/events", get(handlers::activity_events));
 
-    // Probes and assets make no spans: they would drown what people do.
+    // Probes and assets make no spans, which would outnumber those of pages.
     let unobserved = Router::new()
-        .route("/assets/style.css", get(assets::style))
-        .route("/assets/favicon.svg", get(assets::favicon))
-        .route("/assets/activity.js", get(assets::activity))
+        .merge(assets::router())
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/ready", get(ready))
-        .route_service("/grpc.health.v1.Health/{*method}", health);
+        .route_service("/grpc.health.v1.Health/Check", health)
+        // Not `Watch`: anybody could open any number of its streams.
+        .route("/grpc.health.v1.Health/{*method}", any(unimplemented));
 
     let https = is_https(app.public.as_ref());
     observed(pages, &app)
@@ -127,19 +131,43 @@ where
         .with_state(app)
 }
 
-/// Pages with what surrounds them: a span, a time limit, a page for every failure.
+/// The pages with their middleware: a span, a time limit, and a page for every failure.
 fn observed(pages: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
+    let knowing = Arc::clone(app);
     pages
         .fallback(|frame: Frame| async move { frame.problem(Problem::NotFound) })
         .method_not_allowed_fallback(|frame: Frame| async move {
             frame.problem(Problem::MethodNotAllowed)
         })
         .layer(middleware::from_fn_with_state(Arc::clone(app), guard))
-        .layer(telemetry::http::ServerLayer::new(route))
+        .layer(ServerLayer::new(route, move |extensions, headers| {
+            caller(&knowing, extensions, headers)
+        }))
 }
 
 fn route(extensions: &Extensions) -> Option<&str> {
     extensions.get::<MatchedPath>().map(MatchedPath::as_str)
+}
+
+/// What the sender of a request is believed to know: a proxy of ours passes on trace context and
+/// the scheme that the browser used, while anything can stand in the headers of another sender.
+fn caller(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Caller {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    let trusted = peer.is_some_and(|peer| app.proxies.contains(peer.0.ip().to_canonical()));
+    let scheme = headers
+        .get("x-forwarded-proto")
+        .filter(|_| trusted)
+        // Of several proxies, the first knows the browser.
+        .and_then(|schemes| schemes.to_str().ok()?.split(',').next());
+    let https = match scheme
+        .map(|scheme| scheme.trim().to_ascii_lowercase())
+        .as_deref()
+    {
+        Some("https") => Some(true),
+        Some("http") => Some(false),
+        _ => app.public.as_ref().map(PublicUrl::is_https),
+    };
+    Caller { trusted, https }
 }
 
 async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
@@ -150,7 +178,11 @@ async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
     }
 }
 
-/// Refuses what comes from another site, ends what takes too long, and survives a panic.
+async fn unimplemented() -> Response {
+    tonic::Status::unimplemented("only Check is served").into_http()
+}
+
+/// Refuses requests from other sites, limits the time of a request, and turns a panic into a page.
 async fn guard(
     State(app): State<Arc<App>>,
     frame: Frame,
@@ -161,7 +193,7 @@ async fn guard(
         request.method(),
         request.uri(),
         request.headers(),
-        app.public.as_ref().map(PublicUrl::authority),
+        app.public.as_ref(),
     );
     if !own {
         return frame.problem(Problem::CrossSite);
@@ -171,11 +203,7 @@ async fn guard(
     match tokio::time::timeout(app.timeout, answer).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => {
-            let reason = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("unknown");
+            let reason = chassis::panics::reason(panic.as_ref());
             tracing::error!(reason, "a request panicked");
             frame.problem(Problem::Internal)
         }

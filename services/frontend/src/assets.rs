@@ -1,117 +1,61 @@
-//! The files that pages load: compiled in, and kept by browsers for as long as they do not
+//! The files that pages load. They are part of the program, and browsers cache them until they
 //! change.
 
 use axum::{
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    Router,
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
+    routing::get,
 };
+use rust_embed::{Embed, EmbeddedFile};
 
-/// A file that is part of the program.
-#[derive(Debug)]
-pub(crate) struct Asset {
-    path: &'static str,
-    media_type: &'static str,
-    content: &'static str,
-    fingerprint: u64,
+#[derive(Embed)]
+#[folder = "assets/"]
+struct Files;
+
+/// The address of a file with its present content: other content has another address.
+pub(crate) fn href(name: &str) -> String {
+    let query = Files::get(name).map(|file| query(&file));
+    format!("/assets/{name}?{}", query.unwrap_or_default())
 }
 
-/// How the pages look.
-pub(crate) static STYLE: Asset = Asset::new(
-    "/assets/style.css",
-    "text/css; charset=utf-8",
-    include_str!("../assets/style.css"),
-);
-
-/// The icon of the pages.
-pub(crate) static FAVICON: Asset = Asset::new(
-    "/assets/favicon.svg",
-    "image/svg+xml",
-    include_str!("../assets/favicon.svg"),
-);
-
-/// What keeps the Activity page current.
-pub(crate) static ACTIVITY: Asset = Asset::new(
-    "/assets/activity.js",
-    "text/javascript; charset=utf-8",
-    include_str!("../assets/activity.js"),
-);
-
-impl Asset {
-    const fn new(path: &'static str, media_type: &'static str, content: &'static str) -> Self {
-        Self {
-            path,
-            media_type,
-            content,
-            fingerprint: fingerprint(content.as_bytes()),
-        }
-    }
-
-    /// The address of this very content: another content has another address.
-    pub(crate) fn href(&self) -> String {
-        format!("{}?{}", self.path, self.query())
-    }
-
-    fn query(&self) -> String {
-        format!("v={:016x}", self.fingerprint)
-    }
-
-    fn answer(&self, uri: &Uri, headers: &HeaderMap) -> Response {
-        // Only the address that names the content can be kept without asking again.
-        let caching = if uri.query() == Some(self.query().as_str()) {
-            "public, max-age=31536000, immutable"
-        } else {
-            "no-cache"
-        };
-        let tag = format!("\"{:016x}\"", self.fingerprint);
-        let is_known = headers
-            .get(header::IF_NONE_MATCH)
-            .and_then(|known| known.to_str().ok())
-            .is_some_and(|known| known.contains(&tag));
-        let mut response = if is_known {
-            StatusCode::NOT_MODIFIED.into_response()
-        } else {
-            ([(header::CONTENT_TYPE, self.media_type)], self.content).into_response()
-        };
-        let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
-        if let Ok(tag) = HeaderValue::try_from(tag) {
-            headers.insert(header::ETAG, tag);
-        }
-        response
-    }
+/// All files.
+pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let files = Files::iter().filter_map(|name| Some((Files::get(&name)?, name)));
+    files.fold(Router::new(), |router, (file, name)| {
+        let answer = async move |uri: Uri, headers: HeaderMap| answer(&file, &uri, &headers);
+        router.route(&format!("/assets/{name}"), get(answer))
+    })
 }
 
-pub(crate) async fn style(uri: Uri, headers: HeaderMap) -> Response {
-    STYLE.answer(&uri, &headers)
-}
-
-pub(crate) async fn favicon(uri: Uri, headers: HeaderMap) -> Response {
-    FAVICON.answer(&uri, &headers)
-}
-
-pub(crate) async fn activity(uri: Uri, headers: HeaderMap) -> Response {
-    ACTIVITY.answer(&uri, &headers)
-}
-
-/// FNV-1a: tells versions of our own files apart, which takes no cryptography.
-const fn fingerprint(bytes: &[u8]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325;
-    let mut at = 0;
-    while at < bytes.len() {
-        hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0100_0000_01b3);
-        at += 1;
+fn answer(file: &EmbeddedFile, uri: &Uri, headers: &HeaderMap) -> Response {
+    let query = query(file);
+    // Only the address that names the content can be cached without asking again.
+    let caching = if uri.query() == Some(&query) {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    let tag = format!("\"{query}\"");
+    let is_known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|known| known.to_str().ok())
+        .is_some_and(|known| known.contains(&tag));
+    let caching = [(header::CACHE_CONTROL, caching), (header::ETAG, &tag)];
+    if is_known {
+        return (StatusCode::NOT_MODIFIED, caching).into_response();
     }
-    hash
+    let media_type = match file.metadata.mimetype() {
+        text if text.starts_with("text/") => format!("{text}; charset=utf-8"),
+        other => other.to_owned(),
+    };
+    let media_type = [(header::CONTENT_TYPE, media_type)];
+    (caching, media_type, file.data.clone()).into_response()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_fingerprint_is_fnv_1a() {
-        assert_eq!(fingerprint(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fingerprint(b"a"), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(fingerprint(b"foobar"), 0x8594_4171_f739_67e8);
-    }
+/// What tells the versions of a file apart.
+fn query(file: &EmbeddedFile) -> String {
+    let hash = file.metadata.sha256_hash();
+    let hash = u64::from_be_bytes(*hash.first_chunk().unwrap_or(&[0; 8]));
+    format!("v={hash:016x}")
 }

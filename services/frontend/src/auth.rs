@@ -75,9 +75,10 @@ pub(crate) struct OpenSession {
 }
 
 /// An account, as its owner sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone, derive_more::Debug)]
 pub(crate) struct Account {
     pub(crate) id: String,
+    #[debug("..")]
     pub(crate) email: String,
     pub(crate) created_at: Option<SystemTime>,
     pub(crate) session_expires_at: Option<SystemTime>,
@@ -111,12 +112,19 @@ impl Auth {
         }
     }
 
-    /// Creates an account and opens its first session.
-    pub(crate) async fn register(&self, typed: Credentials) -> Result<OpenSession, Error> {
+    /// Creates an account and opens its first session, in the place of the one that is `replaced`.
+    pub(crate) async fn register(
+        &self,
+        typed: Credentials,
+        client_address: String,
+        replaced: Option<Token>,
+    ) -> Result<OpenSession, Error> {
         let mut client = self.client.clone();
         let request = request(RegisterRequest {
             email: typed.email,
             password: typed.password,
+            client_address,
+            replaced_token: replaced_token(replaced),
         });
         // Once: an answer that got lost may have been a success.
         let answer = client::once(DEADLINE, client.register(request)).await;
@@ -127,17 +135,19 @@ impl Auth {
         )
     }
 
-    /// Opens a session.
+    /// Opens a session, in the place of the one that is `replaced`.
     pub(crate) async fn login(
         &self,
         typed: Credentials,
         client_address: String,
+        replaced: Option<Token>,
     ) -> Result<OpenSession, Error> {
         let mut client = self.client.clone();
         let request = request(LoginRequest {
             email: typed.email,
             password: typed.password,
             client_address,
+            replaced_token: replaced_token(replaced),
         });
         // Once: each attempt counts against the limit.
         let answer = client::once(DEADLINE, client.login(request)).await;
@@ -150,11 +160,10 @@ impl Auth {
 
     /// Reads the account that a session belongs to.
     pub(crate) async fn me(&self, token: &Token) -> Result<Account, Error> {
-        let answer = client::retry(DEADLINE, || {
+        let answer = client::retry(DEADLINE, |left| {
             let mut client = self.client.clone();
-            let request = request(MeRequest {
-                token: token.as_str().to_owned(),
-            });
+            let token = token.as_str().to_owned();
+            let request = client::request(MeRequest { token }, left);
             async move { client.me(request).await }
         })
         .await;
@@ -167,11 +176,10 @@ impl Auth {
 
     /// Revokes a session.
     pub(crate) async fn logout(&self, token: &Token) -> Result<(), Error> {
-        client::retry(DEADLINE, || {
+        client::retry(DEADLINE, |left| {
             let mut client = self.client.clone();
-            let request = request(LogoutRequest {
-                token: token.as_str().to_owned(),
-            });
+            let token = token.as_str().to_owned();
+            let request = client::request(LogoutRequest { token }, left);
             async move { client.logout(request).await }
         })
         .await?;
@@ -214,11 +222,13 @@ impl Error {
     }
 }
 
-/// A request that tells the server when its answer is too late.
+fn replaced_token(token: Option<Token>) -> String {
+    token.map_or_else(String::new, |token| token.as_str().to_owned())
+}
+
+/// A request that is made once.
 fn request<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(DEADLINE);
-    request
+    client::request(message, DEADLINE)
 }
 
 impl From<Status> for Error {
@@ -299,6 +309,22 @@ fn time(timestamp: prost_types::Timestamp) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn debug_hides_the_email_of_an_account_and_nothing_else() {
+        let account = Account {
+            id: "an id".to_owned(),
+            email: "MARKER".to_owned(),
+            created_at: None,
+            session_expires_at: None,
+        };
+        let text = format!("{account:?}");
+        assert!(
+            text.contains("an id") && text.contains("email: .."),
+            "{text}"
+        );
+        assert!(!text.contains("MARKER"), "{text}");
+    }
 
     #[test]
     fn violations_keep_their_field() {

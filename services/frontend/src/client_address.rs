@@ -1,4 +1,4 @@
-//! The address of the person's device, behind however many proxies.
+//! The address of the client, behind any number of proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,10 +6,10 @@ use axum::http::HeaderMap;
 
 use crate::config::TrustedProxies;
 
-/// The client's address: the peer's own, or where the peer is one of our proxies, the right-most
-/// entry of `X-Forwarded-For` that is not.
+/// The client's address: that of the peer, or if the peer is a trusted proxy, the right-most entry
+/// of `X-Forwarded-For` that is not one.
 ///
-/// Whatever stands left of that entry was written by the client and can be anything.
+/// The client chooses the entries to the left of that one, so they are ignored.
 pub(crate) fn client_address(
     peer: IpAddr,
     headers: &HeaderMap,
@@ -19,7 +19,7 @@ pub(crate) fn client_address(
     let hops: Vec<&str> = headers
         .get_all("x-forwarded-for")
         .iter()
-        // What is not text is an entry that cannot be read, and ends the walk.
+        // A value that is not text becomes an unreadable entry, which ends the search.
         .flat_map(|value| value.to_str().unwrap_or("?").split(','))
         .collect();
     for hop in hops.into_iter().rev() {
@@ -34,7 +34,7 @@ pub(crate) fn client_address(
     client
 }
 
-/// Some proxies add the client's port.
+/// Parses an entry. Some proxies add the client's port.
 fn parse(hop: &str) -> Option<IpAddr> {
     hop.parse::<IpAddr>()
         .or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()))

@@ -1,4 +1,4 @@
-//! What the frontend is told when it starts.
+//! The settings of the frontend.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::http::Uri;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use url::Url;
 
@@ -37,7 +37,7 @@ pub struct Config {
     )]
     pub auth_service_address: Uri,
 
-    /// Where the user service is; asked for its health by the status page, and for nothing else
+    /// Where the user service is; only the status page uses it, for a health check
     #[arg(
         long,
         env = "USER_SERVICE_ADDRESS",
@@ -47,7 +47,7 @@ pub struct Config {
     )]
     pub user_service_address: Uri,
 
-    /// What the pages know of the world around them.
+    /// The settings of the pages.
     #[command(flatten)]
     pub pages: Pages,
 
@@ -60,7 +60,7 @@ pub struct Config {
     pub telemetry: telemetry::Settings,
 }
 
-/// What the pages know of the world around them.
+/// The settings of the pages.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Pages")]
 pub struct Pages {
@@ -69,8 +69,8 @@ pub struct Pages {
     #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
-    /// Networks of the proxies whose X-Forwarded-For is believed, separated by commas; empty
-    /// trusts none
+    /// Networks of the proxies whose X-Forwarded-For, X-Forwarded-Proto, trace context and baggage
+    /// are believed, separated by commas; empty trusts none
     #[arg(
         long,
         env = "TRUSTED_PROXIES",
@@ -89,6 +89,16 @@ pub struct Pages {
         hide_default_value = true
     )]
     pub status_checks: StatusChecks,
+
+    /// Audience of the status page, which names every part of the system and all firing alerts
+    #[arg(
+        long,
+        env = "STATUS_PAGE",
+        value_name = "AUDIENCE",
+        value_enum,
+        default_value_t
+    )]
+    pub status_page: StatusPage,
 
     /// Where Grafana is, such as <http://127.0.0.1:3000>; with it, a page's trace id links to the
     /// trace
@@ -117,7 +127,7 @@ pub struct PublicUrl {
 }
 
 impl PublicUrl {
-    /// Whether people use TLS, whoever ends it.
+    /// Whether browsers use TLS, even if a proxy terminates it.
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.https
@@ -136,11 +146,15 @@ impl FromStr for PublicUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url = web(text)?;
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-            return Err("the pages live at the root: the URL must not have a path".to_owned());
+            return Err("the URL must not have a path, query or fragment".to_owned());
         }
+        let host = url.host_str().ok_or("the URL has no host")?;
         Ok(Self {
             https: url.scheme() == "https",
-            authority: authority(&url).ok_or("the URL has no host")?,
+            authority: match url.port() {
+                Some(port) => format!("{host}:{port}"),
+                None => host.to_owned(),
+            },
         })
     }
 }
@@ -150,7 +164,7 @@ impl FromStr for PublicUrl {
 pub struct TrustedProxies(pub Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Whether the address is a proxy's.
+    /// Whether the address is that of a trusted proxy.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
@@ -173,25 +187,35 @@ impl FromStr for TrustedProxies {
     }
 }
 
-/// The parts that the status page asks besides the services.
+/// Audience of the status page.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum StatusPage {
+    /// Everyone
+    #[default]
+    Everyone,
+    /// People who are signed in
+    SignedIn,
+}
+
+/// The parts that the status page checks besides the services.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct StatusChecks(pub Vec<StatusCheck>);
 
-/// A part that the status page asks.
+/// A part that the status page checks.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StatusCheck {
-    /// What the page calls it.
+    /// The name on the page.
     pub name: String,
-    /// How it is asked.
+    /// How it is checked.
     pub target: Target,
 }
 
-/// How a part is asked whether it works.
+/// How a part is checked.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Target {
     /// By the gRPC health checking protocol, at an `http` URL.
     Grpc(String),
-    /// By a GET that must be answered with 2xx.
+    /// By a GET, which must return 2xx.
     Http(Url),
 }
 
@@ -210,24 +234,20 @@ impl FromStr for StatusCheck {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The messages quote names only: a URL may hold a password.
         let (name, address) = text
             .split_once('=')
-            .filter(|(name, _)| !name.trim().is_empty())
-            .ok_or_else(|| format!("{text} is not of the form NAME=URL"))?;
-        let url: Url = address
-            .parse()
-            .map_err(|error| format!("{address}: {error}"))?;
+            .map(|(name, address)| (name.trim(), address))
+            .filter(|(name, _)| !name.is_empty() && !name.contains([':', '/', '@']))
+            .ok_or("each part must be of the form NAME=URL")?;
+        let url = url(address).map_err(|error| format!("{name}: {error}"))?;
         let target = match (url.scheme(), url.host_str(), url.port()) {
             ("grpc", Some(host), Some(port)) => Target::Grpc(format!("http://{host}:{port}")),
             ("http", Some(_), _) => Target::Http(url),
-            _ => {
-                return Err(format!(
-                    "{address} is neither grpc://HOST:PORT nor http://HOST"
-                ));
-            }
+            _ => return Err(format!("{name}: neither grpc://HOST:PORT nor http://HOST")),
         };
         Ok(Self {
-            name: name.trim().to_owned(),
+            name: name.to_owned(),
             target,
         })
     }
@@ -240,17 +260,7 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
-/// The host of a URL, with its port unless that is the scheme's own: what a browser sends as
-/// `Host` and in `Origin`.
-pub(crate) fn authority(url: &Url) -> Option<String> {
-    let host = url.host_str()?;
-    Some(match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    })
-}
-
-/// A URL that is asked without TLS, as every part on the status page is.
+/// A URL without TLS. The status page uses none.
 fn plain(text: &str) -> Result<Url, String> {
     web(text).and_then(|url| match url.scheme() {
         "http" => Ok(url),
@@ -258,11 +268,22 @@ fn plain(text: &str) -> Result<Url, String> {
     })
 }
 
+/// A URL of the web.
 fn web(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    let url = url(text)?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
         _ => Err("not a URL of the form https://HOST".to_owned()),
+    }
+}
+
+/// A URL without user name and password: pages, spans and log records show URLs.
+fn url(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    if url.username().is_empty() && url.password().is_none() {
+        Ok(url)
+    } else {
+        Err("a URL must not hold a user name or password".to_owned())
     }
 }
 
@@ -322,6 +343,30 @@ mod tests {
     }
 
     #[test]
+    fn a_url_holds_no_user_name_and_no_password() {
+        for userinfo in ["ann@", ":s3cr3t@", "ann:s3cr3t@"] {
+            for setting in [
+                "public-url=https://",
+                "grafana-url=http://",
+                "alertmanager-url=http://",
+                "status-checks=a=http://x/,db=http://",
+                "status-checks=db=grpc://",
+                "status-checks=db=ftp://",
+                "auth-service-address=http://",
+                "auth-service-address=",
+                "user-service-address=http://",
+            ] {
+                let error = parse(&[&format!("--{setting}{userinfo}host:1")]).unwrap_err();
+                let reason = std::error::Error::source(&error).unwrap().to_string();
+                assert!(
+                    reason.ends_with("must not hold a user name or password"),
+                    "{setting}{userinfo}: {reason}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn checks_have_a_name_and_a_url() {
         let checks: StatusChecks = "Tempo=http://127.0.0.1:3200/ready,Bus=grpc://[::1]:1"
             .parse()
@@ -338,6 +383,7 @@ mod tests {
             "x=grpc://h",
             "x=ftp://h/",
             "x=https://h/",
+            "http://h/?x=http://h/",
         ] {
             assert!(bad.parse::<StatusChecks>().is_err(), "{bad}");
         }

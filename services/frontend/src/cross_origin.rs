@@ -1,22 +1,22 @@
-//! Refuses what another site makes a person's browser send (cross-site request forgery).
+//! Protection against cross-site request forgery.
 //!
-//! The algorithm of Go's `net/http.CrossOriginProtection`: browsers say where a request comes
-//! from, in `Sec-Fetch-Site` or, older ones, in `Origin`. A client that says neither is no
-//! browser, and carries nobody's cookies but its own.
+//! The algorithm is that of Go's `net/http.CrossOriginProtection`: browsers send the origin of a
+//! request in `Sec-Fetch-Site`, older ones in `Origin`. A client that sends neither is not a
+//! browser, so no other site can make it send a person's cookies.
 
 use axum::http::{HeaderMap, Method, Uri, header};
-use url::Url;
 
-use crate::config::authority;
+use crate::config::PublicUrl;
 
-/// Whether a request may act.
+/// Whether a request may change state.
 ///
-/// `public` is the host under which people reach the pages, where a proxy rewrites `Host`.
+/// `public` is where people reach the pages. A proxy may rewrite `Host`, and only `public` tells
+/// the scheme: without it, a page at `http://HOST` may post to `https://HOST`.
 pub(crate) fn is_allowed(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-    public: Option<&str>,
+    public: Option<&PublicUrl>,
 ) -> bool {
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return true;
@@ -27,23 +27,24 @@ pub(crate) fn is_allowed(
     let Some(origin) = headers.get(header::ORIGIN) else {
         return true;
     };
-    let Some(origin) = origin
+    let origin = origin
         .to_str()
         .ok()
-        .and_then(|origin| Url::parse(origin).ok())
-        .and_then(|origin| authority(&origin))
-    else {
+        .and_then(|origin| origin.parse::<PublicUrl>().ok());
+    let Some(origin) = origin else {
         return false;
     };
+    if let Some(public) = public
+        && public.authority() == origin.authority()
+    {
+        return *public == origin;
+    }
     // HTTP/2 has no Host but an authority.
-    let host = headers
+    headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
-        .or_else(|| uri.authority().map(|authority| authority.as_str()));
-    [host, public]
-        .into_iter()
-        .flatten()
-        .any(|own| own.eq_ignore_ascii_case(&origin))
+        .or_else(|| uri.authority().map(|authority| authority.as_str()))
+        .is_some_and(|own| own.eq_ignore_ascii_case(origin.authority()))
 }
 
 #[cfg(test)]
@@ -80,6 +81,43 @@ mod tests {
             ("POST", None, Some("https://example.org:8082"), OWN, true),
             ("POST", None, own, "EXAMPLE.ORG:8082", true),
             ("POST", None, Some("https://public.example"), OWN, true),
+            ("POST", None, Some("https://public.example:443"), OWN, true),
+            ("POST", None, Some("http://public.example"), OWN, false),
+            (
+                "POST",
+                None,
+                Some("https://public.example"),
+                "public.example",
+                true,
+            ),
+            (
+                "POST",
+                None,
+                Some("http://public.example"),
+                "public.example",
+                false,
+            ),
+            (
+                "POST",
+                None,
+                Some("http://public.example:443"),
+                "public.example",
+                false,
+            ),
+            (
+                "POST",
+                None,
+                Some("https://ann@example.org:8082"),
+                OWN,
+                false,
+            ),
+            (
+                "POST",
+                None,
+                Some("http://example.org:8082/login"),
+                OWN,
+                false,
+            ),
             ("POST", None, Some("https://public.example:1"), OWN, false),
             ("POST", None, Some("http://example.org"), OWN, false),
             ("POST", None, Some("http://example.org:8083"), OWN, false),
@@ -106,7 +144,7 @@ mod tests {
                     &method,
                     &Uri::from_static("/login"),
                     &headers,
-                    Some("public.example")
+                    Some(&"https://public.example".parse().unwrap())
                 ),
                 allowed,
                 "{row:?}"

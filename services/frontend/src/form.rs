@@ -1,11 +1,11 @@
-//! What a person typed, as a browser posts it.
+//! Form data as browsers post it.
 
 use std::sync::Arc;
 
 use axum::{
-    body::to_bytes,
-    extract::{FromRequest, Request},
-    http::{HeaderMap, header},
+    body::Bytes,
+    extract::{DefaultBodyLimit, FromRequest, Request},
+    http::{HeaderMap, StatusCode, header},
     response::Response,
 };
 use url::form_urlencoded;
@@ -16,7 +16,7 @@ use crate::{
     pages::{Frame, Problem},
 };
 
-/// More than any email and password that can be right.
+/// Largest body: more than any valid email and password need.
 const LIMIT: usize = 64 * 1024;
 
 const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
@@ -24,36 +24,19 @@ const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
 impl FromRequest<Arc<App>> for Credentials {
     type Rejection = Response;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
+    async fn from_request(mut request: Request, app: &Arc<App>) -> Result<Self, Response> {
         let frame = Frame::new(app, request.headers());
         if !is_form(request.headers()) {
             return Err(frame.problem(Problem::WrongType));
         }
-        let is_announced_too_large = request
-            .headers()
-            .get(header::CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
-            .is_some_and(|length| length > LIMIT as u64);
-        if is_announced_too_large {
-            return Err(frame.problem(Problem::TooLarge));
-        }
-        let body = to_bytes(request.into_body(), LIMIT)
-            .await
-            .map_err(|error| frame.problem(unread(&error)))?;
+        DefaultBodyLimit::max(LIMIT).apply(&mut request);
+        let body = Bytes::from_request(request, app).await;
+        let body = body.map_err(|refused| match refused.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => frame.problem(Problem::TooLarge),
+            _ => frame.problem(Problem::Malformed),
+        })?;
         parse(&body).ok_or_else(|| frame.problem(Problem::Malformed))
     }
-}
-
-/// Why a body could not be read: it is too long, or it ended early.
-fn unread(error: &axum::Error) -> Problem {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error.to_string().contains("length limit exceeded") {
-            return Problem::TooLarge;
-        }
-        cause = error.source();
-    }
-    Problem::Malformed
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
@@ -64,8 +47,8 @@ fn is_form(headers: &HeaderMap) -> bool {
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(MEDIA_TYPE))
 }
 
-/// A field that is missing is empty: the auth service says what is wrong with it. Fields that we
-/// do not know are none of our business.
+/// Reads the fields. A missing field is empty, which the auth service refuses with a message.
+/// Unknown fields are ignored.
 fn parse(body: &[u8]) -> Option<Credentials> {
     let mut email = None;
     let mut password = None;
@@ -75,7 +58,7 @@ fn parse(body: &[u8]) -> Option<Credentials> {
             "password" => &mut password,
             _ => continue,
         };
-        // The parser replaces what is no UTF-8, which would make equals of different passwords.
+        // The parser replaces invalid UTF-8, which would make different passwords equal.
         if field.is_some() || value.contains(char::REPLACEMENT_CHARACTER) {
             return None;
         }

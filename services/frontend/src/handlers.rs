@@ -11,8 +11,9 @@ use axum::{
 use crate::{
     activity::{Source, sse},
     app::App,
-    auth::{self, Credentials, Error, OpenSession},
+    auth::{self, Account, Credentials, Error, OpenSession},
     client_address::client_address,
+    config::StatusPage,
     pages::{
         Frame, Problem, account, activity,
         credentials::{self, Purpose},
@@ -52,10 +53,13 @@ pub(crate) async fn login_form(frame: Frame) -> Response {
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
     frame: Frame,
+    ClientAddress(client): ClientAddress,
+    headers: HeaderMap,
     typed: Credentials,
 ) -> Response {
     let email = typed.email.clone();
-    match app.auth.register(typed).await {
+    let replaced = app.cookie.read(&headers);
+    match app.auth.register(typed, client, replaced).await {
         Ok(session) => enter(&app, &frame, &session),
         Err(error) => refused(&frame, Purpose::Register, &email, &error),
     }
@@ -65,10 +69,12 @@ pub(crate) async fn login(
     State(app): State<Arc<App>>,
     frame: Frame,
     ClientAddress(client): ClientAddress,
+    headers: HeaderMap,
     typed: Credentials,
 ) -> Response {
     let email = typed.email.clone();
-    match app.auth.login(typed, client).await {
+    let replaced = app.cookie.read(&headers);
+    match app.auth.login(typed, client, replaced).await {
         Ok(session) => enter(&app, &frame, &session),
         Err(error) => refused(&frame, Purpose::Login, &email, &error),
     }
@@ -79,13 +85,9 @@ pub(crate) async fn account(
     frame: Frame,
     headers: HeaderMap,
 ) -> Response {
-    let Some(token) = app.cookie.read(&headers) else {
-        return leave(&app, &headers, "/login");
-    };
-    match app.auth.me(&token).await {
+    match signed_in(&app, &frame, &headers, Problem::AccountUnavailable).await {
         Ok(account) => account::page(&frame, &account).into_response(),
-        Err(Error::Unauthenticated | Error::Invalid(_)) => leave(&app, &headers, "/login"),
-        Err(error) => failed(&frame, &error, Problem::AccountUnavailable),
+        Err(answer) => answer,
     }
 }
 
@@ -104,7 +106,16 @@ pub(crate) async fn logout(
     }
 }
 
-pub(crate) async fn status(State(app): State<Arc<App>>, frame: Frame) -> Response {
+pub(crate) async fn status(
+    State(app): State<Arc<App>>,
+    frame: Frame,
+    headers: HeaderMap,
+) -> Response {
+    if app.status_page == StatusPage::SignedIn
+        && let Err(answer) = signed_in(&app, &frame, &headers, Problem::StatusUnavailable).await
+    {
+        return answer;
+    }
     let answers = app.board.ask().await;
     status::page(&frame, app.is_ready(), &answers).into_response()
 }
@@ -115,6 +126,7 @@ pub(crate) async fn activity(State(app): State<Arc<App>>, frame: Frame) -> Respo
 
 pub(crate) async fn activity_events(
     State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     frame: Frame,
     uri: Uri,
     headers: HeaderMap,
@@ -123,10 +135,28 @@ pub(crate) async fn activity_events(
         // What tells a browser not to come again (HTML, "Server-sent events").
         return StatusCode::NO_CONTENT.into_response();
     }
-    match app.activity.follow(sse::last_event(&uri, &headers)) {
-        Some(stream) => sse::answer(stream, frame),
-        None => sse::full(),
+    let client = client_address(peer.ip(), &headers, &app.proxies);
+    match app.activity.follow(client, sse::last_event(&uri, &headers)) {
+        Ok(stream) => sse::answer(stream, frame),
+        Err(full) => sse::refused(full),
     }
+}
+
+/// The account of the session, or the response without one: a redirect to the sign-in, or an error
+/// page if the session cannot be checked.
+async fn signed_in(
+    app: &App,
+    frame: &Frame,
+    headers: &HeaderMap,
+    unavailable: Problem,
+) -> Result<Account, Response> {
+    let Some(token) = app.cookie.read(headers) else {
+        return Err(leave(app, headers, "/login"));
+    };
+    app.auth.me(&token).await.map_err(|error| match error {
+        Error::Unauthenticated | Error::Invalid(_) => leave(app, headers, "/login"),
+        error => failed(frame, &error, unavailable),
+    })
 }
 
 /// A session was opened: the browser keeps it.

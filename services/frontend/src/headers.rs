@@ -1,9 +1,9 @@
-//! What every answer tells the browser to forbid.
+//! The security headers of every response.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Pages are HTML, one style sheet, one icon, a script that asks nobody but us, and forms that post
-/// back here: nothing else loads, no script stands in a page, and no other site may frame them.
+/// Pages consist of HTML, a style sheet, an icon, a script and forms, all from this origin. Nothing
+/// else is loaded, inline scripts do not run, and no other site may frame a page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
     connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
@@ -22,8 +22,8 @@ const ALWAYS: [(HeaderName, &str); 5] = [
     ),
 ];
 
-/// Adds the headers. What does not say how long it may be kept must not be kept: every page
-/// depends on who asks.
+/// Adds the headers. A response without a cache policy must not be cached, because pages depend on
+/// the session.
 pub(crate) fn secure(headers: &mut HeaderMap, https: bool) {
     for (name, value) in ALWAYS {
         headers.insert(name, HeaderValue::from_static(value));

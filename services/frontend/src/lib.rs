@@ -4,7 +4,8 @@
 //! HTML is rendered here and works without scripts; the one there is adds new events to a list.
 //! This process keeps no state of its own: the session lives in a cookie that only the auth
 //! service can make or read, accounts are read through it, and every instance reads every event.
-//! Status and Activity are for everybody: they name parts and ids of accounts, and no person.
+//! Activity is for everybody, and so is Status unless a setting says otherwise: they name parts and
+//! ids of accounts, and no person.
 //! What must not happen here: deciding whether an email, a password or a token is good, and
 //! writing any of them to a log.
 
@@ -22,25 +23,23 @@ mod pages;
 mod session;
 mod status;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
-use chassis::server::DRAIN;
 use tokio::{net::TcpListener, sync::oneshot};
 use tonic_health::ServingStatus;
 
-pub use crate::activity::{Activity, Entry, KEPT, Kind, STREAMS, Source};
+pub use crate::activity::{Activity, Entry, Kind, Source};
 use crate::app::App;
 pub use crate::config::{
-    Config, Pages, PublicUrl, StatusCheck, StatusChecks, Target, TrustedProxies,
+    Config, Pages, PublicUrl, StatusCheck, StatusChecks, StatusPage, Target, TrustedProxies,
 };
 
 /// Serves the pages until `shutdown` ends: then says so to health checks, takes no new
-/// connections, and waits up to [`DRAIN`] for the requests under way.
+/// connections, and waits for the requests under way.
 ///
 /// # Errors
-/// When the server cannot be started, or fails.
+/// When the server cannot be started, or no more events are read.
 pub async fn run(
     config: Config,
     listener: TcpListener,
@@ -58,14 +57,20 @@ pub async fn run(
         drop(stop);
         outcome
     };
-    let (outcome, ()) = tokio::join!(Box::pin(serving), Box::pin(feeding));
-    outcome
+    let (mut serving, mut feeding) = (Box::pin(serving), Box::pin(feeding));
+    tokio::select! {
+        outcome = &mut serving => {
+            feeding.await;
+            outcome
+        }
+        () = &mut feeding => Err(anyhow::anyhow!("no more events are read")),
+    }
 }
 
-/// The same with events that somebody else brings.
+/// The same with events from `activity`, which a test fills by itself.
 ///
 /// # Errors
-/// When the server cannot be started, or fails.
+/// When the server cannot be started.
 pub async fn serve(
     config: Config,
     activity: Activity,
@@ -79,38 +84,14 @@ pub async fn serve(
     let app = Arc::new(App::new(&config, activity)?);
     let router = app::router(Arc::clone(&app), health_service);
 
-    // Small answers must not wait for more to say (Nagle's algorithm).
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = %error, "cannot switch off Nagle's algorithm");
-        }
-    });
-    let (stop, stopped) = oneshot::channel::<()>();
-    let server = axum::serve(
-        listener,
-        router.into_make_service_with_connect_info::<SocketAddr>(),
-    )
-    .with_graceful_shutdown(async {
-        // An error means that the sender is gone, which is a stop too.
-        let _ = stopped.await;
-    });
     tracing::info!(%address, "ready");
-
-    let announced = async {
+    let stop = async {
         shutdown.await;
         app.stop();
         health
             .set_service_status("", ServingStatus::NotServing)
             .await;
-        let _ = stop.send(());
-        tokio::time::sleep(DRAIN).await;
     };
-    tokio::select! {
-        outcome = server => outcome.context("the server failed")?,
-        () = announced => tracing::warn!(
-            drain_seconds = DRAIN.as_secs(),
-            "requests were still under way at the end of the drain"
-        ),
-    }
+    chassis::http::serve(router, listener, stop).await;
     Ok(())
 }

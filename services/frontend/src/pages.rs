@@ -1,4 +1,4 @@
-//! The pages as HTML. Nothing here asks anyone anything.
+//! The pages as HTML. Code here does no I/O.
 
 pub(crate) mod account;
 pub(crate) mod activity;

@@ -7,10 +7,10 @@ use std::{
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-/// Longest token that a browser keeps in a cookie.
+/// Longest token: browsers do not store larger cookies.
 const LIMIT: usize = 4096;
 
-/// The token of a session, as a browser sent it: nothing about it is known yet.
+/// The token of a session as a browser sent it, not yet verified.
 #[derive(Clone, Eq, PartialEq)]
 pub(crate) struct Token(String);
 
@@ -20,26 +20,26 @@ impl Token {
     }
 }
 
-/// A token is a secret: it shall not reach a log.
+/// Hides the token, which is a secret and must not reach a log.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(..)")
     }
 }
 
-/// How the cookie is named and kept.
+/// Name and attributes of the cookie.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionCookie {
     https: bool,
 }
 
 impl SessionCookie {
-    /// The cookie of a site that people reach by https, or not.
+    /// The cookie of a site, which browsers reach by https or not.
     pub(crate) fn new(https: bool) -> Self {
         Self { https }
     }
 
-    /// With the prefix, no other host of the domain can plant the cookie.
+    /// The name. With the prefix, no other host of the domain can set the cookie.
     fn name(self) -> &'static str {
         if self.https {
             "__Host-session"
@@ -61,13 +61,13 @@ impl SessionCookie {
             .map(|token| Token(token.to_owned()))
     }
 
-    /// Whether a request has the cookie at all, be it readable or not.
+    /// Whether a request has the cookie, even with an unusable value.
     pub(crate) fn is_present(self, headers: &HeaderMap) -> bool {
         self.values(headers).next().is_some()
     }
 
-    /// The values of the cookie. As bytes, because the cookies of other programs on the same host
-    /// come along, and need not be text.
+    /// The values of the cookie. They are bytes, because the header also holds cookies of other
+    /// programs on the same host, which need not be text.
     fn values(self, headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
         headers
             .get_all(header::COOKIE)

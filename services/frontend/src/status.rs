@@ -1,4 +1,4 @@
-//! Asks every part whether it works, and Alertmanager which alerts fire.
+//! Checks every part of the system, and reads the firing alerts from Alertmanager.
 
 mod alerts;
 
@@ -12,13 +12,13 @@ use self::alerts::Alertmanager;
 pub(crate) use self::alerts::{Alert, Alerts, Severity};
 use crate::config::{Config, StatusCheck, Target};
 
-/// How long a part may take to answer.
+/// Deadline of each check.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long an answer is good for: many people who look at once cause one round of questions.
+/// How long results are cached: many requests at once cause one round of checks.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Who is asked, and what was answered last.
+/// The checks, and their last results.
 #[derive(Debug)]
 pub(crate) struct Board {
     checks: Vec<StatusCheck>,
@@ -27,15 +27,15 @@ pub(crate) struct Board {
     last: Mutex<Option<(Instant, Arc<Answers>)>>,
 }
 
-/// What all of them answered.
+/// The results of all checks.
 #[derive(Debug)]
 pub(crate) struct Answers {
     pub(crate) parts: Vec<Outcome>,
-    /// Nothing where there is no Alertmanager to ask.
+    /// `None` without a configured Alertmanager.
     pub(crate) alerts: Option<Alerts>,
 }
 
-/// What one part answered.
+/// The result of one check.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) name: String,
@@ -46,9 +46,9 @@ pub(crate) struct Outcome {
 /// Whether a part works.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum State {
-    /// It answers and says that it is ready.
+    /// It answers that it is ready.
     Ready,
-    /// It cannot be reached, or says that it is not ready.
+    /// It cannot be reached, or answers that it is not ready.
     NotReady,
     /// It did not answer in time.
     Silent,
@@ -78,7 +78,7 @@ impl Board {
         })
     }
 
-    /// Asks all at once.
+    /// Runs all checks concurrently, or returns cached results.
     pub(crate) async fn ask(&self) -> Arc<Answers> {
         let mut last = self.last.lock().await;
         if let Some((at, answers)) = &*last
@@ -111,10 +111,10 @@ impl Board {
         let took = started.elapsed();
         let state = match answer {
             Ok(Ok(())) => State::Ready,
-            // A connection that was not opened in time.
+            // The connection was not opened in time.
             Ok(Err(_)) if took >= TIMEOUT => State::Silent,
             Ok(Err(error)) => {
-                // The page says that it does not work; why is for whoever runs it.
+                // The page shows only the state. The reason is for operators.
                 tracing::debug!(part = check.name, error = format!("{error:#}"), "not ready");
                 State::NotReady
             }

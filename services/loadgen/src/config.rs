@@ -14,7 +14,8 @@ use crate::{journey::Mix, schedule::Shape, target::Address};
 #[derive(Args, Clone, Debug)]
 pub struct Config {
     /// What is put under load: the frontend's forms by `http://HOST:PORT`, or auth's gRPC by
-    /// `grpc://HOST:PORT`
+    /// `grpc://HOST:PORT`. Each visitor has an address of its own, in X-Forwarded-For; a frontend
+    /// on another machine must list this one in `TRUSTED_PROXIES`, or limits all visitors together
     #[arg(
         long,
         env = "LOADGEN_TARGET",

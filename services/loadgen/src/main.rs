@@ -5,8 +5,16 @@ use std::process::ExitCode;
 use chassis::{Cli, Command};
 use loadgen::Config;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// Faster than the system's allocator, and what a burst has taken, such as the memory of password
+/// hashes, goes back to the system.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    chassis::process::main(program())
+}
+
+async fn program() -> ExitCode {
     let Cli { command, config } = chassis::parse::<Config>(clap::command!());
     let outcome = match command {
         Some(Command::Health(health)) => loadgen::health(&config, health).await,

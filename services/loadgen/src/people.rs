@@ -4,7 +4,6 @@
 //! logged: no type that holds a password, a token or an email prints it.
 
 use std::{
-    fmt,
     net::Ipv4Addr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -30,15 +29,20 @@ const LOGINS_AT_ONCE: usize = 4;
 const SESSION_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// An account that exists at the target, or is about to.
+#[derive(derive_more::Debug)]
 pub(crate) struct Account {
+    #[debug("..")]
     pub(crate) email: String,
+    #[debug("..")]
     pub(crate) password: String,
     /// Where its person's requests seem to come from.
     pub(crate) address: Ipv4Addr,
 }
 
 /// An open session.
+#[derive(derive_more::Debug)]
 pub(crate) struct Session {
+    #[debug("..")]
     pub(crate) token: String,
     pub(crate) address: Ipv4Addr,
     opened: Instant,
@@ -51,18 +55,6 @@ impl Session {
             address,
             opened: Instant::now(),
         }
-    }
-}
-
-impl fmt::Debug for Account {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").finish_non_exhaustive()
     }
 }
 
@@ -247,6 +239,22 @@ mod tests {
             people.add_account(Arc::new(people.stranger()), 0);
         }
         people
+    }
+
+    #[test]
+    fn debug_hides_emails_passwords_and_tokens_and_nothing_else() {
+        let people = People::new();
+        let address = Ipv4Addr::new(198, 18, 0, 1);
+        let account = Account {
+            email: "MARKER@example.com".to_owned(),
+            password: "MARKER".to_owned(),
+            address,
+        };
+        people.add_account(Arc::new(account), 0);
+        people.add_session("MARKER".to_owned(), address, 0);
+        let text = format!("{people:?}");
+        assert!(!text.contains("MARKER"), "{text}");
+        assert_eq!(text.matches("198.18.0.1").count(), 2, "{text}");
     }
 
     #[test]

@@ -24,7 +24,6 @@ const CONTRACT: Contract = Contract {
 /// # Errors
 /// When the generator cannot start, or the target does not become ready.
 pub async fn start(config: Config) -> anyhow::Result<ExitCode> {
-    let shutdown = chassis::shutdown()?;
     let listener = match config.listen_address {
         Some(address) => Some(chassis::listen(address).await?),
         None => None,
@@ -36,11 +35,8 @@ pub async fn start(config: Config) -> anyhow::Result<ExitCode> {
     }
     let telemetry = telemetry::init(&settings, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))?;
 
-    let outcome = serve(&config, listener, shutdown).await;
-
-    // Flushed even when the run failed: its last spans say why.
-    telemetry.shutdown().await;
-    let report = outcome?;
+    let load = async |shutdown| serve(&config, listener, shutdown).await;
+    let report = chassis::process::observed(telemetry, load).await?;
     write(&report, config.json).context("cannot write the report")?;
     Ok(ExitCode::from(u8::from(!report.passed)))
 }
@@ -64,22 +60,21 @@ async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<Report> {
     let (end, ended) = oneshot::channel::<()>();
+    let ended = async { ended.await.unwrap_or_default() };
     let health = async {
-        if let Some(listener) = listener {
-            let ended = async { ended.await.unwrap_or_default() };
-            let served = chassis::server::serve(CONTRACT, Routes::default(), listener, ended).await;
-            if let Err(error) = served {
-                tracing::error!(error = format!("{error:#}"), "health checks have ended");
-            }
-        }
+        let Some(listener) = listener else {
+            ended.await;
+            return Ok(());
+        };
+        chassis::server::serve(CONTRACT, Routes::default(), listener, ended).await
     };
     let load = async {
         let outcome = crate::run(config, shutdown).await;
         drop(end);
         outcome
     };
-    let ((), load) = tokio::join!(health, load);
-    load
+    let ((), report) = tokio::try_join!(health, load)?;
+    Ok(report)
 }
 
 fn write(report: &Report, json: bool) -> io::Result<()> {

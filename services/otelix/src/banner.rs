@@ -1,9 +1,6 @@
 //! What a newcomer reads first.
 
-use std::{
-    io::{Write as _, stdout},
-    net::SocketAddr,
-};
+use std::net::SocketAddr;
 
 use crate::Config;
 
@@ -14,10 +11,10 @@ pub(crate) fn print(
     auth: SocketAddr,
     user: SocketAddr,
     has_broker: bool,
-) -> std::io::Result<()> {
+) {
     let version = env!("CARGO_PKG_VERSION");
     let data = config.data.display();
-    let exported = match &config.telemetry.otlp_endpoint {
+    let exported = match config.telemetry.otlp.endpoint() {
         Some(endpoint) if !config.telemetry.sdk_disabled => {
             format!("traces, metrics and logs go to {endpoint}")
         }
@@ -28,9 +25,7 @@ pub(crate) fn print(
         Some(brokers) => format!("brokers {brokers}"),
         None => "none".to_owned(),
     };
-    let mut out = stdout().lock();
-    write!(
-        out,
+    chassis::print(&format!(
         "\
 otelix {version}: user, auth and frontend in one process
 
@@ -46,6 +41,5 @@ Collector, each request can be followed in Tempo, Prometheus, Loki and Grafana.
 Stop with Ctrl-C.
 
 "
-    )?;
-    out.flush()
+    ));
 }

@@ -6,7 +6,6 @@
 
 mod banner;
 mod config;
-mod secret;
 
 pub use crate::config::Config;
 
@@ -17,7 +16,9 @@ use std::{
 
 use anyhow::Context as _;
 use events::Broker;
-use tokio::{net::TcpListener, sync::watch};
+use setup::Secret;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Uri;
 
 /// Serves the pages on `listener`, and what they need beside it, until `shutdown` ends.
@@ -33,7 +34,7 @@ pub async fn run(
     let (auth_listener, auth_address) = listen(config.auth_port, "AUTH_PORT").await?;
     // Until the services have ended, which send what is left.
     let broker = broker(&mut config)?;
-    let secret = secret::load_or_create(&config.data)?;
+    let secret = Secret::Jwt.provide(&config.data)?;
 
     let user = config.user(user_address);
     let auth = config.auth(auth_address, uri(user_address)?, secret);
@@ -42,26 +43,37 @@ pub async fn run(
         .local_addr()
         .context("the listener has no address")?;
 
+    let mut shutdown = Box::pin(shutdown);
+
     // Each stops when those that call it have: nobody is left to see it missing.
-    let (stop_auth, auth_stops) = watch::channel(());
-    let (stop_user, user_stops) = watch::channel(());
+    let (stop_auth, stop_user) = (CancellationToken::new(), CancellationToken::new());
     let frontend = async {
-        for address in [user_address, auth_address] {
-            ready(address).await;
+        let others = async {
+            for address in [user_address, auth_address] {
+                ready(address).await;
+            }
+        };
+        if chassis::until(shutdown.as_mut(), others).await.is_none() {
+            return Ok(());
         }
         let is_own = broker.is_some();
-        banner::print(&config, pages, auth_address, user_address, is_own)?;
-        let outcome = frontend::run(frontend, listener, shutdown).await;
-        drop(stop_auth);
-        outcome.context("frontend")
+        banner::print(&config, pages, auth_address, user_address, is_own);
+        frontend::run(frontend, listener, shutdown)
+            .await
+            .context("frontend")
+    };
+    let frontend = async {
+        let outcome = frontend.await;
+        stop_auth.cancel();
+        outcome
     };
     let auth = async {
-        let outcome = auth::run(auth, auth_listener, ended(auth_stops)).await;
-        drop(stop_user);
+        let outcome = auth::run(auth, auth_listener, stop_auth.clone().cancelled_owned()).await;
+        stop_user.cancel();
         outcome.context("auth")
     };
     let user = async {
-        user::run(user, user_listener, ended(user_stops))
+        user::run(user, user_listener, stop_user.clone().cancelled_owned())
             .await
             .context("user")
     };
@@ -101,9 +113,4 @@ async fn ready(address: SocketAddr) {
 
 fn uri(address: SocketAddr) -> anyhow::Result<Uri> {
     Ok(format!("http://{address}").parse()?)
-}
-
-/// Ends when the sender is gone.
-async fn ended(mut receiver: watch::Receiver<()>) {
-    while receiver.changed().await.is_ok() {}
 }

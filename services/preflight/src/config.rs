@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    Parser, ValueEnum,
+    CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
@@ -77,6 +77,15 @@ pub struct Config {
     pub ports: Ports,
 }
 
+impl Config {
+    /// Reads the command line and the environment. Ends the process where one of them is wrong.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = setup::without_service_links(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
 /// What events go through.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum Broker {
@@ -96,8 +105,6 @@ fn process_name() -> impl TypedValueParser<Value = &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
     use crate::PORTS;
 

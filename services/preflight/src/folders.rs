@@ -1,10 +1,6 @@
 //! The folders of the data.
 
-use std::{
-    fs::{self, DirBuilder},
-    os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use nix::sys::statvfs::statvfs;
@@ -13,7 +9,6 @@ use crate::{
     configurations,
     processes::Selection,
     report::{Findings, Problem},
-    secrets,
 };
 
 const GIB: u128 = 1 << 30;
@@ -33,10 +28,11 @@ pub(crate) fn check(data: &Path, selection: &Selection, findings: &mut Findings)
             remedy: "Let OTELIX_DATA be a folder that you may write to.".to_owned(),
         });
     };
-    if let Err(error) = fs::create_dir_all(data) {
+    if let Err(error) = setup::create_private(data) {
         problem(format!(
-            "The data folder {} cannot be created: {error}.",
-            data.display()
+            "The data folder {} cannot be created: {}.",
+            data.display(),
+            setup::name_user(error)
         ));
         return false;
     }
@@ -48,8 +44,9 @@ pub(crate) fn check(data: &Path, selection: &Selection, findings: &mut Findings)
         // A file without a name: it is gone with this line.
         if let Err(error) = tempfile::tempfile_in(&folder) {
             problem(format!(
-                "The data folder {} cannot be written to: {error}.",
-                folder.display()
+                "The data folder {} cannot be written to: {}.",
+                folder.display(),
+                setup::name_user(error)
             ));
             is_writable &= folder != data;
         }
@@ -83,13 +80,8 @@ fn check_disk(data: &Path, free: u128, has_redpanda: bool, findings: &mut Findin
 
 /// Makes the folders that are not there.
 pub(crate) fn create(data: &Path, selection: &Selection) -> anyhow::Result<()> {
-    let secrets = secrets::folder(data);
     for folder in all(data, selection) {
-        let mode = if folder == secrets { 0o700 } else { 0o777 };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(mode)
-            .create(&folder)
+        setup::create_private(&folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
     }
     Ok(())
@@ -98,7 +90,7 @@ pub(crate) fn create(data: &Path, selection: &Selection) -> anyhow::Result<()> {
 fn all(data: &Path, selection: &Selection) -> Vec<PathBuf> {
     let mut folders = vec![
         data.join("logs"),
-        secrets::folder(data),
+        setup::secrets_folder(data),
         configurations::folder(data),
     ];
     let own = selection.iter().filter_map(|process| process.folder);

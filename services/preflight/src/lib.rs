@@ -12,9 +12,8 @@ mod ports;
 mod processes;
 mod programs;
 mod report;
-mod secrets;
 
-use std::{fs::File, path::Path};
+use std::{fs::File, iter, path::Path};
 
 use anyhow::Context as _;
 
@@ -23,7 +22,10 @@ pub use self::{
     ports::{PORTS, Port, Ports, rewrite},
     processes::Process,
 };
-use self::{processes::Selection, report::Findings};
+use self::{
+    processes::Selection,
+    report::{Findings, Problem},
+};
 
 /// Looks for problems, and prepares everything where there are none. Whether there were none is what it returns.
 ///
@@ -42,18 +44,31 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     ports::check_supervisor(config, &mut findings);
     listening::check(config, &selection, &mut findings);
     configurations::check(&config.configs, &data, &selection, &mut findings);
-    secrets::check(&data, &selection, &mut findings);
+    check_secrets(&data, &selection, &mut findings);
     report::findings(&findings)?;
     if !findings.problems.is_empty() {
         return Ok(false);
     }
 
     folders::create(&data, &selection)?;
-    secrets::create(&data, &selection)?;
+    for secret in selection.secrets() {
+        secret.provide(&data)?;
+    }
     configurations::render(&config.configs, &data, &selection, &config.ports)?;
     report::ready(&data, &selection, &config.ports)?;
     drop(lock);
     Ok(true)
+}
+
+/// Looks at the secrets that exist already.
+fn check_secrets(data: &Path, selection: &Selection, findings: &mut Findings) {
+    let folder = setup::check_secrets_folder(data);
+    let secrets = selection.secrets().map(|secret| secret.check(data));
+    for outcome in iter::once(folder).chain(secrets) {
+        if let Err(setup::Unusable { what, remedy }) = outcome {
+            findings.problems.push(Problem { what, remedy });
+        }
+    }
 }
 
 /// Waits until no other run works on this folder. It is released with the process at the latest.

@@ -5,11 +5,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser as _;
 use preflight::Config;
 
 fn main() -> ExitCode {
-    match preflight::run(&Config::parse()) {
+    match preflight::run(&Config::read()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

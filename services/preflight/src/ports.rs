@@ -1,7 +1,7 @@
 //! Every port that a process listens on: its default, which the configurations and the compose files have, and
 //! the variable that changes it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ffi::OsString};
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, error::ErrorKind, value_parser};
 
@@ -242,6 +242,25 @@ pub(crate) fn check(config: &Config, findings: &mut Findings) {
             remedy: "Give each a port of its own.".to_owned(),
         });
     }
+    if config.supervised.is_some() {
+        service_links(|variable| std::env::var_os(variable), findings);
+    }
+}
+
+/// Finds service links in the place of ports. Our programs ignore them, but process-compose, which
+/// has started preflight, puts them into the commands of all others.
+fn service_links(value: impl Fn(&str) -> Option<OsString>, findings: &mut Findings) {
+    let links = PORTS
+        .iter()
+        .filter(|port| value(port.variable).is_some_and(|value| setup::is_service_link(&value)));
+    findings.problems.extend(links.map(|port| Problem {
+        what: format!(
+            "{} is a service link of Kubernetes or Docker, and no port.",
+            port.variable
+        ),
+        remedy:
+            "Unset it before you start process-compose, as `just up` and `nix run` do.".to_owned(),
+    }));
 }
 
 #[cfg(test)]

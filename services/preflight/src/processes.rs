@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use crate::{
-    config::{Broker, Config},
-    secrets::Secret,
-};
+use setup::Secret;
+
+use crate::config::{Broker, Config};
 
 /// A process, and what it needs.
 #[derive(Debug)]

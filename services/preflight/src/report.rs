@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use crate::{PORTS, Ports, configurations, processes::Selection, secrets};
+use crate::{PORTS, Ports, configurations, processes::Selection};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -61,7 +61,11 @@ pub(crate) fn ready(data: &Path, selection: &Selection, ports: &Ports) -> io::Re
     let configurations = configurations::folder(data);
     writeln!(out, "otelix can start: nothing is missing.\n")?;
     writeln!(out, "  data            {}", data.display())?;
-    writeln!(out, "  secrets         {}", secrets::folder(data).display())?;
+    writeln!(
+        out,
+        "  secrets         {}",
+        setup::secrets_folder(data).display()
+    )?;
     writeln!(out, "  configurations  {}", configurations.display())?;
     for (process, variable) in [
         ("frontend", "FRONTEND_PORT"),

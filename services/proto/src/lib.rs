@@ -3,6 +3,8 @@
 //!
 //! Everything here is generated from the files under proto/; the comments there are the
 //! documentation. Domain types do not live here: each service converts at its edge.
+//!
+//! `Debug` shows a field as `..` if its name says that it is an email, a password or a token.
 
 /// Accounts: `proto/user/v1/user.proto`.
 pub mod user {
@@ -36,3 +38,6 @@ pub const METHODS: &[&str] = include!(concat!(env!("OUT_DIR"), "/methods.rs"));
 
 /// The source of the messages of events, for schema registries.
 pub const EVENTS: &str = include_str!("../../../proto/events/v1/events.proto");
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! The way out: bounded queues, OTLP, and an account of what is lost.
 //!
-//! Log records go through the SDK's batch processor and exporter. Spans and metrics do not: the
-//! SDK's way for spans costs several times what it takes to encode them where they end, and its
-//! metrics have no place for exemplars. A [`Flow`] for each signal lets in what the queue can
-//! hold, and counts what it cannot, and what the collector did not take.
+//! Log records go through the SDK's batch processor. Spans do not: the SDK's way costs several times
+//! what it takes to encode them where they end. One [`Sender`] for each signal sends what is encoded,
+//! so that transports, TLS, headers and retries are the same for all three. A [`Flow`] for each signal
+//! lets in what the queue can hold, and counts what it cannot, and what the collector did not take.
 
 pub(crate) mod encode;
 mod flow;
@@ -12,5 +12,13 @@ pub(crate) mod logs;
 mod metrics;
 mod sender;
 pub(crate) mod spans;
+mod tls;
 
-pub(crate) use self::{flow::Flow, limits::Limits, metrics::MetricExporter, sender::Sender};
+pub use self::tls::BadSetting;
+
+pub(crate) use self::{
+    flow::Flow,
+    limits::{Limits, cut},
+    metrics::MetricExporter,
+    sender::Sender,
+};

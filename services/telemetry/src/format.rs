@@ -23,11 +23,13 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use crate::export::cut;
+
 /// One JSON object a line: `timestamp`, `level`, `target`, `message`, the fields, `trace_id`
 /// and `span_id`.
 #[derive(Debug)]
 pub(crate) struct Json {
-    /// Bytes of a text that are written; the rest is cut off.
+    /// Characters of a text that are written; the rest is cut off.
     pub(crate) limit: usize,
 }
 
@@ -135,7 +137,7 @@ impl Record {
     }
 
     fn put_text(&mut self, field: &Field, text: &str) {
-        self.put(field, &text[..text.floor_char_boundary(self.limit)]);
+        self.put(field, cut(text, self.limit));
     }
 }
 

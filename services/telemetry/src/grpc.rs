@@ -5,16 +5,19 @@
 
 use std::{
     error::Error,
-    pin::Pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use opentelemetry::{Context as TraceContext, KeyValue, context::FutureExt as _, trace::SpanKind};
-use tonic::Code;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use crate::{
@@ -25,7 +28,10 @@ use crate::{
     trace::Span,
 };
 
-/// Observes the calls that a server answers, and continues the caller's trace.
+/// Observes the calls that a server answers, continues the caller's trace, and keeps its deadline.
+///
+/// At the deadline tonic would drop a call and answer `CANCELLED`. This layer is sooner, by the
+/// little time that it takes to get here.
 #[derive(Clone, Debug)]
 pub struct ServerLayer(Observer);
 
@@ -57,18 +63,28 @@ impl ServerLayer {
             methods,
             &metrics::RPC_SERVER_CALL_DURATION,
             Side::Server,
+            Vec::new(),
         ))
     }
 }
 
 impl ClientLayer {
-    /// A layer that knows these methods, each as `package.Service/Method`.
+    /// A layer for calls of this server that knows these methods, each as
+    /// `package.Service/Method`.
     #[must_use]
-    pub fn new(methods: &'static [&'static str]) -> Self {
+    pub fn new(methods: &'static [&'static str], server: &Uri) -> Self {
+        let host = server.host().unwrap_or_default().to_owned();
+        let mut attributes = vec![KeyValue::new(names::SERVER_ADDRESS, host)];
+        attributes.extend(
+            server
+                .port_u16()
+                .map(|port| KeyValue::new(names::SERVER_PORT, i64::from(port))),
+        );
         Self(Observer::new(
             methods,
             &metrics::RPC_CLIENT_CALL_DURATION,
             Side::Client,
+            attributes,
         ))
     }
 }
@@ -100,7 +116,7 @@ where
     S: Service<Request<Q>, Response = Response<P>>,
     S::Future: Send + 'static,
     S::Error: Error + 'static,
-    P: Body<Data = Bytes> + 'static,
+    P: Body<Data = Bytes> + Default + 'static,
 {
     type Response = Response<Observed<P>>;
     type Error = S::Error;
@@ -111,11 +127,18 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let call = self.observer.start(request.uri().path(), || {
-            propagate::headers::extract(request.headers())
-        });
+        let deadline = timeout(request.headers())
+            .and_then(|timeout| Instant::now().checked_add(timeout))
+            .map(Deadline::new);
+        let call = self
+            .observer
+            .start(&request, || propagate::headers::extract(request.headers()));
         let answer = self.inner.call(request);
-        Box::pin(observe(call, answer))
+        Box::pin(async move {
+            let mut deadline = deadline;
+            let response = observe(call, in_time(&mut deadline, answer)).await?;
+            Ok(response.map(|body| Observed { deadline, ..body }))
+        })
     }
 }
 
@@ -135,11 +158,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let call = self
-            .observer
-            .start(request.uri().path(), TraceContext::current);
+        let call = self.observer.start(&request, TraceContext::current);
         if let Some(call) = &call {
-            propagate::headers::inject_context(call.span.context(), request.headers_mut());
+            propagate::headers::inject(call.span.context(), request.headers_mut());
         }
         let answer = self.inner.call(request);
         Box::pin(observe(call, answer))
@@ -154,7 +175,7 @@ where
     E: Error + 'static,
 {
     let Some(mut call) = call else {
-        return Ok(answer.await?.map(|inner| Observed { inner, call: None }));
+        return Ok(answer.await?.map(|inner| Observed::new(inner, None)));
     };
     match answer.with_context(call.span.context().clone()).await {
         Ok(response) => {
@@ -166,13 +187,76 @@ where
                 }
                 None => Some(call),
             };
-            Ok(response.map(|inner| Observed { inner, call: rest }))
+            Ok(response.map(|inner| Observed::new(inner, rest)))
         }
         Err(error) => {
             call.finish(local_code(&error));
             Err(error)
         }
     }
+}
+
+/// The answer, or the status of a call whose deadline has passed.
+async fn in_time<F, P, E>(deadline: &mut Option<Deadline>, answer: F) -> Result<Response<P>, E>
+where
+    F: Future<Output = Result<Response<P>, E>>,
+    P: Default,
+{
+    let Some(deadline) = deadline else {
+        return answer.await;
+    };
+    let mut answer = pin!(answer);
+    poll_fn(|cx| match answer.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(outcome),
+        Poll::Pending => deadline.poll(cx).map(|()| Ok(too_late().into_http())),
+    })
+    .await
+}
+
+fn too_late() -> Status {
+    Status::deadline_exceeded("the deadline of the call has passed")
+}
+
+/// When a caller stops waiting.
+#[derive(Debug)]
+struct Deadline {
+    at: Instant,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadline {
+    fn new(at: Instant) -> Self {
+        Self { at, sleep: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // The clock decides: tonic's own timer, though later, may be the one that wakes the task.
+        if Instant::now() >= self.at {
+            return Poll::Ready(());
+        }
+        let at = self.at;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        sleep.as_mut().poll(cx)
+    }
+}
+
+/// How long the caller waits. A malformed time is none.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let (unit, digits) = headers.get("grpc-timeout")?.as_bytes().split_last()?;
+    if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: u32 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    let unit = match unit {
+        b'H' => Duration::from_secs(3600),
+        b'M' => Duration::from_secs(60),
+        b'S' => Duration::from_secs(1),
+        b'm' => Duration::from_millis(1),
+        b'u' => Duration::from_micros(1),
+        b'n' => Duration::from_nanos(1),
+        _ => return None,
+    };
+    Some(unit * number)
 }
 
 /// The code of a failure that no server sent.
@@ -201,24 +285,43 @@ enum Side {
 #[derive(Clone, Debug)]
 struct Observer {
     methods: &'static [&'static str],
-    outcomes: Arc<CallOutcomes>,
-    side: Side,
+    calls: Arc<Calls>,
 }
 
-/// By method and code.
-type CallOutcomes = Outcomes<(&'static str, Code)>;
+/// What all calls of a server or of a client have in common.
+#[derive(Debug)]
+struct Calls {
+    side: Side,
+    /// Attributes of every call.
+    attributes: Vec<KeyValue>,
+    /// By method and code.
+    outcomes: Outcomes<(&'static str, Code)>,
+}
 
 impl Observer {
-    fn new(methods: &'static [&'static str], metric: &Metric, side: Side) -> Self {
+    fn new(
+        methods: &'static [&'static str],
+        metric: &Metric,
+        side: Side,
+        attributes: Vec<KeyValue>,
+    ) -> Self {
+        let outcomes = Outcomes::new(metric.histogram(env!("CARGO_PKG_NAME")));
         Self {
             methods,
-            outcomes: Arc::new(Outcomes::new(metric.histogram(env!("CARGO_PKG_NAME")))),
-            side,
+            calls: Arc::new(Calls {
+                side,
+                attributes,
+                outcomes,
+            }),
         }
     }
 
-    fn start(&self, path: &str, parent: impl FnOnce() -> TraceContext) -> Option<Call> {
-        let path = path.trim_start_matches('/');
+    fn start<Q>(
+        &self,
+        request: &Request<Q>,
+        parent: impl FnOnce() -> TraceContext,
+    ) -> Option<Call> {
+        let path = request.uri().path().trim_start_matches('/');
         if path.starts_with("grpc.health.") || path.starts_with("grpc.reflection.") {
             return None;
         }
@@ -227,62 +330,77 @@ impl Observer {
             .iter()
             .find(|known| **known == path)
             .unwrap_or(&names::OTHER);
-        let kind = match self.side {
+        let kind = match self.calls.side {
             Side::Client => SpanKind::Client,
             Side::Server => SpanKind::Server,
         };
         Some(Call {
             span: Span::start(&parent(), kind, method),
             method,
-            side: self.side,
-            outcomes: Arc::clone(&self.outcomes),
+            timeout: timeout(request.headers()),
+            calls: Arc::clone(&self.calls),
             finished: false,
         })
     }
 }
 
-/// A call under observation; one that is dropped before its end was cancelled.
+/// A call under observation. One that is dropped before its end was cancelled, or ran out of time.
 #[derive(Debug)]
 struct Call {
     span: Span,
     method: &'static str,
-    side: Side,
-    outcomes: Arc<CallOutcomes>,
+    timeout: Option<Duration>,
+    calls: Arc<Calls>,
     finished: bool,
 }
 
 impl Call {
     fn finish(&mut self, code: Code) {
         self.finished = true;
-        self.outcomes
+        self.calls
+            .outcomes
             .end(&mut self.span, (self.method, code), |(method, code)| {
-                describe(self.side, method, *code)
+                self.calls.describe(method, *code)
             });
+    }
+
+    /// Whether the caller's time is over, or so nearly that the caller may think it is: it measures
+    /// by another clock.
+    fn is_out_of_time(&self) -> bool {
+        self.timeout
+            .is_some_and(|timeout| self.span.elapsed() >= timeout - timeout / 10)
     }
 }
 
-fn describe(side: Side, method: &'static str, code: Code) -> Description {
-    let name = code_name(code);
-    let mut attributes = vec![
-        KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),
-        KeyValue::new(names::RPC_METHOD, method),
-        KeyValue::new(names::RPC_RESPONSE_STATUS_CODE, name),
-    ];
-    let failed = is_failure(side, code);
-    if failed {
-        attributes.push(KeyValue::new(names::ERROR_TYPE, name));
-    }
-    Description {
-        attributes,
-        failed,
-        ..Description::default()
+impl Calls {
+    fn describe(&self, method: &'static str, code: Code) -> Description {
+        let name = code_name(code);
+        let mut attributes = vec![
+            KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),
+            KeyValue::new(names::RPC_METHOD, method),
+            KeyValue::new(names::RPC_RESPONSE_STATUS_CODE, name),
+        ];
+        attributes.extend(self.attributes.iter().cloned());
+        let failed = is_failure(self.side, code);
+        if failed {
+            attributes.push(KeyValue::new(names::ERROR_TYPE, name));
+        }
+        Description {
+            attributes,
+            failed,
+            ..Description::default()
+        }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         if !self.finished {
-            self.finish(Code::Cancelled);
+            self.finish(if self.is_out_of_time() {
+                Code::DeadlineExceeded
+            } else {
+                Code::Cancelled
+            });
         }
     }
 }
@@ -329,21 +447,32 @@ pub fn code_name(code: Code) -> &'static str {
 }
 
 pin_project_lite::pin_project! {
-    /// A body that ends its call's span with its trailers.
+    /// A body that ends its call's span with its trailers, and at the deadline.
     #[derive(Debug)]
     pub struct Observed<B> {
         #[pin]
         inner: B,
         call: Option<Call>,
+        deadline: Option<Deadline>,
+        // The deadline has passed, and the trailers say so.
+        ended: bool,
+    }
+}
+
+impl<B> Observed<B> {
+    fn new(inner: B, call: Option<Call>) -> Self {
+        Self {
+            inner,
+            call,
+            deadline: None,
+            ended: false,
+        }
     }
 }
 
 impl<B: Default> Default for Observed<B> {
     fn default() -> Self {
-        Self {
-            inner: B::default(),
-            call: None,
-        }
+        Self::new(B::default(), None)
     }
 }
 
@@ -356,7 +485,17 @@ impl<B: Body<Data = Bytes>> Body for Observed<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
-        let polled = this.inner.poll_frame(cx);
+        if *this.ended {
+            return Poll::Ready(None);
+        }
+        let mut polled = this.inner.poll_frame(cx);
+        if let (Poll::Pending, Some(deadline)) = (&polled, this.deadline) {
+            polled = deadline.poll(cx).map(|()| {
+                *this.ended = true;
+                let status = too_late().into_http::<()>();
+                Some(Ok(Frame::trailers(status.into_parts().0.headers)))
+            });
+        }
         let end = match &polled {
             Poll::Ready(Some(Ok(frame))) => frame
                 .trailers_ref()
@@ -372,10 +511,100 @@ impl<B: Body<Data = Bytes>> Body for Observed<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.ended || self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tower::service_fn;
+
+    use super::*;
+
+    const METHODS: &[&str] = &["x.Y/Z"];
+
+    /// A body that has nothing to say, and does not end.
+    #[derive(Debug, Default)]
+    struct Silence;
+
+    impl Body for Silence {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    fn request(timeout: &str) -> Request<()> {
+        let request = Request::post("/x.Y/Z").header("grpc-timeout", timeout);
+        request.body(()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_call_ends_at_the_deadline_of_its_caller() {
+        let hang = service_fn(|_| std::future::pending::<Result<Response<Silence>, Infallible>>());
+        let mut server = ServerLayer::new(METHODS).layer(hang);
+        let response = server.call(request("10m")).await.unwrap();
+        assert_eq!(response.headers()["grpc-status"], "4");
+        assert_eq!(response.headers()["content-type"], "application/grpc");
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_at_the_deadline_of_its_caller() {
+        let stream = service_fn(async |_| Ok::<_, Infallible>(Response::new(Silence)));
+        let mut server = ServerLayer::new(METHODS).layer(stream);
+        let response = server.call(request("10m")).await.unwrap();
+        assert!(!response.headers().contains_key("grpc-status"));
+        let mut body = response.into_body();
+        let mut next = async || poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        let trailers = next().await.unwrap().unwrap().into_trailers().unwrap();
+        assert_eq!(trailers["grpc-status"], "4");
+        assert!(next().await.is_none());
+        assert!(body.is_end_stream());
+    }
+
+    #[test]
+    fn a_timeout_has_digits_and_a_unit() {
+        for (text, expected) in [
+            ("1H", Some(Duration::from_secs(3600))),
+            ("2M", Some(Duration::from_secs(120))),
+            ("3S", Some(Duration::from_secs(3))),
+            ("4m", Some(Duration::from_millis(4))),
+            ("5u", Some(Duration::from_micros(5))),
+            ("6n", Some(Duration::from_nanos(6))),
+            ("99999999H", Some(Duration::from_secs(3600 * 99_999_999))),
+            ("0n", Some(Duration::ZERO)),
+            ("", None),
+            ("S", None),
+            ("1", None),
+            ("1s", None),
+            ("-1S", None),
+            ("+1S", None),
+            ("1.5S", None),
+            ("123456789n", None),
+        ] {
+            assert_eq!(timeout(request(text).headers()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_dropped_at_its_deadline_ran_out_of_time() {
+        let observer = ServerLayer::new(METHODS).0;
+        for (timeout, expected) in [("0n", true), ("1H", false), ("x", false)] {
+            let call = observer
+                .start(&request(timeout), TraceContext::new)
+                .unwrap();
+            assert_eq!(call.is_out_of_time(), expected, "{timeout}");
+        }
     }
 }

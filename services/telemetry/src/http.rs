@@ -2,11 +2,13 @@
 
 use std::{
     borrow::Cow,
+    fmt,
     pin::Pin,
+    sync::Arc,
     task::{self, Poll},
 };
 
-use http::{Extensions, Method, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode};
 use opentelemetry::{
     Context, KeyValue,
     context::FutureExt as _,
@@ -23,13 +25,34 @@ use crate::{
 /// Finds the route, such as `/users/{id}`, that the router has left in a request's extensions.
 pub type Route = fn(&Extensions) -> Option<&str>;
 
-/// Observes the requests that a server answers, and continues the caller's trace.
+/// What a server knows of the sender of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// Whether its trace context and baggage are believed. Without trust, the request begins a
+    /// trace that links to the context that was sent.
+    pub trusted: bool,
+    /// Whether the person behind the request uses `https`; `None` where the request itself says.
+    pub https: Option<bool>,
+}
+
+type FindCaller = dyn Fn(&Extensions, &HeaderMap) -> Caller + Send + Sync;
+
+/// Observes the requests that a server answers, and continues the trace of a trusted caller.
 ///
 /// It must be applied where the router has matched already (in axum: `Router::layer`).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerLayer {
     route: Route,
+    caller: Arc<FindCaller>,
     duration: Histogram,
+}
+
+impl fmt::Debug for ServerLayer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ServerLayer")
+            .finish_non_exhaustive()
+    }
 }
 
 /// What [`ServerLayer`] makes of a service.
@@ -40,11 +63,17 @@ pub struct Server<S> {
 }
 
 impl ServerLayer {
-    /// A layer that asks `route` for the route of a request.
+    /// A layer that asks `route` for the route of a request, and `caller` for its sender.
     #[must_use]
-    pub fn new(route: Route) -> Self {
-        let duration = metrics::HTTP_SERVER_REQUEST_DURATION.histogram(env!("CARGO_PKG_NAME"));
-        Self { route, duration }
+    pub fn new(
+        route: Route,
+        caller: impl Fn(&Extensions, &HeaderMap) -> Caller + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            route,
+            caller: Arc::new(caller),
+            duration: metrics::HTTP_SERVER_REQUEST_DURATION.histogram(env!("CARGO_PKG_NAME")),
+        }
     }
 }
 
@@ -75,31 +104,39 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let method = method(request.method());
+        let Caller { trusted, https } =
+            (self.layer.caller)(request.extensions(), request.headers());
+        let (method, of_name, original) = method(request.method());
         let route = (self.layer.route)(request.extensions()).map(str::to_owned);
         let name = match &route {
-            Some(route) => Cow::Owned(format!("{method} {route}")),
-            None => Cow::Borrowed(method),
+            Some(route) => Cow::Owned(format!("{of_name} {route}")),
+            None => Cow::Borrowed(of_name),
         };
-        let scheme = match request.uri().scheme_str() {
-            Some("https") => "https",
-            _ => "http",
-        };
+        let https = https.unwrap_or_else(|| request.uri().scheme_str() == Some("https"));
         let mut attributes = vec![
             KeyValue::new(names::HTTP_REQUEST_METHOD, method),
-            KeyValue::new(names::URL_SCHEME, scheme),
+            KeyValue::new(names::URL_SCHEME, if https { "https" } else { "http" }),
         ];
+        let mut of_span: Vec<_> = original.into_iter().collect();
         // A path that is no route is whatever somebody typed, an email for instance: it stays here.
-        let path = route.map(|route| {
+        if let Some(route) = route {
             attributes.push(KeyValue::new(names::HTTP_ROUTE, route));
-            KeyValue::new(names::URL_PATH, request.uri().path().to_owned())
-        });
-        let parent = propagate::headers::extract(request.headers());
+            of_span.push(KeyValue::new(
+                names::URL_PATH,
+                request.uri().path().to_owned(),
+            ));
+        }
+        let sent = propagate::headers::extract(request.headers());
+        let span = if trusted {
+            Span::start(&sent, SpanKind::Server, name)
+        } else {
+            Span::start(&Context::new(), SpanKind::Server, name).linked(sent.span().span_context())
+        };
         let exchange = Exchange {
-            span: Span::start(&parent, SpanKind::Server, name),
+            span,
             side: Side::Server,
             attributes,
-            of_span: path,
+            of_span,
             duration: self.layer.duration.clone(),
             finished: false,
         };
@@ -168,11 +205,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let method = method(request.method());
+        let (method, of_name, original) = method(request.method());
         let template = request.extensions().get::<UrlTemplate>();
         let name = match template {
-            Some(UrlTemplate(template)) => Cow::Owned(format!("{method} {template}")),
-            None => Cow::Borrowed(method),
+            Some(UrlTemplate(template)) => Cow::Owned(format!("{of_name} {template}")),
+            None => Cow::Borrowed(of_name),
         };
         let uri = request.uri();
         let scheme = uri.scheme_str().unwrap_or("http");
@@ -189,13 +226,15 @@ where
         }
         // Without query and credentials, which may be secrets.
         let url = format!("{scheme}://{host}:{port}{}", uri.path());
+        let mut of_span = vec![KeyValue::new(names::URL_FULL, url)];
+        of_span.extend(original);
         let span = Span::start(&Context::current(), SpanKind::Client, name);
-        propagate::headers::inject_context(span.context(), request.headers_mut());
+        propagate::headers::inject(span.context(), request.headers_mut());
         let exchange = Exchange {
             span,
             side: Side::Client,
             attributes,
-            of_span: Some(KeyValue::new(names::URL_FULL, url)),
+            of_span,
             duration: self.layer.duration.clone(),
             finished: false,
         };
@@ -227,7 +266,7 @@ struct Exchange {
     span: Span,
     side: Side,
     attributes: Vec<KeyValue>,
-    of_span: Option<KeyValue>,
+    of_span: Vec<KeyValue>,
     duration: Histogram,
     finished: bool,
 }
@@ -255,7 +294,7 @@ impl Exchange {
             elapsed.as_secs_f64(),
             attributes,
         );
-        attributes.extend(self.of_span.take());
+        attributes.append(&mut self.of_span);
         let attributes = Attributes::new(std::mem::take(attributes));
         self.span.end(elapsed, &attributes, failed);
     }
@@ -277,9 +316,10 @@ impl Drop for Exchange {
     }
 }
 
-/// The method, if it is one that HTTP defines: a caller must not be able to make series.
-fn method(method: &Method) -> &'static str {
-    match *method {
+/// The method, its name in that of a span, and for spans the method as it was sent if that is not
+/// one that HTTP defines: a caller must not be able to make series.
+fn method(method: &Method) -> (&'static str, &'static str, Option<KeyValue>) {
+    let known = match *method {
         Method::CONNECT => "CONNECT",
         Method::DELETE => "DELETE",
         Method::GET => "GET",
@@ -289,6 +329,24 @@ fn method(method: &Method) -> &'static str {
         Method::POST => "POST",
         Method::PUT => "PUT",
         Method::TRACE => "TRACE",
-        _ => names::OTHER,
+        _ => {
+            let original = method.as_str().to_owned();
+            let original = KeyValue::new(names::HTTP_REQUEST_METHOD_ORIGINAL, original);
+            return (names::OTHER, "HTTP", Some(original));
+        }
+    };
+    (known, known, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_of_the_callers_own_makes_no_series() {
+        assert_eq!(method(&Method::GET), ("GET", "GET", None));
+        let (value, of_name, original) = method(&Method::from_bytes(b"BREW").unwrap());
+        assert_eq!((value, of_name), ("_OTHER", "HTTP"));
+        assert_eq!(original.unwrap().value.as_str(), "BREW");
     }
 }

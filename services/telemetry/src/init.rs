@@ -1,25 +1,21 @@
 //! Starting and stopping the three signals.
 
-use std::{ffi::OsString, io::IsTerminal as _, time::Duration};
+use std::{ffi::OsString, io::IsTerminal as _, thread, time::Duration};
 
 use exemplars::Exemplars;
 use opentelemetry::{KeyValue, global, metrics::Meter, trace::TracerProvider as _};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use opentelemetry_otlp::{
-    ExporterBuildError, LogExporter, WithExportConfig as _, WithTonicConfig as _,
-};
 use opentelemetry_sdk::{
     Resource,
     logs::{BatchConfigBuilder as LogBatchConfigBuilder, BatchLogProcessor, SdkLoggerProvider},
     metrics::{Aggregation, Instrument, InstrumentKind, PeriodicReader, SdkMeterProvider, Stream},
     resource::{EnvResourceDetector, TelemetryResourceDetector},
-    trace::{Sampler, SdkTracerProvider},
+    trace::{SdkTracerProvider, SpanLimits},
 };
 use opentelemetry_semantic_conventions::resource::{
     DEPLOYMENT_ENVIRONMENT_NAME, HOST_ARCH, HOST_NAME, OS_TYPE, PROCESS_EXECUTABLE_NAME,
     PROCESS_PID, PROCESS_RUNTIME_NAME, SERVICE_INSTANCE_ID, SERVICE_VERSION,
 };
-use tonic::transport::Endpoint;
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     filter::{FilterExt as _, LevelFilter, Targets},
@@ -28,26 +24,28 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    HistogramAggregation, LogFormat, Settings,
+    BadSetting, HistogramAggregation, LogFormat, Protocol, Settings,
     export::{Flow, Limits, MetricExporter, Sender, logs, spans::Spans},
-    format, metrics, process,
+    format, metrics, process, propagate,
+    settings::{self, Export, Signal},
+    stdout::Stdout,
     trace::{self, Tracer},
 };
 
 /// Why telemetry could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An OTLP exporter could not be made of its settings.
+    /// A certificate or a key cannot be used.
     #[error("cannot export {signal}")]
     Exporter {
         /// The signal that it was for.
         signal: &'static str,
-        /// What the exporter says.
-        source: ExporterBuildError,
+        /// The variable, and what is wrong with it.
+        source: BadSetting,
     },
-    /// An endpoint is no URL that can be connected to.
-    #[error("cannot connect to the endpoint")]
-    Endpoint(#[source] tonic::transport::Error),
+    /// The thread that writes logs could not be started.
+    #[error("cannot write logs")]
+    Stdout(#[source] std::io::Error),
     /// The log filter cannot be parsed.
     #[error("cannot parse the log filter")]
     Filter(#[source] tracing_subscriber::filter::ParseError),
@@ -63,12 +61,13 @@ pub struct Telemetry {
     meters: Option<SdkMeterProvider>,
     loggers: Option<SdkLoggerProvider>,
     tracers: Option<SdkTracerProvider>,
+    stdout: Stdout,
 }
 
 /// Starts traces, metrics and logs of this process.
 ///
-/// Logs always go to stdout. Signals with an endpoint are exported to it; without one, traces
-/// still have ids, so that logs and pages can name them.
+/// Logs always go to stdout. Signals with an endpoint are exported to it; without one, requests
+/// still have trace ids, so that logs and pages can name them.
 ///
 /// Must be called on a tokio runtime: the exporters' connections live there.
 ///
@@ -80,26 +79,30 @@ pub fn init(
     version: &'static str,
 ) -> Result<Telemetry, Error> {
     let resource = resource(settings, service, version);
-    let enabled = !settings.sdk_disabled;
+    let stdout = Stdout::start(std::io::stdout()).map_err(Error::Stdout)?;
 
     let meters = settings
-        .metrics_endpoint()
-        .filter(|_| enabled)
-        .map(|endpoint| meter_provider(settings, endpoint, resource.clone()))
+        .export(Signal::Metrics)
+        .map(|export| meter_provider(settings, &export, resource.clone()))
         .transpose()?;
     if let Some(meters) = &meters {
         global::set_meter_provider(meters.clone());
         process::observe();
+        stdout.observe();
     }
 
     let loggers = settings
-        .logs_endpoint()
-        .filter(|_| enabled)
-        .map(|endpoint| logger_provider(settings, endpoint, resource.clone()))
+        .export(Signal::Logs)
+        .map(|export| logger_provider(settings, &export, resource.clone()))
         .transpose()?;
 
-    let traces = enabled.then(|| traces(settings, resource)).transpose()?;
-    let (tracers, tracer) = traces.unzip();
+    let (tracers, tracer) = match settings.export(Signal::Traces) {
+        Some(export) => {
+            let (tracers, tracer) = traces(settings, &export, resource)?;
+            (Some(tracers), Some(tracer))
+        }
+        None => (None, (!settings.sdk_disabled).then_some(Tracer::Silent)),
+    };
 
     let filter = || EnvFilter::try_new(&settings.log).map_err(Error::Filter);
 
@@ -108,18 +111,21 @@ pub fn init(
         LogFormat::Json => false,
         LogFormat::Auto => std::io::stdout().is_terminal(),
     };
-    let stdout = tracing_subscriber::fmt::layer();
-    let stdout = if text {
-        stdout
+    let lines = tracing_subscriber::fmt::layer()
+        // They would go to stderr, which may be as broken as stdout.
+        .log_internal_errors(false)
+        .with_writer(stdout.clone());
+    let lines = if text {
+        lines
             .event_format(format::Text {
                 color: std::io::stdout().is_terminal(),
             })
             .with_filter(filter()?)
             .boxed()
     } else {
-        stdout
+        lines
             .event_format(format::Json {
-                limit: settings.attribute_value_length_limit,
+                limit: settings.log_length_limit(),
             })
             .with_filter(filter()?)
             .boxed()
@@ -132,8 +138,10 @@ pub fn init(
             [
                 "h2",
                 "hyper",
+                "hyper_rustls",
                 "hyper_util",
                 "opentelemetry",
+                "rustls",
                 "tonic",
                 "tower",
             ]
@@ -167,17 +175,32 @@ pub fn init(
     tracing_subscriber::registry()
         .with(spans)
         .with(exported)
-        .with(stdout)
+        .with(lines)
         .try_init()
         .map_err(Error::Started)?;
     if let Some(tracer) = tracer {
         trace::install(tracer);
+    }
+    propagate::install(settings.propagators.clone());
+    for name in settings.propagators.unknown() {
+        tracing::warn!(
+            name,
+            "OTEL_PROPAGATORS names an unknown propagator, which is ignored"
+        );
+    }
+    for warning in settings::warnings() {
+        tracing::warn!(
+            variable = warning.variable,
+            reason = warning.reason,
+            "an environment variable is ignored"
+        );
     }
 
     Ok(Telemetry {
         meters,
         loggers,
         tracers,
+        stdout,
     })
 }
 
@@ -188,15 +211,26 @@ pub fn meter(scope: &'static str) -> Meter {
 }
 
 impl Telemetry {
-    /// Sends what is queued and stops. Traces first, metrics last, so that each can report on
-    /// the one before. Takes at most some seconds when the collector does not answer.
+    /// Sends what is queued and stops. Metrics last, so that they can report on the others. Takes at
+    /// most some seconds when the collector does not answer.
     pub async fn shutdown(self) {
+        let Self {
+            meters,
+            loggers,
+            tracers,
+            stdout,
+        } = self;
+        // Also where the caller does not wait for the end.
+        let _flushed = FlushOnDrop(stdout);
         crate::spawn_blocking(move || {
-            let outcomes = [
-                ("traces", self.tracers.map(|provider| provider.shutdown())),
-                ("logs", self.loggers.map(|provider| provider.shutdown())),
-                ("metrics", self.meters.map(|provider| provider.shutdown())),
-            ];
+            // Side by side: each may wait for a collector that does not answer.
+            let (traces, logs) = thread::scope(|scope| {
+                let traces = scope.spawn(|| tracers.map(|provider| provider.shutdown()));
+                let logs = loggers.map(|provider| provider.shutdown());
+                (traces.join().unwrap_or_default(), logs)
+            });
+            let metrics = meters.map(|provider| provider.shutdown());
+            let outcomes = [("traces", traces), ("logs", logs), ("metrics", metrics)];
             for (signal, outcome) in outcomes {
                 if let Some(Err(error)) = outcome {
                     tracing::warn!(signal, error = %error, "telemetry was not flushed");
@@ -207,16 +241,26 @@ impl Telemetry {
     }
 }
 
+struct FlushOnDrop(Stdout);
+
+impl Drop for FlushOnDrop {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
 fn resource(settings: &Settings, service: &'static str, version: &'static str) -> Resource {
     let name = settings.service_name.clone();
     let text = |value: OsString| value.to_string_lossy().into_owned();
     let executable = std::env::current_exe().unwrap_or_default();
+    let environment = settings
+        .environment
+        .map(|name| KeyValue::new(DEPLOYMENT_ENVIRONMENT_NAME, name));
     let builder = Resource::builder_empty()
         .with_service_name(service)
         .with_attributes([
             KeyValue::new(SERVICE_VERSION, version),
             KeyValue::new(SERVICE_INSTANCE_ID, uuid::Uuid::new_v4().to_string()),
-            KeyValue::new(DEPLOYMENT_ENVIRONMENT_NAME, "development"),
             KeyValue::new(PROCESS_PID, i64::from(std::process::id())),
             KeyValue::new(
                 PROCESS_EXECUTABLE_NAME,
@@ -227,6 +271,7 @@ fn resource(settings: &Settings, service: &'static str, version: &'static str) -
             KeyValue::new(HOST_ARCH, host_arch()),
             KeyValue::new(OS_TYPE, os_type()),
         ])
+        .with_attributes(environment)
         .with_detector(Box::new(TelemetryResourceDetector))
         // What the operator says wins over what we say.
         .with_detector(Box::new(EnvResourceDetector::new()));
@@ -255,16 +300,11 @@ fn os_type() -> &'static str {
 }
 
 /// The makers of spans: the SDK's for those of `tracing`, and our own.
-fn traces(settings: &Settings, resource: Resource) -> Result<(SdkTracerProvider, Tracer), Error> {
-    let builder = SdkTracerProvider::builder().with_resource(resource);
-    let Some(endpoint) = settings.traces_endpoint() else {
-        // Ids without the cost of recording what nobody receives.
-        let tracer = Tracer {
-            sampler: Sampler::AlwaysOff,
-            spans: None,
-        };
-        return Ok((builder.with_sampler(Sampler::AlwaysOff).build(), tracer));
-    };
+fn traces(
+    settings: &Settings,
+    export: &Export,
+    resource: Resource,
+) -> Result<(SdkTracerProvider, Tracer), Error> {
     let flow = Flow::queued(
         "traces",
         settings.span_queue_size,
@@ -274,54 +314,58 @@ fn traces(settings: &Settings, resource: Resource) -> Result<(SdkTracerProvider,
         ),
         (
             &metrics::OTEL_SDK_EXPORTER_SPAN_EXPORTED,
-            "otlp_grpc_span_exporter",
+            exporter(export, "otlp_grpc_span_exporter", "otlp_http_span_exporter"),
         ),
     );
     let spans = Spans::new(
-        sender(
-            settings,
-            endpoint,
-            "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-        )?,
+        sender(export)?,
         flow,
-        Limits::new(settings.attribute_value_length_limit),
+        Limits::new(settings.span_length_limit()),
         settings.span_batch_size,
         Duration::from_millis(settings.span_export_delay),
     );
-    let provider = builder
+    let provider = SdkTracerProvider::builder()
+        .with_resource(resource)
+        // Not those of the environment, which the spans of our own have not.
+        .with_span_limits(SpanLimits::default())
         .with_sampler(settings.sampler())
         .with_span_processor(spans.clone())
         .build();
-    let tracer = Tracer {
+    let tracer = Tracer::Exporting {
         sampler: settings.sampler(),
-        spans: Some(spans),
+        spans,
     };
     Ok((provider, tracer))
 }
 
-fn sender(settings: &Settings, endpoint: &str, method: &'static str) -> Result<Sender, Error> {
-    let endpoint = Endpoint::from_shared(endpoint.to_owned()).map_err(Error::Endpoint)?;
-    Ok(Sender::new(
-        &endpoint,
-        method,
-        settings.otlp_headers.metadata(),
-        Duration::from_millis(settings.otlp_timeout),
-    ))
+fn sender(export: &Export) -> Result<Sender, Error> {
+    Sender::new(export).map_err(|source| Error::Exporter {
+        signal: export.signal.name(),
+        source,
+    })
+}
+
+/// The name of an exporter in its own metrics.
+fn exporter(export: &Export, grpc: &'static str, http: &'static str) -> &'static str {
+    match export.protocol {
+        Protocol::Grpc => grpc,
+        Protocol::Http => http,
+    }
 }
 
 fn meter_provider(
     settings: &Settings,
-    endpoint: &str,
+    export: &Export,
     resource: Resource,
 ) -> Result<SdkMeterProvider, Error> {
     let exemplars = Exemplars::new(settings.exemplar_filter);
     metrics::configure(exemplars.clone(), settings.histogram_aggregation);
-    let sender = sender(
-        settings,
-        endpoint,
-        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-    )?;
-    let exporter = MetricExporter::new(sender, exemplars);
+    let component = exporter(
+        export,
+        "otlp_grpc_metric_exporter",
+        "otlp_http_metric_exporter",
+    );
+    let exporter = MetricExporter::new(sender(export)?, component, exemplars);
     let reader = PeriodicReader::builder(exporter)
         .with_interval(Duration::from_millis(settings.metric_export_interval))
         .build();
@@ -365,16 +409,9 @@ fn exponential(instrument: &Instrument) -> Option<Stream> {
 
 fn logger_provider(
     settings: &Settings,
-    endpoint: &str,
+    export: &Export,
     resource: Resource,
 ) -> Result<SdkLoggerProvider, Error> {
-    let exporter = LogExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .with_metadata(settings.otlp_headers.metadata())
-        .with_timeout(Duration::from_millis(settings.otlp_timeout))
-        .build()
-        .map_err(exporter_error("logs"))?;
     let flow = Flow::queued(
         "logs",
         settings.log_queue_size,
@@ -384,29 +421,23 @@ fn logger_provider(
         ),
         (
             &metrics::OTEL_SDK_EXPORTER_LOG_EXPORTED,
-            "otlp_grpc_log_exporter",
+            exporter(export, "otlp_grpc_log_exporter", "otlp_http_log_exporter"),
         ),
     );
     let config = LogBatchConfigBuilder::default()
         .with_max_queue_size(settings.log_queue_size)
         .with_scheduled_delay(Duration::from_millis(settings.log_export_delay))
+        .with_max_export_batch_size(settings.log_batch_size)
         .build();
-    let batches = BatchLogProcessor::builder(logs::Exporter {
-        inner: exporter,
-        flow: flow.clone(),
-    })
-    .with_batch_config(config)
-    .build();
+    let batches = BatchLogProcessor::builder(logs::Exporter::new(sender(export)?, flow.clone()))
+        .with_batch_config(config)
+        .build();
     Ok(SdkLoggerProvider::builder()
         .with_resource(resource)
         .with_log_processor(logs::Processor {
             inner: batches,
             flow,
-            limits: Limits::new(settings.attribute_value_length_limit),
+            limits: Limits::new(settings.log_length_limit()),
         })
         .build())
-}
-
-fn exporter_error(signal: &'static str) -> impl FnOnce(ExporterBuildError) -> Error {
-    move |source| Error::Exporter { signal, source }
 }

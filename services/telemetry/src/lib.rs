@@ -22,12 +22,15 @@ mod export;
 mod format;
 mod init;
 mod settings;
+mod stdout;
 
 pub use crate::{
     blocking::spawn_blocking,
+    export::BadSetting,
     init::{Error, Telemetry, init, meter},
     settings::{
-        Headers, HistogramAggregation, LogFormat, STANDARD_VARIABLES, Settings, TracesSampler,
+        Compression, Endpoint, Exporter, Headers, HistogramAggregation, LogFormat, Otlp, Protocol,
+        STANDARD_VARIABLES, Settings, TracesSampler, specified,
     },
 };
 

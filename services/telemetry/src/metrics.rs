@@ -10,11 +10,7 @@ pub use opentelemetry::metrics::Counter;
 use std::sync::OnceLock;
 
 use exemplars::{Exemplars, Filter, Reservoir};
-use opentelemetry::{
-    InstrumentationScope, KeyValue,
-    metrics::{AsyncInstrument, UpDownCounter},
-    trace::SpanContext,
-};
+use opentelemetry::{InstrumentationScope, KeyValue, metrics::AsyncInstrument, trace::SpanContext};
 
 use crate::{HistogramAggregation, names};
 
@@ -98,7 +94,8 @@ metrics! {
 
     /// Duration of RPCs, as the client sees them
     RPC_CLIENT_CALL_DURATION: Histogram = names::RPC_CLIENT_CALL_DURATION, "s",
-        [RPC_SYSTEM_NAME, RPC_METHOD, RPC_RESPONSE_STATUS_CODE, ERROR_TYPE];
+        [RPC_SYSTEM_NAME, RPC_METHOD, RPC_RESPONSE_STATUS_CODE, SERVER_ADDRESS, SERVER_PORT,
+        ERROR_TYPE];
 
     /// Calls of another service that were made again because it did not answer
     RPC_CLIENT_CALL_RETRIES: Counter = names::RPC_CLIENT_CALL_RETRIES, "{call}", [];
@@ -197,7 +194,7 @@ metrics! {
     /// Age of the oldest event that the broker does not have
     EVENTS_OUTBOX_OLDEST_AGE: Gauge = names::EVENTS_OUTBOX_OLDEST_AGE, "s", [];
 
-    /// Events that were dropped because too many waited to be written down
+    /// Events that were dropped because the outbox did not take them in time
     EVENTS_OUTBOX_DROPPED: Counter = names::EVENTS_OUTBOX_DROPPED, "{event}", [];
 
     /// Events that the consumer has not handled yet
@@ -207,6 +204,9 @@ metrics! {
 
     /// Events that came again and were dropped
     EVENTS_CONSUMER_DUPLICATES: Counter = names::EVENTS_CONSUMER_DUPLICATES, "{event}", [];
+
+    /// Events that were skipped because this version does not know their type
+    EVENTS_CONSUMER_SKIPPED: Counter = names::EVENTS_CONSUMER_SKIPPED, "{event}", [];
 
     /// Attempts to handle an event again
     EVENTS_CONSUMER_RETRIES: Counter = names::EVENTS_CONSUMER_RETRIES, "{attempt}", [];
@@ -283,6 +283,9 @@ metrics! {
     /// Tasks that wait for any worker of the runtime
     TOKIO_RUNTIME_GLOBAL_QUEUE_LENGTH: UpDownCounter = names::TOKIO_RUNTIME_GLOBAL_QUEUE_LENGTH,
         "{task}", [];
+
+    /// Log records that were dropped because stdout did not take them
+    LOG_STDOUT_DROPPED: Counter = names::LOG_STDOUT_DROPPED, "{log_record}", [];
 
     /// Spans that were given to the exporter, or dropped
     OTEL_SDK_PROCESSOR_SPAN_PROCESSED: Counter = names::OTEL_SDK_PROCESSOR_SPAN_PROCESSED,
@@ -368,17 +371,6 @@ impl Metric {
             counter.add(0, &[]);
         }
         counter
-    }
-
-    /// An up-down counter for the crate of this name.
-    #[must_use]
-    pub fn up_down_counter(&self, scope: &'static str) -> UpDownCounter<i64> {
-        debug_assert_eq!(self.kind, Kind::UpDownCounter, "{}", self.name);
-        crate::meter(scope)
-            .i64_up_down_counter(self.name)
-            .with_unit(self.unit)
-            .with_description(self.description)
-            .build()
     }
 
     /// A histogram for the crate of this name.

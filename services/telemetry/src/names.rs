@@ -7,8 +7,8 @@ pub use opentelemetry_semantic_conventions::{
     attribute::{
         CLIENT_ADDRESS, CPU_MODE, DB_CLIENT_CONNECTION_POOL_NAME, DB_CLIENT_CONNECTION_STATE,
         DB_COLLECTION_NAME, DB_NAMESPACE, DB_OPERATION_NAME, DB_QUERY_SUMMARY, DB_SYSTEM_NAME,
-        ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
-        MESSAGING_CLIENT_ID, MESSAGING_CONSUMER_GROUP_NAME, MESSAGING_DESTINATION_NAME,
+        ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL, HTTP_RESPONSE_STATUS_CODE,
+        HTTP_ROUTE, MESSAGING_CLIENT_ID, MESSAGING_CONSUMER_GROUP_NAME, MESSAGING_DESTINATION_NAME,
         MESSAGING_DESTINATION_PARTITION_ID, MESSAGING_KAFKA_OFFSET, MESSAGING_MESSAGE_ID,
         MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM, OTEL_COMPONENT_NAME,
         OTEL_COMPONENT_TYPE, RPC_METHOD, RPC_RESPONSE_STATUS_CODE, RPC_SYSTEM_NAME, SERVER_ADDRESS,
@@ -43,7 +43,7 @@ pub const OTHER: &str = "_OTHER";
 /// Why a session was closed, or a token rejected.
 pub const AUTH_REASON: &str = "auth.reason";
 
-/// What attempts are counted by: `account` or `address`.
+/// What attempts are counted by: `account`, `address` or `registration`.
 pub const AUTH_LIMIT_SCOPE: &str = "auth.limit.scope";
 
 /// Calls that were made again.
@@ -57,6 +57,9 @@ pub const TOKIO_RUNTIME_TASK_COUNT: &str = "tokio.runtime.task.count";
 
 /// Tasks that wait for any worker.
 pub const TOKIO_RUNTIME_GLOBAL_QUEUE_LENGTH: &str = "tokio.runtime.global_queue.length";
+
+/// Log records that stdout did not take
+pub const LOG_STDOUT_DROPPED: &str = "log.stdout.dropped";
 
 /// Sign-ins that succeeded.
 pub const SUCCESS_LOGIN: &str = "success_login";
@@ -120,6 +123,9 @@ pub const EVENTS_CONSUMER_LAG: &str = "events.consumer.lag";
 
 /// Events that came again and were dropped.
 pub const EVENTS_CONSUMER_DUPLICATES: &str = "events.consumer.duplicates";
+
+/// Events that were skipped because their type is unknown.
+pub const EVENTS_CONSUMER_SKIPPED: &str = "events.consumer.skipped";
 
 /// Events that were handled again because they had failed.
 pub const EVENTS_CONSUMER_RETRIES: &str = "events.consumer.retries";

@@ -1,59 +1,59 @@
 //! The settings of telemetry, under the names of the OpenTelemetry specification.
 
-use std::fmt;
+mod environment;
+mod otlp;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue};
+pub use self::{
+    environment::specified,
+    otlp::{Compression, Endpoint, Headers, Otlp, Protocol},
+};
+
+pub(crate) use self::{
+    environment::warnings,
+    otlp::{Export, File, Signal},
+};
+
 use clap::{Args, ValueEnum};
 use opentelemetry_sdk::trace::Sampler;
-use percent_encoding::percent_decode_str;
-use tonic::metadata::MetadataMap;
 
-/// What `--help` says about the variables that the SDK reads by itself.
+use crate::propagate::Propagators;
+
+/// What `--help` says about the variables that have no option.
 pub const STANDARD_VARIABLES: &str = "\
-Also read, as the OpenTelemetry specification defines them:
-  OTEL_RESOURCE_ATTRIBUTES, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE";
+Also read, as the OpenTelemetry specification defines it:
+  OTEL_RESOURCE_ATTRIBUTES
+Of the OTEL_* variables, empty ones count as unset. Those with an unknown name or an invalid number
+are ignored with a warning.";
 
 /// How a process reports on itself.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Telemetry")]
 pub struct Settings {
-    /// Where traces, metrics and logs are sent by OTLP over gRPC, such as
-    /// <http://127.0.0.1:4317>; without it nothing is sent
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = endpoint)]
-    pub otlp_endpoint: Option<String>,
+    /// Where and how traces, metrics and logs are sent.
+    #[command(flatten)]
+    pub otlp: Otlp,
 
-    /// Where traces are sent, if not to the common endpoint
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_name = "URL", value_parser = endpoint)]
-    pub otlp_traces_endpoint: Option<String>,
+    /// Whether traces are exported
+    #[arg(long, env = "OTEL_TRACES_EXPORTER", value_enum, ignore_case = true,
+        value_name = "EXPORTER", default_value_t = Exporter::Otlp)]
+    pub traces_exporter: Exporter,
 
-    /// Where metrics are sent, if not to the common endpoint
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
-    pub otlp_metrics_endpoint: Option<String>,
+    /// Whether metrics are exported
+    #[arg(long, env = "OTEL_METRICS_EXPORTER", value_enum, ignore_case = true,
+        value_name = "EXPORTER", default_value_t = Exporter::Otlp)]
+    pub metrics_exporter: Exporter,
 
-    /// Where logs are sent, if not to the common endpoint
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
-    pub otlp_logs_endpoint: Option<String>,
-
-    /// The OTLP transport; there is one
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "grpc", value_parser = ["grpc"])]
-    pub otlp_protocol: String,
-
-    /// Headers of each export, such as a collector's credentials: NAME=VALUE,...
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS", value_name = "HEADERS", hide_env_values = true,
-        default_value = "", hide_default_value = true, value_parser = headers)]
-    pub otlp_headers: Headers,
-
-    /// Milliseconds that the collector has to take an export
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", value_name = "MS", default_value = "10000",
-        value_parser = clap::value_parser!(u64).range(1..))]
-    pub otlp_timeout: u64,
+    /// Whether logs are exported; they go to stdout in any case
+    #[arg(long, env = "OTEL_LOGS_EXPORTER", value_enum, ignore_case = true,
+        value_name = "EXPORTER", default_value_t = Exporter::Otlp)]
+    pub logs_exporter: Exporter,
 
     /// Name under which the process appears, if not its own
     #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME")]
     pub service_name: Option<String>,
 
     /// Which traces are recorded
-    #[arg(long, env = "OTEL_TRACES_SAMPLER", value_enum, value_name = "SAMPLER",
+    #[arg(long, env = "OTEL_TRACES_SAMPLER", value_enum, ignore_case = true, value_name = "SAMPLER",
         default_value_t = TracesSampler::ParentbasedAlwaysOn)]
     pub traces_sampler: TracesSampler,
 
@@ -92,19 +92,40 @@ pub struct Settings {
         value_parser = queue_size)]
     pub log_queue_size: usize,
 
-    /// Bytes of a text in an exported attribute or a JSON log record; the rest is cut off
+    /// Log records that are sent at once when they have come together
+    #[arg(long, env = "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", value_name = "N", default_value = "512",
+        value_parser = queue_size)]
+    pub log_batch_size: usize,
+
+    /// Characters of a text in an exported attribute or a JSON log record; the rest is cut off
     #[arg(
         long,
         env = "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-        value_name = "BYTES",
+        value_name = "COUNT",
         default_value = "4096"
     )]
     pub attribute_value_length_limit: usize,
 
+    /// The same for spans alone
+    #[arg(
+        long,
+        env = "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        value_name = "COUNT"
+    )]
+    pub span_attribute_value_length_limit: Option<usize>,
+
+    /// The same for log records alone
+    #[arg(
+        long,
+        env = "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        value_name = "COUNT"
+    )]
+    pub logrecord_attribute_value_length_limit: Option<usize>,
+
     /// How histograms without bounds of their own are exported; exponential ones are stored as
     /// native histograms by Prometheus
     #[arg(long, env = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", value_enum,
-        value_name = "AGGREGATION", default_value_t = HistogramAggregation::Exponential)]
+        ignore_case = true, value_name = "AGGREGATION", default_value_t = HistogramAggregation::Exponential)]
     pub histogram_aggregation: HistogramAggregation,
 
     /// Which measurements may become exemplars.
@@ -115,16 +136,39 @@ pub struct Settings {
 
     /// Switches traces, metrics and exported logs off; logs on stdout stay
     #[arg(long, env = "OTEL_SDK_DISABLED", num_args = 0..=1, default_value_t = false,
-        default_missing_value = "true", value_name = "BOOL")]
+        default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
     pub sdk_disabled: bool,
 
     /// Which log records are written: a level, or directives such as info,auth=debug
     #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
     pub log: String,
 
+    /// The `deployment.environment.name` where `OTEL_RESOURCE_ATTRIBUTES` has none.
+    #[arg(skip)]
+    pub environment: Option<&'static str>,
+
     /// How log records look on stdout; auto is text on a terminal and JSON elsewhere
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
+
+    /// How HTTP and gRPC requests carry trace context: tracecontext, baggage, b3, b3multi, or none,
+    /// separated by commas
+    #[arg(
+        long,
+        env = "OTEL_PROPAGATORS",
+        value_name = "NAME,...",
+        default_value = "tracecontext,baggage"
+    )]
+    pub propagators: Propagators,
+}
+
+/// Whether a signal is exported.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Exporter {
+    /// By OTLP, if there is an endpoint.
+    Otlp,
+    /// No.
+    None,
 }
 
 /// How log records look on stdout.
@@ -168,33 +212,30 @@ pub enum TracesSampler {
     ParentbasedTraceidratio,
 }
 
-/// Headers of an export. They may hold credentials, and so are not shown.
-#[derive(Clone, Default)]
-pub struct Headers(MetadataMap);
-
-impl Headers {
-    pub(crate) fn metadata(&self) -> MetadataMap {
-        self.0.clone()
-    }
-}
-
-impl fmt::Debug for Headers {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_list().entries(self.0.keys()).finish()
-    }
-}
-
 impl Settings {
-    pub(crate) fn traces_endpoint(&self) -> Option<&str> {
-        self.endpoint(self.otlp_traces_endpoint.as_ref())
+    /// How a signal is exported; `None` where it is not.
+    pub(crate) fn export(&self, signal: Signal) -> Option<Export> {
+        let exporter = match signal {
+            Signal::Traces => self.traces_exporter,
+            Signal::Metrics => self.metrics_exporter,
+            Signal::Logs => self.logs_exporter,
+        };
+        match exporter {
+            Exporter::Otlp if !self.sdk_disabled => self.otlp.export(signal),
+            Exporter::Otlp | Exporter::None => None,
+        }
     }
 
-    pub(crate) fn metrics_endpoint(&self) -> Option<&str> {
-        self.endpoint(self.otlp_metrics_endpoint.as_ref())
+    /// Characters of a text in a log record.
+    pub(crate) fn log_length_limit(&self) -> usize {
+        self.logrecord_attribute_value_length_limit
+            .unwrap_or(self.attribute_value_length_limit)
     }
 
-    pub(crate) fn logs_endpoint(&self) -> Option<&str> {
-        self.endpoint(self.otlp_logs_endpoint.as_ref())
+    /// Characters of a text in a span.
+    pub(crate) fn span_length_limit(&self) -> usize {
+        self.span_attribute_value_length_limit
+            .unwrap_or(self.attribute_value_length_limit)
     }
 
     /// The sampler of traces that are exported.
@@ -210,23 +251,14 @@ impl Settings {
             TracesSampler::ParentbasedTraceidratio => parent_based(share),
         }
     }
-
-    fn endpoint<'a>(&'a self, own: Option<&'a String>) -> Option<&'a str> {
-        own.or(self.otlp_endpoint.as_ref())
-            .map(String::as_str)
-            .filter(|endpoint| !endpoint.is_empty())
-    }
 }
 
-/// Accepts an http or https URL, and the empty string, which the specification treats as unset.
-fn endpoint(text: &str) -> Result<String, String> {
-    if text.is_empty() {
-        return Ok(String::new());
-    }
-    let uri: ::http::Uri = text.parse().map_err(|error| format!("{error}"))?;
-    match (uri.scheme_str(), uri.host()) {
-        (Some("http" | "https"), Some(_)) => Ok(text.to_owned()),
-        _ => Err("not a URL of the form http://HOST:PORT".to_owned()),
+/// Accepts "true" and "false" in any case.
+fn boolean(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("neither true nor false"),
     }
 }
 
@@ -238,27 +270,6 @@ fn share(text: &str) -> Result<f64, String> {
     } else {
         Err("not a number from 0 to 1".to_owned())
     }
-}
-
-/// Parses the form that the specification takes from W3C baggage: `name=value,name=value`, values
-/// percent-encoded.
-fn headers(text: &str) -> Result<Headers, String> {
-    let mut headers = HeaderMap::new();
-    for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
-        // A value is a secret, and has no place in a message.
-        let (name, value) = pair.split_once('=').ok_or("not of the form NAME=VALUE")?;
-        let name: HeaderName = name
-            .trim()
-            .to_ascii_lowercase()
-            .parse()
-            .or(Err("not the name of a header"))?;
-        let value = percent_decode_str(value.trim())
-            .decode_utf8()
-            .or(Err("a value is not percent-encoded UTF-8"))?;
-        let value = HeaderValue::from_str(&value).or(Err("a value is not one of a header"))?;
-        headers.append(name, value);
-    }
-    Ok(Headers(MetadataMap::from_headers(headers)))
 }
 
 /// A queue without places would lose everything.
@@ -293,31 +304,6 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_prefers_its_own_endpoint() {
-        let settings = parse(&[
-            "--otlp-endpoint=http://127.0.0.1:1",
-            "--otlp-logs-endpoint=http://127.0.0.1:2",
-        ])
-        .unwrap();
-        assert_eq!(settings.traces_endpoint(), Some("http://127.0.0.1:1"));
-        assert_eq!(settings.logs_endpoint(), Some("http://127.0.0.1:2"));
-    }
-
-    #[test]
-    fn headers_are_decoded_and_not_shown() {
-        let settings =
-            parse(&["--otlp-headers=Authorization=Basic%20QQ%3D%3D, x-tenant = a"]).unwrap();
-        let metadata = settings.otlp_headers.metadata();
-        assert_eq!(metadata.get("authorization").unwrap(), "Basic QQ==");
-        assert_eq!(metadata.get("x-tenant").unwrap(), "a");
-        assert!(!format!("{settings:?}").contains("QQ"));
-        for bad in ["authorization", "a b=c", "a=%ff"] {
-            let error = parse(&["--otlp-headers", bad]).unwrap_err();
-            assert!(error.to_string().contains("--otlp-headers"), "{error}");
-        }
-    }
-
-    #[test]
     fn a_sampler_is_one_of_the_specification() {
         let sampler = |args: &[&str]| format!("{:?}", parse(args).unwrap().sampler());
         assert_eq!(sampler(&[]), "ParentBased(AlwaysOn)");
@@ -343,17 +329,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_endpoint_counts_as_unset() {
-        let settings = parse(&["--otlp-endpoint="]).unwrap();
-        assert_eq!(settings.traces_endpoint(), None);
-    }
-
-    #[test]
     fn what_cannot_work_is_refused() {
         for bad in [
-            "--otlp-endpoint=127.0.0.1:4317",
-            "--otlp-endpoint=ftp://x",
-            "--otlp-protocol=http/protobuf",
+            "--otlp-protocol=http/json",
+            "--otlp-traces-timeout=0",
+            "--otlp-logs-compression=zstd",
+            "--metrics-exporter=prometheus",
+            "--sdk-disabled=1",
             "--metric-export-interval=0",
             "--log=a=b=c",
             "--log-format=xml",

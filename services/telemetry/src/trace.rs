@@ -14,22 +14,36 @@ use std::{
 
 use opentelemetry::{
     Context, KeyValue,
-    trace::{SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags},
+    trace::{
+        SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId,
+        TraceState,
+    },
 };
 use opentelemetry_sdk::trace::{
     IdGenerator as _, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample as _,
 };
 
-use crate::export::{encode, spans::Spans};
+use crate::{
+    export::{encode, spans::Spans},
+    propagate::{Unexported, b3::Decision, w3c::RANDOM},
+};
 
 static TRACER: OnceLock<Tracer> = OnceLock::new();
 
 /// Makes the spans of this process.
 #[derive(Debug)]
-pub(crate) struct Tracer {
-    pub(crate) sampler: Sampler,
-    /// Where ended spans go; without it they have ids alone.
-    pub(crate) spans: Option<Spans>,
+pub(crate) enum Tracer {
+    /// Of traces that are exported.
+    Exporting {
+        /// Says which.
+        sampler: Sampler,
+        /// Where ended spans go.
+        spans: Spans,
+    },
+    /// Of traces that are not exported. A caller's context is passed on as it is, so that the
+    /// trace goes on as if this process were not there. Without a caller, a span has ids for logs
+    /// and pages, and no other process gets to see them.
+    Silent,
 }
 
 /// From now on spans are made by this tracer. Of several, the first stays.
@@ -40,7 +54,7 @@ pub(crate) fn install(tracer: Tracer) {
 
 /// A span that has begun. One that is dropped before it is ended is not exported.
 ///
-/// Where traces are switched off there is no span, and its context is the parent.
+/// Where traces are switched off or not exported there is no span, and its context is the parent.
 #[derive(Debug)]
 pub struct Span {
     context: Context,
@@ -134,9 +148,9 @@ impl Attributes {
     /// none where no spans are exported.
     #[must_use]
     pub fn new(attributes: Vec<KeyValue>) -> Self {
-        match TRACER.get().and_then(|tracer| tracer.spans.as_ref()) {
-            Some(spans) => Self(spans.encode(attributes)),
-            None => Self::default(),
+        match TRACER.get() {
+            Some(Tracer::Exporting { spans, .. }) => Self(spans.encode(attributes)),
+            Some(Tracer::Silent) | None => Self::default(),
         }
     }
 }
@@ -149,44 +163,132 @@ impl Tracer {
     fn start(&'static self, parent: &Context, kind: SpanKind, name: Cow<'static, str>) -> Span {
         let span = parent.span();
         let above = span.span_context();
-        let trace_id = if above.is_valid() {
-            above.trace_id()
-        } else {
-            RandomIdGenerator::default().new_trace_id()
-        };
-        let result = self
-            .sampler
-            .should_sample(Some(parent), trace_id, &name, &kind, &[], &[]);
-        let sampled = result.decision == SamplingDecision::RecordAndSample;
-        let context = SpanContext::new(
-            trace_id,
-            RandomIdGenerator::default().new_span_id(),
-            TraceFlags::default().with_sampled(sampled),
-            false,
-            result.trace_state,
-        );
-        let recorded = self
-            .spans
-            .as_ref()
-            .filter(|_| sampled)
-            .map(|spans| Recorded {
-                spans,
-                parent: if above.is_valid() {
-                    above.span_id()
+        let (context, recorded) = match self {
+            Self::Silent if above.is_valid() => (parent.clone(), None),
+            Self::Silent => {
+                let trace_id = RandomIdGenerator::default().new_trace_id();
+                let flags = TraceFlags::default();
+                let context = child(parent, trace_id, flags, TraceState::default());
+                (context.with_value(Unexported), None)
+            }
+            Self::Exporting { sampler, spans } => {
+                let trace_id = if above.is_valid() {
+                    above.trace_id()
                 } else {
-                    SpanId::INVALID
-                },
-                parent_is_remote: above.is_valid() && above.is_remote(),
-                link: None,
-                kind,
-                name,
-                started: opentelemetry::time::now(),
-            });
+                    RandomIdGenerator::default().new_trace_id()
+                };
+                let decided = decided(parent, trace_id);
+                let parent_of_sampler = Some(decided.as_ref().unwrap_or(parent));
+                let result =
+                    sampler.should_sample(parent_of_sampler, trace_id, &name, &kind, &[], &[]);
+                let sampled = result.decision == SamplingDecision::RecordAndSample;
+                let flags = (above.trace_flags() & RANDOM).with_sampled(sampled);
+                let recorded = sampled.then(|| Recorded {
+                    spans,
+                    parent: if above.is_valid() {
+                        above.span_id()
+                    } else {
+                        SpanId::INVALID
+                    },
+                    parent_is_remote: above.is_valid() && above.is_remote(),
+                    link: None,
+                    kind,
+                    name,
+                    started: opentelemetry::time::now(),
+                });
+                (child(parent, trace_id, flags, result.trace_state), recorded)
+            }
+        };
         Span {
-            // "Remote" by the method's name alone: a span context without the object behind it.
-            context: parent.with_remote_span_context(context),
+            context,
             started: Instant::now(),
             recorded,
         }
+    }
+}
+
+/// The context of a new span.
+fn child(parent: &Context, trace_id: TraceId, flags: TraceFlags, state: TraceState) -> Context {
+    let span_id = RandomIdGenerator::default().new_span_id();
+    // "Remote" by the method's name alone: a span context without the object behind it.
+    parent.with_remote_span_context(SpanContext::new(trace_id, span_id, flags, false, state))
+}
+
+/// What a sampler has to take for the parent where a B3 sender said something else than the span
+/// context there: to decide as for a root, or a decision without a span.
+fn decided(parent: &Context, trace_id: TraceId) -> Option<Context> {
+    let decision = *parent.get::<Decision>()?;
+    let span = parent.span();
+    let span = span.span_context();
+    match decision {
+        Decision::Defer => span.is_remote().then(Context::new),
+        Decision::Deny | Decision::Accept | Decision::Debug => (!span.is_valid()).then(|| {
+            let (span_id, state) = (RandomIdGenerator::default().new_span_id(), TraceState::NONE);
+            let span = SpanContext::new(trace_id, span_id, decision.flags(), true, state);
+            Context::new().with_remote_span_context(span)
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(flags: TraceFlags) -> Context {
+        let ids = (TraceId::from(7), SpanId::from(9));
+        let state = TraceState::from_key_value([("a", "b")]).unwrap();
+        Context::new().with_remote_span_context(SpanContext::new(ids.0, ids.1, flags, true, state))
+    }
+
+    #[test]
+    fn without_an_export_the_callers_span_is_the_current_one() {
+        static SILENT: Tracer = Tracer::Silent;
+        for flags in [TraceFlags::NOT_SAMPLED, TraceFlags::SAMPLED | RANDOM] {
+            let parent = received(flags);
+            let span = SILENT.start(&parent, SpanKind::Server, "x".into());
+            let inner = SILENT.start(span.context(), SpanKind::Client, "y".into());
+            let (above, below) = (parent.span(), inner.context().span());
+            assert_eq!(below.span_context(), above.span_context());
+        }
+        let root = SILENT.start(&Context::new(), SpanKind::Server, "x".into());
+        let inner = SILENT.start(root.context(), SpanKind::Client, "y".into());
+        let (above, below) = (root.context().span(), inner.context().span());
+        assert!(above.span_context().is_valid());
+        assert_eq!(below.span_context(), above.span_context());
+        assert!(inner.context().get::<Unexported>().is_some());
+    }
+
+    #[test]
+    fn a_b3_sender_can_leave_the_decision_or_make_it_without_a_span() {
+        let sampler = |root| Sampler::ParentBased(Box::new(root));
+        let samples = |sampler: &Sampler, parent: &Context| {
+            let trace_id = TraceId::from(7);
+            let decided = decided(parent, trace_id);
+            let parent = decided.as_ref().unwrap_or(parent);
+            let kind = SpanKind::Server;
+            let result = sampler.should_sample(Some(parent), trace_id, "x", &kind, &[], &[]);
+            result.decision == SamplingDecision::RecordAndSample
+        };
+        let (on, off) = (sampler(Sampler::AlwaysOn), sampler(Sampler::AlwaysOff));
+        let deferred = received(TraceFlags::default()).with_value(Decision::Defer);
+        assert!(samples(&on, &deferred) && !samples(&off, &deferred));
+        for (decision, sampled) in [
+            (Decision::Deny, false),
+            (Decision::Accept, true),
+            (Decision::Debug, true),
+        ] {
+            let parent = Context::new().with_value(decision);
+            assert_eq!(samples(&on, &parent), sampled);
+            assert_eq!(samples(&off, &parent), sampled);
+            assert!(samples(&Sampler::AlwaysOn, &parent));
+        }
+        // A span of this process has decided for those below it.
+        let below = child(
+            &deferred,
+            TraceId::from(7),
+            TraceFlags::SAMPLED,
+            TraceState::NONE,
+        );
+        assert!(samples(&off, &below));
     }
 }

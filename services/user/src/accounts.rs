@@ -1,20 +1,19 @@
 //! What can be done with accounts.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use database::microseconds;
+use email::Email;
 use events::{Data, Event};
 use proto::events::v1::UserRegistered;
 use telemetry::metrics::{self, Counter};
 use uuid::Uuid;
 
 use crate::{
-    email::Email,
+    costs::Costs,
     error::Error,
     hasher::Hasher,
     password::Password,
@@ -22,9 +21,10 @@ use crate::{
 };
 
 /// An account as others may see it.
-#[derive(Debug)]
+#[derive(derive_more::Debug)]
 pub(crate) struct User {
     pub(crate) id: String,
+    #[debug("..")]
     pub(crate) email: String,
     pub(crate) created_at: SystemTime,
 }
@@ -41,21 +41,25 @@ pub(crate) enum Key {
 pub(crate) struct Accounts {
     store: Store,
     hasher: Hasher,
+    costs: Arc<Costs>,
     registrations: Counter<u64>,
 }
 
 impl Accounts {
-    /// `count` is the number of accounts in the store, now and later.
-    pub(crate) fn new(store: Store, hasher: Hasher, count: Arc<AtomicI64>) -> Self {
+    /// The accounts in a store. Counts them once; later changes are counted as they are made.
+    pub(crate) async fn open(store: Store, hasher: Hasher) -> Result<Self, database::Error> {
+        let count = store.count().await?;
+        let costs = Costs::new(hasher.costs(), store.costs().await?);
         let scope = env!("CARGO_PKG_NAME");
         metrics::USER_ACCOUNT_COUNT.observed_up_down_counter(scope, move |accounts| {
             accounts.observe(count.load(Ordering::Relaxed), &[]);
         });
-        Self {
+        Ok(Self {
             store,
             hasher,
+            costs: Arc::new(costs),
             registrations: metrics::USER_REGISTRATIONS.counter(scope),
-        }
+        })
     }
 
     /// Creates an account. With an id of the caller's choice the call can be repeated: an
@@ -85,12 +89,15 @@ impl Accounts {
             Some(new_id),
             Data::UserRegistered(registered),
         );
-        match self.store.insert(row.clone(), event).await {
-            Ok(()) => {
-                tracing::info!(user.id = row.id, "user created");
-                self.registrations.add(1, &[]);
-                Ok(row.into())
-            }
+        let (user_id, hash) = (row.id.clone(), row.password_hash.clone());
+        let (registrations, costs) = (self.registrations.clone(), Arc::clone(&self.costs));
+        let created = move || {
+            tracing::info!(user.id = user_id, "user created");
+            registrations.add(1, &[]);
+            costs.stored(&hash, None);
+        };
+        match self.store.insert(row.clone(), event, created).await {
+            Ok(()) => Ok(row.into()),
             Err(database::Error::NotUnique) => {
                 let existing = self.store.by_email(&email).await?;
                 existing.map_or(
@@ -112,13 +119,51 @@ impl Accounts {
     }
 
     /// Reads the account that an email and a password belong to.
+    ///
+    /// For an unknown email the password is compared with a hash that costs what most do: how
+    /// long it takes must not tell whether an account exists.
     pub(crate) async fn verify(&self, email: &Email, password: Password) -> Result<User, Error> {
         let row = self.store.by_email(email).await?;
-        let hash = row.as_ref().map(|row| row.password_hash.clone());
-        match (row, self.hasher.verify(password, hash).await?) {
-            (Some(row), true) => Ok(row.into()),
+        let hash = row
+            .as_ref()
+            .map_or_else(|| self.costs.decoy(), |row| row.password_hash.clone());
+        match (row, self.hasher.verify(password.clone(), hash).await?) {
+            (Some(row), true) => {
+                if !self.costs.are_current(&row.password_hash) {
+                    self.rehash(&row, password);
+                }
+                Ok(row.into())
+            }
             (Some(_) | None, _) => Err(Error::WrongCredentials),
         }
+    }
+
+    /// Gives a hash the costs of new ones, in the background. Where that fails the old one stays,
+    /// and the next sign-in tries again.
+    fn rehash(&self, row: &UserRow, password: Password) {
+        let (store, hasher, costs) = (
+            self.store.clone(),
+            self.hasher.clone(),
+            Arc::clone(&self.costs),
+        );
+        let (id, old) = (row.id.clone(), row.password_hash.clone());
+        tokio::spawn(async move {
+            let new = match hasher.rehash(password).await {
+                Ok(new) => new,
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "not hashed again");
+                    return;
+                }
+            };
+            match store.replace_hash(id, old.clone(), new.clone()).await {
+                Ok(true) => costs.stored(&new, Some(&old)),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot replace a password hash"
+                ),
+            }
+        });
     }
 }
 
@@ -141,7 +186,72 @@ impl From<UserRow> for User {
     }
 }
 
-fn microseconds(time: SystemTime) -> i64 {
-    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since_epoch.as_micros().try_into().unwrap_or(i64::MAX)
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use events::Outbox;
+
+    use super::*;
+    use crate::{config::Hashing, costs};
+
+    async fn accounts(path: &Path, hash_memory: u32) -> Accounts {
+        let hashing = Hashing {
+            hash_memory,
+            hash_iterations: 1,
+            hash_concurrency: 1,
+            hash_queue: 9,
+        };
+        let store = Store::open(path, Outbox::none()).unwrap();
+        let hasher = Hasher::new(&hashing).unwrap();
+        Accounts::open(store, hasher).await.unwrap()
+    }
+
+    fn password() -> Password {
+        Password::parse("correct horse".to_owned()).unwrap()
+    }
+
+    async fn create(accounts: &Accounts, count: usize) {
+        for index in 0..count {
+            let email = format!("{}-{index}@example.com", Uuid::now_v7());
+            let email = Email::parse(&email).unwrap();
+            accounts.create(None, email, password()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_email_costs_what_most_accounts_do_also_after_a_restart() {
+        const OLD: &str = "$argon2id$v=19$m=8,t=1,p=1";
+        const NEW: &str = "$argon2id$v=19$m=16,t=1,p=1";
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("user.db");
+        let before = accounts(&path, 8).await;
+        assert_eq!(costs::of(&before.costs.decoy()), OLD);
+        create(&before, 2).await;
+        let after = accounts(&path, 16).await;
+        assert_eq!(costs::of(&after.costs.decoy()), OLD);
+        create(&after, 1).await;
+        assert_eq!(costs::of(&after.costs.decoy()), OLD);
+        create(&after, 1).await;
+        assert_eq!(costs::of(&after.costs.decoy()), NEW);
+        let again = accounts(&path, 8).await;
+        create(&again, 1).await;
+        assert_eq!(costs::of(&again.costs.decoy()), OLD);
+    }
+
+    #[test]
+    fn debug_hides_the_email_of_an_account_and_nothing_else() {
+        let user = User {
+            id: "an id".to_owned(),
+            email: "MARKER".to_owned(),
+            created_at: UNIX_EPOCH,
+        };
+        let text = format!("{user:?}");
+        assert!(
+            text.contains("an id") && text.contains("created_at"),
+            "{text}"
+        );
+        assert!(!text.contains("MARKER"), "{text}");
+    }
 }

@@ -54,7 +54,8 @@ pub struct Config {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Password hashing")]
 pub struct Hashing {
-    /// Memory of one hash in KiB; hashes made with other costs stay valid
+    /// Memory of one hash in KiB; hashes made with other costs stay valid, and are made again with
+    /// these at the next sign-in
     #[arg(long, env = "HASH_MEMORY_KIB", value_name = "KIB", default_value_t = 19_456,
         value_parser = clap::value_parser!(u32).range(8..=4_194_304))]
     pub hash_memory: u32,
@@ -69,7 +70,8 @@ pub struct Hashing {
         value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub hash_concurrency: u16,
 
-    /// Passwords that may wait to be hashed; further ones are refused
+    /// Passwords that may wait to be hashed, those of sign-ins and of sign-ups each; further ones
+    /// are refused
     #[arg(long, env = "HASH_QUEUE", value_name = "COUNT", default_value_t = 256)]
     pub hash_queue: u16,
 }

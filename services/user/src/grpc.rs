@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use email::Email;
 use proto::user::v1::{
     CreateUserRequest, CreateUserResponse, GetUserRequest, GetUserResponse, User as UserMessage,
     VerifyPasswordRequest, VerifyPasswordResponse, get_user_request,
@@ -12,7 +13,6 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{Accounts, Key, User},
-    email::Email,
     error::Error,
     password::Password,
 };

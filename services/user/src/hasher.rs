@@ -2,6 +2,9 @@
 //!
 //! A hash is meant to be expensive: without a bound, a burst of sign-ins would take all
 //! processors and memory. What cannot wait any more is refused at once.
+//!
+//! Sign-ups and sign-ins queue in lanes of their own and take turns, so that a flood of the one
+//! does not keep the other waiting.
 
 use std::{sync::Arc, thread::available_parallelism};
 
@@ -13,7 +16,7 @@ use telemetry::{
     metrics::{self, Counter, Histogram},
     trace::{Attributes, Span},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{config::Hashing, password::Password};
 
@@ -21,12 +24,25 @@ use crate::{config::Hashing, password::Password};
 #[derive(Clone, Debug)]
 pub(crate) struct Hasher {
     argon2: Argon2<'static>,
-    /// Held while a password waits or is being hashed.
-    admission: Arc<Semaphore>,
+    sign_ups: Lane,
+    sign_ins: Lane,
+    /// One at a time: nobody waits for it, and the next sign-in is another chance.
+    rehashes: Lane,
     /// Held while a password is being hashed.
     turn: Arc<Semaphore>,
     duration: Histogram,
     refused: Counter<u64>,
+}
+
+/// Passwords of one purpose, which wait in the order in which they came.
+#[derive(Clone, Debug)]
+struct Lane {
+    places: usize,
+    /// Held while a password waits or is being hashed.
+    admission: Arc<Semaphore>,
+    /// Held by the first of the lane, as many as can be hashed at the same time: these compete
+    /// for a turn with the first of the other lane, and not with all of it.
+    first: Arc<Semaphore>,
 }
 
 /// Why a password could not be hashed or compared.
@@ -43,6 +59,21 @@ pub(crate) enum HashError {
     Failed(#[source] argon2::password_hash::Error),
 }
 
+impl Lane {
+    fn new(places: usize, concurrency: usize) -> Self {
+        Self {
+            places,
+            admission: Arc::new(Semaphore::new(places)),
+            first: Arc::new(Semaphore::new(concurrency)),
+        }
+    }
+
+    /// Passwords that wait or are being hashed.
+    fn length(&self) -> usize {
+        self.places - self.admission.available_permits()
+    }
+}
+
 impl Hasher {
     /// A hasher of the given costs.
     ///
@@ -55,14 +86,16 @@ impl Hasher {
             count => usize::from(count),
         };
         let places = concurrency + usize::from(settings.hash_queue);
-        let admission = Arc::new(Semaphore::new(places));
+        let [sign_ups, sign_ins] = [(); 2].map(|()| Lane::new(places, concurrency));
+        let rehashes = Lane::new(1, 1);
         let turn = Arc::new(Semaphore::new(concurrency));
 
         let scope = env!("CARGO_PKG_NAME");
         metrics::USER_PASSWORD_HASH_QUEUE_LENGTH.observed_up_down_counter(scope, {
-            let (admission, turn) = (Arc::clone(&admission), Arc::clone(&turn));
+            let lanes = [&sign_ups, &sign_ins, &rehashes].map(Lane::clone);
+            let turn = Arc::clone(&turn);
             move |passwords| {
-                let admitted = places - admission.available_permits();
+                let admitted: usize = lanes.iter().map(Lane::length).sum();
                 let running = concurrency - turn.available_permits();
                 // A password that comes between the two is seen as running only.
                 passwords.observe(admitted.saturating_sub(running) as i64, &[]);
@@ -70,16 +103,60 @@ impl Hasher {
         });
         Ok(Self {
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-            admission,
+            sign_ups,
+            sign_ins,
+            rehashes,
             turn,
             duration: metrics::USER_PASSWORD_HASH_DURATION.histogram(scope),
             refused: metrics::USER_PASSWORD_HASH_REFUSED.counter(scope),
         })
     }
 
-    /// Hashes a password with a new salt, into a PHC string.
+    /// Hashes the password of a new account with a new salt, into a PHC string.
     pub(crate) async fn hash(&self, password: Password) -> Result<String, HashError> {
-        self.in_turn("hash password", move |argon2| {
+        let outcome = self.make(&self.sign_ups, "hash password", password).await;
+        self.count_refusal(outcome)
+    }
+
+    /// Whether a password is the one that was hashed.
+    pub(crate) async fn verify(&self, password: Password, hash: String) -> Result<bool, HashError> {
+        let outcome = self.in_turn(&self.sign_ins, "verify password", move |argon2| {
+            let hash = PasswordHash::new(&hash).map_err(HashError::Malformed)?;
+            match argon2.verify_password(password.as_bytes(), &hash) {
+                Ok(()) => Ok(true),
+                Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
+                Err(error) => Err(HashError::Failed(error)),
+            }
+        });
+        self.count_refusal(outcome.await)
+    }
+
+    /// Hashes a password again, with the costs of new ones; refused while another one is.
+    pub(crate) async fn rehash(&self, password: Password) -> Result<String, HashError> {
+        self.make(&self.rehashes, "rehash password", password).await
+    }
+
+    /// What the hashes cost that are made here: the head of their PHC strings.
+    pub(crate) fn costs(&self) -> String {
+        let params = self.argon2.params();
+        let (memory, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
+        format!("$argon2id$v=19$m={memory},t={passes},p={lanes}")
+    }
+
+    fn count_refusal<T>(&self, outcome: Result<T, HashError>) -> Result<T, HashError> {
+        if matches!(outcome, Err(HashError::Overloaded)) {
+            self.refused.add(1, &[]);
+        }
+        outcome
+    }
+
+    async fn make(
+        &self,
+        lane: &Lane,
+        name: &'static str,
+        password: Password,
+    ) -> Result<String, HashError> {
+        self.in_turn(lane, name, move |argon2| {
             argon2
                 .hash_password(password.as_bytes())
                 .map(|hash: PasswordHash| hash.to_string())
@@ -88,52 +165,16 @@ impl Hasher {
         .await
     }
 
-    /// Whether a password is the one that was hashed.
-    ///
-    /// Without a hash the answer is no, after the same work: how long it took must not tell
-    /// whether an account exists.
-    pub(crate) async fn verify(
-        &self,
-        password: Password,
-        hash: Option<String>,
-    ) -> Result<bool, HashError> {
-        self.in_turn("verify password", move |argon2| {
-            let Some(hash) = hash else {
-                let unwanted: PasswordHash = argon2
-                    .hash_password(password.as_bytes())
-                    .map_err(HashError::Failed)?;
-                std::hint::black_box(unwanted);
-                return Ok(false);
-            };
-            let hash = PasswordHash::new(&hash).map_err(HashError::Malformed)?;
-            match argon2.verify_password(password.as_bytes(), &hash) {
-                Ok(()) => Ok(true),
-                Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
-                Err(error) => Err(HashError::Failed(error)),
-            }
-        })
-        .await
-    }
-
-    async fn in_turn<T, F>(&self, name: &'static str, work: F) -> Result<T, HashError>
+    async fn in_turn<T, F>(&self, lane: &Lane, name: &'static str, work: F) -> Result<T, HashError>
     where
         F: FnOnce(&Argon2<'static>) -> Result<T, HashError> + Send + 'static,
         T: Send + 'static,
     {
-        let admission = Arc::clone(&self.admission)
-            .try_acquire_owned()
-            .map_err(|_full| {
-                self.refused.add(1, &[]);
-                HashError::Overloaded
-            })?;
-        let turn = Arc::clone(&self.turn)
-            .acquire_owned()
-            .await
-            .or(Err(HashError::Overloaded))?;
+        let place = self.place(lane).await?;
         let (argon2, duration) = (self.argon2.clone(), self.duration.clone());
         telemetry::spawn_blocking(move || {
             // Held by the work and not by the caller, who may go away before it is done.
-            let _held = (admission, turn);
+            let _held = place;
             let mut span = Span::internal(name);
             let outcome = work(&argon2);
             let elapsed = span.elapsed();
@@ -143,11 +184,28 @@ impl Hasher {
         })
         .await
     }
+
+    /// Waits for a turn in a lane.
+    async fn place(&self, lane: &Lane) -> Result<[OwnedSemaphorePermit; 3], HashError> {
+        let admission = Arc::clone(&lane.admission)
+            .try_acquire_owned()
+            .or(Err(HashError::Overloaded))?;
+        let first = Arc::clone(&lane.first).acquire_owned().await;
+        let first = first.or(Err(HashError::Overloaded))?;
+        let turn = Arc::clone(&self.turn).acquire_owned().await;
+        let turn = turn.or(Err(HashError::Overloaded))?;
+        Ok([admission, first, turn])
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use tokio::task::JoinHandle;
+
     use super::*;
+    use crate::costs::{self, Costs};
 
     fn hasher(queue: u16) -> Hasher {
         Hasher::new(&Hashing {
@@ -168,24 +226,36 @@ mod tests {
         let hasher = hasher(1);
         let hash = hasher.hash(password("correct horse")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
+        assert_eq!(costs::of(&hash), hasher.costs());
         assert!(
             hasher
-                .verify(password("correct horse"), Some(hash.clone()))
+                .verify(password("correct horse"), hash.clone())
                 .await
                 .unwrap()
         );
-        assert!(
-            !hasher
-                .verify(password("wrong horses"), Some(hash))
-                .await
-                .unwrap()
-        );
-        assert!(
-            !hasher
-                .verify(password("correct horse"), None)
-                .await
-                .unwrap()
-        );
+        assert!(!hasher.verify(password("wrong horses"), hash).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_decoy_is_a_hash_that_fits_no_password() {
+        let hasher = hasher(1);
+        let decoy = Costs::new(hasher.costs(), []).decoy();
+        let outcome = hasher.verify(password("correct horse"), decoy.clone());
+        assert!(!outcome.await.unwrap());
+        let made = hasher.hash(password("correct horse")).await.unwrap();
+        assert_eq!(decoy.len(), made.len(), "output and salt are as long");
+    }
+
+    #[tokio::test]
+    async fn one_password_at_a_time_is_hashed_again() {
+        let hasher = hasher(9);
+        let running = hasher.turn.clone().acquire_owned().await.unwrap();
+        let first = hasher.clone();
+        let first = waiting(async move { first.rehash(password("correct horse")).await }).await;
+        let outcome = hasher.rehash(password("correct horse")).await;
+        assert!(matches!(outcome, Err(HashError::Overloaded)));
+        drop(running);
+        assert_eq!(costs::of(&first.await.unwrap().unwrap()), hasher.costs());
     }
 
     #[tokio::test]
@@ -211,7 +281,7 @@ mod tests {
             .unwrap();
         assert!(
             hasher(1)
-                .verify(password("correct horse"), Some(hash))
+                .verify(password("correct horse"), hash)
                 .await
                 .unwrap()
         );
@@ -220,9 +290,61 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_hash_is_an_error_and_not_a_no() {
         let outcome = hasher(1)
-            .verify(password("correct horse"), Some("$x$".to_owned()))
+            .verify(password("correct horse"), "$x$".to_owned())
             .await;
         assert!(matches!(outcome, Err(HashError::Malformed(_))));
+    }
+
+    /// Starts this, and returns when it is as far as it gets without a turn.
+    async fn waiting<T: Send + 'static>(
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let handle = tokio::spawn(work);
+        tokio::task::yield_now().await;
+        handle
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_waits_for_the_first_of_the_sign_ups_only() {
+        let hasher = hasher(9);
+        let running = hasher.turn.clone().acquire_owned().await.unwrap();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut calls = Vec::new();
+        for call in [
+            "sign-up", "sign-up", "sign-up", "sign-in", "sign-in", "sign-in",
+        ] {
+            let (hasher, order) = (hasher.clone(), Arc::clone(&order));
+            let call = waiting(async move {
+                let lane = match call {
+                    "sign-up" => &hasher.sign_ups,
+                    _ => &hasher.sign_ins,
+                };
+                let _place = hasher.place(lane).await.unwrap();
+                order.lock().unwrap().push(call);
+            });
+            calls.push(call.await);
+        }
+        drop(running);
+        for call in calls {
+            call.await.unwrap();
+        }
+        let order = order.lock().unwrap().join(" ");
+        assert_eq!(order, "sign-up sign-in sign-up sign-in sign-up sign-in");
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_is_full_leaves_the_other_its_places() {
+        let hasher = hasher(0);
+        let hash = hasher.hash(password("correct horse")).await.unwrap();
+        let running = hasher.turn.clone().acquire_owned().await.unwrap();
+        let sign_up = hasher.clone();
+        let sign_up = waiting(async move { sign_up.hash(password("correct horse")).await }).await;
+        let outcome = hasher.hash(password("correct horse")).await;
+        assert!(matches!(outcome, Err(HashError::Overloaded)));
+        let sign_in = hasher.verify(password("correct horse"), hash);
+        drop(running);
+        assert!(sign_in.await.unwrap());
+        sign_up.await.unwrap().unwrap();
     }
 
     #[tokio::test]

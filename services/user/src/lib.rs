@@ -6,7 +6,7 @@
 
 mod accounts;
 mod config;
-mod email;
+mod costs;
 mod error;
 mod grpc;
 mod hasher;
@@ -14,6 +14,8 @@ mod password;
 mod store;
 
 pub use crate::config::{Config, Hashing};
+
+use std::pin::pin;
 
 use anyhow::Context as _;
 use chassis::server::Contract;
@@ -23,6 +25,9 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 use crate::{accounts::Accounts, grpc::Grpc, hasher::Hasher, store::Store};
+
+/// The largest request that is read. A request of `auth`, with an id added, fits.
+const MAX_REQUEST_BYTES: usize = 64 << 10;
 
 /// Serves accounts on `listener` until `shutdown` ends, the calls under way are answered, and
 /// their events are sent, if there is a broker to take them.
@@ -34,14 +39,21 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
+    let mut shutdown = pin!(shutdown);
     let path = config.db_path();
     tracing::info!(path = %path.display(), "opening the database");
     let (outbox, relay) = Outbox::new(&config.events, env!("CARGO_PKG_NAME"));
-    let store = telemetry::spawn_blocking(move || Store::open(&path, outbox)).await?;
+    let open = telemetry::spawn_blocking(move || Store::open(&path, outbox));
+    let Some(store) = chassis::until(shutdown.as_mut(), open).await else {
+        return Ok(());
+    };
+    let store = store?;
     let database = store.database();
     let hasher = Hasher::new(&config.hashing).context("cannot hash passwords")?;
-    let count = store.count().await.context("cannot count the accounts")?;
-    let service = UserServiceServer::new(Grpc::new(Accounts::new(store, hasher, count)));
+    let accounts = Accounts::open(store, hasher).await;
+    let accounts = accounts.context("cannot count the accounts")?;
+    let service =
+        UserServiceServer::new(Grpc::new(accounts)).max_decoding_message_size(MAX_REQUEST_BYTES);
 
     let contract = Contract {
         service: SERVICE_NAME,

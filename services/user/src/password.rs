@@ -2,14 +2,16 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 const MIN_CHARS: usize = 8;
 const MAX_CHARS: usize = 128;
 const MAX_BYTES: usize = 512;
 
 /// A password of an acceptable length. Length is the only rule (NIST SP 800-63B, section
-/// 3.1.1.2, advises against rules of composition).
+/// 3.1.1.2, advises against rules of composition). Wiped from memory when it is dropped.
 #[derive(Clone)]
-pub(crate) struct Password(String);
+pub(crate) struct Password(Zeroizing<String>);
 
 impl Password {
     /// Takes the password of a new account.
@@ -17,6 +19,7 @@ impl Password {
     /// # Errors
     /// With a text for the person who typed it.
     pub(crate) fn parse(text: String) -> Result<Self, String> {
+        let text = Zeroizing::new(text);
         if text.len() > MAX_BYTES || text.chars().count() > MAX_CHARS {
             return Err(format!("must not be longer than {MAX_CHARS} characters"));
         }
@@ -32,6 +35,7 @@ impl Password {
     /// # Errors
     /// With a text for the person who typed it.
     pub(crate) fn parse_attempt(text: String) -> Result<Self, String> {
+        let text = Zeroizing::new(text);
         if text.is_empty() {
             return Err("must not be empty".to_owned());
         }
@@ -56,6 +60,12 @@ impl fmt::Debug for Password {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn debug_output_hides_it() {
+        let password = Password::parse("MARKER in here".to_owned()).unwrap();
+        assert_eq!(format!("{password:?}"), "Password(..)");
+    }
 
     #[test]
     fn characters_count_and_not_bytes() {

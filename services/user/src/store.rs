@@ -9,16 +9,26 @@ use std::{
 };
 
 use database::{Database, OpenError, Statement};
-use diesel::prelude::*;
+use diesel::{
+    dsl::{count_star, sql},
+    prelude::*,
+    sql_types::Text,
+};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use events::{Event, Outbox};
-
-use crate::email::Email;
+use email::Email;
+use events::{Event, Outbox, Written};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
 const INSERT: Statement = Statement::new("INSERT users");
 const SELECT: Statement = Statement::new("SELECT users");
+const UPDATE: Statement = Statement::new("UPDATE users");
+
+/// The head of a PHC string, which holds the costs: without the hash, the salt, and the signs
+/// before them.
+const COSTS: &str = "rtrim(rtrim(rtrim(rtrim(password_hash, \
+    'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'), '$'), \
+    'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'), '$')";
 
 diesel::table! {
     users (id) {
@@ -79,23 +89,57 @@ impl Store {
         Ok(Arc::clone(&self.count))
     }
 
-    /// Adds an account, and the event that tells of it; `NotUnique` when its email or its id is
-    /// taken.
-    pub(crate) async fn insert(&self, user: UserRow, event: Event) -> Result<(), database::Error> {
-        let (outbox, count) = (self.outbox.clone(), Arc::clone(&self.count));
-        let written = self
-            .database
-            .write(INSERT, move |connection| {
-                diesel::insert_into(users::table)
-                    .values(&user)
-                    .execute(connection)?;
-                let written = outbox.insert(connection, &event)?;
-                // Here, as the caller may be gone when it is done.
-                count.fetch_add(1, Ordering::Relaxed);
-                Ok(written)
+    /// How many hashes have which costs.
+    pub(crate) async fn costs(&self) -> Result<Vec<(String, i64)>, database::Error> {
+        self.database
+            .read(SELECT, |connection| {
+                users::table
+                    .group_by(sql::<Text>(COSTS))
+                    .select((sql::<Text>(COSTS), count_star()))
+                    .load(connection)
             })
-            .await;
-        written.map(drop)
+            .await
+    }
+
+    /// Replaces a hash, unless it was replaced meanwhile. Says whether it was there.
+    pub(crate) async fn replace_hash(
+        &self,
+        id: String,
+        old: String,
+        new: String,
+    ) -> Result<bool, database::Error> {
+        self.database
+            .write(UPDATE, move |connection| {
+                diesel::update(users::table.find(id))
+                    .filter(users::password_hash.eq(old))
+                    .set(users::password_hash.eq(new))
+                    .execute(connection)
+            })
+            .await
+            .map(|rows| rows > 0)
+    }
+
+    /// Adds an account, and the event that tells of it; `NotUnique` when its email or its id is
+    /// taken. `created` is called after the commit, even if the caller has gone by then.
+    pub(crate) async fn insert(
+        &self,
+        user: UserRow,
+        event: Event,
+        created: impl FnOnce() + Send + 'static,
+    ) -> Result<(), database::Error> {
+        let (outbox, count) = (self.outbox.clone(), Arc::clone(&self.count));
+        let work = move |connection: &mut SqliteConnection| {
+            diesel::insert_into(users::table)
+                .values(&user)
+                .execute(connection)?;
+            outbox.insert(connection, &event)
+        };
+        let committed = move |written: Written| {
+            written.committed();
+            count.fetch_add(1, Ordering::Relaxed);
+            created();
+        };
+        self.database.write_then(INSERT, work, committed).await
     }
 
     pub(crate) async fn by_id(&self, id: String) -> Result<Option<UserRow>, database::Error> {
@@ -109,15 +153,74 @@ impl Store {
             .await
     }
 
+    /// The account of an email: the one that has exactly what was typed, as earlier versions did
+    /// not normalise it, else the one of its normal form.
     pub(crate) async fn by_email(&self, email: &Email) -> Result<Option<UserRow>, database::Error> {
-        let email = email.as_str().to_owned();
+        let (plain, normal) = (email.as_plain().to_owned(), email.as_str().to_owned());
         self.database
             .read(SELECT, move |connection| {
-                UserRow::query()
-                    .filter(users::email.eq(email))
-                    .get_result(connection)
-                    .optional()
+                let mut rows = UserRow::query()
+                    .filter(users::email.eq(&plain).or(users::email.eq(normal)))
+                    .load(connection)?;
+                rows.sort_by_key(|row| row.email != plain);
+                Ok(rows.into_iter().next())
             })
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use diesel::connection::SimpleConnection as _;
+    use events::Data;
+    use proto::events::v1::UserRegistered;
+    use uuid::Uuid;
+
+    use super::*;
+
+    async fn insert(store: &Store) -> (Result<(), database::Error>, bool) {
+        let id = Uuid::now_v7();
+        let row = UserRow {
+            id: id.to_string(),
+            email: format!("{id}@example.com"),
+            password_hash: String::new(),
+            created_at: 0,
+        };
+        let registered = UserRegistered {
+            user_id: row.id.clone(),
+        };
+        let event = Event::new("user", Some(id), Data::UserRegistered(registered));
+        let is_created = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_created);
+        let created = move || flag.store(true, Ordering::Relaxed);
+        let outcome = store.insert(row, event, created).await;
+        (outcome, is_created.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn an_account_counts_once_it_is_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("user.db"), Outbox::none()).unwrap();
+        let count = store.count().await.unwrap();
+        let (outcome, is_created) = insert(&store).await;
+        outcome.unwrap();
+        assert!(is_created);
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+
+        // COMMIT looks at deferred constraints.
+        let break_commits = |connection: &mut SqliteConnection| {
+            connection.batch_execute(
+                "CREATE TABLE owner (id INTEGER PRIMARY KEY);
+                 CREATE TABLE owned (id INTEGER REFERENCES owner DEFERRABLE INITIALLY DEFERRED);
+                 CREATE TRIGGER broken AFTER INSERT ON users
+                     BEGIN INSERT INTO owned VALUES (1); END;",
+            )
+        };
+        store.database.write(INSERT, break_commits).await.unwrap();
+        let (outcome, is_created) = insert(&store).await;
+        assert!(outcome.is_err() && !is_created);
+        assert_eq!(count.load(Ordering::Relaxed), 1);
     }
 }

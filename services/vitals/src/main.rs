@@ -6,8 +6,16 @@ use chassis::Command;
 use clap::{CommandFactory as _, Parser as _};
 use vitals::{Config, Startup};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// Faster than the system's allocator, and what a burst has taken, such as the memory of password
+/// hashes, goes back to the system.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    chassis::process::main(program())
+}
+
+async fn program() -> ExitCode {
     if env::args_os().nth(1).is_some_and(|word| word == "startup") {
         let startup = Startup::parse_from(env::args_os().skip(1));
         return vitals::startup(&startup).await;
@@ -20,9 +28,13 @@ async fn main() -> ExitCode {
         None => {
             let telemetry = cli.config.telemetry.clone();
             let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-            chassis::process::run(&telemetry, name, version, address, async |listener| {
-                vitals::run(&cli.config, listener, chassis::shutdown()?).await
-            })
+            chassis::process::run(
+                &telemetry,
+                name,
+                version,
+                address,
+                async |listener, shutdown| vitals::run(&cli.config, listener, shutdown).await,
+            )
             .await
         }
     }

@@ -1,9 +1,12 @@
 //! What the service tells others.
 
 use events::{AUTH_TOPIC, Data};
-use proto::events::v1::{
-    LoginFailed, LoginFailedReason, LoginMethod, LoginSucceeded, SessionRevoked,
-    SessionRevokedReason,
+use proto::{
+    auth::v1::LoginRequest,
+    events::v1::{
+        LoginFailed, LoginFailedReason, LoginMethod, LoginSucceeded, SessionRevoked,
+        SessionRevokedReason,
+    },
 };
 use tonic::Code;
 
@@ -11,6 +14,36 @@ use crate::{
     harness::{PASSWORD, Service, login, logout, register, registered},
     listener::Listener,
 };
+
+#[tokio::test]
+async fn a_session_that_is_replaced_is_told_before_the_new_one() {
+    let listener = Listener::start(AUTH_TOPIC);
+    let broker = listener.argument();
+    let service = Service::with(&[&broker]).await;
+    let mut client = service.client.clone();
+    let (token, user) = registered(&client, "ann@example.com").await;
+    for _ in 0..2 {
+        let request = LoginRequest {
+            replaced_token: token.clone(),
+            ..login("ann@example.com", PASSWORD)
+        };
+        client.login(request).await.unwrap();
+    }
+
+    let events = listener.events(4).await;
+    let Data::LoginSucceeded(opened) = &events[0].data else {
+        panic!("{events:?}");
+    };
+    let revoked = Data::SessionRevoked(SessionRevoked {
+        user_id: user.id,
+        session_id: opened.session_id.clone(),
+        reason: SessionRevokedReason::Replaced.into(),
+    });
+    assert_eq!(events[1].data, revoked);
+    for event in &events[2..] {
+        assert!(matches!(event.data, Data::LoginSucceeded(_)), "{event:?}");
+    }
+}
 
 #[tokio::test]
 async fn what_becomes_of_sessions_is_told() {

@@ -15,7 +15,7 @@ use proto::user::v1::{
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Server};
 
 /// The account that it knows.
 pub(crate) const USER_ID: &str = "0190a6a8-3f5c-7c3a-8f6e-0123456789ab";
@@ -27,8 +27,8 @@ type Script = dyn Fn(usize) -> Option<Result<(), Status>> + Send + Sync;
 #[derive(Clone)]
 pub(crate) struct Fake {
     calls: Arc<AtomicUsize>,
-    /// The `traceparent` of the last call.
-    parent: Arc<Mutex<String>>,
+    /// The metadata of the last call.
+    metadata: Arc<Mutex<MetadataMap>>,
     script: Arc<Script>,
 }
 
@@ -38,7 +38,7 @@ impl Fake {
     ) -> Self {
         Self {
             calls: Arc::default(),
-            parent: Arc::default(),
+            metadata: Arc::default(),
             script: Arc::new(script),
         }
     }
@@ -52,9 +52,11 @@ impl Fake {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// The `traceparent` that came with the last call.
-    pub(crate) fn parent(&self) -> String {
-        self.parent.lock().unwrap().clone()
+    /// A field of the metadata of the last call.
+    pub(crate) fn received(&self, name: &str) -> Option<String> {
+        let metadata = self.metadata.lock().unwrap();
+        let value = metadata.get(name)?;
+        Some(value.to_str().unwrap().to_owned())
     }
 
     /// Serves on a port of its own.
@@ -74,9 +76,7 @@ impl Fake {
     }
 
     async fn answer<T: Sync>(&self, request: &Request<T>) -> Result<Option<User>, Status> {
-        if let Some(parent) = request.metadata().get("traceparent") {
-            *self.parent.lock().unwrap() = parent.to_str().unwrap().to_owned();
-        }
+        *self.metadata.lock().unwrap() = request.metadata().clone();
         let index = self.calls.fetch_add(1, Ordering::SeqCst);
         match (self.script)(index) {
             Some(outcome) => outcome.map(|()| {

@@ -104,24 +104,31 @@ fn config<C: Args>(args: &[&str]) -> C {
     C::from_arg_matches(&matches).unwrap()
 }
 
+/// The least that Argon2 accepts.
+const CHEAP: [&str; 2] = ["--hash-memory=8", "--hash-iterations=1"];
+
 /// Starts a real user service with cheap hashes on a port of its own.
 pub(crate) async fn start_user() -> SocketAddr {
+    start_user_with(&CHEAP).await
+}
+
+/// The same, with these arguments.
+pub(crate) async fn start_user_with(args: &[&str]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    start_user_on(listener);
+    run_user(listener, args);
     address
 }
 
-/// The same, on a port that is known already.
+/// Starts a real user service with cheap hashes on a port that is known already.
 pub(crate) fn start_user_on(listener: TcpListener) {
+    run_user(listener, &CHEAP);
+}
+
+fn run_user(listener: TcpListener, args: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
-    let config: user::Config = config(&[
-        "user",
-        "--data",
-        folder.path().to_str().unwrap(),
-        "--hash-memory=8",
-        "--hash-iterations=1",
-    ]);
+    let data = folder.path().to_str().unwrap();
+    let config: user::Config = config(&[&["user", "--data", data], args].concat());
     tokio::spawn(async move {
         user::run(config, listener, std::future::pending())
             .await
@@ -184,10 +191,17 @@ fn channel(address: SocketAddr) -> Channel {
         .connect_lazy()
 }
 
+/// A registration that leaves the client's address to the connection.
 pub(crate) fn register(email: &str, password: &str) -> RegisterRequest {
+    register_from("", email, password)
+}
+
+pub(crate) fn register_from(address: &str, email: &str, password: &str) -> RegisterRequest {
     RegisterRequest {
         email: email.to_owned(),
         password: password.to_owned(),
+        client_address: address.to_owned(),
+        ..RegisterRequest::default()
     }
 }
 
@@ -201,6 +215,7 @@ pub(crate) fn login_from(address: &str, email: &str, password: &str) -> LoginReq
         email: email.to_owned(),
         password: password.to_owned(),
         client_address: address.to_owned(),
+        ..LoginRequest::default()
     }
 }
 

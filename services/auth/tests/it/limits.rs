@@ -1,14 +1,22 @@
-//! Sign-ins that fail too often.
+//! Sign-ins that fail too often, and registrations that are tried too often.
 
 use std::time::Duration;
 
-use tonic::Code;
+use tonic::{Code, Status};
 
-use crate::harness::{
-    Client, PASSWORD, Service, fields, login, login_from, registered, retry_delay,
+use crate::{
+    fake::Fake,
+    harness::{
+        Client, PASSWORD, SECRET, Service, fields, login, login_from, register, register_from,
+        registered, retry_delay, start_user,
+    },
+    process::eventually,
 };
 
 const WRONG: &str = "another password";
+
+/// Where people register from.
+const HOME: &str = "203.0.113.7";
 
 /// Lets sign-ins fail that must not be limited yet.
 async fn fail(client: &Client, address: &str, emails: &[&str]) {
@@ -31,12 +39,25 @@ async fn wait(client: &Client, address: &str, email: &str) -> Duration {
     retry_delay(&outcome.unwrap_err())
 }
 
+/// Registers an account from an address, whose network is known to it from then on.
+async fn registered_from(client: &Client, address: &str, email: &str) {
+    let request = register_from(address, email, PASSWORD);
+    client.clone().register(request).await.unwrap();
+}
+
+/// Signs in with the right password, which must not be limited.
+async fn enter(client: &Client, address: &str, email: &str) {
+    let request = login_from(address, email, PASSWORD);
+    let outcome = client.clone().login(request).await;
+    assert!(outcome.is_ok(), "{address}: {outcome:?}");
+}
+
 #[tokio::test]
 async fn an_account_is_limited_wherever_its_attempts_come_from() {
     let mut client = Service::with(&["--failed-logins-per-account=3"])
         .await
         .client;
-    registered(&client, "ann@example.com").await;
+    registered_from(&client, HOME, "ann@example.com").await;
     registered(&client, "bob@example.com").await;
 
     fail(&client, "192.0.2.1", &["ann@example.com"]).await;
@@ -57,6 +78,95 @@ async fn an_account_is_limited_wherever_its_attempts_come_from() {
         .login(login("bob@example.com", PASSWORD))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn strangers_keep_nobody_out_who_comes_from_a_network_that_has_signed_in_before() {
+    let client = Service::with(&["--failed-logins-per-account=3"])
+        .await
+        .client;
+    let ann = "ann@example.com";
+    registered_from(&client, HOME, ann).await;
+    enter(&client, "2001:db8:0:7::1", ann).await;
+    fail(&client, "192.0.2.1", &[ann; 3]).await;
+
+    for address in [HOME, "203.0.113.8", "::ffff:203.0.113.7", "2001:db8:0:7::2"] {
+        for spelling in [ann, " ANN@example.com"] {
+            enter(&client, address, spelling).await;
+        }
+    }
+    for address in ["192.0.2.1", "203.0.112.7", "2001:db8:0:8::1", ""] {
+        wait(&client, address, ann).await;
+    }
+    // To other accounts the network is as strange as any.
+    fail(&client, HOME, &["bob@example.com"; 3]).await;
+    wait(&client, HOME, "bob@example.com").await;
+}
+
+#[tokio::test]
+async fn wrong_passwords_from_a_known_network_are_limited_and_keep_out_no_other() {
+    let client = Service::with(&["--failed-logins-per-account=3"])
+        .await
+        .client;
+    let ann = "ann@example.com";
+    registered_from(&client, HOME, ann).await;
+    enter(&client, "2001:db8:0:7::1", ann).await;
+    fail(&client, HOME, &[ann; 2]).await;
+    fail(&client, "203.0.113.8", &[ann]).await;
+    wait(&client, HOME, ann).await;
+    enter(&client, "2001:db8:0:7::1", ann).await;
+    enter(&client, "192.0.2.1", ann).await;
+}
+
+#[tokio::test]
+async fn attempts_that_an_account_s_limit_refuses_are_not_charged_to_their_address() {
+    let limits = [
+        "--failed-logins-per-account=1",
+        "--failed-logins-per-address=2",
+    ];
+    let client = Service::with(&limits).await.client;
+    registered_from(&client, HOME, "ann@example.com").await;
+    registered_from(&client, HOME, "bob@example.com").await;
+    fail(&client, "192.0.2.1", &["ann@example.com"]).await;
+    for _ in 0..5 {
+        wait(&client, "192.0.2.2", "ann@example.com").await;
+    }
+    fail(&client, "192.0.2.2", &["bob@example.com"]).await;
+    fail(&client, "192.0.2.2", &["eve@example.com"]).await;
+    wait(&client, "192.0.2.2", "kim@example.com").await;
+}
+
+#[tokio::test]
+async fn known_networks_survive_a_restart_and_a_rotation_and_name_nobody() {
+    let users = start_user().await;
+    let limits = "--failed-logins-per-account=1";
+    let ann = "ann@example.com";
+    let service = Service::before(users, &[limits]).await;
+    registered_from(&service.client, HOME, ann).await;
+
+    let service = Service::again(service.folder, users, &[limits]).await;
+    fail(&service.client, "192.0.2.1", &[ann]).await;
+    wait(&service.client, "192.0.2.1", ann).await;
+    enter(&service.client, HOME, ann).await;
+
+    let other = "--jwt-secret=another secret, of thirty-two bytes or more too";
+    let previous = format!("--jwt-previous-secret={SECRET}");
+    let service = Service::again(service.folder, users, &[limits, other, &previous]).await;
+    fail(&service.client, "192.0.2.1", &[ann]).await;
+    enter(&service.client, HOME, ann).await;
+    // From then on the new secret knows the network.
+    let service = Service::again(service.folder, users, &[limits, other]).await;
+    fail(&service.client, "192.0.2.1", &[ann]).await;
+    enter(&service.client, HOME, ann).await;
+
+    let mut files = 0;
+    for entry in std::fs::read_dir(service.folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("ann@") && !text.contains("203.0.113"));
+        files += usize::from(text.contains("known_networks"));
+    }
+    assert!(files > 0, "the table is in another file");
 }
 
 #[tokio::test]
@@ -160,7 +270,7 @@ async fn attempts_at_the_same_moment_do_not_slip_through() {
 async fn a_malformed_address_is_named() {
     let mut client = Service::start().await.client;
     registered(&client, "ann@example.com").await;
-    let huge = "1".repeat(1 << 20);
+    let huge = "1".repeat(32 << 10);
     for address in [
         "localhost",
         "192.0.2",
@@ -174,6 +284,88 @@ async fn a_malformed_address_is_named() {
             .await;
         assert_eq!(fields(&outcome.unwrap_err()), ["client_address"]);
     }
+}
+
+/// What becomes of a registration from an address.
+async fn try_registration(client: &Client, address: &str, email: &str) -> Result<(), Status> {
+    let request = register_from(address, email, PASSWORD);
+    client.clone().register(request).await.map(drop)
+}
+
+#[tokio::test]
+async fn registrations_are_limited_by_address_whether_they_succeed_or_not() {
+    let client = Service::with(&["--registrations-per-address=3"])
+        .await
+        .client;
+    let from = async |address, email| try_registration(&client, address, email).await;
+    from("192.0.2.1", "ann@example.com").await.unwrap();
+    for _ in 0..2 {
+        let taken = from("192.0.2.1", "ann@example.com").await.unwrap_err();
+        assert_eq!(taken.code(), Code::AlreadyExists);
+    }
+    for (address, email) in [
+        ("192.0.2.1", "ann@example.com"),
+        ("::ffff:192.0.2.1", "bob@example.com"),
+    ] {
+        let status = from(address, email).await.unwrap_err();
+        assert_eq!(status.message(), "too many attempts");
+        let delay = retry_delay(&status);
+        assert!(delay > Duration::from_secs(19 * 60) && delay <= Duration::from_secs(20 * 60));
+    }
+    for (address, email) in [
+        ("192.0.2.2", "bob@example.com"),
+        ("2001:db8::1", "eve@example.com"),
+        ("2001:db8::2", "kim@example.com"),
+        ("2001:db8::3", "zoe@example.com"),
+    ] {
+        from(address, email).await.unwrap();
+    }
+    let status = from("2001:db8::4", "lea@example.com").await.unwrap_err();
+    retry_delay(&status);
+    // Who has an account can sign in.
+    let login = login_from("192.0.2.1", "ann@example.com", PASSWORD);
+    client.clone().login(login).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_malformed_registration_is_not_counted_and_its_address_is_looked_at() {
+    let mut client = Service::with(&["--registrations-per-address=1"])
+        .await
+        .client;
+    for _ in 0..3 {
+        let outcome = client.register(register("ann", "short")).await;
+        assert_eq!(fields(&outcome.unwrap_err()), ["email", "password"]);
+    }
+    let outcome = try_registration(&client, "localhost", "ann@example.com").await;
+    assert_eq!(fields(&outcome.unwrap_err()), ["client_address"]);
+    registered(&client, "ann@example.com").await;
+    // Without an address the connection counts.
+    for address in ["", "127.0.0.1"] {
+        let outcome = try_registration(&client, address, "bob@example.com").await;
+        retry_delay(&outcome.unwrap_err());
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_registrations_from_one_address_is_refused_and_not_kept_waiting() {
+    let fake = Fake::new(|_| None);
+    let client = Service::before(fake.start().await, &["--registrations-per-address=3"])
+        .await
+        .client;
+    let running: Vec<_> = (0..3)
+        .map(|index| {
+            let client = client.clone();
+            let email = format!("{index}@example.com");
+            tokio::spawn(async move { try_registration(&client, "", &email).await })
+        })
+        .collect();
+    eventually("they are under way", async || {
+        (fake.calls() == 3).then_some(())
+    })
+    .await;
+    let outcome = try_registration(&client, "", "ann@example.com").await;
+    retry_delay(&outcome.unwrap_err());
+    assert!(running.iter().all(|call| !call.is_finished()));
 }
 
 #[tokio::test]

@@ -8,7 +8,10 @@
 
 mod events;
 mod fake;
+mod flood;
 mod harness;
+#[path = "../../../user/tests/it/held.rs"]
+mod held;
 mod limits;
 #[path = "../../../user/tests/it/listener.rs"]
 mod listener;

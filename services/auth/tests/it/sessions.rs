@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use proto::auth::v1::{LoginRequest, RegisterRequest};
 use tonic::Code;
 
 use crate::{
@@ -51,6 +52,38 @@ async fn a_session_can_be_revoked_twice() {
         client.logout(logout(&token)).await.unwrap();
         assert!(!is_valid(&client, &token).await);
     }
+}
+
+#[tokio::test]
+async fn a_session_that_is_replaced_ends_with_the_opening_of_the_new_one() {
+    let mut client = Service::start().await.client;
+    let (first, _) = registered(&client, "ann@example.com").await;
+    let replacing = |token: &str, password: &str| LoginRequest {
+        replaced_token: token.to_owned(),
+        ..login("ann@example.com", password)
+    };
+    let refused = client.login(replacing(&first, "another password")).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
+    assert!(is_valid(&client, &first).await, "none was opened");
+
+    let answer = client.login(replacing(&first, PASSWORD)).await.unwrap();
+    let second = answer.into_inner().session.unwrap().token;
+    assert!(!is_valid(&client, &first).await);
+    assert!(is_valid(&client, &second).await);
+
+    let request = RegisterRequest {
+        replaced_token: second.clone(),
+        ..register("bob@example.com", PASSWORD)
+    };
+    let answer = client.register(request).await.unwrap();
+    let third = answer.into_inner().session.unwrap().token;
+    assert!(!is_valid(&client, &second).await);
+
+    // What is no session, or none any more, is in nobody's way.
+    for token in [&second, "x", "a.b.c"] {
+        client.login(replacing(token, PASSWORD)).await.unwrap();
+    }
+    assert!(is_valid(&client, &third).await);
 }
 
 #[tokio::test]

@@ -146,6 +146,7 @@ async fn other_claims_are_refused() {
     let session = Genuine::new().await;
     let now = now();
     for (claim, value) in [
+        ("nbf", json!("now")),
         ("iss", json!("frontend")),
         ("iss", json!(["user", "other"])),
         ("iss", json!(1)),
@@ -155,8 +156,6 @@ async fn other_claims_are_refused() {
         ("exp", json!(0)),
         ("exp", json!(-1)),
         ("exp", json!("tomorrow")),
-        ("nbf", json!(now + 60)),
-        ("nbf", json!(u64::MAX)),
         ("sub", json!("")),
         ("sub", json!("ann@example.com")),
         ("jti", json!("1")),
@@ -168,6 +167,19 @@ async fn other_claims_are_refused() {
         let token = session.without(claim);
         session.refuses(claim, &token).await;
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_ends_no_session() {
+    let session = Genuine::new().await;
+    let later = now() + 60 * 60;
+    let mut claims = session.claims.clone();
+    for claim in ["iat", "nbf"] {
+        claims[claim] = later.into();
+    }
+    claims["exp"] = (later + 24 * 60 * 60).into();
+    let token = sign(&session.header, &claims, SECRET);
+    assert!(is_valid(&session.client, &token).await);
 }
 
 #[tokio::test]
@@ -208,10 +220,10 @@ async fn what_is_no_token_is_refused() {
         ("with padding", format!("{token}=")),
         ("with a scheme", format!("Bearer {token}")),
         ("with a part more", format!("{token}.")),
-        ("huge", "x".repeat(1 << 20)),
+        ("huge", "x".repeat(32 << 10)),
         (
             "huge after a real one",
-            format!("{token}{}", "x".repeat(1 << 20)),
+            format!("{token}{}", "x".repeat(32 << 10)),
         ),
         (
             "a deep header",

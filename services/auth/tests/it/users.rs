@@ -212,11 +212,15 @@ async fn one_that_dies_during_a_call_is_unavailable_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_sign_out_needs_no_user_service() {
+async fn a_sign_out_needs_no_user_service_nor_does_the_refusal_of_its_token() {
+    // One that takes connections and never answers.
     let port = Port::new();
+    let _never_accepts = port.listen();
     let (service, token) = signed_in_before(&port).await;
     let request = crate::harness::logout(&token);
     service.client.clone().logout(request).await.unwrap();
-    // Revoked, and not: the user service does not answer.
+    let started = Instant::now();
     assert!(!is_valid(&service.client, &token).await);
+    // A read of the account is given up after two seconds.
+    assert!(started.elapsed() < Duration::from_millis(1900));
 }

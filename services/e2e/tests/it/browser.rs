@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use e2e::{
-    System,
+    Collector, System,
     browser::{Browser, missing},
 };
 use events::Broker;
@@ -59,6 +59,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "browser::what_happens_is_seen_at_once_in_every_instance",
             missing(),
             activity_is_seen,
+        ),
+        trial_with(
+            "browser::a_refused_stream_is_shown_and_opened_later",
+            missing(),
+            refused_stream_is_shown,
         ),
         trial_with(
             "browser::what_happened_is_seen_without_javascript",
@@ -184,21 +189,20 @@ async fn works_by_keyboard() -> anyhow::Result<()> {
 async fn activity_is_seen() -> anyhow::Result<()> {
     let broker = Broker::start(6)?;
     let brokers = broker.address().to_string();
+    // Events name traces that are exported.
+    let collector = Collector::start().await?;
+    let endpoint = collector.endpoint();
     let variables = [
         ("KAFKA_BROKERS", brokers.as_str()),
         ("GRAFANA_URL", "http://grafana.example:3000"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
     ];
     let system = System::start(&variables).await?;
     let (_another, address) = system.another_frontend(&variables).await?;
     let browser = Browser::start(true).await?;
     let page = &browser.client;
     page.goto(&system.url("/activity")).await?;
-    e2e::system::eventually(PATIENCE, async || {
-        let text = page.find(Locator::Id("link")).await?.text().await?;
-        ensure!(text == "Live", "{text}");
-        Ok(())
-    })
-    .await?;
+    link_is(page, "Live").await?;
     // What a reload would lose.
     page.execute("window.isSame = true", vec![]).await?;
 
@@ -254,6 +258,52 @@ async fn activity_is_seen() -> anyhow::Result<()> {
         .for_element(Locator::Css("#notice .alert"))
         .await?;
     Ok(())
+}
+
+async fn refused_stream_is_shown() -> anyhow::Result<()> {
+    let broker = Broker::start(6)?;
+    let system = System::start(&[("KAFKA_BROKERS", &broker.address().to_string())]).await?;
+    // All streams that one address may have.
+    let mut streams = Vec::new();
+    loop {
+        let stream = reqwest::get(system.url("/activity/events")).await?;
+        if stream.status() == StatusCode::TOO_MANY_REQUESTS {
+            break;
+        }
+        ensure!(stream.status() == StatusCode::OK, "{}", stream.status());
+        streams.push(stream);
+    }
+    register(&system).await?;
+
+    let browser = Browser::start(true).await?;
+    let page = &browser.client;
+    page.goto(&system.url("/activity")).await?;
+    link_is(page, "Not live").await?;
+    let reload = page.find(Locator::Id("reload")).await?;
+    ensure!(reload.is_displayed().await?, "the page cannot be reloaded");
+    e2e::system::eventually(PATIENCE, async || {
+        page.refresh().await?;
+        shows(page, "Registered").await
+    })
+    .await?;
+    link_is(page, "Not live").await?;
+
+    // The script tries again within 15 s.
+    drop(streams);
+    link_is(page, "Live").await?;
+    let reload = page.find(Locator::Id("reload")).await?;
+    ensure!(!reload.is_displayed().await?);
+    Ok(())
+}
+
+/// Waits until the page shows this state of its stream.
+async fn link_is(page: &Client, state: &str) -> anyhow::Result<()> {
+    e2e::system::eventually(2 * PATIENCE, async || {
+        let text = page.find(Locator::Id("link")).await?.text().await?;
+        ensure!(text == state, "{text}");
+        Ok(())
+    })
+    .await
 }
 
 async fn activity_is_seen_without_javascript() -> anyhow::Result<()> {

@@ -295,7 +295,7 @@ fn said(value: &Value) -> String {
 }
 
 async fn wrong_password(run: &Run) -> anyhow::Result<()> {
-    let seen = tree(&run.trace(&run.refusal_page, 9).await?);
+    let seen = tree(&run.trace(&run.refusal_page, 10).await?);
     let expected = "\
 frontend server POST /login {http.request.method=POST, http.response.status_code=401, \
 http.route=/login, url.path=/login, url.scheme=http}
@@ -304,6 +304,8 @@ rpc.method=auth.v1.AuthService/Login, rpc.response.status_code=UNAUTHENTICATED, 
 rpc.system.name=grpc} error
     auth server auth.v1.AuthService/Login {rpc.method=auth.v1.AuthService/Login, \
 rpc.response.status_code=UNAUTHENTICATED, rpc.system.name=grpc}
+      auth client SELECT known_networks {db.collection.name=known_networks, db.namespace=auth, \
+db.operation.name=SELECT, db.query.summary=SELECT known_networks, db.system.name=sqlite}
       auth client user.v1.UserService/VerifyPassword {error.type=UNAUTHENTICATED, \
 rpc.method=user.v1.UserService/VerifyPassword, rpc.response.status_code=UNAUTHENTICATED, \
 rpc.system.name=grpc} error

@@ -72,8 +72,10 @@ struct Templating {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Variable {
     name: String,
+    all_value: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -146,7 +148,8 @@ impl Dashboard {
             .replace("$__range", "15m")
             .replace("$__interval", "15s");
         for variable in &self.templating.list {
-            filled = filled.replace(&format!("${}", variable.name), ".+");
+            let all = variable.all_value.as_deref().unwrap_or(".+");
+            filled = filled.replace(&format!("${}", variable.name), all);
         }
         filled
     }
@@ -176,6 +179,13 @@ fn each_panel_says() -> anyhow::Result<()> {
             !dashboard.title.is_empty() && !dashboard.description.is_empty(),
             "{file}"
         );
+        for variable in &dashboard.templating.list {
+            // A service need not say what its environment is.
+            ensure!(
+                variable.name != "environment" || variable.all_value.as_deref() == Some(".*"),
+                "{file}: services without an environment are not shown"
+            );
+        }
         let mut ids = BTreeSet::new();
         let mut cells = BTreeSet::new();
         for panel in &dashboard.panels {

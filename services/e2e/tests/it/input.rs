@@ -279,7 +279,7 @@ async fn pages() -> anyhow::Result<()> {
             .iter()
             .filter(|(_, span)| hex(&span.trace_id) == *id)
             .collect();
-        if spans.len() != 7 {
+        if spans.len() != 8 {
             faults.push(format!("{}: {} spans of {id}", case.what, spans.len()));
         }
         let of_frontend = |(service, span): &&&(String, Span)| {

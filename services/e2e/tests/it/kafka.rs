@@ -10,7 +10,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use e2e::{Stack, System, measure::Latencies, stack::BROKER, system::eventually};
+use e2e::{
+    Stack, System,
+    measure::Latencies,
+    stack::BROKER,
+    system::{another_address, eventually},
+};
 use events::{AUTH_TOPIC, Data, Event, Handler, HandlerError, Settings, USER_TOPIC};
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
@@ -157,6 +162,8 @@ async fn register(mut auth: Auth, email: String) -> anyhow::Result<Option<(Uuid,
         let request = RegisterRequest {
             email: email.clone(),
             password: PASSWORD.to_owned(),
+            client_address: another_address(),
+            ..RegisterRequest::default()
         };
         match auth.register(request).await {
             Ok(answer) => {
@@ -272,6 +279,8 @@ async fn registrations(
         let request = RegisterRequest {
             email: format!("{count}@example.com"),
             password: PASSWORD.to_owned(),
+            client_address: another_address(),
+            ..RegisterRequest::default()
         };
         let started = Instant::now();
         auth.clone().register(request).await?;

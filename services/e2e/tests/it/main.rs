@@ -7,6 +7,7 @@ mod busy;
 mod clocks;
 mod correlation;
 mod dashboards;
+mod deadlines;
 mod documentation;
 mod grafana;
 mod input;
@@ -15,6 +16,7 @@ mod links;
 mod load;
 mod metrics;
 mod outage;
+mod propagation;
 mod queries;
 mod rules;
 mod sampling;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         clocks::trials(),
         correlation::trials(),
         dashboards::trials(&busy),
+        deadlines::trials(),
         grafana::trials(&busy),
         input::trials(),
         kafka::trials(),
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         load::trials(),
         metrics::trials(),
         outage::trials(),
+        propagation::trials(),
         rules::trials(),
         sampling::trials(),
         system::trials(),

@@ -61,7 +61,10 @@ fn attribute(attribute: &KeyValue) -> String {
     let name = attribute.key.as_str();
     let is_random = matches!(
         name,
-        "messaging.message.id" | "messaging.kafka.offset" | "messaging.destination.partition.id"
+        "messaging.message.id"
+            | "messaging.kafka.offset"
+            | "messaging.destination.partition.id"
+            | "server.port"
     );
     let value = attribute.value.as_ref().and_then(|any| any.value.as_ref());
     let value = match value {
@@ -95,11 +98,11 @@ pub(crate) const SIGN_UP_WITH_EVENTS: &str = "\
 frontend server POST /register {http.request.method=POST, http.response.status_code=303, \
 http.route=/register, url.path=/register, url.scheme=http}
   frontend client auth.v1.AuthService/Register {rpc.method=auth.v1.AuthService/Register, \
-rpc.response.status_code=OK, rpc.system.name=grpc}
+rpc.response.status_code=OK, rpc.system.name=grpc, server.address=127.0.0.1, server.port}
     auth server auth.v1.AuthService/Register {rpc.method=auth.v1.AuthService/Register, \
 rpc.response.status_code=OK, rpc.system.name=grpc}
       auth client user.v1.UserService/CreateUser {rpc.method=user.v1.UserService/CreateUser, \
-rpc.response.status_code=OK, rpc.system.name=grpc}
+rpc.response.status_code=OK, rpc.system.name=grpc, server.address=127.0.0.1, server.port}
         user server user.v1.UserService/CreateUser {rpc.method=user.v1.UserService/CreateUser, \
 rpc.response.status_code=OK, rpc.system.name=grpc}
           user client SELECT users {db.collection.name=users, db.namespace=user, \

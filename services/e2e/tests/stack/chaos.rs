@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use e2e::{
     stack::{BROKER, Loki, Prometheus, TELEMETRY, Tempo},
-    system::eventually,
+    system::{another_address, eventually},
 };
 use events::{Event, Handler, HandlerError, Settings, USER_TOPIC};
 use libtest_mimic::Trial;
@@ -216,6 +216,8 @@ async fn register(
         let request = RegisterRequest {
             email: format!("chaos-{number}@example.com"),
             password: "correct horse battery".to_owned(),
+            client_address: another_address(),
+            ..RegisterRequest::default()
         };
         match auth.register(request).await {
             Ok(answer) => {

@@ -6,9 +6,11 @@ use std::{
     os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
+use chassis::stop::STOP;
 use e2e::{
     compose::{Compose, Described, ROOT},
     stack::FILES,
@@ -65,6 +67,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             "files::every_configuration_that_is_named_exists",
             configured,
         ),
+        check("files::no_supervisor_kills_during_a_drain", drains),
         check("files::every_port_is_one_of_the_table", ports),
         check("files::nothing_listens_on_other_interfaces", loopback),
         check(
@@ -183,6 +186,30 @@ fn configured(compose: &Compose) -> anyhow::Result<()> {
     }
     // The collector has none where it only stands for one.
     ensure!(found >= 4, "{found} configurations");
+    Ok(())
+}
+
+fn drains(compose: &Compose) -> anyhow::Result<()> {
+    const MARGIN: Duration = Duration::from_secs(2);
+    ensure!(STOP <= Duration::from_secs(6), "a stop takes {STOP:?}");
+    for (name, process) in supervised(compose) {
+        let is_ours = Path::new(ROOT).join("services").join(name).is_dir();
+        let shutdown = process.shutdown.as_ref().filter(|_| is_ours);
+        let patience = shutdown.map(|shutdown| Duration::from_secs(shutdown.timeout_seconds));
+        ensure!(
+            patience.is_none_or(|it| it >= STOP + MARGIN),
+            "{name}: {patience:?}"
+        );
+    }
+    let module = fs::read_to_string(Path::new(ROOT).join("nix/module.nix"))?;
+    let patiences = module.split("TimeoutStopSec = ").skip(1);
+    let patiences: Vec<u64> = patiences
+        .map(|rest| rest.split(';').next().unwrap_or_default().parse())
+        .collect::<Result<_, _>>()?;
+    ensure!(!patiences.is_empty(), "systemd would wait for 90 s");
+    for patience in patiences {
+        ensure!(Duration::from_secs(patience) >= STOP + MARGIN, "{patience}");
+    }
     Ok(())
 }
 

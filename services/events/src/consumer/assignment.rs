@@ -1,4 +1,4 @@
-//! Where a client begins.
+//! Which partitions a client reads, and from which offset.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -10,27 +10,28 @@ use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer as _},
     error::{KafkaError, KafkaResult},
+    types::RDKafkaErrorCode,
 };
 
 use super::session::Client;
 use crate::client;
 
-/// How long the broker may take to answer.
+/// Deadline of a request to the broker.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How soon to ask again for partitions that are missing.
+/// Interval of metadata requests while a topic is missing.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// How often to look whether partitions were added.
+/// Interval of metadata requests that look for added partitions.
 const REFRESH: Duration = Duration::from_secs(30);
 
 type Partition = (String, i32);
 
-/// Gives the client all partitions of these topics, those that are added later too: the first
-/// time from their last events on, and those that come later from their beginning.
+/// Assigns all partitions of these topics to the client: at first with their last events, and
+/// partitions that are added later from their beginning.
 pub(crate) async fn assign_all(
     client: &Arc<Client>,
-    topics: &[String],
+    topics: &[&str],
     last: u32,
 ) -> Result<(), KafkaError> {
     let mut known = BTreeSet::new();
@@ -51,16 +52,24 @@ pub(crate) async fn assign_all(
             tracing::info!(count = added.count(), "partitions assigned");
         }
         known.extend(found);
-        let topics_found: HashSet<&String> = known.iter().map(|(topic, _)| topic).collect();
+        let topics_found: HashSet<&str> = known.iter().map(|(topic, _)| topic.as_str()).collect();
         let is_complete = topics_found.len() == topics.len();
         tokio::time::sleep(if is_complete { REFRESH } else { RETRY }).await;
     }
 }
 
 /// Commits, for a group that is about to begin, a position of so many events before the end, in
-/// partitions where it has none. Tries until the broker is there. Where others of the group are
-/// at work already, they have decided, and the broker refuses this.
-pub(crate) async fn begin(client: &Arc<Client>, topics: &[String], last: u32) {
+/// partitions where it has none. Retries until the broker answers. If other members are at work
+/// already, they have chosen the positions, and the broker refuses this commit.
+///
+/// # Errors
+/// When the broker refuses the commit for any other reason: the group must not begin with the
+/// default position then.
+pub(crate) async fn begin(
+    client: &Arc<Client>,
+    topics: &[&str],
+    last: u32,
+) -> Result<(), KafkaError> {
     loop {
         let found = partitions(client, topics).await;
         if let Ok(found) = found
@@ -69,11 +78,16 @@ pub(crate) async fn begin(client: &Arc<Client>, topics: &[String], last: u32) {
             let asked = Arc::clone(client);
             let outcome = client::blocking(move || commit_tail(&asked, &found, last)).await;
             match outcome {
-                Ok(()) => return,
-                Err(KafkaError::ConsumerCommit(code)) => {
-                    tracing::debug!(?code, "the group has begun already");
-                    return;
+                Ok(()) => return Ok(()),
+                Err(KafkaError::ConsumerCommit(
+                    RDKafkaErrorCode::UnknownMemberId
+                    | RDKafkaErrorCode::IllegalGeneration
+                    | RDKafkaErrorCode::RebalanceInProgress,
+                )) => {
+                    tracing::debug!("the group has begun already");
+                    return Ok(());
                 }
+                Err(error @ KafkaError::ConsumerCommit(_)) => return Err(error),
                 Err(error) => tracing::debug!(%error, "cannot begin yet"),
             }
         }
@@ -102,9 +116,10 @@ fn commit_tail(client: &Client, found: &BTreeSet<Partition>, last: u32) -> Kafka
     Ok(())
 }
 
-/// The partitions of those of the topics that there are.
-async fn partitions(client: &Arc<Client>, topics: &[String]) -> KafkaResult<BTreeSet<Partition>> {
-    let (client, topics) = (Arc::clone(client), topics.to_vec());
+/// The partitions of these topics; a topic that does not exist has none.
+async fn partitions(client: &Arc<Client>, topics: &[&str]) -> KafkaResult<BTreeSet<Partition>> {
+    let client = Arc::clone(client);
+    let topics: Vec<String> = topics.iter().map(ToString::to_string).collect();
     client::blocking(move || {
         let mut found = BTreeSet::new();
         for name in topics {

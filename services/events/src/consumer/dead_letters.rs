@@ -1,5 +1,5 @@
-//! Records that could not be handled are set aside: copied to the topic's dead letters, as they
-//! were, with headers that say why and where they come from.
+//! Dead letters: copies of records that could not be handled, with headers that name the reason and
+//! the original partition and offset.
 
 use std::time::Duration;
 
@@ -16,21 +16,21 @@ use telemetry::{
     metrics::{self, Counter},
     names,
 };
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::process::Failure;
 use crate::{
-    client::{self, Quiet, ended},
+    client::{self, Quiet},
     topics,
 };
 
-/// How much is told of an error.
+/// The longest text of an error in a header.
 const MAX_TEXT_BYTES: usize = 1024;
 
-/// How long the broker may take before it is asked again.
+/// How long the broker may take to acknowledge a record before it is sent again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where the records of a group go that could not be handled.
+/// The producer of the dead letters of a group.
 pub(crate) struct DeadLetters {
     group: String,
     producer: FutureProducer<Quiet>,
@@ -51,13 +51,13 @@ impl DeadLetters {
         })
     }
 
-    /// Sets a record aside; tries until the broker has it. Says whether it has; not if there was
-    /// a stop before.
+    /// Copies a record to the dead letters. Retries until the broker acknowledges it; returns
+    /// `false` if there was a stop before.
     pub(crate) async fn take(
         &self,
         message: &BorrowedMessage<'_>,
         failure: &Failure,
-        stop: &mut watch::Receiver<()>,
+        stop: &CancellationToken,
     ) -> bool {
         let topic = topics::dead_letters(message.topic());
         let headers = self.headers(message, failure);
@@ -68,18 +68,18 @@ impl DeadLetters {
             record.payload = message.payload();
             let outcome = tokio::select! {
                 outcome = self.producer.send(record, PATIENCE) => outcome,
-                () = ended(stop) => return false,
+                () = stop.cancelled() => return false,
             };
             match outcome {
                 Ok(_) => break,
-                Err((error, _)) => tracing::debug!(%error, "cannot set an event aside yet"),
+                Err((error, _)) => tracing::debug!(%error, "cannot write a dead letter; retrying"),
             }
             let Some(delay) = delays.next() else {
                 return false;
             };
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = ended(stop) => return false,
+                () = stop.cancelled() => return false,
             }
         }
         self.count.add(
@@ -95,12 +95,12 @@ impl DeadLetters {
         true
     }
 
-    /// Ends the client.
+    /// Closes the client.
     pub(crate) async fn close(self) {
         client::close(self.producer).await;
     }
 
-    /// The record's own, and ours.
+    /// The headers of the record, and those of a dead letter.
     fn headers(&self, message: &BorrowedMessage<'_>, failure: &Failure) -> OwnedHeaders {
         let own = message.headers().map(|headers| headers.detach());
         let (partition, offset) = (

@@ -1,4 +1,4 @@
-//! What is remembered of the partitions: which events were handled, and how many are left.
+//! The partitions of a consumer: which events were handled lately, and how many are left.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use crate::relay::WINDOW;
 
-/// Ids that are remembered of a partition: more than a relay sends again after a failure.
+/// Ids that are kept for each partition: more than a relay can send again after a failure.
 const MEMORY: usize = 2 * WINDOW;
 
-/// The partitions of a consumer. Its callbacks come from other threads.
+/// The partitions of a consumer. Callbacks on other threads use it too.
 #[derive(Debug, Default)]
 pub(crate) struct Partitions {
     topics: Mutex<HashMap<String, HashMap<i32, Partition>>>,
@@ -23,16 +23,17 @@ pub(crate) struct Partitions {
 #[derive(Debug, Default)]
 struct Partition {
     known: HashSet<Uuid>,
-    /// The same, in the order in which they came.
+    /// The same ids, oldest first.
     order: VecDeque<Uuid>,
-    /// The offset after the last that was handled.
+    /// The offset after the last record that was handled.
     next: Option<i64>,
-    /// The offset after the last that there is, as far as is known.
+    /// The offset after the last record of the partition, as of the last report.
     end: Option<i64>,
 }
 
 impl Partitions {
-    /// Without partitions yet; their lags are observed under the name of the group.
+    /// No partitions yet. Registers the observation of their lags, so there is one for each
+    /// consumer, and not for each of its clients.
     pub(crate) fn start(group: Option<&str>) -> Arc<Self> {
         let partitions = Arc::new(Self::default());
         let observed = Arc::downgrade(&partitions);
@@ -64,7 +65,7 @@ impl Partitions {
         partition.is_some_and(|partition| partition.known.contains(&id))
     }
 
-    /// A record was handled; of an event, with this id.
+    /// Records that the record at this offset was handled; `id` is that of its event.
     pub(crate) fn handled(&self, topic: &str, partition: i32, offset: i64, id: Option<Uuid>) {
         let mut topics = self.lock();
         if !topics.contains_key(topic) {
@@ -88,7 +89,12 @@ impl Partitions {
         }
     }
 
-    /// Others have these partitions from now on.
+    /// Forgets all partitions.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// Forgets partitions that were revoked.
     pub(crate) fn forget(&self, revoked: &TopicPartitionList) {
         let mut topics = self.lock();
         for element in revoked.elements() {
@@ -98,7 +104,7 @@ impl Partitions {
         }
     }
 
-    /// Takes the ends of the partitions from the statistics of a client.
+    /// Records the ends of the partitions from the statistics of a client.
     pub(crate) fn statistics(&self, statistics: &Statistics) {
         let mut topics = self.lock();
         for (name, topic) in &statistics.topics {
@@ -121,7 +127,7 @@ impl Partitions {
         for (name, topic) in topics.iter() {
             for (number, partition) in topic {
                 if let (Some(next), Some(end)) = (partition.next, partition.end) {
-                    // The end is from some moments ago.
+                    // The end may be older than the last handled record.
                     lags.push((name.clone(), *number, (end - next).max(0)));
                 }
             }
@@ -129,7 +135,7 @@ impl Partitions {
         lags
     }
 
-    /// A panic cannot leave this half changed.
+    /// A poisoned lock is fine: no code under it leaves the map half changed.
     fn lock(&self) -> MutexGuard<'_, HashMap<String, HashMap<i32, Partition>>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_memory_is_bounded_and_of_the_last() {
+    fn the_oldest_ids_are_evicted() {
         let partitions = Partitions::default();
         let ids: Vec<Uuid> = (0..=MEMORY).map(|_| Uuid::now_v7()).collect();
         for (offset, id) in ids.iter().enumerate() {

@@ -1,6 +1,6 @@
-//! What happens to one record: it is read, handled, tried again, set aside.
+//! Processing of one record: decode, handle, retry, dead-letter.
 
-use std::{any::Any, error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures_util::FutureExt as _;
@@ -15,13 +15,12 @@ use telemetry::{
     names,
     trace::{Attributes, Span},
 };
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{dead_letters::DeadLetters, partitions::Partitions};
 use crate::{
     Event, Handler, HandlerError,
-    client::ended,
     record::{self, Undecodable},
 };
 
@@ -30,39 +29,40 @@ const RETRIES: usize = 5;
 
 /// Handles records, one after the other.
 pub(crate) struct Processor {
-    /// What the client calls itself.
+    /// The client's name.
     pub(crate) client: String,
     pub(crate) group: Option<String>,
     pub(crate) partitions: Arc<Partitions>,
-    /// Without them, what fails is only said.
+    /// Without them, an event that fails is only logged.
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) instruments: Instruments,
 }
 
-/// What is told of receiving.
+/// The metrics of receiving.
 pub(crate) struct Instruments {
     consumed: Counter<u64>,
     duration: Histogram,
     duplicates: Counter<u64>,
+    skipped: Counter<u64>,
     retries: Counter<u64>,
 }
 
-/// What became of a record.
+/// The outcome of processing a record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
-    /// It need not come again.
+    /// Its offset can be committed.
     Done,
-    /// There was a stop before its end.
+    /// There was a stop before; the record is delivered again.
     Stopped,
 }
 
-/// Why a record was set aside.
+/// Why a record was not handled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// It is no event of ours.
     #[error("the record cannot be read")]
     Undecodable(#[from] Undecodable),
-    /// The handler has tried often enough, or does not want it.
+    /// The handler failed in every attempt, or rejected the event.
     #[error("the event cannot be handled")]
     Handler(#[from] HandlerError),
 }
@@ -74,22 +74,33 @@ impl Instruments {
             consumed: metrics::MESSAGING_CLIENT_CONSUMED_MESSAGES.counter(scope),
             duration: metrics::MESSAGING_PROCESS_DURATION.histogram(scope),
             duplicates: metrics::EVENTS_CONSUMER_DUPLICATES.counter(scope),
+            skipped: metrics::EVENTS_CONSUMER_SKIPPED.counter(scope),
             retries: metrics::EVENTS_CONSUMER_RETRIES.counter(scope),
         }
     }
 }
 
 impl Processor {
-    /// Handles a record, within a span that is a child of the producer's and linked to it.
+    /// Handles a record, within a span that is a child of the producer's and linked to it. An
+    /// event of an unknown type or with a known id is only counted.
     pub(crate) async fn process<H: Handler>(
         &self,
         message: &BorrowedMessage<'_>,
         handler: &H,
-        stop: &mut watch::Receiver<()>,
+        stop: &CancellationToken,
     ) -> Outcome {
-        let decoded = record::decode(message);
-        let id = decoded.as_ref().ok().map(|event| event.id);
         let (topic, partition) = (message.topic(), message.partition());
+        let decoded = match record::decode(message) {
+            Ok(Some(event)) => Ok(event),
+            Ok(None) => {
+                self.instruments.skipped.add(1, &[]);
+                self.partitions
+                    .handled(topic, partition, message.offset(), None);
+                return Outcome::Done;
+            }
+            Err(error) => Err(error),
+        };
+        let id = decoded.as_ref().ok().map(|event| event.id);
         if id.is_some_and(|id| self.partitions.knows(topic, partition, id)) {
             self.instruments.duplicates.add(1, &[]);
             self.partitions
@@ -128,12 +139,12 @@ impl Processor {
         Outcome::Done
     }
 
-    /// Has the event handled, again and again if that may help; `None` if there was a stop.
+    /// Calls the handler, with retries if its error is retryable; `None` if there was a stop.
     async fn attempts<H: Handler>(
         &self,
         event: &Event,
         handler: &H,
-        stop: &mut watch::Receiver<()>,
+        stop: &CancellationToken,
     ) -> Option<Result<(), Failure>> {
         let mut delays = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(100))
@@ -145,7 +156,10 @@ impl Processor {
             let error = match attempt {
                 Ok(Ok(())) => return Some(Ok(())),
                 Ok(Err(error)) => error,
-                Err(panic) => HandlerError::Fatal(panicked(panic.as_ref()).into()),
+                Err(panic) => {
+                    let reason = chassis::panics::reason(panic.as_ref());
+                    HandlerError::Fatal(format!("a panic: {reason}").into())
+                }
             };
             let delay = match &error {
                 HandlerError::Retryable(_) => delays.next(),
@@ -158,21 +172,22 @@ impl Processor {
             tracing::debug!(
                 error = &error as &dyn Error,
                 delay_ms = delay.as_millis() as u64,
-                "an event is handled again"
+                "a handler failed; retrying"
             );
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = ended(stop) => return None,
+                () = stop.cancelled() => return None,
             }
         }
     }
 
-    /// Says what was not handled, and puts it where it is kept. Says whether it is there.
+    /// Logs a failure, and writes the dead letter if there are any. Returns `false` if there was a
+    /// stop before the broker acknowledged it.
     async fn set_aside(
         &self,
         message: &BorrowedMessage<'_>,
         failure: &Failure,
-        stop: &mut watch::Receiver<()>,
+        stop: &CancellationToken,
     ) -> bool {
         tracing::warn!(
             error = failure as &dyn Error,
@@ -187,7 +202,7 @@ impl Processor {
         }
     }
 
-    /// Ends the span of a record.
+    /// Ends the span of a record, and records its metrics.
     fn observe(
         &self,
         mut span: Span,
@@ -232,7 +247,7 @@ impl Processor {
 }
 
 impl Failure {
-    /// What telemetry and the dead letters call it.
+    /// Its name in telemetry and in the dead letters.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Undecodable(_) => "undecodable",
@@ -241,7 +256,7 @@ impl Failure {
         }
     }
 
-    /// It and its causes, so much of it.
+    /// The error and its causes, truncated.
     pub(crate) fn text(&self, max_bytes: usize) -> String {
         let mut text = self.to_string();
         let mut source = self.source();
@@ -252,13 +267,4 @@ impl Failure {
         text.truncate(text.floor_char_boundary(max_bytes));
         text
     }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> String {
-    let reason = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("unknown");
-    format!("a panic: {reason}")
 }

@@ -1,6 +1,6 @@
-//! The life of one client that receives.
+//! The life of one Kafka consumer client.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use rdkafka::{
@@ -9,7 +9,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer},
     error::KafkaError,
 };
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Start, assignment,
@@ -19,49 +19,62 @@ use super::{
 };
 use crate::{
     Handler,
-    client::{self, Connection, ended},
+    client::{self, BrokerStatus, SessionError},
 };
+
+/// How long an event that is being handled at a stop may take.
+const DRAIN: Duration = Duration::from_secs(5);
 
 pub(crate) type Client = StreamConsumer<Callbacks>;
 
-/// What a client is for.
+/// How a client gets its partitions.
 #[derive(Clone, Debug)]
 pub(crate) enum Mode {
-    /// It shares the partitions with others.
+    /// The group assigns them.
     Member { group: String, start: Start },
-    /// It has all partitions, from the last events on.
+    /// It takes all, and begins with the last events.
     Follower { name: String, last: u32 },
 }
 
-/// A client, and what it does with what it receives.
-pub(crate) struct Session {
-    client: Arc<Client>,
-    processor: Processor,
-    topics: Vec<String>,
-    mode: Mode,
+impl Mode {
+    /// The group that commits offsets, if there is one.
+    pub(crate) fn group(&self) -> Option<&str> {
+        match self {
+            Self::Member { group, .. } => Some(group),
+            Self::Follower { .. } => None,
+        }
+    }
 }
 
-impl Session {
+/// The life of one client: it gets partitions, and its records are processed.
+pub(crate) struct Session<'a> {
+    client: Arc<Client>,
+    processor: Processor,
+    topics: &'a [&'a str],
+    mode: &'a Mode,
+}
+
+impl<'a> Session<'a> {
     pub(crate) fn start(
         brokers: &str,
-        topics: &[String],
-        mode: &Mode,
-        connection: &Arc<Connection>,
+        topics: &'a [&'a str],
+        mode: &'a Mode,
+        broker: &Arc<BrokerStatus>,
+        partitions: &Arc<Partitions>,
     ) -> Result<Self, KafkaError> {
-        let (name, group) = match mode {
-            Mode::Member { group, .. } => (group, Some(group.as_str())),
-            Mode::Follower { name, .. } => (name, None),
-        };
-        let partitions = Partitions::start(group);
+        let (Mode::Member { group: name, .. } | Mode::Follower { name, .. }) = mode;
+        let group = mode.group();
+        // Those of an earlier client may be with another member by now.
+        partitions.clear();
         let callbacks = Callbacks {
-            partitions: Arc::clone(&partitions),
-            connection: Arc::clone(connection),
+            partitions: Arc::clone(partitions),
+            broker: Arc::clone(broker),
         };
         let mut config = client::config(brokers, name);
         config
             .set("group.id", name)
-            // Offsets are stored when the work is done, and committed from there: once a second,
-            // when a partition goes to another member, and at the end.
+            // An offset is stored when its event was handled. Stored offsets are committed once a
+            // second, when a partition is revoked, and at the end.
             .set("enable.auto.offset.store", "false")
             .set(
                 "enable.auto.commit",
@@ -69,11 +82,11 @@ impl Session {
             )
             .set("auto.commit.interval.ms", "1000")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            // A member that was killed holds its partitions for so long.
+            // How long a killed member keeps its partitions.
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "3000")
-            // How long the broker may think when there is nothing. One that waits to the end
-            // although there is something, as the mock does, must not be noticed.
+            // Upper bound of a fetch without data. It is short because the mock broker waits for
+            // all of it even when there is data.
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "100")
             .set(
@@ -94,45 +107,50 @@ impl Session {
             processor: Processor {
                 client: name.clone(),
                 group: group.map(ToOwned::to_owned),
-                partitions,
+                partitions: Arc::clone(partitions),
                 dead_letters,
                 instruments: Instruments::start(),
             },
-            topics: topics.to_vec(),
-            mode: mode.clone(),
+            topics,
+            mode,
         })
     }
 
-    /// Receives until the end, or until the client fails.
+    /// Receives until the stop, or until the client fails.
     pub(crate) async fn run<H: Handler>(
         self,
         handler: &H,
-        stop: &mut watch::Receiver<()>,
-    ) -> Result<(), KafkaError> {
+        stop: &CancellationToken,
+    ) -> Result<(), SessionError> {
+        let mut progress = false;
         let outcome = tokio::select! {
             outcome = self.assign() => outcome,
-            outcome = self.receive(handler, stop) => outcome,
+            outcome = self.receive(handler, stop, &mut progress) => outcome,
+            () = overdue(stop) => Ok(()),
         };
-        client::close(self.client).await;
-        if let Some(dead_letters) = self.processor.dead_letters {
-            dead_letters.close().await;
-        }
-        outcome
+        tokio::join!(client::close(self.client), async {
+            if let Some(dead_letters) = self.processor.dead_letters {
+                dead_letters.close().await;
+            }
+        });
+        outcome.map_err(|error| SessionError {
+            progress,
+            ..error.into()
+        })
     }
 
-    /// Gets partitions; ends only where that fails for good.
+    /// Gets partitions. Returns only an error.
     async fn assign(&self) -> Result<(), KafkaError> {
         match &self.mode {
             Mode::Member { start, .. } => {
                 if let Start::Tail(last) = start {
-                    assignment::begin(&self.client, &self.topics, *last).await;
+                    assignment::begin(&self.client, self.topics, *last).await?;
                 }
-                let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
-                self.client.subscribe(&topics)?;
+                self.client.subscribe(self.topics)?;
                 std::future::pending().await
             }
             Mode::Follower { last, .. } => {
-                assignment::assign_all(&self.client, &self.topics, *last).await
+                assignment::assign_all(&self.client, self.topics, *last).await
             }
         }
     }
@@ -140,24 +158,26 @@ impl Session {
     async fn receive<H: Handler>(
         &self,
         handler: &H,
-        stop: &mut watch::Receiver<()>,
+        stop: &CancellationToken,
+        progress: &mut bool,
     ) -> Result<(), KafkaError> {
         let mut messages = self.client.stream();
         loop {
             let message = tokio::select! {
                 biased;
-                () = ended(stop) => return Ok(()),
+                () = stop.cancelled() => return Ok(()),
                 Some(message) = messages.next() => message,
             };
             match message {
                 Ok(message) => {
-                    self.client.context().connection.back();
+                    self.client.context().broker.back();
+                    *progress = true;
                     let outcome = self.processor.process(&message, handler, stop).await;
                     if outcome == Outcome::Stopped {
                         return Ok(());
                     }
-                    // Fails where the partition went to another member meanwhile, which gets the
-                    // event again.
+                    // Fails if the partition was revoked meanwhile. Its new owner receives the event
+                    // again.
                     if let Err(error) = self.client.store_offset_from_message(&message) {
                         tracing::debug!(%error, "cannot store an offset");
                     }
@@ -165,17 +185,27 @@ impl Session {
                 Err(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(error),
                 Err(error) => {
                     let reason = error.to_string();
-                    self.client.context().connection.error(&error, &reason);
+                    self.client.context().broker.error(&error, &reason);
                 }
             }
         }
     }
 }
 
-/// Takes what the client says between the records.
+/// Ends when the handler has had its time after a stop.
+async fn overdue(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(DRAIN).await;
+    tracing::warn!(
+        drain_seconds = DRAIN.as_secs(),
+        "a handler did not finish its event within the drain; the event is delivered again"
+    );
+}
+
+/// The callbacks of the client, called between the records.
 pub(crate) struct Callbacks {
     partitions: Arc<Partitions>,
-    connection: Arc<Connection>,
+    broker: Arc<BrokerStatus>,
 }
 
 impl ClientContext for Callbacks {
@@ -184,12 +214,12 @@ impl ClientContext for Callbacks {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.connection.statistics(&statistics);
+        self.broker.statistics(&statistics);
         self.partitions.statistics(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.connection.error(&error, reason);
+        self.broker.error(&error, reason);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The life of one producer: events go from the outbox to the broker, until something fails.
+//! The life of one Kafka producer: it sends the events of the outbox until it fails.
 
 use std::{
     collections::VecDeque,
@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use chassis::stop::FLUSH;
 use database::{Database, Statement};
 use diesel::prelude::*;
 use rdkafka::{
@@ -21,13 +22,14 @@ use telemetry::{
     names,
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{Instant, sleep_until},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{SELECT, quietly};
 use crate::{
-    client::{self, Connection, ended},
+    client::{self, BrokerStatus, SessionError},
     event::TOPICS,
     outbox::{Row, State, outbox},
     record,
@@ -35,64 +37,47 @@ use crate::{
 
 const DELETE: Statement = Statement::new("DELETE outbox");
 
-/// Events that are sent and not yet with the broker, at most.
+/// The most events that are sent and not acknowledged yet.
 pub(crate) const WINDOW: usize = 8192;
 
-/// Events that are read at once.
+/// The most events that one query reads.
 const BATCH: usize = 1024;
 
-/// How long an event waits for others, once it is written.
+/// How long a written event waits for others, so that one query reads them all.
 const GATHER: Duration = Duration::from_millis(2);
 
-/// How often the outbox is read when nobody says that there is something in it.
+/// How often the outbox is read without a notification.
 const POLL: Duration = Duration::from_secs(5);
 
-/// How often events are removed: each removal is a commit, for which changes wait.
+/// How often events are deleted: each deletion is a commit, and changes wait for it.
 const REMOVAL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long to wait when the database fails.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How long events that are left at a stop may take to be sent.
-pub(crate) const FLUSH: Duration = Duration::from_secs(5);
-
-/// How a session ended.
-#[derive(Debug)]
-pub(crate) enum End {
-    /// It was asked to.
-    Stopped,
-    /// The producer can send no more, or not without a gap.
-    Failed {
-        /// What it says.
-        reason: String,
-        /// Whether it had sent something.
-        progress: bool,
-    },
-}
-
-/// A producer, and what it has to do.
+/// A producer, and its progress in the outbox.
 pub(crate) struct Session {
     database: Database,
     state: Arc<State>,
-    connection: Arc<Connection>,
+    broker: Arc<BrokerStatus>,
     producer: ThreadedProducer<Reports>,
     deliveries: mpsc::UnboundedReceiver<Delivery>,
     observer: Observer,
-    /// What was sent, in order; what the broker has is taken from its front.
+    /// The events that were sent, in order; acknowledged ones are taken from its front.
     window: VecDeque<Sent>,
     /// The last event that was read.
     read: i64,
-    /// The last event that the broker has, as all before it.
+    /// The last event that the broker has acknowledged, like all before it.
     acknowledged: i64,
-    /// How many of those are still in the outbox.
+    /// How many acknowledged events are still in the outbox.
     removable: usize,
-    /// When the outbox is read again.
+    /// When to read the outbox again.
     read_at: Instant,
-    /// When events are removed again.
+    /// When to delete events again.
     remove_at: Instant,
-    /// After a stop: when to give up.
+    /// When to give up after a stop.
     deadline: Option<Instant>,
-    /// Whether the outbox had no more than was read.
+    /// Whether the last query reached the end of the outbox.
     read_all: bool,
     progress: bool,
 }
@@ -104,7 +89,7 @@ struct Sent {
     delivered: bool,
 }
 
-/// What became of an event.
+/// The report of the producer on one event.
 struct Delivery {
     sequence: i64,
     topic: &'static str,
@@ -116,20 +101,20 @@ impl Session {
         brokers: &str,
         name: &str,
         database: &Database,
-        state: Arc<State>,
-        connection: Arc<Connection>,
+        state: &Arc<State>,
+        broker: &Arc<BrokerStatus>,
     ) -> Result<Self, KafkaError> {
         let (sender, deliveries) = mpsc::unbounded_channel();
         let reports = Reports {
             deliveries: sender,
-            connection: Arc::clone(&connection),
+            broker: Arc::clone(broker),
         };
         let config = client::producer(brokers, name);
         let now = Instant::now();
         Ok(Self {
             database: database.clone(),
-            state,
-            connection,
+            state: Arc::clone(state),
+            broker: Arc::clone(broker),
             producer: ThreadedProducer::from_config_and_context(&config, reports)?,
             deliveries,
             observer: Observer::start(),
@@ -145,28 +130,25 @@ impl Session {
         })
     }
 
-    /// Sends until the end, or until something fails.
-    pub(crate) async fn run(mut self, stop: &mut watch::Receiver<()>) -> End {
+    /// Sends until the stop, or until the producer fails.
+    pub(crate) async fn run(mut self, stop: &CancellationToken) -> Result<(), SessionError> {
         let outcome = self.work(stop).await;
         while self.removable > 0 && self.remove().await.is_ok() {}
         client::close(self.producer).await;
-        match outcome {
-            Ok(()) => End::Stopped,
-            Err(error) => End::Failed {
-                reason: error.to_string(),
-                progress: self.progress,
-            },
-        }
+        outcome.map_err(|error| SessionError {
+            progress: self.progress,
+            ..error.into()
+        })
     }
 
-    async fn work(&mut self, stop: &mut watch::Receiver<()>) -> Result<(), KafkaError> {
+    async fn work(&mut self, stop: &CancellationToken) -> Result<(), KafkaError> {
         let state = Arc::clone(&self.state);
         let mut batch = Vec::with_capacity(BATCH);
         while !self.is_done() {
             let deadline = self.deadline.unwrap_or(self.read_at);
             tokio::select! {
                 biased;
-                () = ended(stop), if self.deadline.is_none() => {
+                () = stop.cancelled(), if self.deadline.is_none() => {
                     let now = Instant::now();
                     self.deadline = Some(now + FLUSH);
                     self.read_at = now;
@@ -192,10 +174,10 @@ impl Session {
         Ok(())
     }
 
-    /// Whether, after a stop, nothing is left or nobody is there to take it.
+    /// Whether there was a stop, and all events are sent or the broker is away.
     fn is_done(&self) -> bool {
         let is_empty = self.read_all && self.window.is_empty();
-        self.deadline.is_some() && (is_empty || self.connection.is_away())
+        self.deadline.is_some() && (is_empty || self.broker.is_away())
     }
 
     /// Reads the next events and gives them to the producer.
@@ -249,8 +231,8 @@ impl Session {
         Ok(())
     }
 
-    /// Takes what the broker has said. After the first failure nothing counts any more: what the
-    /// broker has of the rest is sent again.
+    /// Processes reports. Returns the first failure: events after it are sent again, even those
+    /// that the broker has acknowledged.
     fn take(&mut self, deliveries: &mut Vec<Delivery>) -> Result<(), KafkaError> {
         let mut failure = None;
         for delivery in deliveries.drain(..) {
@@ -275,7 +257,7 @@ impl Session {
         }
         if self.removable > before {
             self.progress = true;
-            self.connection.back();
+            self.broker.back();
             if before == 0 {
                 self.remove_at = Instant::now() + REMOVAL_INTERVAL;
             }
@@ -284,7 +266,7 @@ impl Session {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Removes the events that the broker has.
+    /// Deletes the acknowledged events from the outbox.
     async fn remove(&mut self) -> Result<(), database::Error> {
         let acknowledged = self.acknowledged;
         let removed = self.database.write(DELETE, move |connection| {
@@ -305,10 +287,10 @@ impl Session {
     }
 }
 
-/// Takes the producer's reports, on a thread of its own.
+/// The callbacks of the producer, called on a thread of librdkafka's.
 struct Reports {
     deliveries: mpsc::UnboundedSender<Delivery>,
-    connection: Arc<Connection>,
+    broker: Arc<BrokerStatus>,
 }
 
 impl ClientContext for Reports {
@@ -317,11 +299,11 @@ impl ClientContext for Reports {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.connection.statistics(&statistics);
+        self.broker.statistics(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.connection.error(&error, reason);
+        self.broker.error(&error, reason);
     }
 }
 
@@ -333,7 +315,7 @@ impl ProducerContext for Reports {
             Ok(message) => (message, None),
             Err((error, message)) => (message, Some(error.clone())),
         };
-        // Nobody is there any more at the end.
+        // Fails if the session has ended.
         let _ = self.deliveries.send(Delivery {
             sequence: i64::try_from(sequence).unwrap_or_default(),
             topic: TOPICS
@@ -345,7 +327,7 @@ impl ProducerContext for Reports {
     }
 }
 
-/// What is told of sending.
+/// The metrics of sending.
 struct Observer {
     sent: Counter<u64>,
     duration: Histogram,

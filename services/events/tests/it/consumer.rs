@@ -1,8 +1,12 @@
 //! From the broker to the handlers.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    fs,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use database::Database;
@@ -10,7 +14,11 @@ use diesel::RunQueryDsl as _;
 use events::{Consumer, Event, Handler, HandlerError, Settings, Start, USER_TOPIC, inbox};
 use prost::Message as _;
 use proto::events::v1::UserRegistered;
-use rdkafka::Message as _;
+use rdkafka::{
+    Message as _,
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
+use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 use crate::harness::{
@@ -112,7 +120,6 @@ async fn what_cannot_be_read_is_set_aside_and_the_rest_goes_on() {
         (payload(), Vec::new()),
         (payload(), without("ce_id")),
         (payload(), cloud_event("x", KIND)),
-        (payload(), cloud_event(&id, "otelix.unknown.v1")),
         (b"\xff\xff".to_vec(), cloud_event(&id, KIND)),
     ];
     for (payload, headers) in &poison {
@@ -146,6 +153,30 @@ async fn what_cannot_be_read_is_set_aside_and_the_rest_goes_on() {
         assert_eq!(header("dlq.group"), "group");
     }
     assert_eq!(memory.len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_of_an_unknown_type_is_skipped() {
+    let cluster = Cluster::start();
+    let id = || Uuid::now_v7().to_string();
+    let mut newer = cloud_event(&id(), "otelix.user.renamed.v2");
+    // Its data may have another format, too.
+    newer.retain(|(header, _)| *header != "content-type");
+    let records = [
+        (b"{}".to_vec(), newer),
+        (b"\xff\xff".to_vec(), cloud_event(&id(), KIND)),
+        (payload(), cloud_event(&id(), KIND)),
+    ];
+    for (payload, headers) in &records {
+        produce(&cluster.brokers, 0, "key", payload, headers);
+    }
+    let memory = Memory::new();
+    let consumer = member(&cluster.settings(), Start::Earliest, memory.clone());
+    memory.has(1).await;
+    // The first of the dead letters is the second record.
+    let dead = cluster.records(DEAD_LETTERS, 1).await;
+    assert_eq!(header(&dead[0], "dlq.offset").unwrap(), "1");
+    consumer.stop().await;
 }
 
 #[tokio::test]
@@ -266,6 +297,66 @@ async fn a_group_can_begin_with_the_last_events() {
     memory.has(3).await;
     assert_eq!(memory.ids(), ids[5..]);
     consumer.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_that_may_not_commit_yet_begins_with_the_last_events_all_the_same() {
+    let cluster = Cluster::start();
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        let id = Uuid::now_v7();
+        let headers = cloud_event(&id.to_string(), KIND);
+        produce(&cluster.brokers, 2, "key", &payload(), &headers);
+        ids.push(id);
+    }
+    cluster.mock.request_errors(
+        RDKafkaApiKey::OffsetCommit,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED],
+    );
+    let memory = Memory::new();
+    let consumer = member(&cluster.settings(), Start::Tail(2), memory.clone());
+    memory.has(2).await;
+    assert_eq!(memory.ids(), ids[3..]);
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn a_member_whose_client_fails_for_good_goes_on_with_another() {
+    let cluster = Cluster::start();
+    cluster.mock.request_errors(
+        RDKafkaApiKey::SyncGroup,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID],
+    );
+    let headers = cloud_event(&Uuid::now_v7().to_string(), KIND);
+    produce(&cluster.brokers, 0, "key", &payload(), &headers);
+    let memory = Memory::new();
+    let consumer = member(&cluster.settings(), Start::Earliest, memory.clone());
+    memory.has(1).await;
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_closes_slowly_is_no_event_under_way() {
+    let cluster = Cluster::start();
+    let headers = cloud_event(&Uuid::now_v7().to_string(), KIND);
+    produce(&cluster.brokers, 0, "key", &payload(), &headers);
+    let log = NamedTempFile::new().unwrap();
+    let writer = Mutex::new(log.reopen().unwrap());
+    let subscriber = tracing_subscriber::fmt().with_writer(writer).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let memory = Memory::new();
+    let consumer = member(&cluster.settings(), Start::Earliest, memory.clone());
+    memory.has(1).await;
+    // The last commit now takes longer than the client may take to close.
+    let delay = Duration::from_secs(20);
+    cluster.mock.broker_round_trip_time(1, delay).unwrap();
+    let started = Instant::now();
+    consumer.stop().await;
+    assert!(started.elapsed() < delay);
+    drop(guard);
+    let log = fs::read_to_string(log.path()).unwrap();
+    assert!(log.contains("partitions assigned"), "{log}");
+    assert!(!log.contains("handle"), "{log}");
 }
 
 #[tokio::test]

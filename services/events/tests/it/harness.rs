@@ -2,6 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -22,7 +23,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
 };
 use tempfile::TempDir;
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{runtime::Builder, sync::oneshot, task::JoinHandle};
 use uuid::Uuid;
 
 /// How long anything may take.
@@ -42,13 +43,18 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
-        let mock = MockCluster::new(1).unwrap();
-        // The mock cannot be asked to create them.
+        let cluster = Self::without_topics();
         for topic in [USER_TOPIC, AUTH_TOPIC] {
-            mock.create_topic(topic, PARTITIONS, 1).unwrap();
-            mock.create_topic(&format!("{topic}.dlq"), PARTITIONS, 1)
-                .unwrap();
+            let create = |name: &str| cluster.mock.create_topic(name, PARTITIONS, 1).unwrap();
+            create(topic);
+            create(&format!("{topic}.dlq"));
         }
+        cluster
+    }
+
+    /// One that cannot create topics on request, as no mock cluster can.
+    pub(crate) fn without_topics() -> Self {
+        let mock = MockCluster::new(1).unwrap();
         let brokers = mock.bootstrap_servers();
         Self { mock, brokers }
     }
@@ -93,13 +99,15 @@ pub(crate) async fn create_inbox(database: &Database) {
     database.write(INSERT, create).await.unwrap();
 }
 
-/// A service that does nothing but have events.
+/// A service that only produces events. Its relay has a thread and a runtime of its own, so that
+/// [`Service::kill`] ends every task of it.
 pub(crate) struct Service {
     pub(crate) database: Database,
     pub(crate) outbox: Outbox,
     pub(crate) folder: Arc<TempDir>,
     stop: oneshot::Sender<()>,
-    relay: JoinHandle<()>,
+    kill: oneshot::Sender<()>,
+    ended: oneshot::Receiver<anyhow::Result<()>>,
 }
 
 impl Service {
@@ -107,24 +115,41 @@ impl Service {
         Self::again(settings, Arc::new(tempfile::tempdir().unwrap()))
     }
 
-    /// On a folder of an earlier one.
+    /// On the folder of an earlier one.
     pub(crate) fn again(settings: &Settings, folder: Arc<TempDir>) -> Self {
         let database = database(&folder);
         let (outbox, relay) = Outbox::new(settings, "test");
         let (stop, stopped) = oneshot::channel();
+        let (kill, killed) = oneshot::channel();
+        let (ending, ended) = oneshot::channel();
         let service = async {
-            let _ = stopped.await;
+            until(stopped).await;
+            Ok(())
         };
+        let run = relay.during(database.clone(), service);
+        thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            let outcome = runtime.block_on(async {
+                tokio::select! {
+                    outcome = run => outcome,
+                    Ok(()) = killed => Ok(()),
+                }
+            });
+            // Drops what the relay has spawned.
+            drop(runtime);
+            let _ = ending.send(outcome);
+        });
         Self {
+            database,
             outbox,
             folder,
             stop,
-            relay: tokio::spawn(relay.during(database.clone(), service)),
-            database,
+            kill,
+            ended,
         }
     }
 
-    /// Has an event, and is told when it is in the database.
+    /// Writes an event to the database.
     pub(crate) async fn happen(&self, event: Event) {
         let outbox = self.outbox.clone();
         let written: Written = self
@@ -135,20 +160,17 @@ impl Service {
         drop(written);
     }
 
-    /// As SIGTERM would have it.
+    /// Stops it as SIGTERM does.
     pub(crate) async fn stop(self) -> Arc<TempDir> {
         drop(self.stop);
-        tokio::time::timeout(PATIENCE, self.relay)
-            .await
-            .unwrap()
-            .unwrap();
+        outcome(self.ended).await.unwrap();
         self.folder
     }
 
-    /// As `kill -9` would have it.
-    pub(crate) fn kill(self) -> Arc<TempDir> {
-        self.relay.abort();
-        std::mem::forget(self.stop);
+    /// Ends it as `kill -9` does: no task of the relay runs after this, and none is told.
+    pub(crate) async fn kill(self) -> Arc<TempDir> {
+        self.kill.send(()).unwrap();
+        outcome(self.ended).await.unwrap();
         self.folder
     }
 
@@ -156,6 +178,13 @@ impl Service {
     pub(crate) async fn drained(&self) {
         eventually(async || outbox_length(&self.database).await == 0).await;
     }
+}
+
+async fn outcome(ended: oneshot::Receiver<anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::time::timeout(PATIENCE, ended)
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 pub(crate) async fn outbox_length(database: &Database) -> i64 {
@@ -289,7 +318,8 @@ impl Running {
             .unwrap();
     }
 
-    /// Ends it where it is.
+    /// Cancels it where it is. Unlike after `kill -9` its client still leaves the group;
+    /// `tests/kafka` kills a process.
     pub(crate) async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;

@@ -52,8 +52,9 @@ async fn without_brokers_nothing_is_written() {
         let outbox = outbox.clone();
         let insert = database.write(INSERT, move |connection| outbox.insert(connection, &event));
         drop(insert.await.unwrap());
+        Ok(())
     };
-    relay.during(database.clone(), service).await;
+    relay.during(database.clone(), service).await.unwrap();
     assert_eq!(outbox_length(&database).await, 0);
 }
 

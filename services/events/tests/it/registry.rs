@@ -9,14 +9,19 @@ use tokio::{
 
 use crate::harness::{Cluster, Service, eventually, parse};
 
-/// A registry that remembers what was posted.
-async fn registry() -> (String, Arc<Mutex<Vec<String>>>) {
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\nconnection: close\r\n\r\n{\"id\":1}";
+
+const REDIRECT: &str = "HTTP/1.1 307 Temporary Redirect\r\nlocation: /elsewhere\r\n\
+    content-length: 0\r\nconnection: close\r\n\r\n";
+
+/// A registry that records each request, and answers with these texts. It repeats the last.
+async fn registry(answers: &'static [&str]) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let requests: Arc<Mutex<Vec<String>>> = Arc::default();
     let received = Arc::clone(&requests);
     tokio::spawn(async move {
-        loop {
+        for index in 0.. {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
             let complete = |request: &[u8]| {
@@ -33,7 +38,7 @@ async fn registry() -> (String, Arc<Mutex<Vec<String>>>) {
             }
             let text = String::from_utf8(request).unwrap();
             received.lock().unwrap().push(text);
-            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n{\"id\":1}";
+            let answer = answers[index.min(answers.len() - 1)];
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
@@ -41,8 +46,29 @@ async fn registry() -> (String, Arc<Mutex<Vec<String>>>) {
 }
 
 #[tokio::test]
+async fn a_registry_that_redirects_is_not_followed_but_asked_again() {
+    let (url, requests) = registry(&[REDIRECT, OK]).await;
+    let cluster = Cluster::start();
+    let args = [
+        "--kafka-brokers",
+        &cluster.brokers,
+        "--schema-registry-url",
+        &format!("{url}/a/path/"),
+    ];
+    let service = Service::start(&parse(&args));
+    eventually(async || requests.lock().unwrap().len() == 3).await;
+    service.stop().await;
+    for request in requests.lock().unwrap().iter() {
+        assert!(
+            request.starts_with("POST /a/path/subjects/otelix."),
+            "{request}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_schema_is_published_for_each_topic() {
-    let (url, requests) = registry().await;
+    let (url, requests) = registry(&[OK]).await;
     let cluster = Cluster::start();
     let args = [
         "--kafka-brokers",

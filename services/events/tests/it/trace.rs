@@ -1,11 +1,13 @@
 //! The trace of an event. One process has one telemetry, so here is one test.
 
+use std::sync::{Arc, Mutex};
+
 use clap::Parser;
 use e2e::{Collector, collector::text};
 use events::Event;
 use opentelemetry::{
     Context,
-    trace::{SpanKind, TraceContextExt as _},
+    trace::{SpanContext, SpanKind, TraceContextExt as _},
 };
 use opentelemetry_proto::tonic::trace::v1::{self as otlp, span::SpanKind as Kind};
 use telemetry::trace::{Attributes, Span};
@@ -32,9 +34,12 @@ async fn a_consumer_continues_the_trace_of_the_request_and_is_linked_to_the_prod
     let telemetry = telemetry::init(&cli.settings, "test", "1.2.3").unwrap();
     let cluster = Cluster::start();
     let service = Service::start(&cluster.settings());
-    let seen = Memory::with(|_, _| {
+    let contexts: Arc<Mutex<Vec<SpanContext>>> = Arc::default();
+    let handled_in = Arc::clone(&contexts);
+    let seen = Memory::with(move |_, _| {
         let context = Context::current();
-        assert!(context.span().span_context().is_valid());
+        let span = context.span().span_context().clone();
+        handled_in.lock().unwrap().push(span);
         Ok(())
     });
     let follower = follow(&cluster.settings(), 10, &seen);
@@ -73,6 +78,11 @@ async fn a_consumer_continues_the_trace_of_the_request_and_is_linked_to_the_prod
     assert_eq!(send.parent_span_id, request.span_id);
     assert!(parent.contains(&hex(&send.span_id)), "{parent}");
     assert_eq!(process.kind(), Kind::Consumer);
+    let handled_in: Vec<_> = contexts.lock().unwrap().iter().map(ids).collect();
+    assert_eq!(
+        handled_in,
+        [(process.trace_id.clone(), process.span_id.clone())]
+    );
     assert_eq!(process.parent_span_id, send.span_id);
     assert_eq!(process.links.len(), 1);
     assert_eq!(process.links[0].span_id, send.span_id);
@@ -100,9 +110,17 @@ async fn a_consumer_continues_the_trace_of_the_request_and_is_linked_to_the_prod
         "events.outbox.length",
         "events.outbox.oldest.age",
         "events.consumer.duplicates",
+        "events.consumer.skipped",
     ] {
         assert!(metrics.contains(&metric), "{metric} is not in {metrics:?}");
     }
+}
+
+fn ids(context: &SpanContext) -> (Vec<u8>, Vec<u8>) {
+    (
+        context.trace_id().to_bytes().to_vec(),
+        context.span_id().to_bytes().to_vec(),
+    )
 }
 
 fn hex(bytes: &[u8]) -> String {

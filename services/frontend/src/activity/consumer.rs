@@ -1,4 +1,4 @@
-//! Events from the broker, as the page shows them.
+//! Events from the broker, converted for the Activity page.
 
 use events::{AUTH_TOPIC, Data, Event, Handler, HandlerError, Settings, USER_TOPIC};
 use opentelemetry::trace::TraceContextExt as _;
@@ -7,7 +7,7 @@ use proto::events::v1::{LoginFailedReason, LoginMethod, SessionRevokedReason};
 use super::{Activity, Entry, KEPT, Kind, Source};
 
 impl Activity {
-    /// With events if there is a broker to read from.
+    /// Without events yet. Events will arrive if the settings name a broker.
     pub(crate) fn of(settings: &Settings) -> Self {
         Self::new(if settings.is_enabled() {
             Source::Live
@@ -16,7 +16,7 @@ impl Activity {
         })
     }
 
-    /// Takes in the last events and all that come, until `stop` ends.
+    /// Reads the last events and then all new ones, until `stop` ends.
     pub(crate) async fn feed(self, settings: &Settings, stop: impl Future<Output = ()>) {
         events::follow(settings, &[USER_TOPIC, AUTH_TOPIC], KEPT, self, stop).await;
     }
@@ -65,7 +65,9 @@ impl From<&Data> for Kind {
             },
             Data::SessionRevoked(session) => match session.reason() {
                 SessionRevokedReason::Logout => Self::SignedOut,
-                SessionRevokedReason::Unspecified => Self::SessionRevoked,
+                SessionRevokedReason::Replaced | SessionRevokedReason::Unspecified => {
+                    Self::SessionRevoked
+                }
             },
         }
     }

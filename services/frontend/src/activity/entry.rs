@@ -1,29 +1,29 @@
-//! What is known of something that happened. No email: the page is for everybody.
+//! An event as the Activity page shows it. It holds no email, because the page is public.
 
 use std::time::SystemTime;
 
 use opentelemetry::trace::TraceId;
 use uuid::Uuid;
 
-/// Something that happened.
+/// An event.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The event's own id, of version 7: in the order of ids, what happened first comes first.
+    /// The id of the event. It is a UUID of version 7, so ids are in the order of time.
     pub id: Uuid,
     /// When it happened.
     pub time: SystemTime,
     /// What happened.
     pub kind: Kind,
-    /// Whose account it is about, where that may be told.
+    /// The account that the event is about, if it may be shown.
     pub account: Option<Uuid>,
-    /// The trace of what caused it, if it has one.
+    /// The trace of the request that caused the event, if there is one.
     pub trace: Option<TraceId>,
 }
 
 /// What happened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
-    /// An account was made.
+    /// An account was created.
     Registered,
     /// A session was opened by email and password.
     SignedIn,

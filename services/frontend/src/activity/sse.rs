@@ -1,4 +1,4 @@
-//! The stream of events as browsers read it (HTML, "Server-sent events").
+//! Streams of events in the format that browsers read (HTML, "Server-sent events").
 
 use std::{convert::Infallible, time::Duration};
 
@@ -13,17 +13,18 @@ use futures_util::{StreamExt as _, stream};
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::{News, Stream};
+use super::{Full, News, Stream};
 use crate::pages::{Frame, activity};
 
-/// How often a stream says that it lives, for proxies that end what is silent.
+/// Interval of comments in a stream without events: proxies close idle connections.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// When a browser comes again after a stream has ended.
+/// Average time after which a browser reconnects when a stream has ended. It differs by up to a
+/// half: at a stop, all streams end together.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// The event that the browser saw last: what it says itself when it comes again, or what the page
-/// says when it comes first. What is no id is none.
+/// The last event that the browser saw: from its `Last-Event-ID` header when it reconnects, or
+/// from the query that the page sends at first. A malformed id is ignored.
 pub(crate) fn last_event(uri: &Uri, headers: &HeaderMap) -> Option<Uuid> {
     if let Some(last) = headers.get("last-event-id") {
         return last.to_str().ok()?.parse().ok();
@@ -33,9 +34,10 @@ pub(crate) fn last_event(uri: &Uri, headers: &HeaderMap) -> Option<Uuid> {
         .and_then(|(_, id)| id.parse().ok())
 }
 
-/// The stream, with the events as `frame` shows them.
+/// The stream as a response, with events rendered for `frame`.
 pub(crate) fn answer(reader: Stream, frame: Frame) -> Response {
-    let hello = stream::iter([Event::default().retry(RETRY)]);
+    let retry = RETRY.mul_f64(0.5 + fastrand::f64());
+    let hello = stream::iter([Event::default().retry(retry)]);
     let news = stream::unfold((reader, frame), async |(mut reader, frame)| {
         let event = event(&frame, reader.next().await?);
         Some((event, (reader, frame)))
@@ -46,7 +48,7 @@ pub(crate) fn answer(reader: Stream, frame: Frame) -> Response {
         .into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // nginx would collect an answer before it passes it on.
+    // Otherwise nginx would buffer the response.
     headers.insert(
         HeaderName::from_static("x-accel-buffering"),
         HeaderValue::from_static("no"),
@@ -54,14 +56,20 @@ pub(crate) fn answer(reader: Stream, frame: Frame) -> Response {
     response
 }
 
-/// There are too many readers.
-pub(crate) fn full() -> Response {
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        [(header::RETRY_AFTER, "10")],
-        "too many readers; the page itself can be reloaded\n",
-    )
-        .into_response()
+/// The answer to a client whose stream is refused.
+pub(crate) fn refused(full: Full) -> Response {
+    let (status, text) = match full {
+        Full::Client => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many streams are open from your address. Close other tabs with this page, or \
+             reload it to see new events.\n",
+        ),
+        Full::Everybody => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many streams are open. Reload the page to see new events.\n",
+        ),
+    };
+    (status, [(header::RETRY_AFTER, "10")], text).into_response()
 }
 
 fn event(frame: &Frame, news: News) -> Event {

@@ -1,4 +1,4 @@
-//! The newest events, in the order in which they happened.
+//! The newest events, ordered by time.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::{Entry, KEPT, Source};
 
-/// What is kept.
+/// The kept events.
 ///
-/// Events come in another order than they happened: each topic is read by itself, and after a
-/// start from some way back. Hence two orders: by id for people, by arrival for readers.
+/// Events do not arrive in the order in which they happened: each topic is read separately, and at
+/// a start from some way back. So there are two orders: pages use ids, streams use arrival.
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) source: Source,
@@ -34,8 +34,9 @@ impl Store {
         }
     }
 
-    /// Keeps an event, unless it is kept already or older than all of a full store. So one that
-    /// had to go and is delivered again is no news either.
+    /// Inserts an event, unless it is a duplicate, or the store is full and the event is older than
+    /// all others. So an evicted event that is delivered again is ignored. Returns whether the
+    /// event was inserted.
     pub(super) fn insert(&mut self, entry: Entry) -> bool {
         let id = entry.id;
         if self.entries.contains_key(&id) {
@@ -55,7 +56,7 @@ impl Store {
             .is_some_and(|(oldest, _)| oldest != id)
     }
 
-    /// How many events have come.
+    /// How many events have arrived.
     pub(super) fn arrivals(&self) -> u64 {
         self.arrivals
     }
@@ -65,14 +66,14 @@ impl Store {
         kept.map(|kept| Arc::clone(&kept.entry)).collect()
     }
 
-    /// What came after so many events, oldest first.
+    /// The events after the first `arrival` arrivals, oldest first.
     pub(super) fn after_arrival(&self, arrival: u64) -> Vec<Arc<Entry>> {
         self.select(|_, kept| kept.arrival > arrival)
     }
 
-    /// What a reader that saw `last` may have missed, oldest first: what came later, and what is
-    /// newer, since another instance may have sent `last` before what came here first. All of it
-    /// where `last` is not known.
+    /// The events that a client may have missed after `last`, oldest first: those that arrived here
+    /// after it, and those with a newer id, because the client may have got `last` from another
+    /// instance. All events if `last` is unknown.
     pub(super) fn after_event(&self, last: Option<Uuid>) -> Vec<Arc<Entry>> {
         let known = last.and_then(|last| Some((last, self.entries.get(&last)?.arrival)));
         self.select(|id, kept| known.is_none_or(|(last, at)| *id > last || kept.arrival > at))

@@ -1,45 +1,40 @@
-//! One reader of the events.
+//! The stream of one reader.
 
 use std::{sync::Arc, time::Duration, vec};
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    time::timeout,
+    sync::watch,
+    time::{Instant, timeout, timeout_at},
 };
 use uuid::Uuid;
 
-use super::{Entry, Source, store::Store};
+use super::{Entry, Source, places::Place, store::Store};
 
-/// The shortest time between two looks at the store: nobody reads faster, and however many events
-/// there are, a reader takes no more than are kept.
+/// The shortest time between two reads of the store. In a burst, a stream skips events that were
+/// evicted in between, and so sends no more than the store holds.
 const PACE: Duration = Duration::from_millis(200);
 
-/// What a reader is told.
+/// A message to a reader.
 #[derive(Debug)]
 pub(crate) enum News {
     Entry(Arc<Entry>),
     Source(Source),
 }
 
-/// Everything that a reader has missed, then everything that comes.
+/// All events that a reader has missed, then all new ones.
 #[derive(Debug)]
 pub(crate) struct Stream {
     store: watch::Receiver<Store>,
-    /// How many arrivals the reader has been given, or has them in `next`.
+    /// How many arrivals the reader has got, counting those in `next`.
     arrivals: u64,
     source: Source,
     next: vec::IntoIter<Arc<Entry>>,
     is_paced: bool,
-    /// Given back when the reader is gone.
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Stream {
-    pub(super) fn new(
-        store: watch::Receiver<Store>,
-        last: Option<Uuid>,
-        place: OwnedSemaphorePermit,
-    ) -> Self {
+    pub(super) fn new(store: watch::Receiver<Store>, last: Option<Uuid>, place: Place) -> Self {
         let (arrivals, missed) = {
             let store = store.borrow();
             (store.arrivals(), store.after_event(last))
@@ -47,18 +42,18 @@ impl Stream {
         Self {
             store,
             arrivals,
-            // What the page said when it was asked for may have changed since.
+            // The source may have changed since the page was rendered.
             source: Source::Off,
             next: missed.into_iter(),
             is_paced: false,
-            _place: place,
+            place,
         }
     }
 
-    /// The next to tell; nothing when the process is about to stop.
+    /// The next message. `None` when the process is about to stop or the lifetime is over.
     pub(crate) async fn next(&mut self) -> Option<News> {
         loop {
-            if self.store.borrow().is_closed {
+            if self.store.borrow().is_closed || Instant::now() >= self.place.until() {
                 return None;
             }
             if let Some(entry) = self.next.next() {
@@ -66,7 +61,7 @@ impl Stream {
             }
             if self.is_paced {
                 let closed = self.store.wait_for(|store| store.is_closed);
-                // Closed or not, the next round sees it.
+                // The next iteration checks whether it is closed.
                 let _ = timeout(PACE, closed).await;
             }
             self.is_paced = true;
@@ -74,7 +69,8 @@ impl Stream {
             let is_news = |store: &Store| {
                 store.is_closed || store.arrivals() > arrivals || store.source != source
             };
-            let store = self.store.wait_for(is_news).await.ok()?;
+            let news = self.store.wait_for(is_news);
+            let store = timeout_at(self.place.until(), news).await.ok()?.ok()?;
             self.next = store.after_arrival(arrivals).into_iter();
             self.arrivals = store.arrivals();
             if store.source != source {
@@ -82,5 +78,52 @@ impl Stream {
                 return Some(News::Source(store.source));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, time::SystemTime};
+
+    use super::{
+        super::{Kind, places::Places},
+        *,
+    };
+
+    const LIFETIME: Duration = Duration::from_millis(400);
+
+    fn open(store: &watch::Sender<Store>) -> Stream {
+        let places = Arc::new(Places::new(LIFETIME));
+        let place = places.take(Ipv4Addr::LOCALHOST.into()).unwrap();
+        Stream::new(store.subscribe(), None, place)
+    }
+
+    #[tokio::test]
+    async fn a_stream_without_news_ends_after_its_lifetime() {
+        let opened = Instant::now();
+        let store = watch::Sender::new(Store::new(Source::Off));
+        assert!(open(&store).next().await.is_none());
+        assert!(opened.elapsed() >= LIFETIME / 2);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_always_has_news_ends_after_its_lifetime() {
+        let opened = Instant::now();
+        let store = watch::Sender::new(Store::new(Source::Live));
+        let mut stream = open(&store);
+        let mut count = 0;
+        while stream.next().await.is_some() {
+            count += 1;
+            let entry = Entry {
+                id: Uuid::from_u128(count),
+                time: SystemTime::UNIX_EPOCH,
+                kind: Kind::SignedIn,
+                account: None,
+                trace: None,
+            };
+            store.send_if_modified(|store| store.insert(entry));
+        }
+        assert!(opened.elapsed() >= LIFETIME / 2);
+        assert!(count > 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The account of the person who is signed in.
+//! The account page.
 
 use maud::{Markup, html};
 

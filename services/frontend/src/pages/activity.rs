@@ -1,4 +1,4 @@
-//! What happened lately. The list is complete without the script, which only adds to it.
+//! The Activity page. The list is complete without the script, which only adds new events.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Frame, Place, moment};
 use crate::{
     activity::{Entry, KEPT, Kind, Source},
-    assets::ACTIVITY,
+    assets,
 };
 
 pub(crate) fn page(frame: &Frame, source: Source, entries: &[Arc<Entry>]) -> Markup {
@@ -16,26 +16,26 @@ pub(crate) fn page(frame: &Frame, source: Source, entries: &[Arc<Entry>]) -> Mar
         section.feed {
             div.heading {
                 h1 { "Activity" }
-                // The script says here whether new events come by themselves.
+                // The script shows here whether new events arrive without a reload.
                 p #link role="status" {}
                 @if source != Source::Off { a #reload href="/activity" { "Reload" } }
             }
             p.lead {
-                "Who registers, signs in and signs out, each with the trace of the request that \
-                 made it happen. An account is shown by the end of its id, never by its email."
+                "Registrations, sign-ins and sign-outs, each with the trace of its request. \
+                 Accounts are shown by the end of their id, never by email."
             }
             div #notice role="status" { (notice(source)) }
             @if source != Source::Off {
-                // For those who hear the page: a short sentence instead of whole rows.
+                // For screen readers: a short sentence instead of whole rows.
                 p #news .hidden role="status" {}
                 ol #events .card.events aria-label="Events, newest first" data-limit=(KEPT) {
                     @for entry in entries { (row(frame, entry)) }
                 }
                 p.card.nothing {
                     "Nothing has happened yet. " a href="/register" { "Create an account" }
-                    ", and it will be here."
+                    " to see the first event."
                 }
-                script type="module" src=(ACTIVITY.href()) {}
+                script type="module" src=(assets::href("activity.js")) {}
             }
         }
     };
@@ -61,18 +61,18 @@ pub(crate) fn row(frame: &Frame, entry: &Entry) -> Markup {
     }
 }
 
-/// What there is to say about where events come from.
+/// The notice about the source of events.
 pub(crate) fn notice(source: Source) -> Markup {
     match source {
         Source::Off => html! {
             p.card {
-                "Events are switched off: this process was not told where the event broker is. \
-                 Whoever runs it can say so by " code { "KAFKA_BROKERS" } "."
+                "Events are switched off, because no event broker is configured. To see events, \
+                 set " code { "KAFKA_BROKERS" } "."
             }
         },
         Source::Silent => html! {
             p.alert {
-                "The event broker does not answer. What happens now is shown when it does again."
+                "The event broker does not answer. New events appear when it is back."
             }
         },
         Source::Live => html! { span hidden {} },
@@ -91,7 +91,7 @@ fn words(kind: Kind) -> (&'static str, &'static str) {
     }
 }
 
-/// The end of an id, which is random; its start is the time, and the same for many accounts.
+/// The end of an id, which is random. Its start is a time, which many accounts share.
 fn short(account: Uuid) -> String {
     let id = account.simple().to_string();
     format!("…{}", &id[id.len() - 8..])

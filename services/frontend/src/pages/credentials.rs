@@ -1,4 +1,4 @@
-//! The forms to register and to sign in, empty and with what was wrong.
+//! The forms to register and to sign in, empty or with error messages.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -39,30 +39,30 @@ impl Field {
     }
 }
 
-/// A sentence about what is wrong, beside its field where it has one.
+/// An error message, shown beside its field if it has one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Message {
     field: Option<Field>,
     text: String,
 }
 
-/// Why the form is shown once more.
+/// Why the form is shown again.
 #[derive(Clone, Debug)]
 struct Refusal {
     status: StatusCode,
     messages: Vec<Message>,
-    /// Fields that are wrong without a message of their own.
+    /// Fields that are marked as wrong without a message of their own.
     suspects: &'static [Field],
     retry_after: Option<u64>,
 }
 
-/// The form, as it is first seen.
+/// The empty form.
 pub(crate) fn empty(frame: &Frame, purpose: Purpose) -> Markup {
     page(frame, purpose, "", None)
 }
 
-/// The form with what was wrong and the email as it was typed. `None` where the person can do
-/// nothing about it.
+/// The form with error messages and the email as it was typed. `None` for errors that the person
+/// cannot correct.
 pub(crate) fn refused(
     frame: &Frame,
     purpose: Purpose,
@@ -106,7 +106,7 @@ impl Refusal {
                     one(
                         StatusCode::UNPROCESSABLE_ENTITY,
                         None,
-                        "Check what you typed: something about it cannot be right.",
+                        "Check what you typed: a field is invalid.",
                     )
                 } else {
                     Self {
@@ -131,7 +131,7 @@ impl Refusal {
                 "This email has an account already.",
             ),
             Error::TooMany { retry_after } => {
-                // Rounded up: who comes back at that time must not be too early.
+                // Rounded up: a retry at that time must not be too early.
                 let seconds = retry_after.as_millis().div_ceil(1000).max(1);
                 let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
                 let text = format!("Too many attempts. Try again in {}.", duration(seconds));
@@ -147,13 +147,13 @@ impl Refusal {
                     None,
                     match purpose {
                         Purpose::Login => {
-                            "You cannot be signed in right now, because a service that is \
-                             needed does not answer. Try again in a moment."
+                            "You cannot sign in right now, because a service does not answer. \
+                             Try again in a moment."
                         }
                         Purpose::Register => {
-                            "We do not know whether your account was created, because a \
-                             service that is needed does not answer. Try again in a moment; \
-                             if the email is taken by then, sign in."
+                            "A service does not answer, so we do not know whether your account \
+                             was created. Try again in a moment. If the email has an account \
+                             then, sign in."
                         }
                     },
                 )
@@ -172,8 +172,7 @@ impl Refusal {
         self.suspects.contains(&field) || self.about(field).next().is_some()
     }
 
-    /// Where to type next: the first field with a message, else the password, which is the one
-    /// that is empty.
+    /// The field to focus: the first one with a message, else the password, which is empty.
     fn focus(&self) -> Field {
         [Field::Email, Field::Password]
             .into_iter()
@@ -204,7 +203,7 @@ fn page(frame: &Frame, purpose: Purpose, email: &str, refusal: Option<&Refusal>)
             h1 { (title) }
             p.lead { (lead) }
             @if let Some(refusal) = refusal { (summary(refusal)) }
-            // Not checked by the browser: the server's messages are the same for everybody.
+            // The browser does not check the fields, so that all browsers show the same messages.
             form.card method="post" action=(path) novalidate {
                 (input(Field::Email, purpose, email, refusal))
                 (input(Field::Password, purpose, "", refusal))
@@ -229,7 +228,7 @@ fn page(frame: &Frame, purpose: Purpose, email: &str, refusal: Option<&Refusal>)
 fn summary(refusal: &Refusal) -> Markup {
     html! {
         div.alert role="alert" {
-            h2 { "That did not work" }
+            h2 { "There is a problem" }
             ul {
                 @for message in &refusal.messages {
                     li {

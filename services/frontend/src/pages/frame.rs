@@ -1,4 +1,4 @@
-//! What surrounds every page: head, navigation, and the trace that made it.
+//! The frame of every page: head, navigation and the id of its trace.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -9,12 +9,9 @@ use axum::{
 use maud::{DOCTYPE, Markup, html};
 use url::Url;
 
-use crate::{
-    app::App,
-    assets::{FAVICON, STYLE},
-};
+use crate::{app::App, assets, config::StatusPage};
 
-/// Where in the navigation a page is.
+/// The place of a page in the navigation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Place {
     Home,
@@ -27,7 +24,7 @@ pub(crate) enum Place {
     Elsewhere,
 }
 
-/// Whom a navigation entry is for.
+/// The readers who see a navigation entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Audience {
     Everybody,
@@ -35,7 +32,7 @@ enum Audience {
     SignedOut,
 }
 
-/// The navigation, in its order.
+/// The entries of the navigation, in order.
 const NAVIGATION: [(Place, &str, &str, Audience); 5] = [
     (
         Place::Activity,
@@ -54,10 +51,11 @@ const NAVIGATION: [(Place, &str, &str, Audience); 5] = [
     ),
 ];
 
-/// What a page knows about the request that it answers.
+/// What a page needs to know about its request.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     is_signed_in: bool,
+    status_page: StatusPage,
     grafana: Option<Url>,
 }
 
@@ -73,16 +71,22 @@ impl Frame {
     pub(crate) fn new(app: &App, headers: &HeaderMap) -> Self {
         Self {
             is_signed_in: app.cookie.read(headers).is_some(),
+            status_page: app.status_page,
             grafana: app.grafana.clone(),
         }
     }
 
-    /// Whether the browser has a session; only the auth service knows whether it is still good.
+    /// Whether the browser sent a session. Only the auth service knows whether it is still valid.
     pub(crate) fn is_signed_in(&self) -> bool {
         self.is_signed_in
     }
 
-    /// A whole page. `content` has the page's one `h1`.
+    /// Whether the reader may see the status page, as far as the cookie tells.
+    pub(super) fn links_to_status(&self) -> bool {
+        self.is_signed_in || self.status_page == StatusPage::Everyone
+    }
+
+    /// A whole page. `content` contains the only `h1`.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "content is made for the page and used up by it"
@@ -96,8 +100,8 @@ impl Frame {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (title) " · otelix" }
-                    link rel="stylesheet" href=(STYLE.href());
-                    link rel="icon" type="image/svg+xml" href=(FAVICON.href());
+                    link rel="stylesheet" href=(assets::href("style.css"));
+                    link rel="icon" type="image/svg+xml" href=(assets::href("favicon.svg"));
                 }
                 body {
                     a.skip href="#main" { "Skip to the content" }
@@ -110,10 +114,10 @@ impl Frame {
     }
 
     fn navigation(&self, place: Place) -> Markup {
-        let audience = if self.is_signed_in {
-            Audience::SignedIn
-        } else {
-            Audience::SignedOut
+        let is_shown = |place, audience| match audience {
+            Audience::Everybody => place != Place::Status || self.links_to_status(),
+            Audience::SignedIn => self.is_signed_in,
+            Audience::SignedOut => !self.is_signed_in,
         };
         html! {
             div.bar {
@@ -122,8 +126,8 @@ impl Frame {
                 }
                 nav aria-label="Main" {
                     ul {
-                        @for (target, href, text, shown_to) in NAVIGATION {
-                            @if shown_to == Audience::Everybody || shown_to == audience {
+                        @for (target, href, text, audience) in NAVIGATION {
+                            @if is_shown(target, audience) {
                                 li { a href=(href) aria-current=[current(place == target)] { (text) } }
                             }
                         }
@@ -140,10 +144,10 @@ impl Frame {
         }
     }
 
-    /// The trace that makes this page, so that whoever sees it can look the page up.
+    /// The trace of this page, so that a reader can report it or look it up.
     fn trace(&self) -> Markup {
         let Some(id) = telemetry::current_trace_id() else {
-            return html! { p { "This page has no trace: telemetry is switched off." } };
+            return html! { p { "This page has no trace, because telemetry is switched off." } };
         };
         html! {
             p {
@@ -152,7 +156,7 @@ impl Frame {
         }
     }
 
-    /// A trace's id, which leads to the trace where it is known where traces are.
+    /// The id of a trace. It is a link if the URL of Grafana is known.
     pub(super) fn trace_link(&self, id: &str) -> Markup {
         html! {
             @match self.explore(id) {
@@ -202,6 +206,7 @@ mod tests {
         for base in ["http://g.example:3000", "http://g.example:3000/grafana/"] {
             let frame = Frame {
                 is_signed_in: false,
+                status_page: StatusPage::Everyone,
                 grafana: Some(base.parse().unwrap()),
             };
             let link: Url = frame.explore("abc").unwrap().parse().unwrap();

@@ -1,10 +1,10 @@
-//! The start page: what this is.
+//! The start page, which describes the system.
 
 use maud::{Markup, html};
 
 use super::{Frame, Place};
 
-/// The spans of a sign-in: who, what, and the class that draws it.
+/// The spans of a sign-in: service, call and CSS class.
 const SPANS: [(&str, &str, &str); 3] = [
     ("frontend", "POST /login", "span-frontend"),
     ("auth", "AuthService/Login", "span-auth"),
@@ -40,15 +40,17 @@ pub(crate) fn page(frame: &Frame) -> Markup {
         div.notes {
             section {
                 h2 { "Every page has a trace" }
-                p { "Its id stands at the foot of the page. With it, whoever runs the system finds what happened, call by call." }
+                p { "Its id is at the bottom of the page. With it, operators find every call that the request made." }
             }
             section {
                 h2 { "Passwords stay put" }
                 p { "One service stores them, as Argon2id hashes that never leave it. Signing out revokes your session at once." }
             }
-            section {
-                h2 { "Every part answers for itself" }
-                p { "The " a href="/status" { "status page" } " asks each of them, now, and shows how long the answer took." }
+            @if frame.links_to_status() {
+                section {
+                    h2 { "Every part reports its state" }
+                    p { "The " a href="/status" { "status page" } " checks every part and shows how long each answer took." }
+                }
             }
         }
     };

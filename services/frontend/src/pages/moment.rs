@@ -1,11 +1,12 @@
-//! A moment for people and for programs. The server does not know the reader's time zone.
+//! Times, for people and for programs. They are in UTC, as the server does not know the reader's
+//! time zone.
 
 use std::time::SystemTime;
 
 use maud::{Markup, html};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// For what lasts.
+/// A time to the minute, such as the end of a session.
 pub(super) fn to_the_minute(at: SystemTime) -> Markup {
     element(at, |utc| {
         let (hour, minute, _) = utc.to_hms();
@@ -13,7 +14,7 @@ pub(super) fn to_the_minute(at: SystemTime) -> Markup {
     })
 }
 
-/// For what follows each other quickly.
+/// A time to the second, for events that follow each other quickly.
 pub(super) fn to_the_second(at: SystemTime) -> Markup {
     element(at, |utc| {
         let (hour, minute, second) = utc.to_hms();

@@ -1,4 +1,4 @@
-//! The pages of what does not work.
+//! The error pages.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::{Frame, Place};
 
-/// Why there is no better page.
+/// Why a request gets an error page.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Problem {
     NotFound,
@@ -19,6 +19,7 @@ pub(crate) enum Problem {
     Malformed,
     TimedOut,
     AccountUnavailable,
+    StatusUnavailable,
     NotSignedOut,
     Internal,
 }
@@ -32,9 +33,10 @@ impl Problem {
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Malformed => StatusCode::BAD_REQUEST,
-            Self::TimedOut | Self::AccountUnavailable | Self::NotSignedOut => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TimedOut
+            | Self::AccountUnavailable
+            | Self::StatusUnavailable
+            | Self::NotSignedOut => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -42,13 +44,14 @@ impl Problem {
     fn title(self) -> &'static str {
         match self {
             Self::NotFound => "Page not found",
-            Self::MethodNotAllowed => "This page does not do that",
+            Self::MethodNotAllowed => "Method not allowed",
             Self::CrossSite => "Sent from another site",
-            Self::WrongType => "This is not a form",
-            Self::TooLarge => "This is too much",
+            Self::WrongType => "Not a form",
+            Self::TooLarge => "The form is too large",
             Self::Malformed => "The form cannot be read",
             Self::TimedOut => "This took too long",
-            Self::AccountUnavailable => "Your account is out of reach",
+            Self::AccountUnavailable => "Your account cannot be shown",
+            Self::StatusUnavailable => "Your session cannot be checked",
             Self::NotSignedOut => "You are not signed out yet",
             Self::Internal => "Something went wrong",
         }
@@ -56,52 +59,57 @@ impl Problem {
 
     fn text(self) -> &'static str {
         match self {
-            Self::NotFound => "There is nothing at this address. It may have been mistyped.",
+            Self::NotFound => "There is no page at this address. Check it for typing errors.",
             Self::MethodNotAllowed => {
-                "The address exists, but it cannot be used in this way. Go back and use the page \
-                 itself."
+                "The address exists but does not support this method. Go back and use the form on \
+                 the page."
             }
             Self::CrossSite => {
                 "Another site tried to send a form here in your name. Nothing was changed. If \
                  you wanted this, use the form on our own page."
             }
-            Self::WrongType => {
-                "This address takes what a form on its page sends, and nothing else."
-            }
-            Self::TooLarge => "What was sent is far larger than the form needs.",
+            Self::WrongType => "This address accepts only what the form on its page sends.",
+            Self::TooLarge => "The browser sent far more data than this form needs.",
             Self::Malformed => {
-                "What was sent is damaged, or has characters that are not valid text. Go back \
-                 and try again."
+                "The form data is damaged or contains invalid text. Go back and try again."
             }
             Self::TimedOut => "The page was not ready in time. Please try again in a moment.",
             Self::AccountUnavailable => {
                 "A service that this page needs does not answer. You are still signed in; please \
                  try again in a moment."
             }
+            Self::StatusUnavailable => {
+                "The status page is only for signed-in people, and the service that checks sessions \
+                 does not answer. Please try again in a moment."
+            }
             Self::NotSignedOut => {
                 "The service that ends sessions does not answer, so your session could not be \
                  revoked and is still open. Please try again in a moment."
             }
             Self::Internal => {
-                "It is not your fault, and we cannot say more here. Whoever looks into it needs \
-                 the trace id below."
+                "The error is on our side. If you report it, include the trace id at the bottom of \
+                 this page."
             }
         }
     }
 
-    /// What to do next.
-    fn way_out(self) -> Markup {
+    /// Links and buttons for the next step.
+    fn way_out(self, frame: &Frame) -> Markup {
+        let status = html! {
+            @if frame.links_to_status() { a.button.quiet href="/status" { "See the status" } }
+        };
         match self {
             Self::NotSignedOut => html! {
                 form method="post" action="/logout" {
                     button.button type="submit" { "Try to sign out again" }
                 }
-                a.button.quiet href="/status" { "See the status" }
+                (status)
             },
             Self::AccountUnavailable => html! {
                 a.button href="/account" { "Try again" }
-                a.button.quiet href="/status" { "See the status" }
+                (status)
             },
+            Self::StatusUnavailable => html! { a.button href="/status" { "Try again" } },
             Self::NotFound
             | Self::MethodNotAllowed
             | Self::CrossSite
@@ -110,14 +118,14 @@ impl Problem {
             | Self::Malformed => html! { a.button href="/" { "Go to the start page" } },
             Self::TimedOut | Self::Internal => html! {
                 a.button href="/" { "Go to the start page" }
-                a.button.quiet href="/status" { "See the status" }
+                (status)
             },
         }
     }
 }
 
 impl Frame {
-    /// The page of a problem, with its status code.
+    /// The error page of a problem, with its status code.
     pub(crate) fn problem(&self, problem: Problem) -> Response {
         let status = problem.status();
         let content = html! {
@@ -125,7 +133,7 @@ impl Frame {
                 p.code { (status.as_u16()) }
                 h1 { (problem.title()) }
                 p.lead { (problem.text()) }
-                div.actions { (problem.way_out()) }
+                div.actions { (problem.way_out(self)) }
             }
         };
         let page = self.page(problem.title(), Place::Elsewhere, content);

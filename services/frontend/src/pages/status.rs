@@ -90,7 +90,7 @@ fn firing(alerts: &Alerts) -> Markup {
     html! {
         h2 #alerts { "Alerts" }
         @match alerts {
-            Alerts::Unknown => p { "Alertmanager does not answer: nobody knows whether an alert fires." },
+            Alerts::Unknown => p { "Alertmanager does not answer, so alerts cannot be shown." },
             Alerts::Firing(alerts) if alerts.is_empty() => p { "No alert fires." },
             Alerts::Firing(alerts) => ul.card.events {
                 @for alert in alerts { li { (one(alert)) } }
@@ -120,7 +120,7 @@ fn one(alert: &Alert) -> Markup {
     }
 }
 
-/// Rules are written by whoever runs the system, in good faith; even so, only the web is linked to.
+/// The runbook of an alert. Only URLs of the web become links, since a rule can hold anything.
 fn link(runbook: &str) -> Markup {
     let is_web = Url::parse(runbook).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     html! {

@@ -7,7 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use events::Handler as _;
-use frontend::{Activity, Entry, KEPT, Kind, STREAMS, Source};
+use frontend::{Activity, Entry, Kind, Source};
 use opentelemetry::trace::TraceId;
 use reqwest::{Method, Response, StatusCode};
 use tokio::time::timeout;
@@ -19,6 +19,13 @@ use crate::{
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How many events the page shows.
+const KEPT: usize = 200;
+
+/// How many streams may be open, in total and for one client.
+const STREAMS: usize = 256;
+const STREAMS_PER_CLIENT: usize = 16;
+
 const GRAFANA: &str = "--grafana-url=http://grafana.example:3000";
 
 async fn start(activity: &Activity) -> Frontend {
@@ -228,6 +235,30 @@ async fn a_stream_is_neither_kept_nor_collected_on_its_way() {
 }
 
 #[tokio::test]
+async fn browsers_reconnect_at_different_times() {
+    let frontend = start(&live([])).await;
+    let mut delays = Vec::new();
+    while delays.len() < 8 {
+        let mut reader = Reader::open(&frontend, "", None).await;
+        let hello = reader.response.chunk().await.unwrap().unwrap();
+        let hello = str::from_utf8(&hello).unwrap();
+        let delay: u64 = hello
+            .split("retry: ")
+            .nth(1)
+            .unwrap()
+            .lines()
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!((1_000..=3_000).contains(&delay), "{delay}");
+        delays.push(delay);
+    }
+    delays.dedup();
+    assert!(delays.len() > 1, "{delays:?}");
+}
+
+#[tokio::test]
 async fn every_reader_gets_what_happens_as_the_page_shows_it() {
     let activity = live([]);
     let frontend = start(&activity).await;
@@ -324,29 +355,68 @@ async fn a_broker_that_goes_away_and_comes_back_is_told() {
     }
 }
 
+/// Asks for a stream as a proxy does for a client at `address`.
+async fn open_for(frontend: &Frontend, address: &str) -> Response {
+    let request = frontend.request(Method::GET, "/activity/events");
+    let request = request.header("x-forwarded-for", address);
+    request.send().await.unwrap()
+}
+
 #[tokio::test]
-async fn there_are_so_many_streams_and_a_place_is_given_back() {
+async fn streams_are_limited_and_a_closed_one_makes_room() {
     let frontend = start(&live([])).await;
-    let mut readers = Vec::new();
-    for _ in 0..STREAMS {
-        readers.push(Reader::open(&frontend, "", None).await);
+    let mut open = Vec::new();
+    for client in 0..STREAMS {
+        let response = open_for(&frontend, &format!("192.0.2.{client}")).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        open.push(response);
     }
     let refused = frontend.get("/activity/events").await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.header("retry-after"), "10");
-    // The page is for everybody still.
+    assert!(refused.text.contains("Reload the page"), "{}", refused.text);
+    // The page does not need a stream.
     assert_eq!(frontend.get("/activity").await.status, StatusCode::OK);
 
-    readers.pop();
-    let admitted = async {
-        loop {
-            let request = frontend.request(Method::GET, "/activity/events");
-            if request.send().await.unwrap().status() == StatusCode::OK {
-                break;
-            }
-        }
-    };
+    open.pop();
+    let admitted =
+        async { while open_for(&frontend, "192.0.2.0").await.status() != StatusCode::OK {} };
     timeout(DEADLINE, admitted).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_streams_of_one_client_leave_room_for_others() {
+    let frontend = start(&live([1])).await;
+    let mut open = Vec::new();
+    for host in 0..STREAMS_PER_CLIENT {
+        let response = open_for(&frontend, &format!("2001:db8::{host:x}")).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        open.push(response);
+    }
+    let refused = open_for(&frontend, "2001:db8::ffff").await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], "10");
+    let text = refused.text().await.unwrap();
+    assert!(text.contains("from your address"), "{text}");
+
+    let page = frontend.request(Method::GET, "/activity");
+    let page = Page::of(page.header("x-forwarded-for", "2001:db8::ffff")).await;
+    assert_eq!(page.texts("#events li").len(), 1);
+    let other = open_for(&frontend, "2001:db8:0:1::").await;
+    assert_eq!(other.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_address_that_no_proxy_vouches_for_does_not_make_another_client() {
+    let activity = live([]);
+    let args = ["--trusted-proxies="];
+    let frontend = Frontend::start_with(&args, Asked::default(), activity).await;
+    let mut open = Vec::new();
+    for client in 0..STREAMS_PER_CLIENT {
+        open.push(open_for(&frontend, &format!("192.0.2.{client}")).await);
+    }
+    let refused = open_for(&frontend, "192.0.2.250").await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[tokio::test]

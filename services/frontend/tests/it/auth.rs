@@ -20,7 +20,7 @@ use proto::{
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, metadata::MetadataMap};
 
 /// The password that is accepted.
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -32,12 +32,28 @@ pub(crate) const TOKEN: &str = "head.body.signature";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     calls: Arc<Mutex<Vec<String>>>,
+    metadata: Arc<Mutex<MetadataMap>>,
 }
 
 impl Asked {
     /// The calls until now, as `method argument`.
     pub(crate) fn calls(&self) -> Vec<String> {
         self.calls.lock().unwrap().clone()
+    }
+
+    /// The same of a call that may take the place of a session.
+    fn note_entry(&self, method: &str, address: &str, replaced: &str) {
+        match replaced {
+            "" => self.note(method, address),
+            token => self.note(method, &format!("{address} instead of {token}")),
+        }
+    }
+
+    /// A field of the metadata of the last `me`.
+    pub(crate) fn received(&self, name: &str) -> Option<String> {
+        let metadata = self.metadata.lock().unwrap();
+        let value = metadata.get(name)?;
+        Some(value.to_str().unwrap().to_owned())
     }
 
     fn note(&self, method: &str, argument: &str) {
@@ -131,8 +147,14 @@ impl AuthService for Fake {
         &self,
         request: Request<RegisterRequest>,
     ) -> Result<Response<RegisterResponse>, Status> {
-        let RegisterRequest { email, password } = request.into_inner();
-        self.0.note("register", &email);
+        let RegisterRequest {
+            email,
+            password,
+            client_address,
+            replaced_token,
+        } = request.into_inner();
+        self.0
+            .note_entry("register", &client_address, &replaced_token);
         check(&email, &password, true)?;
         if email.starts_with("taken@") {
             return Err(Status::already_exists("the email is taken"));
@@ -152,8 +174,9 @@ impl AuthService for Fake {
             email,
             password,
             client_address,
+            replaced_token,
         } = request.into_inner();
-        self.0.note("login", &client_address);
+        self.0.note_entry("login", &client_address, &replaced_token);
         check(&email, &password, false)?;
         fail(&email).await?;
         if password != PASSWORD {
@@ -166,6 +189,7 @@ impl AuthService for Fake {
     }
 
     async fn me(&self, request: Request<MeRequest>) -> Result<Response<MeResponse>, Status> {
+        *self.0.metadata.lock().unwrap() = request.metadata().clone();
         let MeRequest { token } = request.into_inner();
         self.0.note("me", &token);
         fail(&token).await?;

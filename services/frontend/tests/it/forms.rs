@@ -278,14 +278,21 @@ async fn what_was_typed_cannot_become_markup() {
 async fn the_device_is_named_to_auth() {
     let frontend = Frontend::start(&[]).await;
     let fields = [("email", "ada@example.org"), ("password", PASSWORD)];
-    frontend.post("/login", &fields).await;
-    let forwarded = frontend
-        .form("/login", &fields)
-        .header("x-forwarded-for", "6.6.6.6, 198.51.100.1");
-    Page::of(forwarded).await;
+    for path in ["/login", "/register"] {
+        frontend.post(path, &fields).await;
+        let forwarded = frontend
+            .form(path, &fields)
+            .header("x-forwarded-for", "6.6.6.6, 198.51.100.1");
+        Page::of(forwarded).await;
+    }
     assert_eq!(
         frontend.asked.calls(),
-        ["login 127.0.0.1", "login 198.51.100.1"]
+        [
+            "login 127.0.0.1",
+            "login 198.51.100.1",
+            "register 127.0.0.1",
+            "register 198.51.100.1"
+        ]
     );
 
     let frontend = Frontend::start(&["--trusted-proxies="]).await;
@@ -304,6 +311,7 @@ async fn another_site_cannot_post() {
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-site", "same-site"),
             ("origin", "https://evil.example"),
+            ("origin", "http://example.org"),
             ("origin", "null"),
         ] {
             let request = frontend

@@ -6,5 +6,6 @@ mod forms;
 mod harness;
 mod pages;
 mod process;
+mod propagation;
 mod sessions;
 mod status;

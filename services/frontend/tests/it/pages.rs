@@ -125,6 +125,39 @@ async fn assets_are_kept_until_they_change() {
         assert_eq!(known.status, StatusCode::NOT_MODIFIED);
         assert_eq!(known.text, "");
         assert_eq!(known.header("cache-control"), "no-cache");
+        assert_eq!(known.header("etag"), page.header("etag"));
+
+        for (path, known) in [
+            // The address of other content.
+            (
+                format!("{plain}?v=0"),
+                page.header("etag").replace("v=", "v=x"),
+            ),
+            (plain.to_owned(), "\"\"".to_owned()),
+        ] {
+            let request = frontend.request(Method::GET, &path);
+            let other = Page::of(request.header("if-none-match", known)).await;
+            assert_eq!(other.status, StatusCode::OK);
+            assert_eq!(other.text, page.text);
+            assert_eq!(other.header("cache-control"), "no-cache");
+            assert_eq!(other.header("etag"), page.header("etag"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_whole_files_are_part_of_the_program() {
+    let frontend = Frontend::start(&[]).await;
+    for (name, content) in [
+        ("style.css", include_str!("../../assets/style.css")),
+        ("favicon.svg", include_str!("../../assets/favicon.svg")),
+        ("activity.js", include_str!("../../assets/activity.js")),
+    ] {
+        let path = format!("/assets/{name}");
+        let page = frontend.get(&path).await;
+        assert_eq!(page.text, content, "{name}");
+        let head = frontend.request(Method::HEAD, &path).send().await;
+        assert_eq!(head.unwrap().headers()["etag"], page.header("etag"));
     }
 }
 

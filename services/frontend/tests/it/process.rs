@@ -5,9 +5,10 @@
 )]
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
     process::{Child, Command, Output, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use reqwest::StatusCode;
@@ -128,6 +129,7 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
         ("--public-url=example.org", "PUBLIC_URL"),
         ("--trusted-proxies=10.0.0.0/99", "TRUSTED_PROXIES"),
         ("--status-checks=x", "STATUS_CHECKS"),
+        ("--status-page=nobody", "STATUS_PAGE"),
         ("--grafana-url=grafana", "GRAFANA_URL"),
         ("--kafka-brokers=kafka", "KAFKA_BROKERS"),
     ] {
@@ -136,6 +138,38 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
         let stderr = String::from_utf8(outcome.stderr).unwrap();
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert!(stderr.contains(variable), "{stderr}");
+    }
+}
+
+#[test]
+fn a_password_in_a_url_is_refused_and_not_printed() {
+    for (name, url) in [
+        ("auth-service-address", "http://ann:s3cr3t@host:1"),
+        ("user-service-address", "ann:s3cr3t@host:1"),
+        ("public-url", "https://ann:s3cr3t@host"),
+        ("grafana-url", "http://ann:s3cr3t@host"),
+        ("alertmanager-url", "http://ann:s3cr3t@host"),
+        ("status-checks", "db=http://ann:s3cr3t@host"),
+        // Wrong in another way as well.
+        ("status-checks", "http://ann:s3cr3t@host"),
+        ("status-checks", "db=http://ann:s3cr3t@host:x"),
+        ("status-checks", "http://ann:s3cr3t=@host"),
+        ("status-checks", "db=http://ann:s3cr3t,@host"),
+        ("grafana-url", "ann:s3cr3t@host"),
+        ("alertmanager-url", "https://ann:s3cr3t/x@host"),
+    ] {
+        let variable = name.to_uppercase().replace('-', "_");
+        for outcome in [
+            output(&[&format!("--{name}={url}")]),
+            command(&[]).env(&variable, url).output().unwrap(),
+        ] {
+            assert_eq!(outcome.status.code(), Some(2), "{url}");
+            assert_eq!(outcome.stdout, b"", "{url}");
+            let stderr = String::from_utf8(outcome.stderr).unwrap();
+            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+            assert!(stderr.contains(&variable), "{stderr}");
+            assert!(!stderr.contains("s3cr3t"), "{stderr}");
+        }
     }
 }
 
@@ -175,4 +209,37 @@ async fn sigterm_lets_a_request_under_way_end() {
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
     let status = telemetry::spawn_blocking(move || process.child.wait().unwrap()).await;
     assert_eq!(status.code(), Some(0));
+}
+
+/// A connection on which this has been written, and to which no byte of an answer is read.
+fn connection(process: &Process, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(&process.address).unwrap();
+    stream.write_all(bytes).unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn open_streams_and_connections_do_not_delay_a_stop() {
+    // Streams last where there may be events.
+    let mut process = Process::start(&["--kafka-brokers=127.0.0.1:1"]);
+    let url = format!("http://{}/activity/events", process.address);
+    let mut reader = browser().get(url).send().await.unwrap();
+    assert!(reader.chunk().await.unwrap().is_some());
+    let mut http2 = connection(
+        &process,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+    );
+    http2.read_exact(&mut [0]).unwrap();
+    let _open = [
+        connection(&process, b""),
+        connection(&process, b"GET / HTTP/1.1\r\n"),
+        http2,
+    ];
+    let asked = Instant::now();
+    process.terminate();
+    let status = telemetry::spawn_blocking(move || process.child.wait().unwrap()).await;
+    let took = asked.elapsed();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    while reader.chunk().await.unwrap().is_some() {}
 }

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 
 use crate::{
-    auth::{Asked, TOKEN},
+    auth::{Asked, PASSWORD, TOKEN},
     harness::{Frontend, Page},
 };
 
@@ -56,7 +56,7 @@ async fn an_account_that_cannot_be_read_now_ends_no_session() {
     assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(page.header("set-cookie"), "");
     assert!(page.header("retry-after").parse::<u64>().is_ok());
-    assert_eq!(page.texts("h1"), ["Your account is out of reach"]);
+    assert_eq!(page.texts("h1"), ["Your account cannot be shown"]);
     assert_eq!(frontend.asked.calls().len(), 4, "reading is repeated");
 
     let page = frontend.get_as("/account", "bug").await;
@@ -84,6 +84,33 @@ async fn signing_out_revokes_the_session_and_clears_the_cookie() {
     let page = Page::of(frontend.request(Method::POST, "/logout")).await;
     assert_eq!(page.status, StatusCode::SEE_OTHER);
     assert_eq!(page.header("set-cookie"), "");
+}
+
+#[tokio::test]
+async fn a_new_session_takes_the_place_of_the_one_that_the_browser_has() {
+    let frontend = Frontend::start(&[]).await;
+    let fields = [("email", "ada@example.org"), ("password", PASSWORD)];
+    for (path, cookie) in [
+        ("/login", "session=an.old.token"),
+        ("/register", "session=an.old.token"),
+        ("/login", "session="),
+    ] {
+        let request = frontend.form(path, &fields).header("cookie", cookie);
+        let page = Page::of(request).await;
+        assert_eq!(page.header("location"), "/account");
+        assert!(
+            page.header("set-cookie")
+                .starts_with(&format!("session={TOKEN};"))
+        );
+    }
+    assert_eq!(
+        frontend.asked.calls(),
+        [
+            "login 127.0.0.1 instead of an.old.token",
+            "register 127.0.0.1 instead of an.old.token",
+            "login 127.0.0.1"
+        ]
+    );
 }
 
 #[tokio::test]

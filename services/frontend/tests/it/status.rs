@@ -9,12 +9,17 @@ use std::{
 use axum::{Router, routing::get};
 use reqwest::StatusCode;
 use tokio::net::TcpListener;
+use tonic::{Code, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::harness::Frontend;
+use crate::{
+    auth::{Asked, TOKEN},
+    harness::Frontend,
+};
 
 #[tokio::test]
 async fn every_part_has_a_row_with_its_state_in_words() {
-    // Accepts connections and says nothing.
+    // Accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let other = Frontend::start(&[]).await;
     let checks = format!(
@@ -55,12 +60,70 @@ async fn every_part_has_a_row_with_its_state_in_words() {
 }
 
 #[tokio::test]
+async fn everyone_may_see_the_status_by_default() {
+    let frontend = Frontend::start(&[]).await;
+    let page = frontend.get("/status").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.has("nav a[href='/status']"));
+    assert!(frontend.get("/").await.has("main a[href='/status']"));
+    assert_eq!(frontend.asked.calls(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_status_can_be_for_people_who_are_signed_in() {
+    let frontend = Frontend::start(&["--status-page=signed-in"]).await;
+    let page = frontend.get_as("/status", TOKEN).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert_eq!(page.texts("nav [aria-current=page]"), ["Status"]);
+    assert!(page.has("tbody tr"));
+
+    for page in [
+        frontend.get("/status").await,
+        frontend.get_as("/status", "expired").await,
+    ] {
+        assert_eq!(page.status, StatusCode::SEE_OTHER);
+        assert_eq!(page.header("location"), "/login");
+        assert_eq!(page.text, "");
+    }
+    assert_eq!(
+        frontend.asked.calls(),
+        [format!("me {TOKEN}"), "me expired".to_owned()]
+    );
+
+    // Nothing leads there.
+    for path in ["/", "/login", "/activity", "/nowhere"] {
+        let page = frontend.get(path).await;
+        assert!(!page.text.contains("/status"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_for_people_who_are_signed_in_is_not_shown_without_auth() {
+    let args = [
+        "--status-page=signed-in",
+        "--auth-service-address=127.0.0.1:1",
+    ];
+    let frontend = Frontend::start_alone(&args, Asked::default()).await;
+    let page = frontend.get_as("/status", TOKEN).await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(page.texts("h1"), ["Your session cannot be checked"]);
+    assert!(page.has("main a[href='/status']") && !page.has("tbody"));
+    assert_eq!(page.header("set-cookie"), "");
+}
+
+#[tokio::test]
 async fn health_is_answered_in_both_languages() {
     let frontend = Frontend::start(&[]).await;
     assert_eq!(frontend.get("/health/live").await.status, StatusCode::OK);
     assert_eq!(frontend.get("/health/ready").await.status, StatusCode::OK);
     let url = format!("http://{}", frontend.address);
     chassis::health::check(&url).await.unwrap();
+
+    // Anybody could have any number of streams.
+    let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let refused = health.watch(HealthCheckRequest::default()).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
 }
 
 #[tokio::test]
@@ -85,7 +148,7 @@ async fn a_stop_waits_for_requests_and_takes_no_more() {
     assert!(chassis::health::check(&url).await.is_err());
 }
 
-/// What answers `GET /api/v2/alerts` as Alertmanager does.
+/// A server that answers `GET /api/v2/alerts` as Alertmanager does.
 #[expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on fails by panicking"
@@ -151,10 +214,13 @@ async fn without_alerts_the_page_says_so_and_without_an_answer_too() {
         let said = frontend.get("/status").await.texts("h2 + p");
         assert_eq!(
             said,
-            ["Alertmanager does not answer: nobody knows whether an alert fires."]
+            ["Alertmanager does not answer, so alerts cannot be shown."]
         );
     }
 
-    let nobody = Frontend::start(&[]).await.get("/status").await;
-    assert!(nobody.texts("h2").is_empty(), "there is nobody to ask");
+    let without = Frontend::start(&[]).await.get("/status").await;
+    assert!(
+        without.texts("h2").is_empty(),
+        "no Alertmanager is configured"
+    );
 }

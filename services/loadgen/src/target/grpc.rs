@@ -54,6 +54,8 @@ impl Auth {
                 let message = RegisterRequest {
                     email: email.to_owned(),
                     password: password.to_owned(),
+                    client_address: from.to_string(),
+                    ..RegisterRequest::default()
                 };
                 let answer = client.register(message).await;
                 answer.map(|answer| Opened::Session(answer.into_inner().session))
@@ -63,6 +65,7 @@ impl Auth {
                     email: email.to_owned(),
                     password: password.to_owned(),
                     client_address: from.to_string(),
+                    ..LoginRequest::default()
                 };
                 let answer = client.login(message).await;
                 answer.map(|answer| Opened::Session(answer.into_inner().session))

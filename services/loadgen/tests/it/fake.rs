@@ -273,7 +273,9 @@ impl AuthService for Auth {
         &self,
         request: tonic::Request<RegisterRequest>,
     ) -> Result<tonic::Response<RegisterResponse>, Status> {
-        let RegisterRequest { email, password } = request.into_inner();
+        let RegisterRequest {
+            email, password, ..
+        } = request.into_inner();
         let token = self.0.register(&email, &password).map_err(status)?;
         Ok(RegisterResponse {
             session: session(token),
@@ -295,6 +297,7 @@ impl AuthService for Auth {
             email,
             password,
             client_address,
+            ..
         } = request.into_inner();
         let token = self
             .0

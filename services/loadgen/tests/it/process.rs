@@ -57,7 +57,26 @@ async fn json_is_one_document_and_nothing_else() {
         assert_eq!(report["target"], target.as_str());
         assert_eq!(report["total"]["count"], 50);
         assert!(report["total"]["latency"]["p99"].as_f64().unwrap() > 0.0);
-        // Each journey is a trace of its own.
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_journey_is_a_trace_of_its_own_where_traces_are_exported() {
+    let fake = Fake::new(Mood::Down);
+    // It takes no spans, but that is seen only later.
+    let collector = format!("http://{}", fake.auth().await);
+    for target in [
+        format!("http://{}", fake.frontend().await),
+        format!("grpc://{}", fake.auth().await),
+    ] {
+        let mut run = program(&SHORT);
+        run.args(["--log=off", "--target", &target]);
+        run.output().unwrap();
+        let traces = fake.seen(|seen| std::mem::take(&mut seen.traces));
+        assert!(traces.is_empty(), "{traces:?}");
+
+        run.args(["--otlp-traces-endpoint", &collector]);
+        run.output().unwrap();
         let traces = fake.seen(|seen| std::mem::take(&mut seen.traces));
         let ids: std::collections::HashSet<&str> = traces
             .iter()

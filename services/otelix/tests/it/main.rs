@@ -1,6 +1,11 @@
 //! The whole system in one process: `cargo run`.
 
-use std::{net::TcpListener, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    time::{Duration, Instant},
+};
 
 use anyhow::ensure;
 use e2e::Process;
@@ -8,6 +13,8 @@ use events::{AUTH_TOPIC, Event, Handler, HandlerError, Settings, USER_TOPIC};
 use reqwest::{Client, StatusCode};
 use tempfile::TempDir;
 use tokio::{process::Command, sync::mpsc};
+use tonic::transport::Channel;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 const PORTS: [(&str, &str); 3] = [("PORT", "0"), ("AUTH_PORT", "0"), ("USER_PORT", "0")];
 
@@ -66,11 +73,13 @@ async fn a_person_is_still_signed_in_after_a_restart() -> anyhow::Result<()> {
         .await?;
     ensure!(answer.status() == StatusCode::OK && answer.url().path() == "/account");
 
-    let secret = folder.path().join("volumes/jwt-secret");
+    let secret = folder.path().join("volumes/secrets/jwt");
     let mode = std::fs::metadata(&secret)?.permissions().mode() & 0o777;
     ensure!(mode == 0o600, "the secret has mode {mode:o}");
     let before = std::fs::read(&secret)?;
     ensure!(otelix.stop().await?.success());
+    // Where earlier versions had it.
+    std::fs::rename(&secret, folder.path().join("volumes/jwt-secret"))?;
 
     let variables = [("PORT", port.as_str()), PORTS[1], PORTS[2]];
     let mut otelix = spawn(&variables, &folder)?;
@@ -79,6 +88,64 @@ async fn a_person_is_still_signed_in_after_a_restart() -> anyhow::Result<()> {
     ensure!(page.url().path() == "/account", "at {}", page.url());
     ensure!(page.text().await?.contains("ann@example.com"));
     ensure!(std::fs::read(&secret)? == before, "the secret has changed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn processes_that_start_at_once_accept_the_sessions_of_each_other() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (one, other) = tokio::join!(start(&folder), start(&folder));
+    let ((_one, one), (_other, other)) = (one?, other?);
+    // A cookie is for all ports of a host.
+    let client = Client::builder().cookie_store(true).build()?;
+    let form = [
+        ("email", "ann@example.com"),
+        ("password", "correct horse battery"),
+    ];
+    let register = client.post(format!("{one}/register")).form(&form);
+    ensure!(register.send().await?.url().path() == "/account");
+    let page = client.get(format!("{other}/account")).send().await?;
+    ensure!(page.url().path() == "/account", "at {}", page.url());
+    ensure!(page.text().await?.contains("ann@example.com"));
+    Ok(())
+}
+
+/// Kubernetes sets them for the services beside a container.
+#[tokio::test]
+async fn service_links_are_no_ports() -> anyhow::Result<()> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_otelix"));
+    command
+        .env_clear()
+        .env("USER_PORT", "tcp://10.96.0.7:8080")
+        .env("AUTH_PORT", "udp://10.96.0.8:8081")
+        // Nothing listens there.
+        .args(["--port", "1", "health"]);
+    let mut health = Process::spawn("otelix health", command)?;
+    let status = health.ended().await?;
+    ensure!(status.code() == Some(1), "{status}: {:?}", health.output());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_otelix"));
+    command
+        .env_clear()
+        .args(["--user-port", "tcp://10.96.0.7:8080"]);
+    let status = Process::spawn("otelix", command)?.ended().await?;
+    ensure!(status.code() == Some(2), "a flag is meant for us: {status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_a_crash_has_left_empty_is_named() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::create_dir(folder.path().join("volumes"))?;
+    let secret = folder.path().join("volumes/jwt-secret");
+    std::fs::write(&secret, "")?;
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600))?;
+    let mut otelix = spawn(&PORTS, &folder)?;
+    let status = otelix.ended().await?;
+    let output = otelix.output().join("\n");
+    ensure!(status.code() == Some(1), "{status}: {output}");
+    for words in ["volumes/jwt-secret", "needs 32", "Remove it"] {
+        ensure!(output.contains(words), "{output}");
+    }
     Ok(())
 }
 
@@ -113,6 +180,48 @@ async fn events_need_no_other_program() -> anyhow::Result<()> {
         "{kinds:?}"
     );
     ensure!(otelix.stop().await?.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn open_streams_and_connections_do_not_delay_a_stop() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (mut otelix, url) = start(&folder).await?;
+    let line = otelix.line(|line| line.contains("with reflection")).await?;
+    let words = line.split([' ', ',']);
+    let addresses: Vec<&str> = words.filter(|word| word.starts_with("127.")).collect();
+    ensure!(addresses.len() == 2, "{line}");
+
+    let reader = Client::new()
+        .get(format!("{url}/activity/events"))
+        .send()
+        .await?;
+    let pages = url.trim_start_matches("http://");
+    let mut open = Vec::new();
+    for address in [pages, addresses[0], addresses[1]] {
+        open.push(TcpStream::connect(address)?);
+        let mut http2 = TcpStream::connect(address)?;
+        http2.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")?;
+        http2.read_exact(&mut [0])?;
+        open.push(http2);
+    }
+    let mut watched = Vec::new();
+    for address in addresses {
+        let channel = Channel::from_shared(format!("http://{address}"))?
+            .connect()
+            .await?;
+        let mut health = HealthClient::new(channel);
+        let request = HealthCheckRequest::default();
+        let mut statuses = health.watch(request).await?.into_inner();
+        ensure!(statuses.message().await?.is_some());
+        watched.push(statuses);
+    }
+
+    let asked = Instant::now();
+    ensure!(otelix.stop().await?.success());
+    let took = asked.elapsed();
+    ensure!(took < Duration::from_secs(1), "{took:?}");
+    drop((reader, open, watched));
     Ok(())
 }
 

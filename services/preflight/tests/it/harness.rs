@@ -79,7 +79,12 @@ impl Machine {
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_preflight"))
+        self.command(arguments).spawn().unwrap()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_preflight"));
+        command
             .args(arguments)
             .env_clear()
             .env("PATH", self.path("bin"))
@@ -91,9 +96,8 @@ impl Machine {
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+            .stderr(Stdio::piped());
+        command
     }
 
     /// All files below the data folder: name, mode, when they were changed, bytes.

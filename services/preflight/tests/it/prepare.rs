@@ -1,6 +1,9 @@
 //! Where nothing is missing, everything is made, once.
 
-use std::fs;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+};
 
 use preflight::{PORTS, rewrite};
 
@@ -24,8 +27,10 @@ fn folders_secrets_and_configurations_are_made() {
         "grafana",
         "redpanda",
     ] {
-        mode(folder);
+        assert_eq!(mode(folder), 0o700, "{folder}");
     }
+    let volumes = machine.path("volumes").metadata().unwrap();
+    assert_eq!(volumes.permissions().mode() & 0o777, 0o700);
     assert!(!machine.path("volumes/kafka").exists());
     assert_eq!(mode("secrets"), 0o700);
     assert_eq!(mode("secrets/jwt"), 0o600);
@@ -108,6 +113,33 @@ fn a_port_that_is_changed_is_used_and_the_secrets_stay() {
     let collector = fs::read_to_string(collector).unwrap();
     assert!(collector.contains(&format!("127.0.0.1:{port}/otlp")));
     assert_eq!(fs::read(&secret).unwrap(), before);
+}
+
+#[test]
+fn the_secret_of_an_earlier_otelix_is_moved() {
+    let machine = Machine::new();
+    fs::create_dir(machine.path("volumes")).unwrap();
+    let former = machine.path("volumes/jwt-secret");
+    let secret = "x".repeat(64);
+    fs::write(&former, &secret).unwrap();
+    fs::set_permissions(&former, Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(machine.run(&[]).code, Some(0));
+    let moved = fs::read_to_string(machine.path("volumes/secrets/jwt"));
+    assert_eq!(moved.unwrap(), secret);
+    assert!(!former.exists());
+}
+
+#[test]
+fn a_service_link_leaves_the_default_port() {
+    let machine = Machine::new();
+    let arguments = ["--only", "redpanda-console"];
+    let mut command = machine.command(&arguments);
+    command.env("GRAFANA_PORT", "tcp://10.0.0.5:8080");
+    let said = Said::of(command.spawn().unwrap());
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let prometheus = machine.path("volumes/configs/prometheus/prometheus.yaml");
+    let prometheus = fs::read_to_string(prometheus).unwrap();
+    assert!(prometheus.contains("127.0.0.1:3000"), "{prometheus}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
 };
 
-use crate::harness::{Machine, free_port};
+use crate::harness::{Machine, Said, free_port};
 
 #[test]
 fn a_missing_program_is_named_with_its_process_and_where_to_get_it() {
@@ -217,6 +217,18 @@ fn what_does_not_run_is_not_looked_at() {
     assert!(!machine.path("volumes/tempo").exists());
     assert!(!machine.path("volumes/secrets/jwt").exists());
     assert!(!said.out.contains("http://"), "{said:?}");
+}
+
+/// process-compose would put it into the command of Grafana, as it does not know what it is.
+#[test]
+fn under_the_supervisor_a_service_link_is_a_problem() {
+    let machine = Machine::new();
+    let mut command = machine.command(&["--supervised", "preflight", "--only", "redpanda-console"]);
+    command.env("GRAFANA_PORT", "tcp://10.0.0.5:8080");
+    let said = Said::of(command.spawn().unwrap());
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.names(&["GRAFANA_PORT", "service link"]), "{said:?}");
+    assert!(said.err.contains("This keeps"), "one problem: {said:?}");
 }
 
 #[test]

@@ -12,10 +12,10 @@ use opentelemetry_sdk::{
     trace::SpanData,
 };
 
-/// Cuts long texts, at a character's boundary.
+/// Cuts long texts.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
-    /// Bytes of a text.
+    /// Characters of a text.
     length: usize,
     /// Makes empty records: a record's attributes cannot be changed.
     records: SdkLogger,
@@ -30,8 +30,8 @@ impl Limits {
     }
 
     pub(crate) fn span(&self, span: &mut SpanData) {
-        if span.name.len() > self.length {
-            span.name = Cow::Owned(self.cut(&span.name).to_owned());
+        if !self.holds(&span.name) {
+            span.name = Cow::Owned(cut(&span.name, self.length).to_owned());
         }
         self.attributes(&mut span.attributes);
         for event in &mut span.events.events {
@@ -82,13 +82,13 @@ impl Limits {
     pub(crate) fn attributes(&self, attributes: &mut [KeyValue]) {
         for attribute in attributes {
             match &mut attribute.value {
-                Value::String(text) if text.as_str().len() > self.length => {
-                    *text = StringValue::from(self.cut(text.as_str()).to_owned());
+                Value::String(text) if !self.holds(text.as_str()) => {
+                    *text = StringValue::from(cut(text.as_str(), self.length).to_owned());
                 }
                 Value::Array(opentelemetry::Array::String(texts)) => {
                     for text in texts {
-                        if text.as_str().len() > self.length {
-                            *text = StringValue::from(self.cut(text.as_str()).to_owned());
+                        if !self.holds(text.as_str()) {
+                            *text = StringValue::from(cut(text.as_str(), self.length).to_owned());
                         }
                     }
                 }
@@ -99,7 +99,7 @@ impl Limits {
 
     fn fits(&self, value: &AnyValue) -> bool {
         match value {
-            AnyValue::String(text) => text.as_str().len() <= self.length,
+            AnyValue::String(text) => self.holds(text.as_str()),
             AnyValue::Bytes(bytes) => bytes.len() <= self.length,
             AnyValue::ListAny(values) => values.iter().all(|value| self.fits(value)),
             AnyValue::Map(map) => map.values().all(|value| self.fits(value)),
@@ -109,7 +109,7 @@ impl Limits {
 
     fn shortened(&self, value: &AnyValue) -> AnyValue {
         match value {
-            AnyValue::String(text) => AnyValue::from(self.cut(text.as_str()).to_owned()),
+            AnyValue::String(text) => AnyValue::from(cut(text.as_str(), self.length).to_owned()),
             AnyValue::Bytes(bytes) => {
                 AnyValue::Bytes(Box::new(bytes[..bytes.len().min(self.length)].to_vec()))
             }
@@ -125,9 +125,19 @@ impl Limits {
         }
     }
 
-    fn cut<'a>(&self, text: &'a str) -> &'a str {
-        &text[..text.floor_char_boundary(self.length)]
+    fn holds(&self, text: &str) -> bool {
+        cut(text, self.length).len() == text.len()
     }
+}
+
+/// As many characters of a text.
+pub(crate) fn cut(text: &str, characters: usize) -> &str {
+    // No text has more characters than bytes.
+    if text.len() <= characters {
+        return text;
+    }
+    let end = text.char_indices().nth(characters);
+    end.map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]
@@ -140,19 +150,21 @@ mod tests {
         let mut record = limits.records.create_log_record();
         record.set_event_name("name");
         record.set_severity_text("INFO");
-        record.set_body("ein schöner Tag".into());
-        record.add_attribute("long", "ab€€€");
+        record.set_body("größerer Tag".into());
+        record.add_attribute("long", "ab€€€€");
+        record.add_attribute("fits", "€€€€€");
         record.add_attribute("short", 7);
         record.add_attribute("bytes", AnyValue::Bytes(Box::new(vec![0xff; 9])));
         limits.record(&mut record);
         assert_eq!(record.event_name(), Some("name"));
         assert_eq!(record.severity_text(), Some("INFO"));
-        assert_eq!(record.body(), Some(&AnyValue::from("ein s")));
+        assert_eq!(record.body(), Some(&AnyValue::from("größe")));
         let values: Vec<_> = record.attributes_iter().map(|(_, value)| value).collect();
         assert_eq!(
             values,
             [
-                &AnyValue::from("ab€"),
+                &AnyValue::from("ab€€€"),
+                &AnyValue::from("€€€€€"),
                 &AnyValue::Int(7),
                 &AnyValue::Bytes(Box::new(vec![0xff; 5]))
             ]

@@ -18,27 +18,27 @@ use tokio::runtime::Handle;
 use super::{Flow, Sender, sender::Encoded};
 use crate::metrics;
 
-/// Sends metrics by OTLP over gRPC.
+/// Sends metrics by OTLP.
 #[derive(Debug)]
 pub(crate) struct MetricExporter {
     sender: Sender,
     exemplars: Exemplars,
     /// Made at the first export: its counters are this exporter's own passengers.
-    flow: LazyLock<Flow>,
+    flow: LazyLock<Flow, Box<dyn FnOnce() -> Flow + Send>>,
     /// Where the connection lives: the reader that calls has a thread of its own.
     runtime: Handle,
 }
 
 impl MetricExporter {
     /// Must be called on a tokio runtime.
-    pub(crate) fn new(sender: Sender, exemplars: Exemplars) -> Self {
+    pub(crate) fn new(sender: Sender, component: &'static str, exemplars: Exemplars) -> Self {
         Self {
             sender,
             exemplars,
-            flow: LazyLock::new(|| {
+            flow: LazyLock::new(Box::new(move || {
                 let exported = &metrics::OTEL_SDK_EXPORTER_METRIC_DATA_POINT_EXPORTED;
-                Flow::unqueued("metrics", (exported, "otlp_grpc_metric_exporter"))
-            }),
+                Flow::unqueued("metrics", (exported, component))
+            })),
             runtime: Handle::current(),
         }
     }

@@ -1,19 +1,47 @@
-//! OTLP over gRPC for messages that are encoded already.
+//! OTLP for messages that are encoded already: over gRPC, or in HTTP requests.
 
-use std::{fmt, time::Duration};
+use std::{
+    error::Error as _,
+    fmt,
+    io::Write as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use bytes::{Buf as _, BufMut as _, Bytes};
-use http::uri::PathAndQuery;
-use opentelemetry_sdk::error::OTelSdkError;
-use tokio::time::timeout;
-use tonic::{
-    Code, Request, Status,
-    client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    metadata::MetadataMap,
-    transport::{Channel, Endpoint},
+use flate2::{Compression as Level, write::GzEncoder};
+use http::{
+    HeaderMap, HeaderValue, Request, StatusCode, Uri,
+    header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
+    uri::PathAndQuery,
 };
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{self, Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use opentelemetry_sdk::error::OTelSdkError;
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::{
+    Code, Status,
+    body::Body,
+    client::Grpc,
+    codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    metadata::MetadataMap,
+};
+use tonic_types::StatusExt as _;
+use tower::util::MapErr;
+
+use super::tls::{self, BadSetting};
+use crate::settings::{Compression, Export, Protocol, Signal};
+
+/// Bytes of an answer that are read.
+const ANSWER: usize = 1 << 20;
+
+/// The longest time that a collector can ask to be left alone.
+const MAX_PAUSE: Duration = Duration::from_secs(300);
 
 /// An encoded message, in two pieces so that the large one need not be copied to get a head.
 #[derive(Clone, Debug)]
@@ -25,65 +53,213 @@ pub(crate) struct Encoded {
 /// Sends the messages of one signal.
 #[derive(Clone)]
 pub(crate) struct Sender {
-    channel: Channel,
+    client: Client<HttpsConnector<HttpConnector>, Body>,
+    protocol: Protocol,
+    uri: Uri,
     method: PathAndQuery,
-    metadata: MetadataMap,
+    headers: HeaderMap,
+    compression: Compression,
     timeout: Duration,
+    /// Until when the collector has asked to be left alone.
+    pause: Arc<Mutex<Option<Instant>>>,
+}
+
+/// Why an attempt failed, and whether another one may help.
+#[derive(Debug)]
+struct Failure {
+    reason: String,
+    may_help: bool,
 }
 
 impl Sender {
     /// A sender that connects when it first has something to send.
     ///
     /// Must be called on a tokio runtime: the connection lives there.
-    pub(crate) fn new(
-        endpoint: &Endpoint,
-        method: &'static str,
-        metadata: MetadataMap,
-        timeout: Duration,
-    ) -> Self {
-        Self {
-            channel: endpoint.connect_lazy(),
-            method: PathAndQuery::from_static(method),
-            metadata,
-            timeout,
-        }
+    ///
+    /// # Errors
+    /// When a certificate or a key cannot be used.
+    pub(crate) fn new(export: &Export) -> Result<Self, BadSetting> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls::config(export)?);
+        // With https, nothing is ever sent in clear.
+        let builder = if export.endpoint.is_https() {
+            builder.https_only()
+        } else {
+            builder.https_or_http()
+        };
+        let connector = match export.protocol {
+            Protocol::Grpc => builder.enable_http2().wrap_connector(tcp),
+            Protocol::Http => builder.enable_http1().wrap_connector(tcp),
+        };
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .http2_only(export.protocol == Protocol::Grpc)
+            .build(connector);
+        Ok(Self {
+            client,
+            protocol: export.protocol,
+            uri: export.endpoint.uri().clone(),
+            method: PathAndQuery::from_static(match export.signal {
+                Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+                Signal::Metrics => {
+                    "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+                }
+                Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            }),
+            headers: export.headers.map(),
+            compression: export.compression,
+            timeout: export.timeout,
+            pause: Arc::default(),
+        })
     }
 
     /// Sends a message once, and returns the encoded answer.
     pub(crate) async fn send(&self, message: Encoded) -> Result<Bytes, OTelSdkError> {
-        match timeout(self.timeout, self.attempt(message)).await {
-            Ok(outcome) => outcome.map_err(|status| error(&status)),
-            Err(_) => Err(OTelSdkError::Timeout(self.timeout)),
-        }
+        self.in_time(self.attempt(message)).await
     }
 
     /// Sends a message, again if that may help; all attempts together have the time of one.
     pub(crate) async fn send_again(&self, message: Encoded) -> Result<Bytes, OTelSdkError> {
         let attempts = (|| self.attempt(message.clone()))
             .retry(ExponentialBuilder::default().with_jitter())
-            .when(may_help);
+            .when(|failure| failure.may_help);
+        self.in_time(attempts).await
+    }
+
+    async fn in_time(
+        &self,
+        attempts: impl Future<Output = Result<Bytes, Failure>>,
+    ) -> Result<Bytes, OTelSdkError> {
         match timeout(self.timeout, attempts).await {
-            Ok(outcome) => outcome.map_err(|status| error(&status)),
+            Ok(outcome) => outcome.map_err(|failure| OTelSdkError::InternalFailure(failure.reason)),
             Err(_) => Err(OTelSdkError::Timeout(self.timeout)),
         }
     }
 
-    async fn attempt(&self, message: Encoded) -> Result<Bytes, Status> {
-        let mut client = Grpc::new(self.channel.clone());
-        client
-            .ready()
+    async fn attempt(&self, message: Encoded) -> Result<Bytes, Failure> {
+        let pause = *self.pause();
+        if let Some(end) = pause {
+            sleep_until(end).await;
+        }
+        match self.protocol {
+            Protocol::Grpc => self.call(message).await,
+            Protocol::Http => self.post(message).await,
+        }
+    }
+
+    async fn call(&self, message: Encoded) -> Result<Bytes, Failure> {
+        let service = MapErr::new(self.client.clone(), |error| {
+            Status::unavailable(chain(&error))
+        });
+        let mut client = Grpc::with_origin(service, self.uri.clone());
+        if self.compression == Compression::Gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
+        let mut request = tonic::Request::new(message);
+        *request.metadata_mut() = MetadataMap::from_headers(self.headers.clone());
+        let answer = client.unary(request, self.method.clone(), AsItIs).await;
+        answer
+            .map(tonic::Response::into_inner)
+            .map_err(|status| self.refused(&status))
+    }
+
+    /// What the OTLP specification ("Failures", OTLP/gRPC) says of a status.
+    fn refused(&self, status: &Status) -> Failure {
+        let retry = status.get_details_retry_info();
+        let may_help = match status.code() {
+            Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unavailable
+            | Code::DataLoss => true,
+            Code::ResourceExhausted => retry.is_some(),
+            _ => false,
+        };
+        if let Some(delay) = retry.and_then(|retry| retry.retry_delay)
+            && may_help
+        {
+            self.leave_alone(delay);
+        }
+        Failure {
+            reason: format!("{:?}: {}", status.code(), status.message()),
+            may_help,
+        }
+    }
+
+    async fn post(&self, message: Encoded) -> Result<Bytes, Failure> {
+        let broken = |reason: String| Failure {
+            reason,
+            may_help: true,
+        };
+        let mut request = Request::post(self.uri.clone());
+        if let Some(headers) = request.headers_mut() {
+            headers.clone_from(&self.headers);
+            let protobuf = HeaderValue::from_static("application/x-protobuf");
+            headers.insert(CONTENT_TYPE, protobuf);
+            if self.compression == Compression::Gzip {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
+        }
+        let body = match self.compression {
+            Compression::None => [message.head, message.body].concat(),
+            Compression::Gzip => {
+                gzip(&message).map_err(|error| broken(format!("cannot compress: {error}")))?
+            }
+        };
+        let request = request
+            .body(Body::new(Full::from(body)))
+            .map_err(|error| broken(error.to_string()))?;
+        let answer = self
+            .client
+            .request(request)
             .await
-            .map_err(|error| Status::unavailable(error.to_string()))?;
-        let mut request = Request::new(message);
-        *request.metadata_mut() = self.metadata.clone();
-        let answer = client.unary(request, self.method.clone(), AsItIs).await?;
-        Ok(answer.into_inner())
+            .map_err(|error| broken(chain(&error)))?;
+        let (head, body) = answer.into_parts();
+        if !head.status.is_success() {
+            return Err(self.rejected(head.status, &head.headers));
+        }
+        Limited::new(body, ANSWER)
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes)
+            .map_err(|error| broken(error.to_string()))
+    }
+
+    /// What the OTLP specification ("Failures", OTLP/HTTP) says of a status.
+    fn rejected(&self, status: StatusCode, headers: &HeaderMap) -> Failure {
+        let may_help = matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::BAD_GATEWAY
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::GATEWAY_TIMEOUT
+        );
+        if let Some(delay) = headers.get(RETRY_AFTER).and_then(retry_after)
+            && may_help
+        {
+            self.leave_alone(delay);
+        }
+        Failure {
+            reason: format!("HTTP status {status}"),
+            may_help,
+        }
+    }
+
+    fn leave_alone(&self, delay: Duration) {
+        *self.pause() = Some(Instant::now() + delay.min(MAX_PAUSE));
+    }
+
+    fn pause(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Sender {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The metadata may hold credentials.
+        // Headers and the URL may hold credentials.
         formatter
             .debug_struct("Sender")
             .field("method", &self.method)
@@ -91,22 +267,33 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// The codes that the OTLP specification ("Failures", OTLP/gRPC) calls retryable, but for
-/// `RESOURCE_EXHAUSTED`, which is so only where the server says when.
-fn may_help(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Cancelled
-            | Code::DeadlineExceeded
-            | Code::Aborted
-            | Code::OutOfRange
-            | Code::Unavailable
-            | Code::DataLoss
-    )
+/// Seconds, or a date.
+fn retry_after(value: &HeaderValue) -> Option<Duration> {
+    let text = value.to_str().ok()?;
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    date.duration_since(SystemTime::now()).ok()
 }
 
-fn error(status: &Status) -> OTelSdkError {
-    OTelSdkError::InternalFailure(format!("{:?}: {}", status.code(), status.message()))
+fn gzip(message: &Encoded) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Level::default());
+    encoder.write_all(&message.head)?;
+    encoder.write_all(&message.body)?;
+    encoder.finish()
+}
+
+/// The error with its causes: it is they that name a refused connection or a wrong certificate.
+fn chain(error: &legacy::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 /// Passes messages on as they are.
@@ -148,3 +335,6 @@ impl Decoder for AsItIs {
         Ok(Some(message.copy_to_bytes(message.remaining())))
     }
 }
+
+#[cfg(test)]
+mod tests;

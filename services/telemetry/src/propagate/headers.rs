@@ -1,5 +1,7 @@
 //! HTTP headers and gRPC metadata.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     Context,
@@ -8,7 +10,12 @@ use opentelemetry::{
     trace::{SpanContext, TraceContextExt as _},
 };
 
-use super::w3c::{self, BAGGAGE_PROPAGATOR};
+use super::{
+    Format, Propagators,
+    b3::{self, Decision},
+    is_for_others,
+    w3c::{self, BAGGAGE_PROPAGATOR},
+};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static(w3c::TRACEPARENT);
 const TRACESTATE: HeaderName = HeaderName::from_static(w3c::TRACESTATE);
@@ -19,14 +26,43 @@ const MAX_LENGTH: usize = 8192;
 
 /// The context that the sender of these headers was in; empty where they carry none, or a
 /// malformed one.
-#[must_use]
-pub fn extract(headers: &HeaderMap) -> Context {
+pub(crate) fn extract(headers: &HeaderMap) -> Context {
+    extract_by(Propagators::get(), headers)
+}
+
+fn extract_by(propagators: &Propagators, headers: &HeaderMap) -> Context {
     let mut context = Context::new();
-    if headers.contains_key(BAGGAGE) {
-        context = BAGGAGE_PROPAGATOR.extract_with_context(&context, &Headers(headers));
+    let mut span = None;
+    let mut decision = None;
+    for format in &propagators.formats {
+        match format {
+            Format::TraceContext => {
+                if let Some(parent) = parent(headers) {
+                    (span, decision) = (Some(parent), None);
+                }
+            }
+            Format::B3 | Format::B3Multi => match b3::parse(headers) {
+                Some((Some(parent), decided)) => {
+                    (span, decision) = (Some(parent), Some(decided));
+                }
+                Some((None, decided)) if span.is_none() => decision = Some(decided),
+                _ => {}
+            },
+            Format::Baggage => {
+                if let Some(baggage) = combined(headers, &BAGGAGE) {
+                    context = BAGGAGE_PROPAGATOR.extract_with_context(&context, &Text(&baggage));
+                }
+            }
+        }
     }
-    match parent(headers) {
-        Some(span) => context.with_remote_span_context(span),
+    let has_span = span.is_some();
+    if let Some(span) = span {
+        context = context.with_remote_span_context(span);
+    }
+    match decision {
+        // The flags of the span say the same.
+        Some(Decision::Deny | Decision::Accept) if has_span => context,
+        Some(decision) => context.with_value(decision),
         None => context,
     }
 }
@@ -38,26 +74,46 @@ fn parent(headers: &HeaderMap) -> Option<SpanContext> {
     if parents.next().is_some() {
         return None;
     }
-    let state = headers
-        .get(TRACESTATE)
-        .and_then(|state| state.to_str().ok());
-    w3c::parse(parent, state)
+    w3c::parse(parent, combined(headers, &TRACESTATE).as_deref())
 }
 
-/// Adds the current context to the headers of an outgoing request.
-pub fn inject(headers: &mut HeaderMap) {
-    Context::map_current(|context| inject_context(context, headers));
+/// The value of a list, which may be spread over several headers. One that is not text is left out.
+fn combined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    let values = headers.get_all(name).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .map(Cow::Borrowed)
+        .reduce(|list, value| Cow::Owned(format!("{list},{value}")))
 }
 
-pub(crate) fn inject_context(context: &Context, headers: &mut HeaderMap) {
+/// Adds the context to the headers of an outgoing request.
+pub(crate) fn inject(context: &Context, headers: &mut HeaderMap) {
+    inject_by(Propagators::get(), context, headers);
+}
+
+fn inject_by(propagators: &Propagators, context: &Context, headers: &mut HeaderMap) {
     let span = context.span();
-    let span = span.span_context();
-    if span.is_valid() {
-        insert(headers, TRACEPARENT, &w3c::traceparent(span));
-        insert(headers, TRACESTATE, span.trace_state().header().as_bytes());
-    }
-    if !context.baggage().is_empty() {
-        BAGGAGE_PROPAGATOR.inject_context(context, &mut HeadersMut(headers));
+    let span = Some(span.span_context()).filter(|_| is_for_others(context));
+    for format in &propagators.formats {
+        match format {
+            Format::TraceContext => {
+                if let Some(span) = span {
+                    insert(headers, TRACEPARENT, &w3c::traceparent(span));
+                    insert(headers, TRACESTATE, span.trace_state().header().as_bytes());
+                }
+            }
+            Format::B3 => {
+                b3::inject_single(context, span, |name, value| insert(headers, name, value));
+            }
+            Format::B3Multi => {
+                b3::inject_multiple(context, span, |name, value| insert(headers, name, value));
+            }
+            Format::Baggage => {
+                if !context.baggage().is_empty() {
+                    BAGGAGE_PROPAGATOR.inject_context(context, &mut HeadersMut(headers));
+                }
+            }
+        }
     }
 }
 
@@ -74,16 +130,16 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
     }
 }
 
-/// For baggage.
-struct Headers<'a>(&'a HeaderMap);
+/// The value of the baggage header.
+struct Text<'a>(&'a str);
 
-impl Extractor for Headers<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.to_str().ok()
+impl Extractor for Text<'_> {
+    fn get(&self, _: &str) -> Option<&str> {
+        Some(self.0)
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(HeaderName::as_str).collect()
+        vec![w3c::BAGGAGE]
     }
 }
 
@@ -108,13 +164,110 @@ mod tests {
         headers
     }
 
+    fn all(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    /// What a process without spans of its own sends on, as `name: value` lines.
+    fn passed_on(propagators: &str, fields: &[(&'static str, &str)]) -> Vec<String> {
+        let Ok(propagators) = propagators.parse();
+        let context = extract_by(&propagators, &all(fields));
+        let mut out = HeaderMap::new();
+        inject_by(&propagators, &context, &mut out);
+        let mut lines: Vec<_> = out
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        lines.sort();
+        lines
+    }
+
     #[test]
     fn what_was_extracted_is_injected() {
+        for flags in ["00", "01", "02", "03"] {
+            let parent = format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}");
+            let fields = [("traceparent", &*parent), ("tracestate", "a=1,b@c=2")];
+            let expected = [
+                format!("traceparent: {parent}"),
+                "tracestate: a=1,b@c=2".to_owned(),
+            ];
+            assert_eq!(passed_on("", &fields), expected);
+        }
+    }
+
+    #[test]
+    fn lists_in_several_headers_are_one_list() {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let context = extract(&headers(parent));
-        let mut out = HeaderMap::new();
-        inject_context(&context, &mut out);
-        assert_eq!(out["traceparent"], parent);
+        let fields = [
+            ("traceparent", parent),
+            ("tracestate", "a=1, b=2"),
+            ("baggage", "k=1"),
+            ("tracestate", ""),
+            ("tracestate", "c=3"),
+            ("baggage", "l=2,k=3"),
+        ];
+        let context = extract_by(&Propagators::default(), &all(&fields));
+        let span = context.span();
+        assert_eq!(span.span_context().trace_state().header(), "a=1,b=2,c=3");
+        let value = |key: &str| context.baggage().get(key).map(ToString::to_string);
+        assert_eq!(value("k").as_deref(), Some("3"));
+        assert_eq!(value("l").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn b3_is_passed_on_as_it_came() {
+        let ids = "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1";
+        let (trace, span) = ids.split_once('-').unwrap();
+        let (trace, span) = (("x-b3-traceid", trace), ("x-b3-spanid", span));
+        let single = ["", "-0", "-1", "-d"].map(|state| format!("{ids}{state}"));
+        for value in single.iter().map(String::as_str).chain(["0", "1", "d"]) {
+            let expected = format!("b3: {value}");
+            assert_eq!(passed_on("b3", &[("b3", value)]), [expected]);
+        }
+        for rest in [
+            &[][..],
+            &[("x-b3-sampled", "0")],
+            &[("x-b3-sampled", "1")],
+            &[("x-b3-flags", "1")],
+        ] {
+            for fields in [[rest, &[span, trace]].concat(), rest.to_vec()] {
+                let lines: Vec<_> = fields.iter().map(|(k, v)| format!("{k}: {v}")).collect();
+                assert_eq!(passed_on("b3multi", &fields), lines);
+            }
+        }
+        let single = passed_on("b3", &[trace, span, ("x-b3-sampled", "true")]);
+        assert_eq!(single, [format!("b3: {ids}-1")]);
+        assert_eq!(passed_on("b3", &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn propagators_say_what_is_read_and_written() {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        let b3 = "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1";
+        let of_b3 = "00-80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-01";
+        let to_b3 = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0";
+        let fields = [("traceparent", parent), ("b3", b3), ("baggage", "k=v")];
+        let w3c = |parent: &str| format!("traceparent: {parent}");
+        let single = |b3: &str| format!("b3: {b3}");
+        for (propagators, expected) in [
+            ("none", vec![]),
+            ("", vec!["baggage: k=v".to_owned(), w3c(parent)]),
+            ("tracecontext", vec![w3c(parent)]),
+            ("baggage", vec!["baggage: k=v".to_owned()]),
+            ("b3", vec![single(b3)]),
+            ("tracecontext,b3", vec![single(b3), w3c(of_b3)]),
+            ("b3,tracecontext", vec![single(to_b3), w3c(parent)]),
+        ] {
+            assert_eq!(passed_on(propagators, &fields), expected, "{propagators}");
+        }
+        // A decision without a span does not replace a span.
+        let fields = [("traceparent", parent), ("b3", "1")];
+        let expected = [single(to_b3), w3c(parent)];
+        assert_eq!(passed_on("tracecontext,b3", &fields), expected);
     }
 
     #[test]
@@ -152,7 +305,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("baggage", HeaderValue::from_str(&value).unwrap());
             let mut out = HeaderMap::new();
-            inject_context(&extract(&headers), &mut out);
+            inject(&extract(&headers), &mut out);
             assert_eq!(out.contains_key("baggage"), passed_on, "{quotes}");
         }
     }

@@ -2,6 +2,9 @@
 //!
 //! A record's headers are names with values that are bytes or null. They are taken here in that
 //! form, so that whoever uses a Kafka client needs no other, and this crate none.
+//!
+//! Trace context is always W3C's here, as CloudEvents define it, unless propagation is switched off:
+//! the outbox keeps it, and no proxy between a producer and a consumer speaks B3.
 
 use opentelemetry::{
     Context,
@@ -10,16 +13,26 @@ use opentelemetry::{
     trace::TraceContextExt as _,
 };
 
-use super::w3c::{self, BAGGAGE_PROPAGATOR};
+use super::{
+    Format, Propagators, is_for_others,
+    w3c::{self, BAGGAGE_PROPAGATOR},
+};
 
 /// The context that the producer of a record was in; empty where the headers carry none, or a
 /// malformed one. Of several headers of one name the last counts.
 pub fn extract<'a>(headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>) -> Context {
+    let propagators = Propagators::get();
+    if propagators.is_off() {
+        return Context::new();
+    }
     let headers = headers
         .into_iter()
         .filter_map(|(name, value)| Some((name, std::str::from_utf8(value?).ok()?)));
     let headers = Headers(headers.collect());
-    let context = BAGGAGE_PROPAGATOR.extract_with_context(&Context::new(), &headers);
+    let mut context = Context::new();
+    if propagators.has(Format::Baggage) {
+        context = BAGGAGE_PROPAGATOR.extract_with_context(&context, &headers);
+    }
     let parent = headers
         .get(w3c::TRACEPARENT)
         .and_then(|parent| w3c::parse(parent, headers.get(w3c::TRACESTATE)));
@@ -33,9 +46,13 @@ pub fn extract<'a>(headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)
 #[must_use]
 pub fn inject(context: &Context) -> Vec<(String, Vec<u8>)> {
     let mut headers = HeadersMut(Vec::new());
+    let propagators = Propagators::get();
+    if propagators.is_off() {
+        return headers.0;
+    }
     let span = context.span();
     let span = span.span_context();
-    if span.is_valid() {
+    if is_for_others(context) {
         let parent = w3c::traceparent(span).to_vec();
         headers.0.push((w3c::TRACEPARENT.to_owned(), parent));
         let state = span.trace_state().header();
@@ -43,7 +60,7 @@ pub fn inject(context: &Context) -> Vec<(String, Vec<u8>)> {
             headers.set(w3c::TRACESTATE, state);
         }
     }
-    if !context.baggage().is_empty() {
+    if propagators.has(Format::Baggage) && !context.baggage().is_empty() {
         BAGGAGE_PROPAGATOR.inject_context(context, &mut headers);
     }
     headers.0

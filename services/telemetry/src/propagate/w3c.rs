@@ -15,6 +15,13 @@ pub(super) const BAGGAGE: &str = "baggage";
 /// Bytes of a `traceparent`, in the version that is known.
 const LENGTH: usize = 55;
 
+/// The flag of level 2 that says that the trace id is random. Its receivers sample by the id, so it
+/// must not get lost on the way.
+pub(crate) const RANDOM: TraceFlags = TraceFlags::new(0x02);
+
+/// Other flags are not passed on, as the specification wants it.
+const KNOWN_FLAGS: TraceFlags = TraceFlags::new(0x03);
+
 pub(super) static BAGGAGE_PROPAGATOR: LazyLock<BaggagePropagator> =
     LazyLock::new(BaggagePropagator::new);
 
@@ -39,8 +46,7 @@ pub(super) fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanC
     Some(SpanContext::new(
         trace_id,
         span_id,
-        // The others are not known.
-        TraceFlags::new(flags) & TraceFlags::SAMPLED,
+        TraceFlags::new(flags) & KNOWN_FLAGS,
         true,
         state.unwrap_or_default(),
     ))
@@ -52,13 +58,13 @@ pub(super) fn traceparent(span: &SpanContext) -> [u8; LENGTH] {
     digits(&[0], &mut out[..2]);
     digits(&span.trace_id().to_bytes(), &mut out[3..35]);
     digits(&span.span_id().to_bytes(), &mut out[36..52]);
-    let flags = span.trace_flags() & TraceFlags::SAMPLED;
+    let flags = span.trace_flags() & KNOWN_FLAGS;
     digits(&[flags.to_u8()], &mut out[53..]);
     out
 }
 
 /// Hexadecimal digits, of which only the small ones are allowed.
-fn number(digits: &[u8]) -> Option<u128> {
+pub(super) fn number(digits: &[u8]) -> Option<u128> {
     digits.iter().try_fold(0, |number, digit| {
         let digit = match digit {
             b'0'..=b'9' => digit - b'0',
@@ -69,7 +75,7 @@ fn number(digits: &[u8]) -> Option<u128> {
     })
 }
 
-fn digits(bytes: &[u8], out: &mut [u8]) {
+pub(super) fn digits(bytes: &[u8], out: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (byte, out) in bytes.iter().zip(out.chunks_exact_mut(2)) {
         out[0] = DIGITS[usize::from(byte >> 4)];
@@ -83,7 +89,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_parsed() {
-        for flags in [TraceFlags::SAMPLED, TraceFlags::NOT_SAMPLED] {
+        let random = TraceFlags::SAMPLED | RANDOM;
+        for flags in [TraceFlags::SAMPLED, TraceFlags::NOT_SAMPLED, RANDOM, random] {
             let span = SpanContext::new(
                 TraceId::from(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c),
                 SpanId::from(7),
@@ -104,7 +111,8 @@ mod tests {
             parse(&text, None)
         };
         assert!(parent("00", "").unwrap().is_sampled());
-        assert_eq!(parent("00", "").unwrap().trace_flags(), TraceFlags::SAMPLED);
+        let flags = parent("00", "").unwrap().trace_flags();
+        assert_eq!(flags, TraceFlags::SAMPLED | RANDOM);
         assert!(parent("01", "-what-ever").is_some());
         assert!(parent("01", "").is_some());
         for (version, rest) in [("00", "-x"), ("01", "x"), ("ff", ""), ("0A", "")] {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use diesel::RunQueryDsl as _;
 use futures_util::future::join_all;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -59,7 +60,12 @@ async fn an_email_has_one_account_in_all_its_spellings() {
     let service = Service::start().await;
     let mut client = service.client;
     created(&client, "jörg@example.com").await;
-    for spelling in ["jörg@example.com", "JÖRG@EXAMPLE.COM", " Jörg@example.com "] {
+    for spelling in [
+        "jörg@example.com",
+        "JÖRG@EXAMPLE.COM",
+        " Jörg@example.com ",
+        "jo\u{308}rg@example.com",
+    ] {
         let status = client
             .create_user(create(spelling, "another password"))
             .await
@@ -72,6 +78,45 @@ async fn an_email_has_one_account_in_all_its_spellings() {
         .verify_password(verify("jörg@example.com", PASSWORD))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn an_account_that_was_stored_in_another_form_is_still_its_owner_s() {
+    let service = Service::start().await;
+    let (mut client, mut database) = (service.client.clone(), service.database());
+    let mut stored_as = |stored: &str, now: &str| {
+        let query = diesel::sql_query("UPDATE users SET email = ? WHERE email = ?");
+        let query = query.bind::<diesel::sql_types::Text, _>(stored.to_owned());
+        let query = query.bind::<diesel::sql_types::Text, _>(now.to_owned());
+        assert_eq!(query.execute(&mut database).unwrap(), 1);
+    };
+    let composed = created(&client, "j\u{f6}rg@example.com").await;
+    stored_as("jo\u{308}rg@example.com", "j\u{f6}rg@example.com");
+    let ann = created(&client, "ann@ex\u{e4}mple.de").await;
+    stored_as("ann@xn--exmple-cua.de", "ann@ex\u{e4}mple.de");
+
+    for (typed, user) in [
+        ("JO\u{308}RG@example.com", &composed),
+        ("ann@XN--exmple-cua.de", &ann),
+    ] {
+        let found = client.verify_password(verify(typed, PASSWORD)).await;
+        assert_eq!(
+            found.unwrap().into_inner().user.unwrap().id,
+            user.id,
+            "{typed}"
+        );
+        let taken = client.create_user(create(typed, PASSWORD)).await;
+        assert_eq!(taken.unwrap_err().code(), Code::AlreadyExists, "{typed}");
+    }
+    // Where both forms have an account, each is found by what its owner types.
+    let newer = created(&client, "j\u{f6}rg@example.com").await;
+    for (typed, user) in [
+        ("jo\u{308}rg@example.com", &composed),
+        ("j\u{f6}rg@example.com", &newer),
+    ] {
+        let found = client.get_user(by_email(typed)).await.unwrap();
+        assert_eq!(found.into_inner().user.unwrap().id, user.id, "{typed}");
+    }
 }
 
 #[tokio::test]

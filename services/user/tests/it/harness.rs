@@ -50,7 +50,11 @@ impl Service {
 
     /// Starts it with these arguments.
     pub(crate) async fn with(args: &[&str]) -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::again(Arc::new(tempfile::tempdir().unwrap()), args).await
+    }
+
+    /// Starts it on a folder that may hold the data of an earlier one.
+    pub(crate) async fn again(folder: Arc<TempDir>, args: &[&str]) -> Self {
         let data = folder.path().to_str().unwrap();
         let config = config(&[&["user", "--data", data], args].concat());
 

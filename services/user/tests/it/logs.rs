@@ -111,8 +111,8 @@ async fn the_trace_of_the_caller_is_continued() {
         .await;
         let record = process.logged("user.id", &id).await;
         assert_eq!(record["trace_id"], trace_id);
-        let span_id = record["span_id"].as_str().unwrap();
-        assert!(is_id(span_id, 16) && span_id != "b7ad6b7169203331");
+        // Without an endpoint there are no spans here, and the caller's is the current one.
+        assert_eq!(record["span_id"], "b7ad6b7169203331");
     }
 }
 

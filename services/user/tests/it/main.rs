@@ -7,10 +7,14 @@
 )]
 
 mod accounts;
+mod costs;
 mod crash;
 mod events;
 mod fields;
+#[cfg(target_os = "linux")]
+mod files;
 mod harness;
+mod held;
 mod listener;
 mod logs;
 mod overload;

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::{
-    harness::{PASSWORD, SLOW, Service, binary, by_email, client, create, created, verify},
+    harness::{PASSWORD, SLOW, Service, binary, by_email, client, create, created},
     process::Process,
 };
 
@@ -57,10 +57,6 @@ async fn what_cannot_wait_to_be_hashed_is_refused_and_reads_go_on() {
         let outcome = client.get_user(by_email("nobody@example.com")).await;
         assert_eq!(outcome.unwrap_err().code(), Code::NotFound);
     }
-    let outcome = client
-        .verify_password(verify("nobody@example.com", PASSWORD))
-        .await;
-    assert_eq!(outcome.unwrap_err().code(), Code::ResourceExhausted);
     assert_eq!(running.len(), 2);
     assert!(
         running.iter().all(|call| !call.is_finished()),
@@ -84,7 +80,7 @@ async fn a_caller_that_goes_away_does_not_free_its_place() {
     // Processors would be taken by more hashes than allowed.
     let outcome = service
         .connect()
-        .verify_password(verify("nobody@example.com", PASSWORD))
+        .create_user(create("nobody@example.com", PASSWORD))
         .await;
     assert_eq!(outcome.unwrap_err().code(), Code::ResourceExhausted);
 }
@@ -93,7 +89,13 @@ async fn a_caller_that_goes_away_does_not_free_its_place() {
 async fn a_stop_lets_a_call_under_way_end() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = binary(folder.path());
-    let mut process = Process::start(command.args(SLOW).arg("--hash-queue=0"));
+    // It must end within the drain, on a busy machine too.
+    command.args([
+        "--hash-iterations=30",
+        "--hash-concurrency=1",
+        "--hash-queue=0",
+    ]);
+    let mut process = Process::start(&mut command);
     let address = process.address().await;
     let client = client(address);
     let (_, mut running) = refused(&client, 3, 2).await;

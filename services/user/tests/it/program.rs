@@ -1,21 +1,20 @@
 //! The program on the outside: settings, exit codes, health, reflection.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, time::Instant};
 
 use clap::Args as _;
+use diesel::connection::SimpleConnection as _;
 use tokio::net::TcpListener;
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
-use tonic_reflection::pb::v1::{
-    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
-};
+use tonic_reflection::pb::{v1, v1alpha};
 
 use crate::{
-    harness::{Service, binary, cheap_binary},
-    process::Process,
+    harness::{CHEAP, Service, binary, cheap_binary, database},
+    held::{AT_ONCE, Held},
+    process::{Process, program},
 };
 
 #[tokio::test]
@@ -58,26 +57,120 @@ async fn the_health_subcommand_tells_whether_it_serves() {
     assert!(down.stderr.contains(&port), "{down:?}");
 }
 
+/// The services that a server lists by a version of reflection.
+macro_rules! listed {
+    ($version:ident, $channel:expr) => {{
+        use $version::{
+            ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+            server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+        };
+        let request = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut answers = ServerReflectionClient::new($channel)
+            .server_reflection_info(tokio_stream::once(request))
+            .await
+            .unwrap()
+            .into_inner();
+        let answer = answers.message().await.unwrap().unwrap();
+        let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+            panic!("{answer:?}");
+        };
+        let names = list.service.into_iter().map(|item| item.name);
+        names.collect::<std::collections::BTreeSet<String>>()
+    }};
+}
+
 #[tokio::test]
-async fn reflection_lists_the_services() {
+async fn reflection_lists_what_the_port_serves_and_nothing_else() {
     let service = Service::start().await;
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let mut answers = ServerReflectionClient::new(service.channel.clone())
-        .server_reflection_info(tokio_stream::once(request))
-        .await
-        .unwrap()
-        .into_inner();
-    let answer = answers.message().await.unwrap().unwrap();
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
-        panic!("{answer:?}");
-    };
-    let names: Vec<&str> = list.service.iter().map(|item| &*item.name).collect();
-    for name in ["user.v1.UserService", "grpc.health.v1.Health"] {
-        assert!(names.contains(&name), "{names:?}");
-    }
+    let expected = [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "user.v1.UserService",
+    ]
+    .map(str::to_owned);
+    let newer = listed!(v1, service.channel.clone());
+    assert_eq!(newer, expected.clone().into());
+    let older = listed!(v1alpha, service.channel.clone());
+    assert_eq!(older, expected.into());
+}
+
+#[tokio::test]
+async fn open_streams_and_connections_do_not_delay_a_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(&mut cheap_binary(folder.path()));
+    let held = Held::open(process.address().await).await;
+    let asked = Instant::now();
+    process.terminate();
+    let ended = process.ended().await;
+    let took = asked.elapsed();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(took < AT_ONCE, "{took:?}");
+    assert!(held.was_told().await);
+}
+
+#[tokio::test]
+async fn a_hangup_drains_unless_it_is_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(&mut cheap_binary(folder.path()));
+    process.address().await;
+    process.signal("HUP");
+    let ended = process.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("SIGHUP"), "{ended:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    // As nohup does.
+    let mut command = program("/bin/sh");
+    command
+        .args([
+            "-c",
+            "trap '' HUP; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_user"),
+        ])
+        .args(CHEAP)
+        .env("PORT", "0")
+        .env("OTELIX_DATA", folder.path());
+    let mut process = Process::start(&mut command);
+    process.address().await;
+    process.signal("HUP");
+    process.terminate();
+    let ended = process.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("SIGTERM"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_stop_ends_a_start_that_waits_for_its_database() {
+    let folder = tempfile::tempdir().unwrap();
+    // The migrations wait for this lock, for several seconds.
+    let mut other = database(folder.path());
+    other.batch_execute("BEGIN EXCLUSIVE").unwrap();
+    let process = Process::start(&mut cheap_binary(folder.path()));
+    process.logged("message", "opening the database").await;
+    let asked = Instant::now();
+    process.terminate();
+    let ended = process.ended().await;
+    let took = asked.elapsed();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(took < AT_ONCE, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_wait_without_end_is_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(&mut cheap_binary(folder.path()));
+    let port = process.address().await.port().to_string();
+    let mut health = binary(folder.path());
+    health
+        .args(["health", "--wait", "500000000000y"])
+        .env("PORT", &port);
+    let up = Process::run(&mut health).await;
+    assert_eq!((up.code, &*up.stderr), (Some(0), ""));
 }
 
 #[tokio::test]

@@ -232,7 +232,14 @@ async fn a_compression_that_nobody_agreed_on_is_refused() {
 async fn another_content_type_is_refused() {
     let service = Service::start().await;
     let message = frame(&create("ann@example.com", PASSWORD).encode_to_vec());
-    for content_type in ["application/json", "text/plain", "application/x-protobuf"] {
+    for content_type in [
+        "application/json",
+        "text/plain",
+        "application/x-protobuf",
+        "application/grpc-web",
+        "application/grpc-web+proto",
+        "application/grpc-web-text",
+    ] {
         let answer = send(&service.channel, CREATE, content_type, message.clone()).await;
         assert_eq!(
             answer.http,
@@ -240,6 +247,22 @@ async fn another_content_type_is_refused() {
             "{content_type}"
         );
     }
+    for content_type in ["application/grpc+proto", "application/grpc;charset=utf-8"] {
+        let message = frame(&by_email("ann@example.com").encode_to_vec());
+        let answer = send(&service.channel, GET, content_type, message).await;
+        assert_eq!(answer.code(), Code::NotFound, "{content_type}");
+    }
+    is_unharmed(&service, "ann@example.com").await;
+}
+
+#[tokio::test]
+async fn metadata_above_sixteen_kibibytes_is_refused() {
+    let service = Service::start().await;
+    let mut request = tonic::Request::new(by_email("ann@example.com"));
+    let long = "x".repeat(20 << 10).parse().unwrap();
+    request.metadata_mut().insert("x-long", long);
+    let status = service.client.clone().get_user(request).await.unwrap_err();
+    assert_ne!(status.code(), Code::NotFound, "{status:?}");
     is_unharmed(&service, "ann@example.com").await;
 }
 
@@ -258,9 +281,9 @@ async fn an_unknown_method_is_not_implemented() {
 }
 
 #[tokio::test]
-async fn a_message_above_four_mebibytes_is_refused() {
+async fn a_message_above_sixty_four_kibibytes_is_refused() {
     let service = Service::start().await;
-    let huge = "x".repeat((4 << 20) + 1);
+    let huge = "x".repeat((64 << 10) + 1);
     let outcome = service
         .client
         .clone()

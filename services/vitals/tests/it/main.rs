@@ -7,6 +7,7 @@
 
 mod fake;
 mod measures;
+mod output;
 // These are the same for every program.
 #[path = "../../../user/tests/it/process.rs"]
 mod process;

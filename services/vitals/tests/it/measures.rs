@@ -1,12 +1,22 @@
 //! What is exported of what the supervisor says.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use axum::{
+    Router,
+    body::Bytes,
+    http::{HeaderMap, Uri},
+};
 use e2e::{Collector, collector::text};
 use opentelemetry_proto::tonic::metrics::v1::{
     NumberDataPoint, metric::Data, number_data_point::Value,
 };
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::{
     fake::{Answer, Fake},
@@ -254,4 +264,45 @@ async fn a_supervisor_that_comes_and_goes_changes_no_health() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let health = Process::run(supervisor.vitals().arg("health").env("PORT", port)).await;
     assert_eq!((health.code, &*health.stderr), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn metrics_and_logs_leave_over_http_too() {
+    let seen = Arc::<Mutex<BTreeMap<String, (HeaderMap, Bytes)>>>::default();
+    let keep = {
+        let seen = Arc::clone(&seen);
+        async move |uri: Uri, headers: HeaderMap, body: Bytes| {
+            seen.lock()
+                .unwrap()
+                .insert(uri.to_string(), (headers, body));
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(keep)).await });
+
+    let supervisor = Fake::start().await;
+    let mut command = supervisor.vitals();
+    command
+        .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        .env(
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            format!("http://{address}/base/"),
+        )
+        .env("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=all")
+        .env(
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+            format!("http://{address}/own"),
+        )
+        .env("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "x-tenant=logs")
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "100");
+    let _process = Process::start(&mut command);
+    for (path, tenant) in [("/base/v1/metrics", "all"), ("/own", "logs")] {
+        let (headers, body) =
+            eventually(path, async || seen.lock().unwrap().get(path).cloned()).await;
+        assert_eq!(headers["content-type"], "application/x-protobuf");
+        assert_eq!(headers["x-tenant"], tenant);
+        // In the resource.
+        assert!(String::from_utf8_lossy(&body).contains("vitals"));
+    }
 }

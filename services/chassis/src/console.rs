@@ -1,0 +1,34 @@
+//! Texts on the terminal beside the log.
+
+use std::{
+    io::{self, Write},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+/// How long a reader may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Prints a text to stdout. A reader that is gone or does not read is no error, and is not waited
+/// for.
+pub fn print(text: &str) {
+    write(io::stdout(), text.to_owned());
+}
+
+/// Prints a line to stderr, under the same conditions.
+pub(crate) fn print_error(line: &str) {
+    write(io::stderr(), format!("{line}\n"));
+}
+
+fn write(mut out: impl Write + Send + 'static, text: String) {
+    let (done, written) = mpsc::sync_channel(1);
+    let write = move || {
+        // Nobody is left to hear of a failure.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(write).is_ok() {
+        let _ = written.recv_timeout(PATIENCE);
+    }
+}

@@ -1,0 +1,359 @@
+//! Serving HTTP to strangers: limits of time and number for connections, and a drain at the end.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, extract::ConnectInfo};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use rlimit::Resource;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+use tower::{Layer as _, ServiceExt as _};
+
+use crate::{
+    accept::Acceptor,
+    requests::{LINGER, Requests},
+    stop::DRAIN,
+};
+
+/// What connections may consume.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// How many may be open. At the limit, those without a request are closed for new ones.
+    connections: usize,
+    /// How long the first request of a connection may take to arrive.
+    first: Duration,
+    /// How long a connection may be idle, and how long the head of a further request may take.
+    idle: Duration,
+}
+
+impl Limits {
+    /// The usual ones. Half of the process's file descriptors are left for everything else.
+    fn new() -> Self {
+        let files = Resource::NOFILE.get_soft().unwrap_or(1024);
+        Self {
+            connections: usize::try_from(files / 2).unwrap_or(usize::MAX).min(4096),
+            first: Duration::from_secs(10),
+            idle: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The largest head of a request.
+const HEAD_BYTES: u32 = 32 << 10;
+
+/// How often a connection of HTTP/2 with a request under way is asked whether it lives, and how
+/// long it may take to say so.
+const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+
+/// Serves until `stop` ends: then takes no new connections, and waits up to [`DRAIN`] for the
+/// requests under way. The address of a client is in the extensions of its requests, as
+/// [`ConnectInfo`].
+pub async fn serve(router: Router, listener: TcpListener, stop: impl Future<Output = ()>) {
+    serve_within(Limits::new(), router, listener, stop).await;
+}
+
+async fn serve_within(
+    limits: Limits,
+    router: Router,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) {
+    let mut acceptor = Acceptor::new(listener);
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let pressure = Arc::new(Notify::new());
+    let (stopping, stopped) = watch::channel(());
+    let mut connections = JoinSet::new();
+
+    let accept = async {
+        loop {
+            let (stream, peer) = acceptor.accept().await;
+            let Some(place) = place(&places, &pressure).await else {
+                return;
+            };
+            while connections.try_join_next().is_some() {}
+            let connection = Connection {
+                limits,
+                requests: Requests::default(),
+                pressure: Arc::clone(&pressure),
+                stopped: stopped.clone(),
+                _place: place,
+            };
+            connections.spawn(connection.serve(router.clone(), stream, peer));
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = stop => {}
+    }
+    drop(acceptor);
+    drop(stopping);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!(
+            drain_seconds = DRAIN.as_secs(),
+            "requests were still under way at the end of the drain"
+        );
+    }
+}
+
+/// A place for one more connection. Idle ones make room; where none is idle, it waits.
+async fn place(places: &Arc<Semaphore>, pressure: &Notify) -> Option<OwnedSemaphorePermit> {
+    /// Until idle connections are looked for again.
+    const PAUSE: Duration = Duration::from_millis(50);
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        return Some(place);
+    }
+    loop {
+        pressure.notify_waiters();
+        if let Ok(place) = timeout(PAUSE, Arc::clone(places).acquire_owned()).await {
+            return place.ok();
+        }
+    }
+}
+
+struct Connection {
+    limits: Limits,
+    requests: Requests,
+    /// Says that another connection wants the place.
+    pressure: Arc<Notify>,
+    /// Closed at the stop.
+    stopped: watch::Receiver<()>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn serve(mut self, router: Router, stream: TcpStream, peer: SocketAddr) {
+        let service = router.map_request(move |mut request: http::Request<_>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request
+        });
+        let service = TowerToHyperService::new(self.requests.layer(service));
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.idle)
+            .max_buf_size(HEAD_BYTES as usize);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING.0)
+            .keep_alive_timeout(PING.1)
+            .max_header_list_size(HEAD_BYTES);
+        let mut connection =
+            std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+
+        let mut is_closing = false;
+        let mut before = self.requests.at_rest();
+        let mut check = Instant::now() + self.limits.first;
+        loop {
+            tokio::select! {
+                outcome = connection.as_mut() => {
+                    if let Err(error) = outcome {
+                        tracing::trace!(%error, "a connection failed");
+                    }
+                    return;
+                }
+                () = self.pressure.notified() => {
+                    if self.requests.at_rest().is_some() {
+                        return;
+                    }
+                    continue;
+                }
+                // Closed, as nothing is ever sent.
+                _ = self.stopped.changed(), if !is_closing => {
+                    is_closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = sleep_until(check) => {
+                    let now = self.requests.at_rest();
+                    let was_idle = now.is_some() && now == before;
+                    if was_idle && is_closing {
+                        // The client does not answer; nothing is owed to it.
+                        return;
+                    }
+                    if was_idle {
+                        is_closing = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                }
+            }
+            before = self.requests.at_rest();
+            let pause = if is_closing { LINGER } else { self.limits.idle };
+            check = Instant::now() + pause;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        sync::oneshot,
+    };
+
+    use super::*;
+
+    /// Longer than anything here takes: what has not happened by then never will.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+    /// Limits that are never reached.
+    const WIDE: Limits = Limits {
+        connections: 100,
+        first: PATIENCE,
+        idle: PATIENCE,
+    };
+
+    struct Server {
+        address: SocketAddr,
+        stop: oneshot::Sender<()>,
+        done: tokio::task::JoinHandle<()>,
+        /// Lets the answers to `/slow` go.
+        go: watch::Sender<bool>,
+    }
+
+    impl Server {
+        async fn start(limits: Limits) -> Self {
+            let (go, gone) = watch::channel(false);
+            let slow = get(async move || {
+                let mut gone = gone.clone();
+                let _ = gone.wait_for(|gone| *gone).await;
+                "slow"
+            });
+            let router = Router::new()
+                .route("/", get(async || "fast"))
+                .route("/slow", slow);
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (stop, stopped) = oneshot::channel();
+            let stopped = async { stopped.await.unwrap_or_default() };
+            let done = tokio::spawn(serve_within(limits, router, listener, stopped));
+            Self {
+                address,
+                stop,
+                done,
+                go,
+            }
+        }
+
+        async fn open(&self, bytes: &[u8]) -> TcpStream {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            stream.write_all(bytes).await.unwrap();
+            stream
+        }
+    }
+
+    fn request(path: &str) -> Vec<u8> {
+        format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").into_bytes()
+    }
+
+    /// What comes until the server closes the connection.
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut bytes = Vec::new();
+        // A reset is an end too.
+        let _ = timeout(PATIENCE / 2, stream.read_to_end(&mut bytes))
+            .await
+            .expect("the connection stays open");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Reads an answer whose body ends with this word.
+    async fn answer(stream: &mut TcpStream, last: &str) {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(last.as_bytes()) {
+            let read = timeout(PATIENCE, stream.read_buf(&mut bytes));
+            assert_ne!(read.await.unwrap().unwrap(), 0, "{bytes:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_request_is_closed() {
+        let server = Server::start(Limits {
+            first: Duration::from_millis(20),
+            ..WIDE
+        })
+        .await;
+        for bytes in [b"", &b"GET / HTTP/1.1\r\nhost"[..], b"PRI * HT", PREFACE] {
+            rest(server.open(bytes).await).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_idle_is_closed_and_one_with_a_request_is_not() {
+        let server = Server::start(Limits {
+            idle: Duration::from_millis(20),
+            ..WIDE
+        })
+        .await;
+        let mut slow = server.open(&request("/slow")).await;
+        assert!(
+            rest(server.open(&request("/")).await)
+                .await
+                .ends_with("fast")
+        );
+        server.go.send(true).unwrap();
+        answer(&mut slow, "slow").await;
+    }
+
+    #[tokio::test]
+    async fn idle_connections_make_room_for_new_ones() {
+        let server = Server::start(Limits {
+            connections: 3,
+            ..WIDE
+        })
+        .await;
+        let mut slow = server.open(&request("/slow")).await;
+        for _ in 0..5 {
+            let mut kept = server.open(&request("/")).await;
+            answer(&mut kept, "fast").await;
+            let silent = server.open(b"").await;
+            let mut other = server.open(&request("/")).await;
+            answer(&mut other, "fast").await;
+            rest(kept).await;
+            drop(silent);
+        }
+        server.go.send(true).unwrap();
+        answer(&mut slow, "slow").await;
+    }
+
+    #[tokio::test]
+    async fn a_stop_answers_requests_and_waits_for_nothing_else() {
+        let server = Server::start(WIDE).await;
+        let slow = server.open(&request("/slow")).await;
+        let mut kept = server.open(&request("/")).await;
+        answer(&mut kept, "fast").await;
+        let mut http2 = server.open(PREFACE).await;
+        http2.read_u8().await.unwrap();
+        let _mute = [server.open(b"").await, server.open(b"GET /").await, http2];
+        server.stop.send(()).unwrap();
+        rest(kept).await;
+        assert!(!server.done.is_finished(), "a request is under way");
+        server.go.send(true).unwrap();
+        assert!(rest(slow).await.ends_with("slow"));
+        timeout(DRAIN / 2, server.done).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_large_is_refused() {
+        let server = Server::start(WIDE).await;
+        let head = format!(
+            "GET / HTTP/1.1\r\nhost: x\r\nlong: {}\r\n\r\n",
+            "x".repeat(2 * HEAD_BYTES as usize)
+        );
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        // It may close before it has read all.
+        let _ = stream.write_all(head.as_bytes()).await;
+        assert!(!rest(stream).await.contains("200 OK"));
+    }
+}

@@ -1,0 +1,57 @@
+//! Folders of data.
+
+use std::{fs::DirBuilder, io, os::unix::fs::DirBuilderExt as _, path::Path};
+
+/// Creates a folder, and those above it, for its owner alone. One that exists stays as it is.
+///
+/// # Errors
+/// When the system refuses.
+pub fn create_private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Adds to a refusal which user was refused: in a container that is rarely the owner of a folder
+/// of the host.
+#[must_use]
+pub fn name_user(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error;
+    }
+    let user = nix::unistd::geteuid();
+    let text = format!("{error}: this process runs as user {user}, which must own the folder");
+    io::Error::new(error.kind(), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_user_and_nothing_else_does() {
+        let user = nix::unistd::geteuid().to_string();
+        let refused = name_user(io::ErrorKind::PermissionDenied.into());
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        assert!(
+            refused.to_string().contains(&format!("user {user},")),
+            "{refused}"
+        );
+        let other = name_user(io::ErrorKind::StorageFull.into());
+        assert!(!other.to_string().contains("user"), "{other}");
+    }
+
+    #[test]
+    fn all_new_folders_belong_to_their_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("there");
+        fs::create_dir(&there).unwrap();
+        let open = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&there, open).unwrap();
+        create_private(&there.join("a/b")).unwrap();
+        create_private(&there.join("a/b")).unwrap();
+        let mode = |name: &str| there.join(name).metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode("a"), mode("a/b")], [0o700, 0o700]);
+        assert_eq!(mode(""), 0o755);
+    }
+}

@@ -1,0 +1,87 @@
+//! A process that has no file descriptors left.
+
+use std::{fs, path::Path, time::Duration};
+
+use tokio::net::TcpStream;
+
+use crate::{
+    harness::{CHEAP, by_email, client},
+    process::{Process, eventually, program},
+};
+
+/// More than the process needs for itself.
+const FILES: usize = 80;
+
+#[tokio::test]
+async fn a_process_without_free_file_descriptors_waits_and_recovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program("/bin/sh");
+    let limited = format!("echo $$ >pid; ulimit -n {FILES}; exec \"$@\"");
+    command
+        .args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_user")])
+        .args(CHEAP)
+        .current_dir(folder.path())
+        .env("PORT", "0")
+        .env("OTELIX_DATA", folder.path());
+    let mut process = Process::start(&mut command);
+    let address = process.address().await;
+
+    let mut held = Vec::new();
+    for _ in 0..2 * FILES {
+        held.push(TcpStream::connect(address).await.unwrap());
+    }
+    let failures = |process: &Process| {
+        let log = process.log().into_iter();
+        log.filter(|line| line["level"] == "ERROR").count()
+    };
+    eventually("the failure is logged", async || {
+        (failures(&process) > 0).then_some(())
+    })
+    .await;
+    let id = fs::read_to_string(folder.path().join("pid")).unwrap();
+    let before = cpu(id.trim());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let used = cpu(id.trim()) - before;
+    assert!(used < Duration::from_millis(500), "it spins: {used:?}");
+
+    drop(held);
+    let answer = client(address).get_user(by_email("ann@example.com")).await;
+    assert_eq!(answer.unwrap_err().code(), tonic::Code::NotFound);
+    assert_eq!(failures(&process), 1, "{:?}", process.log());
+}
+
+/// Processor time of a process so far, by all of its threads.
+fn cpu(id: &str) -> Duration {
+    let threads = fs::read_dir(Path::new("/proc").join(id).join("task")).unwrap();
+    let nanoseconds = threads.map(|thread| {
+        let text = fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
+        let first = text.split_whitespace().next().unwrap();
+        first.parse::<u64>().unwrap()
+    });
+    Duration::from_nanos(nanoseconds.sum())
+}
+
+#[tokio::test]
+async fn the_soft_limit_of_files_is_raised_to_the_hard_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program("/bin/sh");
+    command
+        .args([
+            "-c",
+            "ulimit -S -n 64; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_user"),
+        ])
+        .args(CHEAP)
+        .env("PORT", "0")
+        .env("OTELIX_DATA", folder.path());
+    let mut process = Process::start(&mut command);
+    let address = process.address().await;
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(TcpStream::connect(address).await.unwrap());
+    }
+    let answer = client(address).get_user(by_email("ann@example.com")).await;
+    assert_eq!(answer.unwrap_err().code(), tonic::Code::NotFound);
+    assert!(process.log().iter().all(|line| line["level"] != "ERROR"));
+}
