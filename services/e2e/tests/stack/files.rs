@@ -277,6 +277,10 @@ fn foreign_settings(compose: &Compose) -> anyhow::Result<()> {
             expected.remove("OTEL_SDK_DISABLED");
             expected.extend([
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317"),
+                (
+                    "OTEL_RESOURCE_ATTRIBUTES",
+                    "deployment.environment.name=development,team=shop",
+                ),
                 ("OTEL_SERVICE_NAME", name),
             ]);
         }
