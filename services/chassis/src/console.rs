@@ -10,8 +10,8 @@ use std::{
 /// How long a reader may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Prints a text to stdout. A reader that is gone or does not read is no error, and is not waited
-/// for.
+/// Prints a text to stdout. A closed or full pipe is no error, and delays the caller by a second at
+/// most.
 pub fn print(text: &str) {
     write(io::stdout(), text.to_owned());
 }
@@ -24,7 +24,7 @@ pub(crate) fn print_error(line: &str) {
 fn write(mut out: impl Write + Send + 'static, text: String) {
     let (done, written) = mpsc::sync_channel(1);
     let write = move || {
-        // Nobody is left to hear of a failure.
+        // Without a reader there is no place to report a failure.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         let _ = done.send(());
     };

@@ -112,7 +112,7 @@ pub fn init(
         LogFormat::Auto => std::io::stdout().is_terminal(),
     };
     let lines = tracing_subscriber::fmt::layer()
-        // They would go to stderr, which may be as broken as stdout.
+        // `eprintln!` panics where stderr is broken too.
         .log_internal_errors(false)
         .with_writer(stdout.clone());
     let lines = if text {
@@ -220,7 +220,7 @@ impl Telemetry {
             tracers,
             stdout,
         } = self;
-        // Also where the caller does not wait for the end.
+        // A deadline of the caller may drop this future before its end.
         let _flushed = FlushOnDrop(stdout);
         crate::spawn_blocking(move || {
             // Side by side: each may wait for a collector that does not answer.

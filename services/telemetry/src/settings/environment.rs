@@ -1,8 +1,8 @@
 //! How the OpenTelemetry specification wants environment variables to be read.
 //!
-//! An empty variable counts as unset. One that names an unknown value or holds no valid number is
-//! ignored with a warning. One that cannot work in any other way, such as a malformed URL, ends the
-//! process as a wrong setting does, and so does any wrong option of the command line.
+//! An empty variable counts as unset. An unknown name or an invalid number is ignored with a warning.
+//! A malformed URL, header or certificate ends the process, and so does any wrong option of the
+//! command line.
 
 use std::{collections::BTreeSet, ffi::OsString};
 
@@ -58,7 +58,7 @@ pub(crate) const FIXED: &[(&str, &str)] = &[
     ),
 ];
 
-/// A variable that is set and not heeded.
+/// A variable that is set and ignored.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Warning {
     pub(crate) variable: String,
@@ -71,7 +71,7 @@ pub fn specified(command: Command) -> Command {
     specified_by(command, &|name| std::env::var_os(name))
 }
 
-/// The variables of this process that are set and not heeded.
+/// The variables of this process that are set and ignored.
 pub(crate) fn warnings() -> Vec<Warning> {
     warnings_of(&|name| std::env::var_os(name))
 }
