@@ -81,7 +81,14 @@ impl Config {
         }
     }
 
-    pub(crate) fn auth(&self, address: SocketAddr, user: Uri, secret: PathBuf) -> auth::Config {
+    /// `former` is the secret of an earlier version, whose sessions stay valid.
+    pub(crate) fn auth(
+        &self,
+        address: SocketAddr,
+        user: Uri,
+        secret: PathBuf,
+        former: Option<PathBuf>,
+    ) -> auth::Config {
         auth::Config {
             listen_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: address.port(),
@@ -91,7 +98,7 @@ impl Config {
             secrets: auth::Secrets {
                 jwt_secret_file: Some(secret),
                 jwt_secret: None,
-                jwt_previous_secret_file: None,
+                jwt_previous_secret_file: former,
                 jwt_previous_secret: None,
             },
             limits: self.limits,

@@ -35,9 +35,11 @@ pub async fn run(
     // Until the services have ended, which send what is left.
     let broker = broker(&mut config)?;
     let secret = Secret::Jwt.provide(&config.data)?;
+    // It is left where the stack had made a secret already.
+    let former = Secret::Jwt.former(&config.data);
 
     let user = config.user(user_address);
-    let auth = config.auth(auth_address, uri(user_address)?, secret);
+    let auth = config.auth(auth_address, uri(user_address)?, secret, former);
     let frontend = config.frontend(uri(auth_address)?, uri(user_address)?);
     let pages = listener
         .local_addr()

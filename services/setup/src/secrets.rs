@@ -104,6 +104,13 @@ impl Secret {
         }
     }
 
+    /// The file of an earlier version, if [`Self::provide`] could not move it because the new place
+    /// was taken.
+    #[must_use]
+    pub fn former(self, data: &Path) -> Option<PathBuf> {
+        self.former_path(data).filter(|path| path.exists())
+    }
+
     /// Checks the secret's file, if it exists.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The whole system in one process: `cargo run`.
 
 use std::{
+    fs::Permissions,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
@@ -88,6 +89,16 @@ async fn a_person_is_still_signed_in_after_a_restart() -> anyhow::Result<()> {
     ensure!(page.url().path() == "/account", "at {}", page.url());
     ensure!(page.text().await?.contains("ann@example.com"));
     ensure!(std::fs::read(&secret)? == before, "the secret has changed");
+    ensure!(otelix.stop().await?.success());
+
+    // The same where the stack has a secret of its own already.
+    std::fs::rename(&secret, folder.path().join("volumes/jwt-secret"))?;
+    std::fs::write(&secret, "another secret, of at least 32 bytes")?;
+    std::fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
+    let mut otelix = spawn(&variables, &folder)?;
+    url_of(&mut otelix).await?;
+    let page = client.get(format!("{url}/account")).send().await?;
+    ensure!(page.url().path() == "/account", "at {}", page.url());
     Ok(())
 }
 
