@@ -89,6 +89,8 @@ let
           RestartSec = 1;
           # More than a drain takes (STOP in services/chassis/src/stop.rs).
           TimeoutStopSec = 15;
+          # The filter of system calls keeps a process from raising its own limit.
+          LimitNOFILE = 65536;
         }
         // lib.optionalAttrs keeps {
           StateDirectory = "otelix-${name}";

@@ -457,7 +457,7 @@ mod tests {
         let mut new = expired.clone();
         new.jti = Uuid::now_v7();
         let replaced = Some((expired.jti, event(&expired)));
-        let opened = |has_replaced| assert!(has_replaced, "it was open");
+        let opened = |has_replaced: bool| assert!(has_replaced, "it was open");
         let inserted = store.insert(&new, event(&new), None, replaced, opened);
         inserted.await.unwrap();
         assert_eq!(count(), 1, "one for the other");
