@@ -149,7 +149,7 @@ async fn a_secret_that_a_crash_has_left_empty_is_named() -> anyhow::Result<()> {
     std::fs::create_dir(folder.path().join("volumes"))?;
     let secret = folder.path().join("volumes/jwt-secret");
     std::fs::write(&secret, "")?;
-    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
     let mut otelix = spawn(&PORTS, &folder)?;
     let status = otelix.ended().await?;
     let output = otelix.output().join("\n");

@@ -214,8 +214,7 @@ async fn a_wrong_setting_is_named_in_one_line() {
         ("HASH_QUEUE", b"65536"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", b"127.0.0.1:4317"),
         ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", b"ftp://127.0.0.1:4317"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", b"http/json"),
-        ("OTEL_METRIC_EXPORT_INTERVAL", b"0"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", b"authorization"),
         ("LOG_FORMAT", b"xml"),
         ("RUST_LOG", b"a=b=c"),
     ] {
