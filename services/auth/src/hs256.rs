@@ -1,4 +1,4 @@
-//! HS256 for jsonwebtoken by the HMAC of RustCrypto: jsonwebtoken's own choices bring a second TLS
+//! HS256 for jsonwebtoken by the HMAC of `RustCrypto`: jsonwebtoken's own choices bring a second TLS
 //! library's cryptography, or a dozen algorithms that no token here has.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};

@@ -74,5 +74,6 @@ pub async fn run(
             () = store.remove_expired_forever(&metrics) => Ok(()),
         }
     };
-    relay.during(store.database(), service).await
+    // It is a large future to move about.
+    relay.during(store.database(), Box::pin(service)).await
 }

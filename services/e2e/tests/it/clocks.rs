@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use e2e::{Collector, System};
 use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use reqwest::{Client, StatusCode, redirect::Policy};
 
@@ -69,11 +70,12 @@ async fn an_hour_apart() -> anyhow::Result<()> {
         let status = browser.post(system.url("/logout")).send().await?.status();
         ensure!(status == StatusCode::SEE_OTHER, "{path}, /logout: {status}");
     }
-    for process in [system.frontend, system.auth, system.user] {
+    for mut process in [system.frontend, system.auth, system.user] {
+        process.signal(Signal::SIGTERM)?;
+        let status = process.ended().await?;
+        ensure!(status.success(), "{status}");
         let output = process.output().join("\n");
         ensure!(!output.contains("panicked"), "{output}");
-        let status = process.stop().await?;
-        ensure!(status.success(), "{status}");
     }
 
     let received = collector.received();

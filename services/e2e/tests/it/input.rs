@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, ensure};
 use e2e::{Collector, System, collector::Received};
 use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use proto::{
     auth::v1::{MeRequest, auth_service_client::AuthServiceClient},
@@ -227,13 +228,14 @@ async fn start(collector: &Collector) -> anyhow::Result<System> {
 
 /// Stops the services, none of which may have been disturbed, and returns what they exported.
 async fn stop(system: System, collector: &Collector) -> anyhow::Result<Received> {
-    for process in [system.frontend, system.auth, system.user] {
+    for mut process in [system.frontend, system.auth, system.user] {
+        process.signal(Signal::SIGTERM)?;
+        let status = process.ended().await?;
+        ensure!(status.success(), "{status}");
         let output = process.output().join("\n");
         for unwanted in ["panicked", PRIVATE] {
             ensure!(!output.contains(unwanted), "{unwanted}: {output}");
         }
-        let status = process.stop().await?;
-        ensure!(status.success(), "{status}");
     }
     Ok(collector.received())
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::ensure;
 use e2e::{Collector, System, collector::Received};
 use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
 use opentelemetry_proto::tonic::{metrics::v1::metric::Data, trace::v1::Span};
 use reqwest::{Client, StatusCode, redirect::Policy};
 use serde_json::Value;
@@ -102,7 +103,18 @@ async fn sign_ups(
         ensure!(status == StatusCode::SEE_OTHER, "{status}");
     }
     let mut logged = BTreeMap::<_, BTreeSet<_>>::new();
-    for (service, process) in [("auth", &system.auth), ("user", &system.user)] {
+    let System {
+        frontend,
+        mut auth,
+        mut user,
+        ..
+    } = system;
+    frontend.stop().await?;
+    for (service, process) in [("auth", &mut auth), ("user", &mut user)] {
+        // A record is written to stdout after its request was answered, and at the end of the
+        // process at the latest.
+        process.signal(Signal::SIGTERM)?;
+        process.ended().await?;
         for line in process.output() {
             let record: Value = serde_json::from_str(&line)?;
             if let Some(id) = record["trace_id"].as_str() {
@@ -110,9 +122,6 @@ async fn sign_ups(
                 services.insert(service.to_owned());
             }
         }
-    }
-    for process in [system.frontend, system.auth, system.user] {
-        process.stop().await?;
     }
 
     let received = collector.received();
