@@ -1,9 +1,10 @@
 //! The way out: bounded queues, OTLP, and an account of what is lost.
 //!
-//! Log records go through the SDK's batch processor. Spans do not: the SDK's way costs several times
-//! what it takes to encode them where they end. One [`Sender`] for each signal sends what is encoded,
-//! so that transports, TLS, headers and retries are the same for all three. A [`Flow`] for each signal
-//! lets in what the queue can hold, and counts what it cannot, and what the collector did not take.
+//! Log records go through the SDK's batch processor and the exporter of `opentelemetry-otlp`. Spans
+//! do not: the SDK's way costs several times what it takes to encode them where they end. Metrics do
+//! not: that exporter has no exemplars. One [`Sender`] for each of the two sends what is encoded. TLS,
+//! URLs and headers are the same for all three. A [`Flow`] for each signal lets in what the queue can
+//! hold, and counts what it cannot, and what the collector did not take.
 
 pub(crate) mod encode;
 mod flow;

@@ -131,6 +131,12 @@ impl Flow {
         self.report(rejected > 0, error);
     }
 
+    /// Lost since the start.
+    #[cfg(test)]
+    pub(super) fn lost(&self) -> u64 {
+        self.0.lost.load(Relaxed)
+    }
+
     /// Says once that an outage has begun, and once that it is over. Only the exporter's thread
     /// does: to log within a request, in the middle of its log record, would be a knot.
     fn report(&self, rejected: bool, error: Option<&OTelSdkError>) {

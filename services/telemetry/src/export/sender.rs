@@ -12,7 +12,7 @@ use backon::{ExponentialBuilder, Retryable as _};
 use bytes::{Buf as _, BufMut as _, Bytes};
 use flate2::{Compression as Level, write::GzEncoder};
 use http::{
-    HeaderMap, HeaderValue, Request, StatusCode, Uri,
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
     header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
     uri::PathAndQuery,
 };
@@ -66,9 +66,30 @@ pub(crate) struct Sender {
 
 /// Why an attempt failed, and whether another one may help.
 #[derive(Debug)]
-struct Failure {
+pub(super) struct Failure {
     reason: String,
     may_help: bool,
+}
+
+/// Connects to the endpoint of a signal: by TLS, if the endpoint has `https`.
+///
+/// # Errors
+/// When a certificate or a key cannot be used.
+pub(super) fn connector(export: &Export) -> Result<HttpsConnector<HttpConnector>, BadSetting> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls::config(export)?);
+    // With https, nothing is ever sent in clear.
+    let builder = if export.endpoint.is_https() {
+        builder.https_only()
+    } else {
+        builder.https_or_http()
+    };
+    Ok(match export.protocol {
+        Protocol::Grpc => builder.enable_http2().wrap_connector(tcp),
+        Protocol::Http => builder.enable_http1().wrap_connector(tcp),
+    })
 }
 
 impl Sender {
@@ -79,24 +100,10 @@ impl Sender {
     /// # Errors
     /// When a certificate or a key cannot be used.
     pub(crate) fn new(export: &Export) -> Result<Self, BadSetting> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let builder = HttpsConnectorBuilder::new().with_tls_config(tls::config(export)?);
-        // With https, nothing is ever sent in clear.
-        let builder = if export.endpoint.is_https() {
-            builder.https_only()
-        } else {
-            builder.https_or_http()
-        };
-        let connector = match export.protocol {
-            Protocol::Grpc => builder.enable_http2().wrap_connector(tcp),
-            Protocol::Http => builder.enable_http1().wrap_connector(tcp),
-        };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .http2_only(export.protocol == Protocol::Grpc)
-            .build(connector);
+            .build(connector(export)?);
         Ok(Self {
             client,
             protocol: export.protocol,
@@ -139,10 +146,7 @@ impl Sender {
     }
 
     async fn attempt(&self, message: Encoded) -> Result<Bytes, Failure> {
-        let pause = *self.pause();
-        if let Some(end) = pause {
-            sleep_until(end).await;
-        }
+        self.wait().await;
         match self.protocol {
             Protocol::Grpc => self.call(message).await,
             Protocol::Http => self.post(message).await,
@@ -190,10 +194,19 @@ impl Sender {
     }
 
     async fn post(&self, message: Encoded) -> Result<Bytes, Failure> {
-        let broken = |reason: String| Failure {
+        let answer = self.exchange(&message).await.map_err(|reason| Failure {
             reason,
             may_help: true,
-        };
+        })?;
+        if !answer.status().is_success() {
+            return Err(self.rejected(answer.status(), answer.headers()));
+        }
+        Ok(answer.into_body())
+    }
+
+    /// Sends a message in an HTTP request, and returns the response, whatever its status; the body
+    /// of a failure is not read.
+    pub(super) async fn exchange(&self, message: &Encoded) -> Result<Response<Bytes>, String> {
         let mut request = Request::post(self.uri.clone());
         if let Some(headers) = request.headers_mut() {
             headers.clone_from(&self.headers);
@@ -204,32 +217,30 @@ impl Sender {
             }
         }
         let body = match self.compression {
-            Compression::None => [message.head, message.body].concat(),
+            Compression::None => [&*message.head, &*message.body].concat(),
             Compression::Gzip => {
-                gzip(&message).map_err(|error| broken(format!("cannot compress: {error}")))?
+                gzip(message).map_err(|error| format!("cannot compress: {error}"))?
             }
         };
         let request = request
             .body(Body::new(Full::from(body)))
-            .map_err(|error| broken(error.to_string()))?;
+            .map_err(|error| error.to_string())?;
         let answer = self
             .client
             .request(request)
             .await
-            .map_err(|error| broken(chain(&error)))?;
+            .map_err(|error| chain(&error))?;
         let (head, body) = answer.into_parts();
         if !head.status.is_success() {
-            return Err(self.rejected(head.status, &head.headers));
+            return Ok(Response::from_parts(head, Bytes::new()));
         }
-        Limited::new(body, ANSWER)
-            .collect()
-            .await
-            .map(http_body_util::Collected::to_bytes)
-            .map_err(|error| broken(error.to_string()))
+        let body = Limited::new(body, ANSWER).collect().await;
+        let body = body.map_err(|error| error.to_string())?.to_bytes();
+        Ok(Response::from_parts(head, body))
     }
 
     /// What the OTLP specification ("Failures", OTLP/HTTP) says of a status.
-    fn rejected(&self, status: StatusCode, headers: &HeaderMap) -> Failure {
+    pub(super) fn rejected(&self, status: StatusCode, headers: &HeaderMap) -> Failure {
         let may_help = matches!(
             status,
             StatusCode::TOO_MANY_REQUESTS
@@ -245,6 +256,14 @@ impl Sender {
         Failure {
             reason: format!("HTTP status {status}"),
             may_help,
+        }
+    }
+
+    /// Waits as long as the collector has asked to be left alone.
+    pub(super) async fn wait(&self) {
+        let pause = *self.pause();
+        if let Some(end) = pause {
+            sleep_until(end).await;
         }
     }
 

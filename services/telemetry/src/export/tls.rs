@@ -81,7 +81,7 @@ fn private_key((variable, path): &File) -> Result<PrivateKeyDer<'static>, BadSet
         .map_err(|error| bad(variable, &format!("{}: {error}", path.display())))
 }
 
-fn bad(variable: &'static str, reason: &dyn fmt::Display) -> BadSetting {
+pub(super) fn bad(variable: &'static str, reason: &dyn fmt::Display) -> BadSetting {
     BadSetting {
         variable,
         reason: reason.to_string(),
