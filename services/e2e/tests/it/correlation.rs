@@ -120,6 +120,11 @@ impl Start for Run {
         let broker = Broker::start(6)?;
         let system = System::start(&[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &backends.otlp_grpc()),
+            // As process-compose.yaml has it.
+            (
+                "OTEL_RESOURCE_ATTRIBUTES",
+                "deployment.environment.name=development",
+            ),
             ("FAILED_LOGINS_PER_ACCOUNT", "1"),
             ("KAFKA_BROKERS", &broker.address().to_string()),
         ])
@@ -233,13 +238,13 @@ async fn from_page_to_trace(run: &Run) -> anyhow::Result<()> {
 frontend server GET /account {http.request.method=GET, http.response.status_code=200, \
 http.route=/account, url.path=/account, url.scheme=http}
   frontend client auth.v1.AuthService/Me {rpc.method=auth.v1.AuthService/Me, \
-rpc.response.status_code=OK, rpc.system.name=grpc}
+rpc.response.status_code=OK, rpc.system.name=grpc, server.address=127.0.0.1, server.port}
     auth server auth.v1.AuthService/Me {rpc.method=auth.v1.AuthService/Me, \
 rpc.response.status_code=OK, rpc.system.name=grpc}
       auth client SELECT sessions {db.collection.name=sessions, db.namespace=auth, \
 db.operation.name=SELECT, db.query.summary=SELECT sessions, db.system.name=sqlite}
       auth client user.v1.UserService/GetUser {rpc.method=user.v1.UserService/GetUser, \
-rpc.response.status_code=OK, rpc.system.name=grpc}
+rpc.response.status_code=OK, rpc.system.name=grpc, server.address=127.0.0.1, server.port}
         user server user.v1.UserService/GetUser {rpc.method=user.v1.UserService/GetUser, \
 rpc.response.status_code=OK, rpc.system.name=grpc}
           user client SELECT users {db.collection.name=users, db.namespace=user, \
@@ -301,14 +306,14 @@ frontend server POST /login {http.request.method=POST, http.response.status_code
 http.route=/login, url.path=/login, url.scheme=http}
   frontend client auth.v1.AuthService/Login {error.type=UNAUTHENTICATED, \
 rpc.method=auth.v1.AuthService/Login, rpc.response.status_code=UNAUTHENTICATED, \
-rpc.system.name=grpc} error
+rpc.system.name=grpc, server.address=127.0.0.1, server.port} error
     auth server auth.v1.AuthService/Login {rpc.method=auth.v1.AuthService/Login, \
 rpc.response.status_code=UNAUTHENTICATED, rpc.system.name=grpc}
       auth client SELECT known_networks {db.collection.name=known_networks, db.namespace=auth, \
 db.operation.name=SELECT, db.query.summary=SELECT known_networks, db.system.name=sqlite}
       auth client user.v1.UserService/VerifyPassword {error.type=UNAUTHENTICATED, \
 rpc.method=user.v1.UserService/VerifyPassword, rpc.response.status_code=UNAUTHENTICATED, \
-rpc.system.name=grpc} error
+rpc.system.name=grpc, server.address=127.0.0.1, server.port} error
         user server user.v1.UserService/VerifyPassword \
 {rpc.method=user.v1.UserService/VerifyPassword, rpc.response.status_code=UNAUTHENTICATED, \
 rpc.system.name=grpc}

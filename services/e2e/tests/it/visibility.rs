@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use e2e::{
     Stack, System,
     stack::{Loki, Prometheus, TELEMETRY, Tempo},
+    system::another_address,
 };
 use libtest_mimic::Trial;
 use reqwest::{Client, StatusCode, redirect::Policy};
@@ -133,6 +134,7 @@ async fn sign_up(client: &Client, system: &System, number: usize) -> anyhow::Res
             "traceparent",
             format!("00-{trace:032x}-b7ad6b7169203331-01"),
         )
+        .header("x-forwarded-for", another_address())
         .form(&form);
     let status = request.send().await?.status();
     ensure!(status == StatusCode::SEE_OTHER, "{status}");
