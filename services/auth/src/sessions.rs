@@ -249,13 +249,13 @@ fn expires_at(claims: &Claims) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(claims.exp)
 }
 
-/// What an account is counted by, known or not: the email as `user` compares it. What is no email
-/// belongs to no account, and `user` refuses it before it does any work.
+/// The key of an account in the limits, whether it exists or not: the email as `user` compares it.
+/// `user` refuses malformed emails before it does any work, so all of them share one key.
 fn account(email: &str) -> String {
     Email::parse(email).map_or_else(|_| String::new(), |email| email.as_str().to_owned())
 }
 
-/// What counts as one client: whoever has one IPv6 address has a network of them.
+/// The key of a client in the limits. A client with one IPv6 address usually has a /64 of them.
 fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

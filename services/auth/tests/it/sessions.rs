@@ -79,7 +79,7 @@ async fn a_session_that_is_replaced_ends_with_the_opening_of_the_new_one() {
     let third = answer.into_inner().session.unwrap().token;
     assert!(!is_valid(&client, &second).await);
 
-    // What is no session, or none any more, is in nobody's way.
+    // A token without an open session does not stand in the way of a sign-in.
     for token in [&second, "x", "a.b.c"] {
         client.login(replacing(token, PASSWORD)).await.unwrap();
     }
