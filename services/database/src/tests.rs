@@ -91,7 +91,10 @@ async fn files_that_others_can_read_are_taken_from_them() {
     // A connection that stays open keeps the side files.
     let path = folder.path().join("x.db");
     let mut other = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
-    other.batch_execute("SELECT count(*) FROM notes").unwrap();
+    // The connections of the first one may still be closing.
+    other
+        .batch_execute("PRAGMA busy_timeout = 5000; SELECT count(*) FROM notes")
+        .unwrap();
     let files = ["x.db", "x.db-wal", "x.db-shm"].map(|name| folder.path().join(name));
     for file in &files {
         fs::set_permissions(file, fs::Permissions::from_mode(0o664)).unwrap();
