@@ -87,7 +87,7 @@ let
           ExecStart = lib.getExe programs.${name};
           Restart = "always";
           RestartSec = 1;
-          # More than a drain takes (STOP in services/chassis/src/stop.rs).
+          # More than a drain takes (STOP in crates/chassis/src/stop.rs).
           TimeoutStopSec = 15;
           # The filter of system calls keeps a process from raising its own limit.
           LimitNOFILE = 65536;

@@ -28,6 +28,7 @@ let
   code = [
     ../Cargo.lock
     ../Cargo.toml
+    ../crates
     ../proto
     ../services
   ];

@@ -26,7 +26,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../user/migrations");
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../services/user/migrations");
 const INSERT: Statement = Statement::new("INSERT bench");
 
 /// Events in the full outbox.

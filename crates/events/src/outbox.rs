@@ -262,7 +262,7 @@ mod tests {
     use crate::Data;
 
     const INSERT: Statement = Statement::new("INSERT outbox");
-    const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../user/migrations");
+    const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../services/user/migrations");
 
     #[tokio::test]
     async fn an_event_counts_once_it_is_committed() {

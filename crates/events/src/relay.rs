@@ -265,7 +265,7 @@ mod tests {
     use super::*;
     use crate::{Data, Event};
 
-    const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../auth/migrations");
+    const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../services/auth/migrations");
 
     #[derive(QueryableByName)]
     struct Count {

@@ -31,7 +31,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const PARTITIONS: i32 = 6;
 
-pub(crate) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../user/migrations");
+pub(crate) const MIGRATIONS: EmbeddedMigrations =
+    embed_migrations!("../../services/user/migrations");
 
 pub(crate) const INSERT: Statement = Statement::new("INSERT effects");
 

@@ -10,8 +10,10 @@ use crate::harness::{
 
 #[test]
 fn all_services_have_the_same_table() {
-    let user = include_str!("../../../user/migrations/2026-11-23-000001_create_outbox/up.sql");
-    let auth = include_str!("../../../auth/migrations/2026-11-23-000001_create_outbox/up.sql");
+    let user =
+        include_str!("../../../../services/user/migrations/2026-11-23-000001_create_outbox/up.sql");
+    let auth =
+        include_str!("../../../../services/auth/migrations/2026-11-23-000001_create_outbox/up.sql");
     assert_eq!(user, auth);
 }
 
