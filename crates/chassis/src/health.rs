@@ -61,8 +61,9 @@ pub async fn check(url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where the server at an address is asked: one that listens on all addresses, on loopback.
-pub(crate) fn url(mut address: SocketAddr) -> String {
+/// The URL of a server on this machine: on loopback if it listens on all addresses.
+#[must_use]
+pub fn url(mut address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),

@@ -20,7 +20,7 @@ mod systemd;
 
 pub use crate::{
     cli::{Cli, Command, Health, parse},
-    console::print,
+    console::print_error,
     process::listen,
     stop::until,
 };

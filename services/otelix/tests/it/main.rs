@@ -5,15 +5,20 @@ use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use e2e::Process;
 use events::{AUTH_TOPIC, Event, Handler, HandlerError, Settings, USER_TOPIC};
 use reqwest::{Client, StatusCode};
 use tempfile::TempDir;
-use tokio::{process::Command, sync::mpsc};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    process::Command,
+    sync::mpsc,
+};
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -37,6 +42,48 @@ async fn a_port_that_is_taken_is_named() -> anyhow::Result<()> {
         output.contains(&port) && output.contains("AUTH_PORT"),
         "{output}"
     );
+    Ok(())
+}
+
+/// `otelix | jq .` must work.
+#[tokio::test]
+async fn stdout_has_log_records_alone_and_the_banner_comes_last() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut otelix = Command::new(env!("CARGO_BIN_EXE_otelix"))
+        .env_clear()
+        .envs(PORTS)
+        .current_dir(&folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let (stdout, stderr) = (otelix.stdout.take(), otelix.stderr.take());
+    let mut stderr = BufReader::new(stderr.context("no stderr")?).lines();
+    let mut banner = Vec::new();
+    while let Some(line) = stderr.next_line().await? {
+        let is_last = line.contains("Ctrl-C");
+        banner.push(line);
+        if is_last {
+            break;
+        }
+    }
+    let banner = banner.join("\n");
+    let data = folder.path().canonicalize()?.join("volumes");
+    ensure!(banner.contains(&data.display().to_string()), "{banner}");
+    // What is in the pipe now was written before the banner's end.
+    otelix.kill().await?;
+    let mut records = String::new();
+    stdout
+        .context("no stdout")?
+        .read_to_string(&mut records)
+        .await?;
+    let mut ready = 0;
+    for line in records.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).context(line.to_owned())?;
+        ready += usize::from(record["message"] == "ready");
+    }
+    ensure!(ready == 3, "{records}");
     Ok(())
 }
 
