@@ -1,6 +1,11 @@
 //! Starting and stopping the three signals.
 
-use std::{ffi::OsString, io::IsTerminal as _, thread, time::Duration};
+use std::{
+    ffi::OsString,
+    io::{IsTerminal as _, Write as _},
+    thread,
+    time::Duration,
+};
 
 use exemplars::Exemplars;
 use opentelemetry::{KeyValue, global, metrics::Meter, trace::TracerProvider as _};
@@ -62,6 +67,7 @@ pub struct Telemetry {
     loggers: Option<SdkLoggerProvider>,
     tracers: Option<SdkTracerProvider>,
     stdout: Stdout,
+    limit: Option<format::Limit>,
 }
 
 /// Starts traces, metrics and logs of this process.
@@ -106,11 +112,20 @@ pub fn init(
 
     let filter = || EnvFilter::try_new(&settings.log).map_err(Error::Filter);
 
+    let is_terminal = std::io::stdout().is_terminal();
     let text = match settings.log_format {
         LogFormat::Text => true,
         LogFormat::Json => false,
-        LogFormat::Auto => std::io::stdout().is_terminal(),
+        LogFormat::Auto => is_terminal,
     };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let color = is_terminal && !no_color;
+    let filter_of_lines = filter()?;
+    // With `debug`, the reader wants every record.
+    let is_brief = filter_of_lines
+        .max_level_hint()
+        .is_some_and(|level| level <= LevelFilter::INFO);
+    let limit = (text && is_terminal && is_brief).then(|| limit(stdout.clone(), color));
     let lines = tracing_subscriber::fmt::layer()
         // `eprintln!` panics where stderr is broken too.
         .log_internal_errors(false)
@@ -118,16 +133,17 @@ pub fn init(
     let lines = if text {
         lines
             .event_format(format::Text {
-                color: std::io::stdout().is_terminal(),
+                color,
+                limit: limit.clone(),
             })
-            .with_filter(filter()?)
+            .with_filter(filter_of_lines)
             .boxed()
     } else {
         lines
             .event_format(format::Json {
                 limit: settings.log_length_limit(),
             })
-            .with_filter(filter()?)
+            .with_filter(filter_of_lines)
             .boxed()
     };
 
@@ -201,6 +217,18 @@ pub fn init(
         loggers,
         tracers,
         stdout,
+        limit,
+    })
+}
+
+/// The bound for lines of requests on a terminal.
+fn limit(stdout: Stdout, color: bool) -> format::Limit {
+    format::Limit::new(move |left_out| {
+        let note = format!("{left_out} more; RUST_LOG=debug shows all");
+        // A reader that is gone needs no note.
+        let _ = stdout
+            .clone()
+            .write_all(format::Text::note(color, &note).as_bytes());
     })
 }
 
@@ -219,7 +247,11 @@ impl Telemetry {
             loggers,
             tracers,
             stdout,
+            limit,
         } = self;
+        if let Some(limit) = limit {
+            limit.tell();
+        }
         // A deadline of the caller may drop this future before its end.
         let _flushed = FlushOnDrop(stdout);
         crate::spawn_blocking(move || {

@@ -92,6 +92,10 @@ impl Stdout {
     }
 
     fn put(&self, record: &[u8]) {
+        // The formatter has left it out.
+        if record.is_empty() {
+            return;
+        }
         // A record of any size is taken while there is any room.
         if self.waiting.fetch_add(record.len(), Relaxed) >= QUEUE {
             self.waiting.fetch_sub(record.len(), Relaxed);
