@@ -21,6 +21,7 @@ mod blocking;
 mod export;
 mod format;
 mod init;
+mod requests;
 mod settings;
 mod stdout;
 
