@@ -150,21 +150,20 @@ async fn a_person_is_still_signed_in_after_a_restart() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn processes_that_start_at_once_accept_the_sessions_of_each_other() -> anyhow::Result<()> {
+async fn a_second_process_on_a_data_folder_names_the_first_and_ends() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let (one, other) = tokio::join!(start(&folder), start(&folder));
-    let ((_one, one), (_other, other)) = (one?, other?);
-    // A cookie is for all ports of a host.
-    let client = Client::builder().cookie_store(true).build()?;
-    let form = [
-        ("email", "ann@example.com"),
-        ("password", "correct horse battery"),
-    ];
-    let register = client.post(format!("{one}/register")).form(&form);
-    ensure!(register.send().await?.url().path() == "/account");
-    let page = client.get(format!("{other}/account")).send().await?;
-    ensure!(page.url().path() == "/account", "at {}", page.url());
-    ensure!(page.text().await?.contains("ann@example.com"));
+    let (first, _url) = start(&folder).await?;
+    let mut second = spawn(&PORTS, &folder)?;
+    let status = second.ended().await?;
+    let output = second.output().join("\n");
+    ensure!(status.code() == Some(1), "{status}: {output}");
+    let pid = first.id().context("no process id")?;
+    for words in [".db is in use", &format!("(pid {pid})")] {
+        ensure!(output.contains(words), "{output}");
+    }
+    // SIGKILL leaves the lock file, and no lock.
+    first.kill().await?;
+    start(&folder).await?;
     Ok(())
 }
 
