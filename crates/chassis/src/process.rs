@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, pin::Pin, process::ExitCode, sync::OnceLock};
 
 use anyhow::Context as _;
+use setup::Sockets;
 use telemetry::{Settings, Telemetry};
 use tokio::{
     net::TcpListener,
@@ -51,7 +52,7 @@ where
     S: Future<Output = anyhow::Result<()>>,
 {
     let start = async {
-        let listener = listen(address).await?;
+        let listener = listen(address, "PORT").await?;
         let telemetry = telemetry::init(settings, name, version)?;
         anyhow::Ok((listener, telemetry))
     };
@@ -111,18 +112,23 @@ where
     outcome
 }
 
-/// Binds an address.
+/// Binds an address, whose port is that of a variable.
 ///
 /// # Errors
-/// When the address cannot be bound; the text says what to do where the port is taken.
-pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// When the address cannot be bound. If the port is in use, the text names the process, if it can be
+/// found, and the variable.
+pub async fn listen(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => anyhow::anyhow!(
-                "cannot listen on {address}: another process is using the port; \
-                 stop that process or choose another port"
-            ),
+            io::ErrorKind::AddrInUse => {
+                let holder = Sockets::read().holder(address.port());
+                let holder = holder.as_deref().unwrap_or("another process");
+                anyhow::anyhow!(
+                    "cannot listen on {address}: {holder} is using the port; \
+                     stop that process or set {variable} to another port"
+                )
+            }
             io::ErrorKind::PermissionDenied => anyhow::Error::new(error).context(format!(
                 "cannot listen on {address}: ports under 1024 need a privilege"
             )),

@@ -25,7 +25,7 @@ const CONTRACT: Contract = Contract {
 /// When the generator cannot start, or the target does not become ready.
 pub async fn start(config: Config) -> anyhow::Result<ExitCode> {
     let listener = match config.listen_address {
-        Some(address) => Some(chassis::listen(address).await?),
+        Some(address) => Some(chassis::listen(address, "LOADGEN_LISTEN").await?),
         None => None,
     };
     let mut settings = config.telemetry.clone();

@@ -108,11 +108,9 @@ fn broker(config: &mut Config) -> anyhow::Result<Option<Broker>> {
     Ok(Some(broker))
 }
 
-async fn listen(port: u16, setting: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+async fn listen(port: u16, variable: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    let listener = chassis::listen(address)
-        .await
-        .with_context(|| format!("{setting} is {port}"))?;
+    let listener = chassis::listen(address, variable).await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }

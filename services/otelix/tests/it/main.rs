@@ -25,23 +25,28 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 const PORTS: [(&str, &str); 3] = [("PORT", "0"), ("AUTH_PORT", "0"), ("USER_PORT", "0")];
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named() -> anyhow::Result<()> {
+async fn a_port_in_use_is_named_with_its_variable_and_the_process() -> anyhow::Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?.port().to_string();
     let folder = tempfile::tempdir()?;
-    let variables = [
-        ("PORT", "0"),
-        ("AUTH_PORT", port.as_str()),
-        ("USER_PORT", "0"),
-    ];
-    let mut otelix = spawn(&variables, &folder)?;
-    let status = otelix.ended().await?;
-    ensure!(status.code() == Some(1), "{status}");
-    let output = otelix.output().join("\n");
-    ensure!(
-        output.contains(&port) && output.contains("AUTH_PORT"),
-        "{output}"
-    );
+    for (variable, _) in PORTS {
+        let variables = PORTS.map(|(name, free)| {
+            let is_taken = name == variable;
+            (name, if is_taken { port.as_str() } else { free })
+        });
+        let mut otelix = spawn(&variables, &folder)?;
+        let status = otelix.ended().await?;
+        ensure!(status.code() == Some(1), "{status}");
+        let output = otelix.output().join("\n");
+        let setting = format!(" set {variable} to another port");
+        for words in [port.as_str(), &setting] {
+            ensure!(output.contains(words), "{output}");
+        }
+        if cfg!(target_os = "linux") {
+            let holder = format!("(pid {}) is using the port", std::process::id());
+            ensure!(output.contains(&holder), "{output}");
+        }
+    }
     Ok(())
 }
 
