@@ -18,7 +18,7 @@ mod tls;
 pub use self::tls::BadSetting;
 
 pub(crate) use self::{
-    flow::Flow,
+    flow::{Flow, Outage, Route},
     limits::{Limits, cut},
     metrics::MetricExporter,
     sender::Sender,

@@ -30,7 +30,7 @@ use tracing_subscriber::{
 
 use crate::{
     BadSetting, HistogramAggregation, LogFormat, Protocol, Settings,
-    export::{Flow, Limits, MetricExporter, Sender, logs, spans::Spans},
+    export::{Flow, Limits, MetricExporter, Outage, Route, Sender, logs, spans::Spans},
     format, metrics, process, propagate,
     settings::{self, Export, Signal},
     stdout::Stdout,
@@ -68,6 +68,7 @@ pub struct Telemetry {
     tracers: Option<SdkTracerProvider>,
     stdout: Stdout,
     limit: Option<format::Limit>,
+    outage: Outage,
 }
 
 /// Starts traces, metrics and logs of this process.
@@ -86,10 +87,11 @@ pub fn init(
 ) -> Result<Telemetry, Error> {
     let resource = resource(settings, service, version);
     let stdout = Stdout::start(std::io::stdout()).map_err(Error::Stdout)?;
+    let outage = Outage::default();
 
     let meters = settings
         .export(Signal::Metrics)
-        .map(|export| meter_provider(settings, &export, resource.clone()))
+        .map(|export| meter_provider(settings, &export, resource.clone(), &outage))
         .transpose()?;
     if let Some(meters) = &meters {
         global::set_meter_provider(meters.clone());
@@ -99,12 +101,12 @@ pub fn init(
 
     let loggers = settings
         .export(Signal::Logs)
-        .map(|export| logger_provider(settings, &export, resource.clone()))
+        .map(|export| logger_provider(settings, &export, resource.clone(), &outage))
         .transpose()?;
 
     let (tracers, tracer) = match settings.export(Signal::Traces) {
         Some(export) => {
-            let (tracers, tracer) = traces(settings, &export, resource)?;
+            let (tracers, tracer) = traces(settings, &export, resource, &outage)?;
             (Some(tracers), Some(tracer))
         }
         None => (None, (!settings.sdk_disabled).then_some(Tracer::Silent)),
@@ -218,6 +220,7 @@ pub fn init(
         tracers,
         stdout,
         limit,
+        outage,
     })
 }
 
@@ -248,6 +251,7 @@ impl Telemetry {
             tracers,
             stdout,
             limit,
+            outage,
         } = self;
         if let Some(limit) = limit {
             limit.tell();
@@ -263,10 +267,13 @@ impl Telemetry {
             });
             let metrics = meters.map(|provider| provider.shutdown());
             let outcomes = [("traces", traces), ("logs", logs), ("metrics", metrics)];
-            for (signal, outcome) in outcomes {
-                if let Some(Err(error)) = outcome {
-                    tracing::warn!(signal, error = %error, "telemetry was not flushed");
-                }
+            let failed = outcomes
+                .iter()
+                .filter(|(_, outcome)| matches!(outcome, Some(Err(_))));
+            let failed: Vec<_> = failed.map(|(signal, _)| *signal).collect();
+            // An outage was logged, with its cause, which the SDK does not pass on.
+            if !failed.is_empty() && !outage.lasts() {
+                tracing::warn!(signals = failed.join(","), "telemetry was not flushed");
             }
         })
         .await;
@@ -336,9 +343,10 @@ fn traces(
     settings: &Settings,
     export: &Export,
     resource: Resource,
+    outage: &Outage,
 ) -> Result<(SdkTracerProvider, Tracer), Error> {
     let flow = Flow::queued(
-        "traces",
+        route(export, outage),
         settings.span_queue_size,
         (
             &metrics::OTEL_SDK_PROCESSOR_SPAN_PROCESSED,
@@ -370,6 +378,14 @@ fn traces(
     Ok((provider, tracer))
 }
 
+fn route(export: &Export, outage: &Outage) -> Route {
+    Route {
+        signal: export.signal.name(),
+        endpoint: export.endpoint.to_string(),
+        outage: outage.clone(),
+    }
+}
+
 fn sender(export: &Export) -> Result<Sender, Error> {
     Sender::new(export).map_err(bad_setting(export))
 }
@@ -391,6 +407,7 @@ fn meter_provider(
     settings: &Settings,
     export: &Export,
     resource: Resource,
+    outage: &Outage,
 ) -> Result<SdkMeterProvider, Error> {
     let exemplars = Exemplars::new(settings.exemplar_filter);
     metrics::configure(exemplars.clone(), settings.histogram_aggregation);
@@ -399,7 +416,8 @@ fn meter_provider(
         "otlp_grpc_metric_exporter",
         "otlp_http_metric_exporter",
     );
-    let exporter = MetricExporter::new(sender(export)?, component, exemplars);
+    let exporter =
+        MetricExporter::new(sender(export)?, route(export, outage), component, exemplars);
     let reader = PeriodicReader::builder(exporter)
         .with_interval(Duration::from_millis(settings.metric_export_interval))
         .build();
@@ -445,9 +463,10 @@ fn logger_provider(
     settings: &Settings,
     export: &Export,
     resource: Resource,
+    outage: &Outage,
 ) -> Result<SdkLoggerProvider, Error> {
     let flow = Flow::queued(
-        "logs",
+        route(export, outage),
         settings.log_queue_size,
         (
             &metrics::OTEL_SDK_PROCESSOR_LOG_PROCESSED,
