@@ -23,7 +23,7 @@ pub const STANDARD_VARIABLES: &str = "\
 Also read, as the OpenTelemetry specification defines it:
   OTEL_RESOURCE_ATTRIBUTES
 Of the OTEL_* variables, empty ones count as unset. Those with an unknown name or an invalid number
-are ignored with a warning.";
+are ignored with a warning. NO_COLOR, if it is not empty, switches colors off.";
 
 /// How a process reports on itself.
 #[derive(Args, Clone, Debug)]
