@@ -12,6 +12,10 @@ use crate::{journey::Mix, schedule::Shape, target::Address};
 
 /// What load is made, and of what.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = "Examples:\n\
+\x20 loadgen --rate 20 --duration 5m\n\
+\x20 loadgen --target grpc://127.0.0.1:8081 --mix me=1 --bad 0\n\
+\x20 loadgen --duration forever --listen 127.0.0.1:8084")]
 pub struct Config {
     /// What is put under load: the frontend's forms by `http://HOST:PORT`, or auth's gRPC by
     /// `grpc://HOST:PORT`. Each visitor has an address of its own, in X-Forwarded-For; a frontend

@@ -10,6 +10,9 @@ use tonic::transport::Uri;
 
 /// What the all-in-one process can be told. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = "Examples:\n\
+\x20 otelix --port 9082 --data /tmp/otelix\n\
+\x20 OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 GRAFANA_URL=http://127.0.0.1:3000 otelix")]
 pub struct Config {
     /// Address to listen on with the pages; the services listen on loopback in any case
     #[arg(

@@ -17,7 +17,10 @@ use crate::{
 #[command(
     version,
     about,
-    after_help = "Every port is a setting too: see --help."
+    after_help = "Every port is a setting too: see --help.",
+    after_long_help = "Examples:\n\
+\x20 preflight --only prometheus,grafana\n\
+\x20 GRAFANA_PORT=3001 preflight"
 )]
 pub struct Config {
     /// Folder of the configurations, as they are written by hand
@@ -145,6 +148,7 @@ mod tests {
     fn the_long_help_names_all_ports_and_the_short_one_none() {
         let short = Config::command().render_help().to_string();
         let long = Config::command().render_long_help().to_string();
+        assert!(short.contains("see --help") && !long.contains("see --help"));
         for port in PORTS {
             assert!(!short.contains(port.variable), "{short}");
             assert!(long.contains(port.variable), "{long}");

@@ -9,6 +9,9 @@ use clap::Args;
 
 /// What the user service can be told. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = "Examples:\n\
+\x20 user --data /var/lib/otelix --kafka-brokers 127.0.0.1:9092\n\
+\x20 user health --wait 5s")]
 pub struct Config {
     /// Address to listen on
     #[arg(

@@ -9,6 +9,9 @@ use clap::{Args, Parser};
 
 /// What the process can be told. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = "Examples:\n\
+\x20 vitals --supervisor-port 8099\n\
+\x20 vitals startup --within 2m")]
 pub struct Config {
     /// Address to listen on for health checks
     #[arg(
