@@ -33,6 +33,7 @@ pub use crate::{
         Compression, Endpoint, Exporter, Headers, HistogramAggregation, LogFormat, Otlp, Protocol,
         STANDARD_VARIABLES, Settings, TracesSampler, specified,
     },
+    stdout::around_writes,
 };
 
 pub use opentelemetry::KeyValue;

@@ -17,11 +17,11 @@ pub(crate) mod tests {
         sync::{Arc, Mutex},
     };
 
-    use tracing::{Level, subscriber::DefaultGuard};
+    use tracing::subscriber::DefaultGuard;
 
     use super::*;
 
-    /// The log records of this thread as text, from debug on.
+    /// The log records of this thread as text, with those of requests.
     #[derive(Clone, Default)]
     pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -31,7 +31,7 @@ pub(crate) mod tests {
             let log = self.clone();
             let subscriber = tracing_subscriber::fmt()
                 .with_ansi(false)
-                .with_max_level(Level::DEBUG)
+                .with_env_filter("info,request=debug")
                 .with_writer(move || log.clone())
                 .finish();
             tracing::subscriber::set_default(subscriber)

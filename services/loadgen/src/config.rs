@@ -90,7 +90,12 @@ pub struct Config {
     pub json: bool,
 
     /// Where health checks are answered by gRPC, such as 127.0.0.1:8084; nowhere without it
-    #[arg(long, env = "LOADGEN_LISTEN", value_name = "IP:PORT")]
+    #[arg(
+        long = "listen",
+        alias = "listen-address",
+        env = "LOADGEN_LISTEN",
+        value_name = "IP:PORT"
+    )]
     pub listen_address: Option<SocketAddr>,
 
     /// Traces, metrics and logs.
@@ -187,6 +192,14 @@ mod tests {
     }
 
     #[test]
+    fn the_address_for_health_checks_has_two_flags() {
+        for flag in ["--listen", "--listen-address"] {
+            let config = parse(&[flag, "127.0.0.1:8084"]).unwrap();
+            assert_eq!(config.listen_address.unwrap().port(), 8084, "{flag}");
+        }
+    }
+
+    #[test]
     fn zero_is_forever() {
         for text in ["0s", "forever"] {
             assert_eq!(
@@ -216,6 +229,7 @@ mod tests {
             "--max-in-flight=0",
             "--timeout=0s",
             "--accounts=0",
+            "--listen=8084",
             "--listen-address=8084",
         ] {
             assert!(parse(&[bad]).is_err(), "{bad}");

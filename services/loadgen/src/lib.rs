@@ -64,12 +64,9 @@ pub async fn run(config: &Config, shutdown: impl Future<Output = ()>) -> anyhow:
     let drive = Arc::new(Drive::new(max_in_flight));
     if is_prepared {
         tracing::info!(url = %config.target, seed = plan.seed, rate = plan.rate, "load begins");
-        let progress = Arc::new(Progress::new());
         let title = format!("{} at {}/s, seed {}", config.target, plan.rate, plan.seed);
-        let _shown = progress.show(Arc::clone(&drive), title);
-        drive
-            .run(plan, &world, &progress, config.timeout, shutdown)
-            .await?;
+        let _progress = Progress::show(Arc::clone(&drive), title);
+        drive.run(plan, &world, config.timeout, shutdown).await?;
     }
 
     let elapsed = drive.started.elapsed();

@@ -41,14 +41,14 @@ pub async fn start(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!report.passed)))
 }
 
-/// The `health` subcommand: asks the load generator at `--listen-address` whether it is ready.
+/// The `health` subcommand: asks the load generator at `--listen` whether it is ready.
 ///
 /// # Errors
 /// When there is no such address.
 pub async fn health(config: &Config, health: Health) -> anyhow::Result<ExitCode> {
     let address = config
         .listen_address
-        .context("no health checks without --listen-address (environment: LOADGEN_LISTEN)")?;
+        .context("no health checks without --listen (environment: LOADGEN_LISTEN)")?;
     Ok(chassis::health::probe(address, health).await)
 }
 

@@ -5,7 +5,10 @@ use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::{drive::Drive, report::human_duration};
+use crate::{
+    drive::Drive,
+    report::{P50, P99, human_duration},
+};
 
 /// Between two pictures on a terminal.
 const FRAME: Duration = Duration::from_millis(200);
@@ -13,79 +16,65 @@ const FRAME: Duration = Duration::from_millis(200);
 /// Between two log records.
 const RECORD: Duration = Duration::from_secs(10);
 
-/// Where the progress of a run is shown.
+/// Shows the progress of a run for as long as it is held.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    /// `None` where nobody is watching.
+    task: tokio::task::JoinHandle<()>,
+    /// `None` without a terminal.
     bar: Option<ProgressBar>,
 }
 
-/// Shows the progress of a run for as long as it is held.
-#[derive(Debug)]
-pub(crate) struct Shown {
-    task: tokio::task::JoinHandle<()>,
-    progress: Arc<Progress>,
-}
-
 impl Progress {
-    pub(crate) fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            // Falls back to the bar's own style, which shows no message; the template is valid.
-            if let Ok(style) = ProgressStyle::with_template("{msg}") {
-                bar.set_style(style);
-            }
-            bar
-        });
-        Self { bar }
-    }
-
-    /// Writes log records without tearing the picture.
-    pub(crate) fn log(&self, write: impl FnOnce()) {
-        match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
-    }
-
     /// Starts to show how `drive` is doing, under a line that says what it is.
-    pub(crate) fn show(self: &Arc<Self>, drive: Arc<Drive>, title: String) -> Shown {
-        let progress = Arc::clone(self);
+    pub(crate) fn show(drive: Arc<Drive>, title: String) -> Self {
+        let bar = std::io::stderr().is_terminal().then(bar);
+        let shown = bar.clone();
         let task = tokio::spawn(async move {
-            let period = if progress.bar.is_some() {
-                FRAME
-            } else {
-                RECORD
-            };
+            let period = if shown.is_some() { FRAME } else { RECORD };
             let mut ticks = interval_at(Instant::now() + period, period);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
                 ticks.tick().await;
-                match &progress.bar {
+                match &shown {
                     Some(bar) => bar.set_message(picture(&title, &drive)),
                     None => record(&drive),
                 }
             }
         });
-        Shown {
-            task,
-            progress: Arc::clone(self),
-        }
+        Self { task, bar }
     }
 }
 
-impl Drop for Shown {
+impl Drop for Progress {
     fn drop(&mut self) {
         self.task.abort();
-        if let Some(bar) = &self.progress.bar {
+        if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }
 }
 
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    // Falls back to the bar's own style, which shows no message; the template is valid.
+    if let Ok(style) = ProgressStyle::with_template("{msg}") {
+        bar.set_style(style);
+    }
+    // Lines of the log between those of the picture would stay there.
+    let shown = bar.clone();
+    telemetry::around_writes(move |write| shown.suspend(write));
+    bar
+}
+
 fn picture(title: &str, drive: &Drive) -> String {
     let now = drive.recorder.snapshot();
     let elapsed = drive.started.elapsed();
+    let percentile = |latency, least| {
+        if now.count < least {
+            return "-".to_owned();
+        }
+        human_duration(latency)
+    };
     let in_flight = drive.in_flight();
     format!(
         "{title}\n\
@@ -96,8 +85,8 @@ fn picture(title: &str, drive: &Drive) -> String {
         humantime::format_duration(Duration::from_secs(elapsed.as_secs())),
         now.count + in_flight as u64,
         now.count as f64 / elapsed.as_secs_f64(),
-        human_duration(now.p50),
-        human_duration(now.p99),
+        percentile(now.p50, P50),
+        percentile(now.p99, P99),
         now.unexpected,
     )
 }
