@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
@@ -40,6 +40,15 @@ pub struct Config {
         default_value = "volumes"
     )]
     pub data: PathBuf,
+
+    /// Folder of the runbooks, which Prometheus serves as pages
+    #[arg(
+        long,
+        env = "OTELIX_RUNBOOKS",
+        value_name = "FOLDER",
+        default_value = "docs/runbooks"
+    )]
+    pub runbooks: PathBuf,
 
     /// Which broker shall run
     #[arg(long, env = "OTELIX_BROKER", value_enum, default_value_t)]
@@ -78,6 +87,20 @@ pub struct Config {
     /// Where everything listens.
     #[command(flatten)]
     pub ports: Ports,
+
+    /// What to do instead.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What preflight can do instead of its checks.
+#[derive(Clone, Debug, Eq, PartialEq, Subcommand)]
+pub enum Command {
+    /// Writes the runbooks as pages, and checks nothing
+    Runbooks {
+        /// Folder for `--web.user-assets` of Prometheus
+        folder: PathBuf,
+    },
 }
 
 impl Config {

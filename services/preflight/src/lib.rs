@@ -12,13 +12,14 @@ mod ports;
 mod processes;
 mod programs;
 mod report;
+mod runbooks;
 
 use std::{fs::File, iter, path::Path};
 
 use anyhow::Context as _;
 
 pub use self::{
-    config::{Broker, Config},
+    config::{Broker, Command, Config},
     ports::{PORTS, Port, Ports, rewrite},
     processes::Process,
 };
@@ -32,6 +33,10 @@ use self::{
 /// # Errors
 /// When something goes wrong that no check foresees, such as a disk that fails.
 pub fn run(config: &Config) -> anyhow::Result<bool> {
+    if let Some(Command::Runbooks { folder }) = &config.command {
+        runbooks::write(&config.runbooks, folder)?;
+        return Ok(true);
+    }
     let data = std::path::absolute(&config.data).context("there is no current folder")?;
     let selection = Selection::of(config);
 
@@ -44,6 +49,7 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     ports::check_supervisor(config, &mut findings);
     listening::check(config, &selection, &mut findings);
     configurations::check(&config.configs, &data, &selection, &mut findings);
+    runbooks::check(config, &selection, &mut findings);
     check_secrets(&data, &selection, &mut findings);
     report::findings(&findings)?;
     if !findings.problems.is_empty() {
@@ -54,7 +60,7 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     for secret in selection.secrets() {
         secret.provide(&data)?;
     }
-    configurations::render(&config.configs, &data, &selection, &config.ports)?;
+    configurations::render(config, &data, &selection)?;
     report::ready(&data, &selection, &config.ports)?;
     drop(lock);
     Ok(true)

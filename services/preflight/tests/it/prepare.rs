@@ -165,6 +165,31 @@ fn with_the_default_ports_only_the_folder_is_replaced() {
 }
 
 #[test]
+fn runbooks_are_pages_and_their_absence_is_a_warning() {
+    let machine = Machine::new();
+    assert_eq!(machine.run(&[]).code, Some(0));
+    let page = "prometheus/user/runbooks/target-down.html";
+    let page = machine.path("volumes/configs").join(page);
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(
+        text.contains("TargetDown") && text.contains("<h1>"),
+        "{text}"
+    );
+
+    // As Nix does it when it builds.
+    let folder = machine.path("pages");
+    let said = machine.run(&["runbooks", &folder.to_string_lossy()]);
+    assert_eq!((said.code, said.out.as_str()), (Some(0), ""));
+    assert!(folder.join("runbooks/target-down.html").is_file());
+
+    fs::remove_dir_all(machine.path("docs")).unwrap();
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.names(&["prometheus", "docs/runbooks"]), "{said:?}");
+    assert!(!page.exists());
+}
+
+#[test]
 fn rules_about_a_process_that_does_not_run_are_left_out() {
     let machine = Machine::new();
     let rules = machine.path("volumes/configs/prometheus/rules");
