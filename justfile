@@ -31,7 +31,7 @@ without_links := "for link in $(env | grep -E '^[A-Z_]*_PORT=(tcp|udp):' | cut -
 
 # The whole stack, supervised, with a table of what took how long; needs its programs on PATH
 up: programs
-    @# In the foreground first: what it says would be in a log otherwise.
+    @# In the foreground first: in process-compose, its messages would only be in a log.
     @PATH="$PWD/target/release:$PATH" preflight --broker {{broker}}
     @{{without_links}} PATH="$PWD/target/release:$PATH" process-compose {{files}} --detached up >/dev/null
     target/release/vitals startup
