@@ -31,7 +31,7 @@ pub use crate::{
     consumer::{Consumer, Start, follow},
     event::{AUTH_TOPIC, Data, Event, USER_TOPIC},
     handler::{Handler, HandlerError},
-    outbox::{Outbox, Written},
+    outbox::{MIGRATIONS, Outbox, Written},
     relay::Relay,
     settings::{Brokers, Registry, Settings},
 };

@@ -1,7 +1,7 @@
 //! The outbox: a table that holds events until the broker acknowledges them. It is in the database
 //! of the service, so that a change and its event are one transaction.
 //!
-//! Each service creates the table by a migration of its own; a test keeps the migrations equal.
+//! A service that has an outbox applies [`MIGRATIONS`] beside its own.
 
 use std::{
     sync::{
@@ -13,6 +13,7 @@ use std::{
 
 use database::microseconds;
 use diesel::prelude::*;
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use opentelemetry::{KeyValue, trace::SpanKind};
 use telemetry::{
     metrics::{self, Counter},
@@ -22,6 +23,9 @@ use telemetry::{
 use tokio::sync::{Notify, mpsc};
 
 use crate::{Event, Relay, Settings};
+
+/// The migrations that create the table.
+pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
 /// The capacity of the queue of [`Outbox::later`].
 const LATER: usize = 1024;
@@ -255,19 +259,17 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use database::{Database, Statement};
-    use diesel_migrations::{EmbeddedMigrations, embed_migrations};
     use proto::events::v1::UserRegistered;
 
     use super::*;
     use crate::Data;
 
     const INSERT: Statement = Statement::new("INSERT outbox");
-    const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../services/user/migrations");
 
     #[tokio::test]
     async fn an_event_counts_once_it_is_committed() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(&folder.path().join("x.db"), &MIGRATIONS).unwrap();
+        let database = Database::open(&folder.path().join("x.db"), &[MIGRATIONS]).unwrap();
         let (outbox, _relay) = Outbox::new(&Settings::of("127.0.0.1:1").unwrap(), "test");
         let state = Arc::clone(&outbox.0.as_ref().unwrap().state);
         let insert = |is_broken: bool| {

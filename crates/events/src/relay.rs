@@ -259,13 +259,10 @@ mod tests {
     use std::time::Duration;
 
     use diesel::{QueryableByName, connection::SimpleConnection as _, sql_types::BigInt};
-    use diesel_migrations::{EmbeddedMigrations, embed_migrations};
     use proto::events::v1::LoginFailed;
 
     use super::*;
-    use crate::{Data, Event};
-
-    const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../services/auth/migrations");
+    use crate::{Data, Event, MIGRATIONS};
 
     #[derive(QueryableByName)]
     struct Count {
@@ -296,7 +293,7 @@ mod tests {
         mpsc::Receiver<Row>,
     ) {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(&folder.path().join("test.db"), &MIGRATIONS).unwrap();
+        let database = Database::open(&folder.path().join("test.db"), &[MIGRATIONS]).unwrap();
         let refuse = "CREATE TRIGGER busy BEFORE INSERT ON outbox
             BEGIN SELECT RAISE(ABORT, 'the database is locked'); END";
         execute(&database, refuse).await;
