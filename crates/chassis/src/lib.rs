@@ -14,12 +14,14 @@ pub mod stop;
 
 mod accept;
 mod cli;
+mod config;
 mod console;
 mod requests;
 mod systemd;
 
 pub use crate::{
     cli::{Cli, Command, Health, parse},
+    config::{Config, Listen},
     console::print,
     process::listen,
     stop::until,

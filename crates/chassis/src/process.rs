@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    console,
+    Cli, Command, Config, cli, console, health,
     stop::{STOP, TELEMETRY},
     systemd,
 };
@@ -36,13 +36,37 @@ pub fn main(program: impl Future<Output = ExitCode>) -> ExitCode {
     code
 }
 
-/// Runs a process: binds its address, starts telemetry, and serves until `service` ends.
+/// Runs the program of a service to its end: reads its settings, and does what its command line says. `command` is
+/// `clap::command!()`.
+pub fn service<C, F, S>(command: clap::Command, service: F) -> ExitCode
+where
+    C: Config,
+    F: FnOnce(C, TcpListener, Shutdown) -> S,
+    S: Future<Output = anyhow::Result<()>>,
+{
+    let name = command.get_name().to_owned();
+    let version = command.get_version().unwrap_or_default().to_owned();
+    main(async move {
+        let Cli { command, config } = cli::parse::<C>(command);
+        let address = config.address();
+        match command {
+            Some(Command::Health(health)) => health::probe(address, health).await,
+            None => {
+                let settings = config.telemetry();
+                let service = |listener, shutdown| service(config, listener, shutdown);
+                run(&settings, &name, &version, address, service).await
+            }
+        }
+    })
+}
+
+/// Binds the address, starts telemetry, and serves until `service` ends.
 ///
 /// The exit code is 0 after a clean stop and 1 where it could not start, failed, or did not stop in time.
-pub async fn run<F, S>(
+async fn run<F, S>(
     settings: &Settings,
-    name: &'static str,
-    version: &'static str,
+    name: &str,
+    version: &str,
     address: SocketAddr,
     service: F,
 ) -> ExitCode

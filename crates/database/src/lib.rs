@@ -13,8 +13,9 @@
 //! Nothing here knows a table.
 
 mod observation;
+mod settings;
 
-pub use crate::observation::Statement;
+pub use crate::{observation::Statement, settings::Settings};
 
 use std::{
     any::Any,

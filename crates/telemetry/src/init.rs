@@ -73,11 +73,7 @@ pub struct Telemetry {
 ///
 /// # Errors
 /// When an exporter cannot be made, or when the process has a subscriber already.
-pub fn init(
-    settings: &Settings,
-    service: &'static str,
-    version: &'static str,
-) -> Result<Telemetry, Error> {
+pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemetry, Error> {
     let resource = resource(settings, service, version);
     let stdout = Stdout::start(std::io::stdout()).map_err(Error::Stdout)?;
 
@@ -159,7 +155,7 @@ pub fn init(
     // Spans do not depend on the log filter: `RUST_LOG=warn` must not end the traces.
     let spans = tracers.as_ref().map(|tracers| {
         tracing_opentelemetry::layer()
-            .with_tracer(tracers.tracer(service))
+            .with_tracer(tracers.tracer(service.to_owned()))
             .with_location(false)
             .with_threads(false)
             .with_target(false)
@@ -249,7 +245,7 @@ impl Drop for FlushOnDrop {
     }
 }
 
-fn resource(settings: &Settings, service: &'static str, version: &'static str) -> Resource {
+fn resource(settings: &Settings, service: &str, version: &str) -> Resource {
     let name = settings.service_name.clone();
     let text = |value: OsString| value.to_string_lossy().into_owned();
     let executable = std::env::current_exe().unwrap_or_default();
@@ -257,9 +253,9 @@ fn resource(settings: &Settings, service: &'static str, version: &'static str) -
         .environment
         .map(|name| KeyValue::new(DEPLOYMENT_ENVIRONMENT_NAME, name));
     let builder = Resource::builder_empty()
-        .with_service_name(service)
+        .with_service_name(service.to_owned())
         .with_attributes([
-            KeyValue::new(SERVICE_VERSION, version),
+            KeyValue::new(SERVICE_VERSION, version.to_owned()),
             KeyValue::new(SERVICE_INSTANCE_ID, uuid::Uuid::new_v4().to_string()),
             KeyValue::new(PROCESS_PID, i64::from(std::process::id())),
             KeyValue::new(

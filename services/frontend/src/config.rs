@@ -6,6 +6,7 @@ use std::{
 };
 
 use axum::http::Uri;
+use chassis::Listen;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use url::Url;
@@ -14,18 +15,9 @@ use url::Url;
 #[derive(Args, Clone, Debug)]
 #[group(id = "frontend")]
 pub struct Config {
-    /// IP address to listen on
-    #[arg(
-        long,
-        env = "LISTEN_ADDRESS",
-        value_name = "IP",
-        default_value = "127.0.0.1"
-    )]
-    pub listen_address: IpAddr,
-
-    /// TCP port to listen on
-    #[arg(long, env = "PORT", value_name = "PORT", default_value_t = 8082)]
-    pub port: u16,
+    /// Where the process listens.
+    #[command(flatten)]
+    pub listen: Listen<8082>,
 
     /// Where the auth service is, as HOST:PORT or as a URL
     #[arg(
@@ -111,11 +103,13 @@ pub struct Pages {
     pub alertmanager_url: Option<Url>,
 }
 
-impl Config {
-    /// The address to listen on.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.listen_address, self.port)
+impl chassis::Config for Config {
+    fn address(&self) -> SocketAddr {
+        self.listen.address()
+    }
+
+    fn telemetry(&self) -> telemetry::Settings {
+        self.telemetry.clone()
     }
 }
 
@@ -289,6 +283,7 @@ fn url(text: &str) -> Result<Url, String> {
 
 #[cfg(test)]
 mod tests {
+    use chassis::Config as _;
     use clap::Parser as _;
 
     use super::*;

@@ -6,6 +6,7 @@ use clap::{
     CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use setup::DataFolder;
 
 use crate::{
     ports::Ports,
@@ -29,14 +30,9 @@ pub struct Config {
     )]
     pub configs: PathBuf,
 
-    /// Folder for all data, and for what is made here: logs, secrets, configurations
-    #[arg(
-        long,
-        env = "OTELIX_DATA",
-        value_name = "FOLDER",
-        default_value = "volumes"
-    )]
-    pub data: PathBuf,
+    /// Where data is kept, and what is made here: logs, secrets, configurations.
+    #[command(flatten)]
+    pub data: DataFolder,
 
     /// Which broker shall run
     #[arg(long, env = "OTELIX_BROKER", value_enum, default_value_t)]

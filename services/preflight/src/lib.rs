@@ -32,7 +32,7 @@ use self::{
 /// # Errors
 /// When something goes wrong that no check foresees, such as a disk that fails.
 pub fn run(config: &Config) -> anyhow::Result<bool> {
-    let data = std::path::absolute(&config.data).context("there is no current folder")?;
+    let data = std::path::absolute(&config.data.path).context("there is no current folder")?;
     let selection = Selection::of(config);
 
     let mut findings = Findings::default();

@@ -1,27 +1,16 @@
 //! The settings of the process, and of the command.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
+use chassis::Listen;
 use clap::{Args, Parser};
 
 /// What the process can be told. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Address to listen on for health checks
-    #[arg(
-        long,
-        env = "LISTEN_ADDRESS",
-        value_name = "IP",
-        default_value = "127.0.0.1"
-    )]
-    pub listen_address: IpAddr,
-
-    /// Port to listen on for health checks
-    #[arg(long, env = "PORT", default_value_t = 8085)]
-    pub port: u16,
+    /// Where the process listens.
+    #[command(flatten)]
+    pub listen: Listen<8085>,
 
     /// Who is asked.
     #[command(flatten)]
@@ -57,11 +46,13 @@ pub struct Startup {
     pub supervisor: Supervisor,
 }
 
-impl Config {
-    /// The address and port to listen on.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        (self.listen_address, self.port).into()
+impl chassis::Config for Config {
+    fn address(&self) -> SocketAddr {
+        self.listen.address()
+    }
+
+    fn telemetry(&self) -> telemetry::Settings {
+        self.telemetry.clone()
     }
 }
 
