@@ -6,6 +6,7 @@
 pub mod client;
 pub mod health;
 pub mod http;
+pub mod network;
 pub mod panics;
 pub mod process;
 pub mod server;
