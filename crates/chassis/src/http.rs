@@ -20,7 +20,7 @@ use tower::{Layer as _, ServiceExt as _};
 use crate::{
     accept::Acceptor,
     requests::{LINGER, Requests},
-    stop::DRAIN,
+    stop::drain,
 };
 
 /// What connections may consume.
@@ -53,7 +53,7 @@ const HEAD_BYTES: u32 = 32 << 10;
 /// long it may take to say so.
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
-/// Serves until `stop` ends: then takes no new connections, and waits up to [`DRAIN`] for the
+/// Serves until `stop` ends: then takes no new connections, and waits up to [`DRAIN`](crate::stop::DRAIN) for the
 /// requests under way. The address of a client is in the extensions of its requests, as
 /// [`ConnectInfo`].
 pub async fn serve(router: Router, listener: TcpListener, stop: impl Future<Output = ()>) {
@@ -95,13 +95,7 @@ async fn serve_within(
     }
     drop(acceptor);
     drop(stopping);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    if timeout(DRAIN, drained).await.is_err() {
-        tracing::warn!(
-            drain_seconds = DRAIN.as_secs(),
-            "requests were still under way at the end of the drain"
-        );
-    }
+    drain(async { while connections.join_next().await.is_some() {} }).await;
 }
 
 /// A place for one more connection. Idle ones make room; where none is idle, it waits.
@@ -202,6 +196,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::stop::DRAIN;
 
     /// Longer than anything here takes: what has not happened by then never will.
     const PATIENCE: Duration = Duration::from_secs(20);
