@@ -3,13 +3,11 @@
 use diesel::{
     QueryableByName, RunQueryDsl as _, connection::SimpleConnection as _, sql_types::Text,
 };
+use testing::Process;
 use tonic::Code;
 
-use crate::{
-    harness::{
-        PASSWORD, SECRET, Service, binary, is_valid, login, logout, nowhere, register, registered,
-    },
-    process::Process,
+use crate::harness::{
+    PASSWORD, SECRET, Service, binary, is_valid, login, logout, nowhere, register, registered,
 };
 
 #[tokio::test]

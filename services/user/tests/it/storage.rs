@@ -9,15 +9,13 @@ use std::{
 use diesel::{
     QueryableByName, RunQueryDsl as _, connection::SimpleConnection as _, sql_types::Text,
 };
+use testing::{Ended, Process, program};
 use tonic::Code;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::{
-    harness::{
-        CHEAP, PASSWORD, Service, by_email, by_id, cheap_binary, client, create, created, database,
-        verify,
-    },
-    process::{Ended, Process, program},
+use crate::harness::{
+    CHEAP, PASSWORD, Service, by_email, by_id, cheap_binary, client, create, created, database,
+    verify,
 };
 
 /// Runs the service until it has made its database.
