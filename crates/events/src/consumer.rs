@@ -10,7 +10,7 @@ mod assignment;
 mod dead_letters;
 mod partitions;
 mod process;
-mod session;
+mod receiver;
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::{
 };
 
 use partitions::Partitions;
-use session::{Mode, Session};
+use receiver::{Mode, Receiver};
 
 /// A member of a consumer group: each event goes to one of its members.
 #[derive(Clone, Debug)]
@@ -115,8 +115,8 @@ async fn run<H: Handler>(
             () = topics::ensure(settings, brokers, topics, &broker) => {}
             () = stopping.cancelled() => return,
         }
-        client::sessions("events cannot be received", &stopping, || async {
-            Session::start(brokers, topics, mode, &broker, &partitions)?
+        client::supervise("events cannot be received", &stopping, || async {
+            Receiver::start(brokers, topics, mode, &broker, &partitions)?
                 .run(&handler, &stopping)
                 .await
         })

@@ -6,7 +6,7 @@
 //! The next producer begins with the first event that is not acknowledged: some events are sent
 //! twice, and consumers deduplicate.
 
-mod session;
+mod producer;
 
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ use crate::{
     registry, topics,
 };
 
-use session::Session;
-pub(crate) use session::WINDOW;
+use producer::Producer;
+pub(crate) use producer::WINDOW;
 
 const INSERT: Statement = Statement::new("INSERT outbox");
 const SELECT: Statement = Statement::new("SELECT outbox");
@@ -144,8 +144,8 @@ impl Inner {
                 () = topics::ensure(&settings, &brokers, TOPICS, &broker) => {}
                 () = stop => return,
             }
-            client::sessions("events cannot be sent", &written, || async {
-                Session::start(&brokers, &name, &database, &state, &broker)?
+            client::supervise("events cannot be sent", &written, || async {
+                Producer::start(&brokers, &name, &database, &state, &broker)?
                     .run(&written)
                     .await
             })

@@ -25,7 +25,7 @@ use tracing_subscriber::{
 
 use crate::{
     BadSetting, HistogramAggregation, LogFormat, Protocol, Settings,
-    export::{Flow, Limits, MetricExporter, Sender, logs, spans::Spans},
+    export::{AttributeLimits, Flow, MetricExporter, Sender, logs, spans::Spans},
     format, metrics, process, propagate,
     settings::{self, Export, Signal},
     stdout::Stdout,
@@ -316,7 +316,7 @@ fn traces(
     let spans = Spans::new(
         sender(export)?,
         flow,
-        Limits::new(settings.span_length_limit()),
+        AttributeLimits::new(settings.span_length_limit()),
         settings.span_batch_size,
         Duration::from_millis(settings.span_export_delay),
     );
@@ -436,7 +436,7 @@ fn logger_provider(
         .with_log_processor(logs::Processor {
             inner: batches,
             flow,
-            limits: Limits::new(settings.log_length_limit()),
+            limits: AttributeLimits::new(settings.log_length_limit()),
         })
         .build())
 }

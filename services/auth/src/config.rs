@@ -28,7 +28,7 @@ pub struct Config {
 
     /// How many attempts are let through.
     #[command(flatten)]
-    pub limits: Limits,
+    pub limits: AttemptLimits,
 
     /// Where events go.
     #[command(flatten)]
@@ -94,7 +94,7 @@ pub struct Secrets {
 /// Counted in memory, by each process for itself, and forgotten at a restart.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Limits")]
-pub struct Limits {
+pub struct AttemptLimits {
     /// Failed sign-ins per account and minute; each network that has signed in to the account
     /// before (IPv4 /24, IPv6 /64, for 90 days) counts by itself, all others together
     #[arg(

@@ -16,7 +16,7 @@ mod store;
 mod token;
 mod users;
 
-pub use crate::config::{Config, Limits, Secrets};
+pub use crate::config::{AttemptLimits, Config, Secrets};
 
 use std::pin::pin;
 

@@ -12,7 +12,7 @@ use proto::{events::v1::LoginMethod, user::v1::User};
 use uuid::Uuid;
 
 use crate::{
-    config::Limits,
+    config::AttemptLimits,
     error::Error,
     limiter::Limiter,
     metrics::{Metrics, Scope},
@@ -54,7 +54,7 @@ impl Sessions {
         keys: Keys,
         store: Store,
         users: Users,
-        limits: &Limits,
+        limits: &AttemptLimits,
         metrics: Metrics,
     ) -> Self {
         Self {

@@ -36,7 +36,7 @@ pub struct Config {
 
     /// How often a sign-in may fail.
     #[command(flatten)]
-    pub limits: auth::Limits,
+    pub limits: auth::AttemptLimits,
 
     /// Where events go; without brokers, to one in the process.
     #[command(flatten)]

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Handler,
-    client::{self, BrokerStatus, SessionError},
+    client::{self, BrokerStatus, ClientError},
 };
 
 pub(crate) type Client = StreamConsumer<Callbacks>;
@@ -44,15 +44,15 @@ impl Mode {
     }
 }
 
-/// The life of one client: it gets partitions, and its records are processed.
-pub(crate) struct Session<'a> {
+/// A Kafka consumer: it gets partitions, and its records are processed.
+pub(crate) struct Receiver<'a> {
     client: Arc<Client>,
     processor: Processor,
     topics: &'a [&'a str],
     mode: &'a Mode,
 }
 
-impl<'a> Session<'a> {
+impl<'a> Receiver<'a> {
     pub(crate) fn start(
         brokers: &str,
         topics: &'a [&'a str],
@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
         self,
         handler: &H,
         stop: &CancellationToken,
-    ) -> Result<(), SessionError> {
+    ) -> Result<(), ClientError> {
         let mut progress = false;
         let outcome = tokio::select! {
             outcome = self.assign() => outcome,
@@ -131,7 +131,7 @@ impl<'a> Session<'a> {
                 dead_letters.close().await;
             }
         });
-        outcome.map_err(|error| SessionError {
+        outcome.map_err(|error| ClientError {
             progress,
             ..error.into()
         })
