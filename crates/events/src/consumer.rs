@@ -7,7 +7,10 @@
 //! What must not happen here: an event that is lost, or that blocks the next ones for ever.
 
 mod assignment;
+mod callbacks;
 mod dead_letters;
+mod failure;
+mod mode;
 mod partitions;
 mod process;
 mod receiver;
@@ -23,8 +26,11 @@ use crate::{
     topics,
 };
 
+pub use mode::Start;
+
+use mode::Mode;
 use partitions::Partitions;
-use receiver::{Mode, Receiver};
+use receiver::Receiver;
 
 /// A member of a consumer group: each event goes to one of its members.
 #[derive(Clone, Debug)]
@@ -33,17 +39,6 @@ pub struct Consumer {
     group: String,
     topics: Vec<String>,
     start: Start,
-}
-
-/// Where a group begins in a partition for which it has no committed offset.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Start {
-    /// With the oldest event that the broker keeps.
-    Earliest,
-    /// With the next event.
-    Latest,
-    /// With the newest events, as many as this.
-    Tail(u32),
 }
 
 impl Consumer {

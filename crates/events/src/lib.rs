@@ -23,6 +23,7 @@ mod record;
 mod registry;
 mod relay;
 mod settings;
+mod table;
 mod topics;
 
 #[cfg(feature = "broker")]
@@ -31,7 +32,8 @@ pub use crate::{
     consumer::{Consumer, Start, follow},
     event::{AUTH_TOPIC, Data, Event, USER_TOPIC},
     handler::{Handler, HandlerError},
-    outbox::{MIGRATIONS, Outbox, Written},
+    outbox::{Outbox, Written},
     relay::Relay,
     settings::{Brokers, Registry, Settings},
+    table::MIGRATIONS,
 };

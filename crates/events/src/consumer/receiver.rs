@@ -5,16 +5,15 @@ use std::sync::Arc;
 use chassis::stop::FLUSH;
 use futures_util::StreamExt as _;
 use rdkafka::{
-    ClientContext, Statistics,
-    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer},
-    error::KafkaError,
+    config::FromClientConfigAndContext as _, consumer::Consumer as _, error::KafkaError,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Start, assignment,
+    assignment,
+    callbacks::{Callbacks, Client},
     dead_letters::DeadLetters,
+    mode::{Mode, Start},
     partitions::Partitions,
     process::{Instruments, Outcome, Processor},
 };
@@ -22,27 +21,6 @@ use crate::{
     Handler,
     client::{self, BrokerStatus, ClientError},
 };
-
-pub(crate) type Client = StreamConsumer<Callbacks>;
-
-/// How a client gets its partitions.
-#[derive(Clone, Debug)]
-pub(crate) enum Mode {
-    /// The group assigns them.
-    Member { group: String, start: Start },
-    /// It takes all, and begins with the last events.
-    Follower { name: String, last: u32 },
-}
-
-impl Mode {
-    /// The group that commits offsets, if there is one.
-    pub(crate) fn group(&self) -> Option<&str> {
-        match self {
-            Self::Member { group, .. } => Some(group),
-            Self::Follower { .. } => None,
-        }
-    }
-}
 
 /// A Kafka consumer: it gets partitions, and its records are processed.
 pub(crate) struct Receiver<'a> {
@@ -198,40 +176,4 @@ async fn overdue(stop: &CancellationToken) {
         seconds = FLUSH.as_secs(),
         "a handler did not finish its event in time after a stop; the event is delivered again"
     );
-}
-
-/// The callbacks of the client, called between the records.
-pub(crate) struct Callbacks {
-    partitions: Arc<Partitions>,
-    broker: Arc<BrokerStatus>,
-}
-
-impl ClientContext for Callbacks {
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(facility, message);
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        self.broker.statistics(&statistics);
-        self.partitions.statistics(&statistics);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.broker.error(&error, reason);
-    }
-}
-
-impl ConsumerContext for Callbacks {
-    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(partitions) => {
-                tracing::info!(count = partitions.count(), "partitions assigned");
-            }
-            Rebalance::Revoke(partitions) => {
-                self.partitions.forget(partitions);
-                tracing::info!(count = partitions.count(), "partitions revoked");
-            }
-            Rebalance::Error(error) => tracing::warn!(%error, "cannot rebalance"),
-        }
-    }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chassis::stop::FLUSH;
-use database::{Database, Statement};
+use database::Database;
 use diesel::prelude::*;
 use rdkafka::{
     ClientContext, Message as _, Statistics,
@@ -27,15 +27,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{SELECT, quietly};
+use super::queries::{DELETE, SELECT, quietly};
 use crate::{
     client::{self, BrokerStatus, ClientError},
     event::TOPICS,
-    outbox::{Row, State, outbox},
     record,
+    table::{Row, State, outbox},
 };
-
-const DELETE: Statement = Statement::new("DELETE outbox");
 
 /// The most events that are sent and not acknowledged yet.
 pub(crate) const WINDOW: usize = 8192;
