@@ -17,6 +17,7 @@ mod accept;
 mod cli;
 mod config;
 mod console;
+mod failure;
 mod requests;
 mod systemd;
 
@@ -24,6 +25,7 @@ pub use crate::{
     cli::{Cli, Command, Health, parse},
     config::{Config, Listen},
     console::print,
+    failure::{BadSetting, failed},
     process::listen,
     stop::until,
 };

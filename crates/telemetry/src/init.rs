@@ -3,7 +3,7 @@
 use std::{ffi::OsString, io::IsTerminal as _, thread, time::Duration};
 
 use exemplars::Exemplars;
-use opentelemetry::{KeyValue, global, metrics::Meter, trace::TracerProvider as _};
+use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::{
     Resource,
@@ -198,12 +198,6 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
         tracers,
         stdout,
     })
-}
-
-/// The meter for a crate's own instruments. Costs nothing while metrics are not exported.
-#[must_use]
-pub fn meter(scope: &'static str) -> Meter {
-    global::meter(scope)
 }
 
 impl Telemetry {

@@ -10,6 +10,7 @@ mod grpc;
 mod hs256;
 mod limiter;
 mod metrics;
+mod scope;
 mod session_events;
 mod sessions;
 mod store;

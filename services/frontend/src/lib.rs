@@ -20,6 +20,7 @@ mod form;
 mod handlers;
 mod headers;
 mod pages;
+mod router;
 mod session;
 mod status;
 
@@ -82,7 +83,7 @@ pub async fn serve(
         .context("the listener has no address")?;
     let (health, health_service) = tonic_health::server::health_reporter();
     let app = Arc::new(App::new(&config, activity)?);
-    let router = app::router(Arc::clone(&app), health_service);
+    let router = router::router(Arc::clone(&app), health_service);
 
     tracing::info!(%address, "ready");
     let stop = async {

@@ -1,15 +1,6 @@
 //! The routes, and the middleware around them.
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
@@ -23,69 +14,14 @@ use axum::{
 use futures_util::FutureExt as _;
 use telemetry::http::{Caller, ServerLayer};
 use tower::Service;
-use url::Url;
 
 use crate::{
-    activity::Activity,
+    app::App,
     assets,
-    auth::Auth,
-    config::{Config, PublicUrl, StatusPage, TrustedProxies},
+    config::PublicUrl,
     cross_origin, handlers, headers,
     pages::{Frame, Problem},
-    session::SessionCookie,
-    status::Board,
 };
-
-/// How long a request may take to be answered: longer than the auth service may. A stream of events
-/// begins its answer at once, and lasts.
-const TIMEOUT: Duration = Duration::from_secs(8);
-
-/// What the handlers share.
-#[derive(Debug)]
-pub(crate) struct App {
-    pub(crate) activity: Activity,
-    pub(crate) auth: Auth,
-    pub(crate) board: Board,
-    pub(crate) cookie: SessionCookie,
-    pub(crate) grafana: Option<Url>,
-    pub(crate) public: Option<PublicUrl>,
-    pub(crate) proxies: TrustedProxies,
-    pub(crate) status_page: StatusPage,
-    timeout: Duration,
-    ready: AtomicBool,
-}
-
-impl App {
-    pub(crate) fn new(config: &Config, activity: Activity) -> anyhow::Result<Self> {
-        Ok(Self {
-            activity,
-            auth: Auth::new(config.auth_service_address.clone()),
-            board: Board::new(config)?,
-            cookie: SessionCookie::new(is_https(config.pages.public_url.as_ref())),
-            grafana: config.pages.grafana_url.clone(),
-            public: config.pages.public_url.clone(),
-            proxies: config.pages.trusted_proxies.clone(),
-            status_page: config.pages.status_page,
-            timeout: TIMEOUT,
-            ready: AtomicBool::new(true),
-        })
-    }
-
-    /// Whether the process is ready for new requests.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed)
-    }
-
-    /// Announces that the process is about to stop.
-    pub(crate) fn stop(&self) {
-        self.ready.store(false, Ordering::Relaxed);
-        self.activity.close();
-    }
-}
-
-fn is_https(public: Option<&PublicUrl>) -> bool {
-    public.is_some_and(PublicUrl::is_https)
-}
 
 /// All routes: pages, assets, and health by HTTP and gRPC.
 pub(crate) fn router<H>(app: Arc<App>, health: H) -> Router
@@ -119,7 +55,7 @@ where
         // Not `Watch`: anybody could open any number of its streams.
         .route("/grpc.health.v1.Health/{*method}", any(unimplemented));
 
-    let https = is_https(app.public.as_ref());
+    let https = app.is_https();
     observed(pages, &app)
         .merge(unobserved)
         .layer(middleware::map_response(
@@ -219,21 +155,16 @@ async fn guard(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::body::to_bytes;
-    use clap::Parser as _;
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::activity::Source;
-
-    #[derive(clap::Parser)]
-    struct Cli {
-        #[command(flatten)]
-        config: Config,
-    }
+    use crate::activity::{Activity, Source};
 
     fn app() -> anyhow::Result<App> {
-        App::new(&Cli::parse_from(["x"]).config, Activity::new(Source::Off))
+        App::new(&testing::settings(&[]), Activity::new(Source::Off))
     }
 
     async fn get_page(path: &str) -> (StatusCode, String) {

@@ -19,6 +19,7 @@ mod prepare;
 mod process;
 mod progress;
 mod record;
+mod terminal;
 mod visit;
 
 pub use crate::{
@@ -30,8 +31,8 @@ pub use crate::{
 use std::{pin::pin, sync::Arc};
 
 use crate::{
-    drive::Drive, people::People, progress::Progress, report::Settings, schedule::Plan,
-    target::Target, visit::World,
+    drive::Drive, people::People, report::Settings, schedule::Plan, target::Target,
+    terminal::Terminal, visit::World,
 };
 
 /// Puts the target under load, until the settings say that it is enough or `shutdown` ends.
@@ -64,11 +65,11 @@ pub async fn run(config: &Config, shutdown: impl Future<Output = ()>) -> anyhow:
     let drive = Arc::new(Drive::new(max_in_flight));
     if is_prepared {
         tracing::info!(url = %config.target, seed = plan.seed, rate = plan.rate, "load begins");
-        let progress = Arc::new(Progress::new());
+        let terminal = Arc::new(Terminal::new());
         let title = format!("{} at {}/s, seed {}", config.target, plan.rate, plan.seed);
-        let _shown = progress.show(Arc::clone(&drive), title);
+        let _shown = progress::show(&terminal, Arc::clone(&drive), title);
         drive
-            .run(plan, &world, &progress, config.timeout, shutdown)
+            .run(plan, &world, &terminal, config.timeout, shutdown)
             .await?;
     }
 

@@ -19,5 +19,5 @@ async fn program() -> ExitCode {
         Some(Command::Health(health)) => loadgen::health(&config, health).await,
         None => loadgen::start(config).await,
     };
-    outcome.unwrap_or_else(|error| chassis::process::failed(&error))
+    outcome.unwrap_or_else(|error| chassis::failed(&error))
 }

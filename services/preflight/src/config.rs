@@ -3,12 +3,13 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
+    CommandFactory as _, FromArgMatches as _, Parser,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use setup::DataFolder;
 
 use crate::{
+    broker::Broker,
     ports::Ports,
     processes::{self, Process},
 };
@@ -80,16 +81,6 @@ impl Config {
         let matches = setup::without_service_links(Self::command()).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
-}
-
-/// What events go through.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Broker {
-    /// Redpanda.
-    #[default]
-    Redpanda,
-    /// Apache Kafka.
-    Kafka,
 }
 
 /// The name of a process, as it is in the table.

@@ -1,0 +1,72 @@
+//! What the handlers share.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use url::Url;
+
+use crate::{
+    activity::Activity,
+    auth::Auth,
+    config::{Config, PublicUrl, StatusPage, TrustedProxies},
+    session::SessionCookie,
+    status::Board,
+};
+
+/// How long a request may take to be answered: longer than the auth service may. A stream of events
+/// begins its answer at once, and lasts.
+const TIMEOUT: Duration = Duration::from_secs(8);
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) activity: Activity,
+    pub(crate) auth: Auth,
+    pub(crate) board: Board,
+    pub(crate) cookie: SessionCookie,
+    pub(crate) grafana: Option<Url>,
+    pub(crate) public: Option<PublicUrl>,
+    pub(crate) proxies: TrustedProxies,
+    pub(crate) status_page: StatusPage,
+    pub(crate) timeout: Duration,
+    ready: AtomicBool,
+}
+
+impl App {
+    pub(crate) fn new(config: &Config, activity: Activity) -> anyhow::Result<Self> {
+        Ok(Self {
+            activity,
+            auth: Auth::new(config.auth_service_address.clone()),
+            board: Board::new(config)?,
+            cookie: SessionCookie::new(is_https(config.pages.public_url.as_ref())),
+            grafana: config.pages.grafana_url.clone(),
+            public: config.pages.public_url.clone(),
+            proxies: config.pages.trusted_proxies.clone(),
+            status_page: config.pages.status_page,
+            timeout: TIMEOUT,
+            ready: AtomicBool::new(true),
+        })
+    }
+
+    /// Whether browsers use TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        is_https(self.public.as_ref())
+    }
+
+    /// Whether the process is ready for new requests.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Announces that the process is about to stop.
+    pub(crate) fn stop(&self) {
+        self.ready.store(false, Ordering::Relaxed);
+        self.activity.close();
+    }
+}
+
+fn is_https(public: Option<&PublicUrl>) -> bool {
+    public.is_some_and(PublicUrl::is_https)
+}
