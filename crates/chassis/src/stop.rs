@@ -17,7 +17,7 @@ pub const CLOSE: Duration = Duration::from_millis(500);
 
 /// What is reserved for flushing telemetry. The flush may take up to four times as long where the
 /// other steps have left time.
-pub const TELEMETRY: Duration = Duration::from_millis(500);
+pub(crate) const TELEMETRY: Duration = Duration::from_millis(500);
 
 /// The whole stop.
 pub const STOP: Duration = DRAIN

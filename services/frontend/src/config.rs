@@ -122,14 +122,12 @@ pub struct PublicUrl {
 
 impl PublicUrl {
     /// Whether browsers use TLS, even if a proxy terminates it.
-    #[must_use]
-    pub fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.https
     }
 
     /// The host, with its port unless that is the scheme's own.
-    #[must_use]
-    pub fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         &self.authority
     }
 }
@@ -159,8 +157,7 @@ pub struct TrustedProxies(pub Vec<IpNet>);
 
 impl TrustedProxies {
     /// Whether the address is that of a trusted proxy.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }

@@ -7,25 +7,30 @@
 //!
 //! A password, a token or an email must not appear in any log record, span or report.
 
-pub mod config;
-pub mod journey;
-pub mod report;
-pub mod schedule;
-pub mod target;
-
+mod config;
 mod drive;
+mod journey;
 mod people;
 mod prepare;
 mod process;
 mod progress;
 mod record;
+mod report;
+mod schedule;
+mod target;
 mod terminal;
 mod visit;
 
 pub use crate::{
     config::Config,
     process::{health, start},
-    report::Report,
+};
+
+// For tests, which look at the report of a run.
+#[doc(hidden)]
+pub use crate::{
+    journey::{Input, Journey},
+    report::{Errors, Latency, Report, Row},
 };
 
 use std::{pin::pin, sync::Arc};
@@ -39,6 +44,7 @@ use crate::{
 ///
 /// # Errors
 /// When the target does not become ready in time, or the generator itself cannot work.
+#[doc(hidden)] // For tests; the program begins with `start`.
 pub async fn run(config: &Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<Report> {
     let mut shutdown = pin!(shutdown);
     let plan = Plan {

@@ -12,11 +12,11 @@ use tonic::transport::Uri;
 pub struct Config {
     /// Where the process listens.
     #[command(flatten)]
-    pub listen: Listen<8082>,
+    pub(crate) listen: Listen<8082>,
 
     /// Port of the auth service, which listens on 127.0.0.1
     #[arg(long, env = "AUTH_PORT", default_value_t = 8081)]
-    pub auth_port: u16,
+    pub(crate) auth_port: u16,
 
     /// Port of the user service, which listens on 127.0.0.1
     #[arg(long, env = "USER_PORT", default_value_t = 8080)]
@@ -24,27 +24,27 @@ pub struct Config {
 
     /// Where data is kept.
     #[command(flatten)]
-    pub data: DataFolder,
+    pub(crate) data: DataFolder,
 
     /// What the pages know of the world around them.
     #[command(flatten)]
-    pub pages: frontend::Pages,
+    pub(crate) pages: frontend::Pages,
 
     /// How passwords are hashed.
     #[command(flatten)]
-    pub hashing: user::Hashing,
+    pub(crate) hashing: user::Hashing,
 
     /// How often a sign-in may fail.
     #[command(flatten)]
-    pub limits: auth::AttemptLimits,
+    pub(crate) limits: auth::AttemptLimits,
 
     /// Where events go; without brokers, to one in the process.
     #[command(flatten)]
-    pub events: events::Settings,
+    pub(crate) events: events::Settings,
 
     /// How the process reports on itself.
     #[command(flatten)]
-    pub telemetry: telemetry::Settings,
+    pub(crate) telemetry: telemetry::Settings,
 }
 
 impl chassis::Config for Config {

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// What events go through.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Broker {
+pub(crate) enum Broker {
     /// Redpanda.
     #[default]
     Redpanda,

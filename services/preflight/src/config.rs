@@ -29,15 +29,15 @@ pub struct Config {
         value_name = "FOLDER",
         default_value = "configs"
     )]
-    pub configs: PathBuf,
+    pub(crate) configs: PathBuf,
 
     /// Where data is kept, and what is made here: logs, secrets, configurations.
     #[command(flatten)]
-    pub data: DataFolder,
+    pub(crate) data: DataFolder,
 
     /// Which broker shall run
     #[arg(long, env = "OTELIX_BROKER", value_enum, default_value_t)]
-    pub broker: Broker,
+    pub(crate) broker: Broker,
 
     /// Check and prepare for these processes only, separated by commas; without it, for all
     #[arg(
@@ -48,7 +48,7 @@ pub struct Config {
         hide_possible_values = true,
         value_parser = process_name()
     )]
-    pub only: Vec<&'static str>,
+    pub(crate) only: Vec<&'static str>,
 
     /// Where programs are looked for
     #[arg(
@@ -59,19 +59,19 @@ pub struct Config {
         hide_short_help = true,
         default_value = ""
     )]
-    pub path: OsString,
+    pub(crate) path: OsString,
 
     /// Set by process-compose for what it starts: its own port is in use then
     #[arg(long, env = "PC_PROC_NAME", hide = true)]
-    pub supervised: Option<String>,
+    pub(crate) supervised: Option<String>,
 
     /// Where process-compose listens; it reads this variable itself
     #[arg(long, env = "PC_PORT_NUM", hide = true)]
-    pub process_compose_port: Option<u16>,
+    pub(crate) process_compose_port: Option<u16>,
 
     /// Where everything listens.
     #[command(flatten)]
-    pub ports: Ports,
+    pub(crate) ports: Ports,
 }
 
 impl Config {

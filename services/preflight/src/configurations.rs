@@ -200,7 +200,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::{Broker, Config};
+    use crate::{Config, broker::Broker};
 
     fn ports(arguments: &[&str]) -> Ports {
         let arguments = [&["preflight"], arguments].concat();

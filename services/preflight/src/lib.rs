@@ -21,11 +21,14 @@ use std::{fs::File, iter, path::Path};
 use anyhow::Context as _;
 
 pub use self::{
-    broker::Broker,
     config::Config,
-    ports::{PORTS, Port, Ports, rewrite},
-    processes::Process,
+    ports::{PORTS, Port},
 };
+
+// For tests, which compare what is made with what is in the repository.
+#[doc(hidden)]
+pub use self::ports::rewrite;
+
 use self::{
     findings::{Findings, Problem},
     processes::Selection,

@@ -19,7 +19,7 @@ pub struct Port {
     /// What is said there.
     pub protocol: &'static str,
     /// The only broker that listens there; nothing where all do, or where it is no broker's.
-    pub broker: Option<Broker>,
+    pub(crate) broker: Option<Broker>,
 }
 
 impl Port {
@@ -46,8 +46,7 @@ impl Port {
     }
 
     /// Whether anything listens there with this broker.
-    #[must_use]
-    pub fn is_used_with(&self, broker: Broker) -> bool {
+    pub(crate) fn is_used_with(&self, broker: Broker) -> bool {
         self.broker.is_none_or(|only| only == broker)
     }
 
@@ -126,18 +125,17 @@ pub const PORTS: &[Port] = &[
 
 /// The ports of this start.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Ports(BTreeMap<u16, u16>);
+pub(crate) struct Ports(BTreeMap<u16, u16>);
 
 impl Ports {
     /// The port that stands for one of [`PORTS`].
     #[must_use]
-    pub fn of(&self, port: &Port) -> u16 {
+    pub(crate) fn of(&self, port: &Port) -> u16 {
         self.instead_of(port.default)
     }
 
     /// The port that stands for this one of the configurations; itself where it is none of [`PORTS`].
-    #[must_use]
-    pub fn instead_of(&self, default: u16) -> u16 {
+    pub(crate) fn instead_of(&self, default: u16) -> u16 {
         self.0.get(&default).copied().unwrap_or(default)
     }
 }

@@ -8,9 +8,9 @@ use crate::broker::Broker;
 
 /// A process, and what it needs.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     /// What it is called in process-compose.yaml.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The only broker with which it is this one, or is there at all.
     broker: Option<Broker>,
     /// The programs that it is; of several in a row, any.
@@ -28,7 +28,7 @@ pub struct Process {
 impl Process {
     /// The names of all processes but preflight.
     #[must_use]
-    pub fn names() -> Vec<&'static str> {
+    pub(crate) fn names() -> Vec<&'static str> {
         let mut names: Vec<_> = PROCESSES.iter().map(|process| process.name).collect();
         names.dedup();
         names

@@ -6,8 +6,9 @@ use std::{
 };
 
 use crate::{
-    PORTS, Ports, configurations,
+    configurations,
     findings::{Findings, Problem},
+    ports::{PORTS, Ports},
     processes::Selection,
 };
 

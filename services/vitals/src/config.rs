@@ -10,25 +10,25 @@ use clap::{Args, Parser};
 pub struct Config {
     /// Where the process listens.
     #[command(flatten)]
-    pub listen: Listen<8085>,
+    pub(crate) listen: Listen<8085>,
 
     /// Who is asked.
     #[command(flatten)]
-    pub supervisor: Supervisor,
+    pub(crate) supervisor: Supervisor,
 
     /// How the process reports on itself, and on the others.
     #[command(flatten)]
-    pub telemetry: telemetry::Settings,
+    pub(crate) telemetry: telemetry::Settings,
 }
 
 /// Where the supervisor is. Only its port: the processes it tells of are looked up by their ids,
 /// which mean something on this machine alone.
 #[derive(Args, Clone, Copy, Debug)]
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     /// Port of the supervisor's API on 127.0.0.1
     #[arg(long, env = "SUPERVISOR_PORT", value_name = "PORT", default_value_t = 8099,
         value_parser = clap::value_parser!(u16).range(1..))]
-    pub supervisor_port: u16,
+    pub(crate) supervisor_port: u16,
 }
 
 /// Waits until everything is ready, and says how long each took: exits with 0 if so, else with 1
@@ -39,11 +39,11 @@ pub struct Supervisor {
 pub struct Startup {
     /// How long it may take, such as 90s or 2m
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = humantime::parse_duration)]
-    pub within: Duration,
+    pub(crate) within: Duration,
 
     /// Who is asked.
     #[command(flatten)]
-    pub supervisor: Supervisor,
+    pub(crate) supervisor: Supervisor,
 }
 
 impl chassis::Config for Config {

@@ -14,7 +14,7 @@ mod usage;
 mod watch;
 
 pub use crate::{
-    config::{Config, Startup, Supervisor},
+    config::{Config, Startup},
     startup::startup,
 };
 
