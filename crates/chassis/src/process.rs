@@ -100,9 +100,9 @@ where
 /// Runs a service to its end, and then flushes telemetry. After a signal both have [`STOP`] in all.
 ///
 /// # Errors
-/// Those of the service, and when it does not stop in time.
+/// Those of the service, when it does not stop in time, and when spans are no longer sent.
 pub async fn observed<T, S>(
-    telemetry: Telemetry,
+    mut telemetry: Telemetry,
     service: impl FnOnce(Shutdown) -> S,
 ) -> anyhow::Result<T>
 where
@@ -121,6 +121,7 @@ where
         tokio::select! {
             // An error means that the sender is gone, which is the stop.
             outcome = service(Box::pin(async { stopped.await.unwrap_or_default() })) => outcome,
+            error = telemetry.failed() => Err(error.into()),
             () = overdue => Err(anyhow::anyhow!(
                 "the process did not stop within {} s of the signal", STOP.as_secs()
             )),

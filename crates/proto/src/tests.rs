@@ -233,10 +233,10 @@ enum Request<'a> {
     let shown: Vec<_> = shown_secrets(example).into_iter().map(str::trim).collect();
     assert_eq!(shown, ["pub(crate) email: String", "password: &'a str }"]);
 
-    let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let files = sources(&services);
-    assert!(files.len() > 100);
-    for file in files.iter().filter(|file| !file.ends_with("tests.rs")) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let [crates, services] = ["crates", "services"].map(|folder| sources(&root.join(folder)));
+    assert!(crates.len() > 100 && services.len() > 100);
+    for file in crates.iter().chain(&services).filter(|file| !file.ends_with("tests.rs")) {
         let source = fs::read_to_string(file).unwrap();
         let program = source.split("\n#[cfg(test)]").next().unwrap();
         let shown = shown_secrets(program);

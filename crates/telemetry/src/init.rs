@@ -16,6 +16,7 @@ use opentelemetry_semantic_conventions::resource::{
     DEPLOYMENT_ENVIRONMENT_NAME, HOST_ARCH, HOST_NAME, OS_TYPE, PROCESS_EXECUTABLE_NAME,
     PROCESS_PID, PROCESS_RUNTIME_NAME, SERVICE_INSTANCE_ID, SERVICE_VERSION,
 };
+use tokio::task::{JoinError, JoinHandle};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     filter::{FilterExt as _, LevelFilter, Targets},
@@ -52,6 +53,9 @@ pub enum Error {
     /// Telemetry was started before in this process.
     #[error("telemetry is already started")]
     Started(#[source] tracing_subscriber::util::TryInitError),
+    /// The task that sends spans has ended before the process.
+    #[error("spans are no longer sent")]
+    Ended(#[source] Option<JoinError>),
 }
 
 /// Telemetry that is running. [Shut it down](Self::shutdown) before the process ends.
@@ -61,6 +65,8 @@ pub struct Telemetry {
     meters: Option<SdkMeterProvider>,
     loggers: Option<SdkLoggerProvider>,
     tracers: Option<SdkTracerProvider>,
+    /// The task that sends spans.
+    sending: Option<JoinHandle<()>>,
     stdout: Stdout,
 }
 
@@ -92,12 +98,15 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
         .map(|export| logger_provider(settings, &export, resource.clone()))
         .transpose()?;
 
-    let (tracers, tracer) = match settings.export(Signal::Traces) {
+    let (tracers, tracer, sending) = match settings.export(Signal::Traces) {
         Some(export) => {
-            let (tracers, tracer) = traces(settings, &export, resource)?;
-            (Some(tracers), Some(tracer))
+            let (tracers, tracer, sending) = traces(settings, &export, resource)?;
+            (Some(tracers), Some(tracer), Some(sending))
         }
-        None => (None, (!settings.sdk_disabled).then_some(Tracer::Silent)),
+        None => {
+            let tracer = (!settings.sdk_disabled).then_some(Tracer::Silent);
+            (None, tracer, None)
+        }
     };
 
     let filter = || EnvFilter::try_new(&settings.log).map_err(Error::Filter);
@@ -196,11 +205,25 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
         meters,
         loggers,
         tracers,
+        sending,
         stdout,
     })
 }
 
 impl Telemetry {
+    /// Returns when the task that sends spans has ended, which it does on its own only if it panics.
+    /// Without traces to send it never returns.
+    pub async fn failed(&mut self) -> Error {
+        match &mut self.sending {
+            Some(task) => {
+                let ended = task.await;
+                self.sending = None;
+                Error::Ended(ended.err())
+            }
+            None => std::future::pending().await,
+        }
+    }
+
     /// Sends what is queued and stops. Metrics last, so that they can report on the others. Takes at
     /// most some seconds when the collector does not answer.
     pub async fn shutdown(self) {
@@ -208,6 +231,7 @@ impl Telemetry {
             meters,
             loggers,
             tracers,
+            sending: _,
             stdout,
         } = self;
         // A deadline of the caller may drop this future before its end.
@@ -294,7 +318,7 @@ fn traces(
     settings: &Settings,
     export: &Export,
     resource: Resource,
-) -> Result<(SdkTracerProvider, Tracer), Error> {
+) -> Result<(SdkTracerProvider, Tracer, JoinHandle<()>), Error> {
     let flow = Flow::queued(
         "traces",
         settings.span_queue_size,
@@ -307,7 +331,7 @@ fn traces(
             exporter(export, "otlp_grpc_span_exporter", "otlp_http_span_exporter"),
         ),
     );
-    let spans = Spans::new(
+    let (spans, sending) = Spans::new(
         sender(export)?,
         flow,
         AttributeLimits::new(settings.span_length_limit()),
@@ -325,7 +349,7 @@ fn traces(
         sampler: settings.sampler(),
         spans,
     };
-    Ok((provider, tracer))
+    Ok((provider, tracer, sending))
 }
 
 fn sender(export: &Export) -> Result<Sender, Error> {
@@ -433,4 +457,25 @@ fn logger_provider(
             limits: AttributeLimits::new(settings.log_length_limit()),
         })
         .build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_learns_that_spans_are_no_longer_sent() {
+        let mut telemetry = Telemetry {
+            meters: None,
+            loggers: None,
+            tracers: None,
+            sending: Some(tokio::spawn(async { panic!("of a test") })),
+            stdout: Stdout::start(std::io::sink()).unwrap(),
+        };
+        let Error::Ended(Some(error)) = telemetry.failed().await else {
+            panic!("it must say that the task has ended");
+        };
+        assert!(error.is_panic());
+        telemetry.shutdown().await;
+    }
 }

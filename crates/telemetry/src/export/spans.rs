@@ -21,6 +21,7 @@ use opentelemetry_sdk::{
 use prost::Message as _;
 use tokio::{
     sync::{Notify, mpsc as async_mpsc},
+    task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 
@@ -75,7 +76,7 @@ struct Batch {
 }
 
 impl Spans {
-    /// Sends what waits after `delay` at the latest.
+    /// Sends what waits after `delay` at the latest. The returned task does so until a shutdown.
     ///
     /// Must be called on a tokio runtime.
     pub(crate) fn new(
@@ -84,7 +85,7 @@ impl Spans {
         limits: AttributeLimits,
         batch: usize,
         delay: Duration,
-    ) -> Self {
+    ) -> (Self, JoinHandle<()>) {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new()),
             enough: Notify::new(),
@@ -96,14 +97,15 @@ impl Spans {
             sender,
             flow: flow.clone(),
         };
-        tokio::spawn(exporter.run(delay, receiver));
-        Self(Arc::new(Inner {
+        let task = tokio::spawn(exporter.run(delay, receiver));
+        let inner = Inner {
             shared,
             flow,
             limits,
             batch,
             requests,
-        }))
+        };
+        (Self(Arc::new(inner)), task)
     }
 
     /// Attributes for spans of our own.
