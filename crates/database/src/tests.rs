@@ -14,7 +14,8 @@ const INSERT: Statement = Statement::new("INSERT notes");
 const SELECT: Statement = Statement::new("SELECT notes");
 const OTHER: Statement = Statement::new("PRAGMA notes");
 
-const MIGRATIONS: &[EmbeddedMigrations] = &[embed_migrations!("src/tests/migrations")];
+const NOTES: EmbeddedMigrations = embed_migrations!("src/tests/migrations");
+const MIGRATIONS: &[EmbeddedMigrations] = &[NOTES];
 
 /// The migrations of another crate: they change the table of [`MIGRATIONS`], so they run after it.
 const ADDED: EmbeddedMigrations = embed_migrations!("src/tests/added");
@@ -401,10 +402,9 @@ fn programs_that_open_a_new_database_at_once_all_succeed() {
 fn migrations_of_two_sources_run_in_the_order_of_their_versions() {
     let folder = folder();
     let path = folder.path().join("x.db");
-    let sources = [ADDED, embed_migrations!("src/tests/migrations")];
-    drop(Database::open(&path, &sources).unwrap());
+    drop(Database::open(&path, &[ADDED, NOTES]).unwrap());
     // A program that has them in another order knows all of them.
-    drop(Database::open(&path, &[embed_migrations!("src/tests/migrations"), ADDED]).unwrap());
+    drop(Database::open(&path, &[NOTES, ADDED]).unwrap());
     let error = Database::open(&path, MIGRATIONS).unwrap_err();
     assert!(matches!(error, OpenError::Newer { .. }), "{error}");
 }
@@ -414,8 +414,7 @@ fn a_source_is_added_to_a_database_that_exists() {
     let folder = folder();
     let path = folder.path().join("x.db");
     drop(Database::open(&path, MIGRATIONS).unwrap());
-    let sources = [embed_migrations!("src/tests/migrations"), ADDED];
-    drop(Database::open(&path, &sources).unwrap());
+    drop(Database::open(&path, &[NOTES, ADDED]).unwrap());
 }
 
 #[test]

@@ -129,7 +129,7 @@ impl State {
     }
 
     /// The age of the oldest event that is not acknowledged, in seconds.
-    fn oldest_age(&self) -> f64 {
+    pub(crate) fn oldest_age(&self) -> f64 {
         match self.oldest.load(Ordering::Relaxed) {
             0 => 0.0,
             oldest => (microseconds(SystemTime::now()) - oldest).max(0) as f64 / 1e6,

@@ -97,7 +97,7 @@ pub struct Latency {
 pub struct Errors {
     /// What came: `http STATUS`, `grpc CODE`, `timeout`, `connect`, `transport`, or `unsent` for
     /// what was still waiting for its turn one time-out after the end of the run.
-    pub(crate) kind: String,
+    pub kind: String,
     /// What it came for.
     pub(crate) stage: Stage,
     /// The journey that it ended.

@@ -6,12 +6,12 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use preflight::PORTS;
 use tempfile::TempDir;
-use testing::{Child, Command, Stdio};
 
 const PROGRAMS: [&str; 15] = [
     "redpanda",
