@@ -14,7 +14,9 @@ use tokio::{
 };
 
 use crate::{
-    console,
+    Cli, Command, Config, cli,
+    failure::failed,
+    health,
     stop::{STOP, TELEMETRY},
     systemd,
 };
@@ -37,14 +39,39 @@ pub fn main(program: impl Future<Output = ExitCode>) -> ExitCode {
     code
 }
 
-/// Runs a process: binds its address, starts telemetry, and serves until `service` ends.
+/// Runs the program of a service to its end: reads its settings, and does what its command line says. `command` is
+/// `clap::command!()`.
+pub fn service<C, F, S>(command: clap::Command, service: F) -> ExitCode
+where
+    C: Config,
+    F: FnOnce(C, TcpListener, Shutdown) -> S,
+    S: Future<Output = anyhow::Result<()>>,
+{
+    let name = command.get_name().to_owned();
+    let version = command.get_version().unwrap_or_default().to_owned();
+    main(async move {
+        let Cli { command, config } = cli::parse::<C>(command);
+        let address = config.address();
+        match command {
+            Some(Command::Health(health)) => health::probe(address, C::SERVICE, health).await,
+            None => {
+                let settings = config.telemetry();
+                let service = |listener, shutdown| service(config, listener, shutdown);
+                run(&settings, &name, &version, address, C::SERVICE, service).await
+            }
+        }
+    })
+}
+
+/// Binds the address, starts telemetry, and serves until `service` ends.
 ///
 /// The exit code is 0 after a clean stop and 1 where it could not start, failed, or did not stop in time.
-pub async fn run<F, S>(
+async fn run<F, S>(
     settings: &Settings,
-    name: &'static str,
-    version: &'static str,
+    name: &str,
+    version: &str,
     address: SocketAddr,
+    health_service: &str,
     service: F,
 ) -> ExitCode
 where
@@ -63,7 +90,7 @@ where
     let attended = async |shutdown| {
         tokio::select! {
             outcome = Box::pin(service(listener, shutdown)) => outcome,
-            never = systemd::attend(address) => match never {},
+            never = systemd::attend(address, health_service) => match never {},
         }
     };
     match observed(telemetry, attended).await {
@@ -178,28 +205,4 @@ fn is_hangup_ignored() -> bool {
     let mut command = std::process::Command::new("/bin/sh");
     let status = command.args(["-c", "kill -HUP $$"]).status();
     status.is_ok_and(|status| status.success())
-}
-
-/// A setting that only turned out to be wrong when it was used. Put it into the chain of an
-/// error: the process then ends with exit code 2, as for settings that cannot be parsed.
-#[derive(Debug, thiserror::Error)]
-#[error("{name}: {reason}")]
-pub struct BadSetting {
-    /// The setting's name in the environment.
-    pub name: &'static str,
-    /// What is wrong with it. Never its value: it may be a secret.
-    pub reason: String,
-}
-
-/// Says on stderr why the process ends. Not by the log: its reader is whoever started it.
-#[must_use]
-pub fn failed(error: &anyhow::Error) -> ExitCode {
-    console::print_error(&format!("error: {error:#}"));
-    let is_bad_setting = |error: &(dyn std::error::Error + 'static)| {
-        error.is::<BadSetting>() || error.is::<telemetry::BadSetting>()
-    };
-    if error.chain().any(is_bad_setting) {
-        return ExitCode::from(2);
-    }
-    ExitCode::FAILURE
 }

@@ -23,6 +23,7 @@ mod record;
 mod registry;
 mod relay;
 mod settings;
+mod table;
 mod topics;
 
 #[cfg(feature = "broker")]
@@ -34,4 +35,5 @@ pub use crate::{
     outbox::{Outbox, Written},
     relay::Relay,
     settings::{Brokers, Registry, Settings},
+    table::MIGRATIONS,
 };

@@ -10,7 +10,7 @@ mod service_links;
 mod sockets;
 
 pub use self::{
-    folders::{create_private, name_user},
+    folders::{DataFolder, create_private, name_user},
     secrets::{
         Secret, SecretError, Unusable, check_folder as check_secrets_folder,
         folder as secrets_folder,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use exemplars::Exemplars;
-use opentelemetry::{KeyValue, global, metrics::Meter, trace::TracerProvider as _};
+use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::{
     Resource,
@@ -31,7 +31,7 @@ use tracing_subscriber::{
 
 use crate::{
     BadSetting, HistogramAggregation, LogFormat, Protocol, Settings,
-    export::{Flow, Limits, MetricExporter, Outage, Route, Sender, logs, spans::Spans},
+    export::{AttributeLimits, Flow, MetricExporter, Outage, Route, Sender, logs, spans::Spans},
     format, metrics, process, propagate,
     settings::{self, Export, Signal},
     stdout::Stdout,
@@ -86,11 +86,7 @@ pub struct Telemetry {
 ///
 /// # Errors
 /// When an exporter cannot be made, or when the process has a subscriber already.
-pub fn init(
-    settings: &Settings,
-    service: &'static str,
-    version: &'static str,
-) -> Result<Telemetry, Error> {
+pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemetry, Error> {
     let resource = resource(settings, service, version);
     let stdout = Stdout::start(std::io::stdout()).map_err(Error::Stdout)?;
     let outage = Outage::default();
@@ -186,7 +182,7 @@ pub fn init(
     // Spans do not depend on the log filter: `RUST_LOG=warn` must not end the traces.
     let spans = tracers.as_ref().map(|tracers| {
         tracing_opentelemetry::layer()
-            .with_tracer(tracers.tracer(service))
+            .with_tracer(tracers.tracer(service.to_owned()))
             .with_location(false)
             .with_threads(false)
             .with_target(false)
@@ -243,12 +239,6 @@ fn limit(stdout: Stdout, color: bool) -> format::Limit {
             .clone()
             .write_all(format::Text::note(color, &note).as_bytes());
     })
-}
-
-/// The meter for a crate's own instruments. Costs nothing while metrics are not exported.
-#[must_use]
-pub fn meter(scope: &'static str) -> Meter {
-    global::meter(scope)
 }
 
 impl Telemetry {
@@ -312,7 +302,7 @@ impl Drop for FlushOnDrop {
     }
 }
 
-fn resource(settings: &Settings, service: &'static str, version: &'static str) -> Resource {
+fn resource(settings: &Settings, service: &str, version: &str) -> Resource {
     let name = settings.service_name.clone();
     let text = |value: OsString| value.to_string_lossy().into_owned();
     let executable = std::env::current_exe().unwrap_or_default();
@@ -320,9 +310,9 @@ fn resource(settings: &Settings, service: &'static str, version: &'static str) -
         .environment
         .map(|name| KeyValue::new(DEPLOYMENT_ENVIRONMENT_NAME, name));
     let builder = Resource::builder_empty()
-        .with_service_name(service)
+        .with_service_name(service.to_owned())
         .with_attributes([
-            KeyValue::new(SERVICE_VERSION, version),
+            KeyValue::new(SERVICE_VERSION, version.to_owned()),
             KeyValue::new(SERVICE_INSTANCE_ID, uuid::Uuid::new_v4().to_string()),
             KeyValue::new(PROCESS_PID, i64::from(std::process::id())),
             KeyValue::new(
@@ -384,7 +374,7 @@ fn traces(
     let (spans, sending) = Spans::new(
         sender(export)?,
         flow,
-        Limits::new(settings.span_length_limit()),
+        AttributeLimits::new(settings.span_length_limit()),
         settings.span_batch_size,
         Duration::from_millis(settings.span_export_delay),
     );
@@ -515,7 +505,7 @@ fn logger_provider(
         .with_log_processor(logs::Processor {
             inner: batches,
             flow,
-            limits: Limits::new(settings.log_length_limit()),
+            limits: AttributeLimits::new(settings.log_length_limit()),
         })
         .build())
 }
@@ -532,6 +522,8 @@ mod tests {
             tracers: None,
             sending: Some(tokio::spawn(async { panic!("of a test") })),
             stdout: Stdout::start(std::io::sink()).unwrap(),
+            limit: None,
+            outage: Outage::default(),
         };
         let Error::Ended(Some(error)) = telemetry.failed().await else {
             panic!("it must say that the task has ended");

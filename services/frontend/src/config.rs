@@ -6,6 +6,7 @@ use std::{
 };
 
 use axum::http::Uri;
+use chassis::Listen;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use url::Url;
@@ -17,18 +18,9 @@ use url::Url;
 \x20 frontend --auth-service-address 127.0.0.1:8081 --grafana-url http://127.0.0.1:3000\n\
 \x20 frontend health --wait 5s")]
 pub struct Config {
-    /// IP address to listen on
-    #[arg(
-        long,
-        env = "LISTEN_ADDRESS",
-        value_name = "IP",
-        default_value = "127.0.0.1"
-    )]
-    pub listen_address: IpAddr,
-
-    /// TCP port to listen on
-    #[arg(long, env = "PORT", value_name = "PORT", default_value_t = 8082)]
-    pub port: u16,
+    /// Where the process listens.
+    #[command(flatten)]
+    pub listen: Listen<8082>,
 
     /// Where the auth service is, as HOST:PORT or as a URL
     #[arg(
@@ -114,11 +106,15 @@ pub struct Pages {
     pub alertmanager_url: Option<Url>,
 }
 
-impl Config {
-    /// The address to listen on.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.listen_address, self.port)
+impl chassis::Config for Config {
+    const SERVICE: &'static str = env!("CARGO_PKG_NAME");
+
+    fn address(&self) -> SocketAddr {
+        self.listen.address()
+    }
+
+    fn telemetry(&self) -> telemetry::Settings {
+        self.telemetry.clone()
     }
 }
 
@@ -131,14 +127,12 @@ pub struct PublicUrl {
 
 impl PublicUrl {
     /// Whether browsers use TLS, even if a proxy terminates it.
-    #[must_use]
-    pub fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.https
     }
 
     /// The host, with its port unless that is the scheme's own.
-    #[must_use]
-    pub fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         &self.authority
     }
 }
@@ -168,8 +162,7 @@ pub struct TrustedProxies(pub Vec<IpNet>);
 
 impl TrustedProxies {
     /// Whether the address is that of a trusted proxy.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }
@@ -292,6 +285,7 @@ fn url(text: &str) -> Result<Url, String> {
 
 #[cfg(test)]
 mod tests {
+    use chassis::Config as _;
     use clap::Parser as _;
 
     use super::*;

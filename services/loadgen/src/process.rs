@@ -49,7 +49,7 @@ pub async fn health(config: &Config, health: Health) -> anyhow::Result<ExitCode>
     let address = config
         .listen_address
         .context("no health checks without --listen (environment: LOADGEN_LISTEN)")?;
-    Ok(chassis::health::probe(address, health).await)
+    Ok(chassis::health::probe(address, CONTRACT.service, health).await)
 }
 
 /// Runs, and answers health checks all the while: a target that is slow to take the first accounts

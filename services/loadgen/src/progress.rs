@@ -1,13 +1,13 @@
 //! How a run is doing: some lines that change on a terminal, else a log record now and then.
 
-use std::{io::IsTerminal as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::{
     drive::Drive,
     report::{P50, P99, human_duration},
+    terminal::Terminal,
 };
 
 /// Between two pictures on a terminal.
@@ -18,52 +18,38 @@ const RECORD: Duration = Duration::from_secs(10);
 
 /// Shows the progress of a run for as long as it is held.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct Shown {
     task: tokio::task::JoinHandle<()>,
-    /// `None` without a terminal.
-    bar: Option<ProgressBar>,
+    terminal: Arc<Terminal>,
 }
 
-impl Progress {
-    /// Starts to show how `drive` is doing, under a line that says what it is.
-    pub(crate) fn show(drive: Arc<Drive>, title: String) -> Self {
-        let bar = std::io::stderr().is_terminal().then(bar);
-        let shown = bar.clone();
-        let task = tokio::spawn(async move {
-            let period = if shown.is_some() { FRAME } else { RECORD };
-            let mut ticks = interval_at(Instant::now() + period, period);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-            loop {
-                ticks.tick().await;
-                match &shown {
-                    Some(bar) => bar.set_message(picture(&title, &drive)),
-                    None => record(&drive),
-                }
+/// Starts to show how `drive` is doing, under a line that says what it is.
+pub(crate) fn show(terminal: &Arc<Terminal>, drive: Arc<Drive>, title: String) -> Shown {
+    let shared = Arc::clone(terminal);
+    let task = tokio::spawn(async move {
+        let period = if shared.is_watched() { FRAME } else { RECORD };
+        let mut ticks = interval_at(Instant::now() + period, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            if shared.is_watched() {
+                shared.show(picture(&title, &drive));
+            } else {
+                record(&drive);
             }
-        });
-        Self { task, bar }
+        }
+    });
+    Shown {
+        task,
+        terminal: Arc::clone(terminal),
     }
 }
 
-impl Drop for Progress {
+impl Drop for Shown {
     fn drop(&mut self) {
         self.task.abort();
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.terminal.clear();
     }
-}
-
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    // Falls back to the bar's own style, which shows no message; the template is valid.
-    if let Ok(style) = ProgressStyle::with_template("{msg}") {
-        bar.set_style(style);
-    }
-    // Lines of the log between those of the picture would stay there.
-    let shown = bar.clone();
-    telemetry::around_writes(move |write| shown.suspend(write));
-    bar
 }
 
 fn picture(title: &str, drive: &Drive) -> String {

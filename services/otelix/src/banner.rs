@@ -14,7 +14,7 @@ pub(crate) struct Addresses {
 
 /// Prints where to go, and how to see more. To stderr: stdout is for the log, which may be JSON.
 pub(crate) fn print(config: &Config, addresses: Addresses, has_broker: bool) {
-    let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
+    let data = std::path::absolute(&config.data.path).unwrap_or_else(|_| config.data.path.clone());
     chassis::print_error(&text(config, addresses, &data, has_broker));
 }
 

@@ -37,9 +37,9 @@ pub async fn run(
     let (auth_listener, auth_address) = listen(config.auth_port, "AUTH_PORT").await?;
     // Until the services have ended, which send what is left.
     let broker = broker(&mut config)?;
-    let secret = Secret::Jwt.provide(&config.data)?;
+    let secret = Secret::Jwt.provide(&config.data.path)?;
     // It is left where the stack had made a secret already.
-    let former = Secret::Jwt.former(&config.data);
+    let former = Secret::Jwt.former(&config.data.path);
 
     let user = config.user(user_address);
     let auth = config.auth(auth_address, uri(user_address)?, secret, former);
@@ -117,7 +117,7 @@ async fn listen(port: u16, variable: &str) -> anyhow::Result<(TcpListener, Socke
 
 /// Waits until a service answers; whether it ever will is for those who run it to see.
 async fn ready(address: SocketAddr) {
-    while chassis::health::check(&chassis::health::url(address))
+    while chassis::health::check(&chassis::health::url(address), "")
         .await
         .is_err()
     {

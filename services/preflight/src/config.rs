@@ -3,11 +3,13 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use setup::DataFolder;
 
 use crate::{
+    broker::Broker,
     ports::Ports,
     processes::{self, Process},
 };
@@ -30,16 +32,11 @@ pub struct Config {
         value_name = "FOLDER",
         default_value = "configs"
     )]
-    pub configs: PathBuf,
+    pub(crate) configs: PathBuf,
 
-    /// Folder for all data, and for what is made here: logs, secrets, configurations
-    #[arg(
-        long,
-        env = "OTELIX_DATA",
-        value_name = "FOLDER",
-        default_value = "volumes"
-    )]
-    pub data: PathBuf,
+    /// Where data is kept, and what is made here: logs, secrets, configurations.
+    #[command(flatten)]
+    pub(crate) data: DataFolder,
 
     /// Folder of the runbooks, which Prometheus serves as pages
     #[arg(
@@ -48,11 +45,11 @@ pub struct Config {
         value_name = "FOLDER",
         default_value = "docs/runbooks"
     )]
-    pub runbooks: PathBuf,
+    pub(crate) runbooks: PathBuf,
 
     /// Which broker shall run
     #[arg(long, env = "OTELIX_BROKER", value_enum, default_value_t)]
-    pub broker: Broker,
+    pub(crate) broker: Broker,
 
     /// Check and prepare for these processes only, separated by commas; without it, for all
     #[arg(
@@ -63,7 +60,7 @@ pub struct Config {
         hide_possible_values = true,
         value_parser = process_name()
     )]
-    pub only: Vec<&'static str>,
+    pub(crate) only: Vec<&'static str>,
 
     /// Where programs are looked for
     #[arg(
@@ -74,28 +71,28 @@ pub struct Config {
         hide_short_help = true,
         default_value = ""
     )]
-    pub path: OsString,
+    pub(crate) path: OsString,
 
     /// Set by process-compose for what it starts: its own port is in use then
     #[arg(long, env = "PC_PROC_NAME", hide = true)]
-    pub supervised: Option<String>,
+    pub(crate) supervised: Option<String>,
 
     /// Where process-compose listens; it reads this variable itself
     #[arg(long, env = "PC_PORT_NUM", hide = true)]
-    pub process_compose_port: Option<u16>,
+    pub(crate) process_compose_port: Option<u16>,
 
     /// Where everything listens.
     #[command(flatten)]
-    pub ports: Ports,
+    pub(crate) ports: Ports,
 
     /// What to do instead.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
 }
 
 /// What preflight can do instead of its checks.
 #[derive(Clone, Debug, Eq, PartialEq, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Writes the runbooks as pages, and checks nothing
     Runbooks {
         /// Folder for `--web.user-assets` of Prometheus
@@ -110,16 +107,6 @@ impl Config {
         let matches = setup::without_service_links(Self::command()).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
-}
-
-/// What events go through.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Broker {
-    /// Redpanda.
-    #[default]
-    Redpanda,
-    /// Apache Kafka.
-    Kafka,
 }
 
 /// The name of a process, as it is in the table.

@@ -15,9 +15,9 @@ use tempfile::NamedTempFile;
 
 use crate::{
     config::Config,
+    findings::{Findings, Problem},
     ports::{Ports, rewrite},
     processes::Selection,
-    report::{Findings, Problem},
     runbooks,
 };
 
@@ -210,6 +210,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+    use crate::broker::Broker;
 
     fn config(arguments: &[&str]) -> Config {
         let arguments = [&["preflight"], arguments].concat();
@@ -217,7 +218,8 @@ mod tests {
     }
 
     fn ports(arguments: &[&str]) -> Ports {
-        config(arguments).ports
+        let arguments = [&["preflight"], arguments].concat();
+        Config::try_parse_from(arguments).unwrap().ports
     }
 
     #[test]
@@ -256,7 +258,7 @@ other: ${env:OTHER}";
         write("a/b/c.yaml", b"port: 3100");
         write("a/d", b"\xff 127.0.0.1:3100");
         write("e", b"");
-        let selection = Selection::of(&config(&[]));
+        let selection = Selection::of(Broker::Redpanda, &[]);
         let render = |port: &str| {
             let mut config = config(&[port]);
             config.configs.clone_from(&configs);

@@ -12,8 +12,8 @@ use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, 
 
 use crate::{
     config::Config,
+    findings::{Findings, Problem},
     processes::Selection,
-    report::{Findings, Problem},
 };
 
 /// Where the pages are below the folder of Prometheus' `--web.user-assets`, and so below `/user` of its URL.

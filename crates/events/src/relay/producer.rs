@@ -7,7 +7,7 @@ use std::{
 };
 
 use chassis::stop::FLUSH;
-use database::{Database, Statement};
+use database::Database;
 use diesel::prelude::*;
 use rdkafka::{
     ClientContext, Message as _, Statistics,
@@ -27,15 +27,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{SELECT, quietly};
+use super::queries::{DELETE, SELECT, quietly};
 use crate::{
-    client::{self, BrokerStatus, SessionError},
+    client::{self, BrokerStatus, ClientError},
     event::TOPICS,
-    outbox::{Row, State, outbox},
     record,
+    table::{Row, State, outbox},
 };
-
-const DELETE: Statement = Statement::new("DELETE outbox");
 
 /// The most events that are sent and not acknowledged yet.
 pub(crate) const WINDOW: usize = 8192;
@@ -55,8 +53,8 @@ const REMOVAL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long to wait when the database fails.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A producer, and its progress in the outbox.
-pub(crate) struct Session {
+/// A Kafka producer, and its progress in the outbox.
+pub(crate) struct Producer {
     database: Database,
     state: Arc<State>,
     broker: Arc<BrokerStatus>,
@@ -96,7 +94,7 @@ struct Delivery {
     error: Option<KafkaError>,
 }
 
-impl Session {
+impl Producer {
     pub(crate) fn start(
         brokers: &str,
         name: &str,
@@ -131,11 +129,11 @@ impl Session {
     }
 
     /// Sends until the stop, or until the producer fails.
-    pub(crate) async fn run(mut self, stop: &CancellationToken) -> Result<(), SessionError> {
+    pub(crate) async fn run(mut self, stop: &CancellationToken) -> Result<(), ClientError> {
         let outcome = self.work(stop).await;
         while self.removable > 0 && self.remove().await.is_ok() {}
         client::close(self.producer).await;
-        outcome.map_err(|error| SessionError {
+        outcome.map_err(|error| ClientError {
             progress: self.progress,
             ..error.into()
         })
@@ -315,7 +313,7 @@ impl ProducerContext for Reports {
             Ok(message) => (message, None),
             Err((error, message)) => (message, Some(error.clone())),
         };
-        // Fails if the session has ended.
+        // Fails if the producer has ended.
         let _ = self.deliveries.send(Delivery {
             sequence: i64::try_from(sequence).unwrap_or_default(),
             topic: TOPICS
