@@ -171,7 +171,8 @@ fn help(command: &[&str]) -> anyhow::Result<Help> {
     }
     let about = text.lines().next().unwrap_or_default();
     Ok(Help {
-        command: command.join(" "),
+        // All programs have it, and it is the same.
+        command: command.join(" ").replace("user health", "PROGRAM health"),
         about: about.to_owned(),
         groups: groups(&text),
     })
@@ -185,6 +186,9 @@ fn groups(text: &str) -> Vec<Group> {
     for line in text.lines() {
         let indent = line.len() - line.trim_start().len();
         let trimmed = line.trim();
+        if trimmed.is_empty() {
+            continue;
+        }
         if indent == 0 {
             is_option = false;
             if let Some(heading) = trimmed.strip_suffix(':') {
@@ -227,7 +231,7 @@ fn add(setting: Option<&mut Setting>, line: &str) {
         setting.values.push(if text.is_empty() {
             format!("`{name}`")
         } else {
-            format!("`{name}`, {}", lowercase(text))
+            format!("`{name}` ({text})")
         });
         return;
     }
@@ -255,16 +259,5 @@ fn add(setting: Option<&mut Setting>, line: &str) {
             setting.meaning.push(' ');
         }
         setting.meaning.push_str(text);
-    }
-}
-
-/// The text with a small first letter, unless it begins with an abbreviation.
-fn lowercase(text: &str) -> String {
-    let mut characters = text.chars();
-    match (characters.next(), characters.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
-            first.to_lowercase().chain(characters).collect()
-        }
-        _ => text.to_owned(),
     }
 }
