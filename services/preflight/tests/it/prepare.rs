@@ -48,6 +48,17 @@ fn folders_secrets_and_configurations_are_made() {
     }
     let path = machine.path("volumes").display().to_string();
     assert!(said.out.contains(&path), "{said:?}");
+    for words in [
+        format!(":{}/status", machine.port("FRONTEND_PORT")),
+        format!(
+            "send OTLP to    http://127.0.0.1:{} (gRPC)",
+            machine.port("OTEL_COLLECTOR_OTLP_GRPC_PORT")
+        ),
+        format!("password in {path}/secrets/grafana-admin-password"),
+        "To stop it: `just down`".to_owned(),
+    ] {
+        assert!(said.out.contains(&words), "{said:?}");
+    }
 }
 
 #[test]
