@@ -233,7 +233,7 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
 /// The bound for lines of requests on a terminal.
 fn limit(stdout: Stdout, color: bool) -> format::Limit {
     format::Limit::new(move |left_out| {
-        let note = format!("{left_out} more; RUST_LOG=debug shows all");
+        let note = format!("{left_out} records of requests are left out; RUST_LOG=debug shows all");
         // A reader that is gone needs no note.
         let _ = stdout
             .clone()
