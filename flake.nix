@@ -1,5 +1,5 @@
 {
-  description = "Three Rust services and everything to see through them: native, supervised, reproducible";
+  description = "Three Rust services with traces, metrics and logs, and the stack that shows them";
 
   inputs = {
     nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";

@@ -24,7 +24,7 @@ let
       craneLib = crane.mkLib pkgs;
       # The revision of a tree with uncommitted changes ends with "-dirty".
       revision = self.rev or self.dirtyRev or "unknown";
-      # The overlay may be applied to a nixpkgs without this package: then the stack names what is missing.
+      # The overlay may be applied to a nixpkgs without this package. The stack then reports what is missing.
       alertmanager =
         pkgs.prometheus-alertmanager
           or (pkgs.writeShellScriptBin "alertmanager" "echo 'nixpkgs has no prometheus-alertmanager' >&2; exit 127");

@@ -80,14 +80,15 @@ let
       serviceConfig =
         hardening
         // {
-          # The service notifies systemd once its health check succeeds, and then keeps the watchdog quiet while it does.
+          # The service notifies systemd once its health check succeeds, and then keeps the watchdog quiet while it
+          # does.
           Type = "notify";
           NotifyAccess = "main";
           WatchdogSec = 10;
           ExecStart = lib.getExe programs.${name};
           Restart = "always";
           RestartSec = 1;
-          # More than a drain takes (STOP in crates/chassis/src/stop.rs).
+          # Longer than a drain (STOP in crates/chassis/src/stop.rs).
           TimeoutStopSec = 15;
           # The filter of system calls keeps a process from raising its own limit.
           LimitNOFILE = 65536;

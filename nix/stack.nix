@@ -103,7 +103,7 @@ let
           *) exec process-compose "$@" ;;
         esac
 
-        # process-compose runs it too, but its messages would end up in a log.
+        # process-compose runs preflight too, but its messages would only be in a log.
         ${preflight}
         if ! [ -t 0 ] || ! [ -t 1 ]; then
           export PC_DISABLE_TUI=1
@@ -176,7 +176,7 @@ in
         echo "The stack runs. Stop it first: nix run .#stack -- down" >&2
         exit 1
       fi
-      # preflight marks the folders that it made.
+      # preflight marks the folders that it makes.
       if ! [ -e "$data/configs/MADE-BY-PREFLIGHT.txt" ]; then
         echo "No data of the stack in $data." >&2
         exit 1

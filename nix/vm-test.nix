@@ -1,5 +1,5 @@
-# A virtual machine with the services and the backends: a registration, its telemetry, and what a hanging service
-# causes.
+# Tests a virtual machine with the services and the backends: a registration, its telemetry, and the restart of a
+# hanging service.
 { self }:
 {
   name = "otelix";
@@ -13,7 +13,7 @@
       backends.enable = true;
       auth.jwtSecretFile = "/etc/otelix-jwt";
     };
-    # Only root can read it, as is usual for a secret. A real one must not be in the store.
+    # Only root can read the secret, as usual. A real secret must not be in the store.
     environment.etc."otelix-jwt" = {
       text = "a secret that only this test knows, no service";
       mode = "0400";

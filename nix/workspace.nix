@@ -5,7 +5,7 @@
   runCommand,
   craneLib,
   libiconv,
-  # For tests: those whose program is missing are ignored.
+  # Programs for tests. Tests whose program is missing are ignored.
   apacheKafka,
   backends,
   cargo-nextest,

@@ -1,4 +1,4 @@
-// What a dashboard may have in it, by Grafana's schema. An unknown name is an error, and so is a value of another type.
+// The type of a dashboard, by Grafana's schema. An unknown name is an error, and so is a value of another type.
 
 import type {
   AnnotationQuery,
@@ -15,7 +15,7 @@ import type * as StateTimeline from "@grafana/schema/dist/esm/raw/composable/sta
 import type * as Table from "@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen";
 import type * as TimeSeries from "@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen";
 
-// Whatever is left out has a default, and the value of an enumeration is its text.
+// Missing fields have defaults, and the value of an enumeration is its text.
 type Written<T> = T extends string
   ? `${T}`
   : T extends number | boolean | null | undefined
@@ -24,7 +24,7 @@ type Written<T> = T extends string
       ? Written<Item>[]
       : { [Name in keyof T]?: Written<T[Name]> };
 
-// The kind of a panel decides upon its options, and upon the `custom` part of its fields.
+// The kind of a panel determines its options, and the `custom` part of its fields.
 type Kind<Type, Options, Custom> = Written<Omit<Panel, "type" | "options" | "fieldConfig">> & {
   type: Type;
   options?: Written<Options>;
@@ -35,7 +35,7 @@ type Kind<Type, Options, Custom> = Written<Omit<Panel, "type" | "options" | "fie
 };
 
 export type Whole = Written<Omit<Dashboard, "panels" | "annotations">> & {
-  // Each store has its own names for what it is asked.
+  // Each data source has its own names for queries.
   annotations?: { list: (Written<AnnotationQuery> & { expr?: string; step?: string; textFormat?: string; titleFormat?: string })[] };
   panels: (
     | (Written<Omit<RowPanel, "type">> & { type: "row" })
