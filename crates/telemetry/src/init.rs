@@ -98,15 +98,12 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
         .map(|export| logger_provider(settings, &export, resource.clone()))
         .transpose()?;
 
-    let (tracers, tracer, sending) = match settings.export(Signal::Traces) {
-        Some(export) => {
-            let (tracers, tracer, sending) = traces(settings, &export, resource)?;
-            (Some(tracers), Some(tracer), Some(sending))
-        }
-        None => {
-            let tracer = (!settings.sdk_disabled).then_some(Tracer::Silent);
-            (None, tracer, None)
-        }
+    let (tracers, tracer, sending) = if let Some(export) = settings.export(Signal::Traces) {
+        let (tracers, tracer, sending) = traces(settings, &export, resource)?;
+        (Some(tracers), Some(tracer), Some(sending))
+    } else {
+        let tracer = (!settings.sdk_disabled).then_some(Tracer::Silent);
+        (None, tracer, None)
     };
 
     let filter = || EnvFilter::try_new(&settings.log).map_err(Error::Filter);
