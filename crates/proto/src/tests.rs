@@ -236,7 +236,11 @@ enum Request<'a> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let [crates, services] = ["crates", "services"].map(|folder| sources(&root.join(folder)));
     assert!(crates.len() > 100 && services.len() > 100);
-    for file in crates.iter().chain(&services).filter(|file| !file.ends_with("tests.rs")) {
+    for file in crates
+        .iter()
+        .chain(&services)
+        .filter(|file| !file.ends_with("tests.rs"))
+    {
         let source = fs::read_to_string(file).unwrap();
         let program = source.split("\n#[cfg(test)]").next().unwrap();
         let shown = shown_secrets(program);
