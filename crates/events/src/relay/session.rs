@@ -11,10 +11,10 @@ use database::{Database, Statement};
 use diesel::prelude::*;
 use rdkafka::{
     ClientContext, Message as _, Statistics,
-    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
+    config::RDKafkaLogLevel,
     error::KafkaError,
     message::DeliveryResult,
-    producer::{BaseRecord, ProducerContext, ThreadedProducer},
+    producer::{BaseRecord, ProducerContext},
 };
 use telemetry::{
     KeyValue,
@@ -32,6 +32,7 @@ use crate::{
     client::{self, BrokerStatus, SessionError},
     event::TOPICS,
     outbox::{Row, State, outbox},
+    producer::Producer,
     record,
 };
 
@@ -60,7 +61,7 @@ pub(crate) struct Session {
     database: Database,
     state: Arc<State>,
     broker: Arc<BrokerStatus>,
-    producer: ThreadedProducer<Reports>,
+    producer: Producer<Reports>,
     deliveries: mpsc::UnboundedReceiver<Delivery>,
     observer: Observer,
     /// The events that were sent, in order; acknowledged ones are taken from its front.
@@ -115,7 +116,7 @@ impl Session {
             database: database.clone(),
             state: Arc::clone(state),
             broker: Arc::clone(broker),
-            producer: ThreadedProducer::from_config_and_context(&config, reports)?,
+            producer: Producer::start(&config, reports)?,
             deliveries,
             observer: Observer::start(),
             window: VecDeque::with_capacity(WINDOW),
