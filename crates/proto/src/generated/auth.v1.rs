@@ -4,11 +4,11 @@
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Session {
-    /// The signed token: whoever holds it is signed in.
+    /// The signed token. Its holder is signed in.
     #[prost(string, tag = "1")]
     #[debug("..")]
     pub token: ::prost::alloc::string::String,
-    /// When the token stops being accepted.
+    /// When the token expires.
     #[prost(message, optional, tag = "2")]
     pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -24,13 +24,13 @@ pub struct RegisterRequest {
     #[prost(string, tag = "2")]
     #[debug("..")]
     pub password: ::prost::alloc::string::String,
-    /// IP address of the person's device, as the caller saw it; attempts are
-    /// counted by it. Empty: the address of the caller itself.
+    /// IP address of the client, as the caller sees it. Attempts are counted by
+    /// this address. If empty, it is the address of the caller.
     #[prost(string, tag = "3")]
     pub client_address: ::prost::alloc::string::String,
-    /// Token of the session that the new one takes the place of, if the person was
-    /// signed in: it is revoked with the change that opens the new one. A token that
-    /// is not valid is ignored.
+    /// Token of the session that the new one replaces, if the client has one.
+    /// That session is revoked in the transaction that opens the new one. An
+    /// invalid token is ignored.
     #[prost(string, tag = "4")]
     #[debug("..")]
     pub replaced_token: ::prost::alloc::string::String,
@@ -56,13 +56,13 @@ pub struct LoginRequest {
     #[prost(string, tag = "2")]
     #[debug("..")]
     pub password: ::prost::alloc::string::String,
-    /// IP address of the person's device, as the caller saw it; failed attempts
-    /// are counted by it. Empty: the address of the caller itself.
+    /// IP address of the client, as the caller sees it. Failed attempts are
+    /// counted by this address. If empty, it is the address of the caller.
     #[prost(string, tag = "3")]
     pub client_address: ::prost::alloc::string::String,
-    /// Token of the session that the new one takes the place of, if the person was
-    /// signed in: it is revoked with the change that opens the new one. A token that
-    /// is not valid is ignored.
+    /// Token of the session that the new one replaces, if the client has one.
+    /// That session is revoked in the transaction that opens the new one. An
+    /// invalid token is ignored.
     #[prost(string, tag = "4")]
     #[debug("..")]
     pub replaced_token: ::prost::alloc::string::String,
@@ -72,7 +72,7 @@ pub struct LoginResponse {
     /// The new session.
     #[prost(message, optional, tag = "1")]
     pub session: ::core::option::Option<Session>,
-    /// The account that was signed in to.
+    /// The account of the session.
     #[prost(message, optional, tag = "2")]
     pub user: ::core::option::Option<super::super::user::v1::User>,
 }
@@ -121,8 +121,8 @@ pub mod auth_service_client {
     /// Errors are gRPC status codes with the details of google.rpc.error_details:
     ///   INVALID_ARGUMENT    a field is missing or malformed; BadRequest names each
     ///   RESOURCE_EXHAUSTED  too many attempts; RetryInfo says when to try again
-    ///   UNAVAILABLE         a service or database that is needed does not answer
-    ///   INTERNAL            anything else, without detail
+    ///   UNAVAILABLE         a required service or database does not answer
+    ///   INTERNAL            any other error, without details
     #[derive(Debug, Clone)]
     pub struct AuthServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -203,8 +203,8 @@ pub mod auth_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Creates an account and opens its first session. The answer tells whether an
-        /// email has an account, so attempts are limited by the client's address.
+        /// Creates an account and opens its first session. The answer tells whether
+        /// an email has an account, so attempts are limited by the client's address.
         ///   ALREADY_EXISTS  the email has an account
         pub async fn register(
             &mut self,
@@ -231,7 +231,7 @@ pub mod auth_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Opens a session for an email and a password.
-        ///   UNAUTHENTICATED  unknown email or wrong password: one and the same answer
+        ///   UNAUTHENTICATED  unknown email or wrong password; the answer is the same
         pub async fn login(
             &mut self,
             request: impl tonic::IntoRequest<super::LoginRequest>,
@@ -272,7 +272,7 @@ pub mod auth_service_client {
             req.extensions_mut().insert(GrpcMethod::new("auth.v1.AuthService", "Me"));
             self.inner.unary(req, path, codec).await
         }
-        /// Revokes a session. Revoking it twice is no error.
+        /// Revokes a session. It is no error to revoke a session twice.
         ///   UNAUTHENTICATED  the token is malformed or expired
         pub async fn logout(
             &mut self,
@@ -310,8 +310,8 @@ pub mod auth_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with AuthServiceServer.
     #[async_trait]
     pub trait AuthService: std::marker::Send + std::marker::Sync + 'static {
-        /// Creates an account and opens its first session. The answer tells whether an
-        /// email has an account, so attempts are limited by the client's address.
+        /// Creates an account and opens its first session. The answer tells whether
+        /// an email has an account, so attempts are limited by the client's address.
         ///   ALREADY_EXISTS  the email has an account
         async fn register(
             &self,
@@ -321,7 +321,7 @@ pub mod auth_service_server {
             tonic::Status,
         >;
         /// Opens a session for an email and a password.
-        ///   UNAUTHENTICATED  unknown email or wrong password: one and the same answer
+        ///   UNAUTHENTICATED  unknown email or wrong password; the answer is the same
         async fn login(
             &self,
             request: tonic::Request<super::LoginRequest>,
@@ -332,7 +332,7 @@ pub mod auth_service_server {
             &self,
             request: tonic::Request<super::MeRequest>,
         ) -> std::result::Result<tonic::Response<super::MeResponse>, tonic::Status>;
-        /// Revokes a session. Revoking it twice is no error.
+        /// Revokes a session. It is no error to revoke a session twice.
         ///   UNAUTHENTICATED  the token is malformed or expired
         async fn logout(
             &self,
@@ -344,8 +344,8 @@ pub mod auth_service_server {
     /// Errors are gRPC status codes with the details of google.rpc.error_details:
     ///   INVALID_ARGUMENT    a field is missing or malformed; BadRequest names each
     ///   RESOURCE_EXHAUSTED  too many attempts; RetryInfo says when to try again
-    ///   UNAVAILABLE         a service or database that is needed does not answer
-    ///   INTERNAL            anything else, without detail
+    ///   UNAVAILABLE         a required service or database does not answer
+    ///   INTERNAL            any other error, without details
     #[derive(Debug)]
     pub struct AuthServiceServer<T> {
         inner: Arc<T>,

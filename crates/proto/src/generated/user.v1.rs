@@ -4,11 +4,11 @@
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct User {
-    /// A UUID, version 7: sorts by time of creation.
+    /// A UUID, version 7, which sorts by time of creation.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
-    /// Normalised: trimmed, lower case, composed (NFC), the domain in Unicode
-    /// (IDNA). Accounts of earlier versions may lack the last two.
+    /// Normalised: trimmed, in lower case, composed (NFC), with the domain in
+    /// Unicode (IDNA). Accounts of earlier versions may lack the last two steps.
     #[prost(string, tag = "2")]
     #[debug("..")]
     pub email: ::prost::alloc::string::String,
@@ -28,8 +28,8 @@ pub struct CreateUserRequest {
     #[prost(string, tag = "2")]
     #[debug("..")]
     pub password: ::prost::alloc::string::String,
-    /// Optional UUID for the new account, which makes the call repeatable: when
-    /// an account with this id and this email exists, it is the answer.
+    /// Optional UUID for the new account. It makes the call safe to retry: if an
+    /// account with this id and email exists, the call returns that account.
     #[prost(string, tag = "3")]
     pub user_id: ::prost::alloc::string::String,
 }
@@ -43,13 +43,13 @@ pub struct CreateUserResponse {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct GetUserRequest {
-    /// What to look the account up by.
+    /// The key to look up the account by.
     #[prost(oneof = "get_user_request::Key", tags = "1, 2")]
     pub key: ::core::option::Option<get_user_request::Key>,
 }
 /// Nested message and enum types in `GetUserRequest`.
 pub mod get_user_request {
-    /// What to look the account up by.
+    /// The key to look up the account by.
     #[derive(::derive_more::Debug)]
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     #[prost(skip_debug)]
@@ -103,9 +103,10 @@ pub mod user_service_client {
     ///
     /// Errors are gRPC status codes with the details of google.rpc.error_details:
     ///   INVALID_ARGUMENT    a field is missing or malformed; BadRequest names each
-    ///   RESOURCE_EXHAUSTED  too many passwords wait to be hashed; RetryInfo
-    ///   UNAVAILABLE         the database is busy or out of reach; may be repeated
-    ///   INTERNAL            anything else, without detail
+    ///   RESOURCE_EXHAUSTED  too many passwords wait to be hashed; RetryInfo says
+    ///                       when to try again
+    ///   UNAVAILABLE         the database is busy or cannot be reached; retry
+    ///   INTERNAL            any other error, without details
     #[derive(Debug, Clone)]
     pub struct UserServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -238,9 +239,9 @@ pub mod user_service_client {
                 .insert(GrpcMethod::new("user.v1.UserService", "GetUser"));
             self.inner.unary(req, path, codec).await
         }
-        /// Checks an email and a password, and reads the account they belong to.
-        ///   UNAUTHENTICATED  unknown email or wrong password: the same answer, after
-        ///                    the same work
+        /// Verifies an email and a password, and returns their account.
+        ///   UNAUTHENTICATED  unknown email or wrong password; the answer is the same,
+        ///                    and takes the same work
         pub async fn verify_password(
             &mut self,
             request: impl tonic::IntoRequest<super::VerifyPasswordRequest>,
@@ -295,9 +296,9 @@ pub mod user_service_server {
             &self,
             request: tonic::Request<super::GetUserRequest>,
         ) -> std::result::Result<tonic::Response<super::GetUserResponse>, tonic::Status>;
-        /// Checks an email and a password, and reads the account they belong to.
-        ///   UNAUTHENTICATED  unknown email or wrong password: the same answer, after
-        ///                    the same work
+        /// Verifies an email and a password, and returns their account.
+        ///   UNAUTHENTICATED  unknown email or wrong password; the answer is the same,
+        ///                    and takes the same work
         async fn verify_password(
             &self,
             request: tonic::Request<super::VerifyPasswordRequest>,
@@ -310,9 +311,10 @@ pub mod user_service_server {
     ///
     /// Errors are gRPC status codes with the details of google.rpc.error_details:
     ///   INVALID_ARGUMENT    a field is missing or malformed; BadRequest names each
-    ///   RESOURCE_EXHAUSTED  too many passwords wait to be hashed; RetryInfo
-    ///   UNAVAILABLE         the database is busy or out of reach; may be repeated
-    ///   INTERNAL            anything else, without detail
+    ///   RESOURCE_EXHAUSTED  too many passwords wait to be hashed; RetryInfo says
+    ///                       when to try again
+    ///   UNAVAILABLE         the database is busy or cannot be reached; retry
+    ///   INTERNAL            any other error, without details
     #[derive(Debug)]
     pub struct UserServiceServer<T> {
         inner: Arc<T>,
