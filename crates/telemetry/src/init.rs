@@ -18,7 +18,7 @@ use opentelemetry_semantic_conventions::resource::{
 };
 use tokio::task::{JoinError, JoinHandle};
 use tracing_subscriber::{
-    EnvFilter, Layer as _,
+    Layer as _,
     filter::{FilterExt as _, LevelFilter, Targets},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
@@ -47,9 +47,6 @@ pub enum Error {
     /// The thread that writes logs could not be started.
     #[error("cannot write logs")]
     Stdout(#[source] std::io::Error),
-    /// The log filter cannot be parsed.
-    #[error("cannot parse the log filter")]
-    Filter(#[source] tracing_subscriber::filter::ParseError),
     /// Telemetry was started before in this process.
     #[error("telemetry is already started")]
     Started(#[source] tracing_subscriber::util::TryInitError),
@@ -106,8 +103,7 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
         (None, tracer, None)
     };
 
-    let filter = || EnvFilter::try_new(&settings.log).map_err(Error::Filter);
-
+    let filter = &settings.log;
     let text = match settings.log_format {
         LogFormat::Text => true,
         LogFormat::Json => false,
@@ -122,14 +118,14 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
             .event_format(format::Text {
                 color: std::io::stdout().is_terminal(),
             })
-            .with_filter(filter()?)
+            .with_filter(filter.clone())
             .boxed()
     } else {
         lines
             .event_format(format::Json {
                 limit: settings.log_length_limit(),
             })
-            .with_filter(filter()?)
+            .with_filter(filter.clone())
             .boxed()
     };
 
@@ -149,14 +145,9 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
             ]
             .map(|target| (target, LevelFilter::OFF)),
         );
-    let exported = loggers
-        .as_ref()
-        .map(|loggers| {
-            filter().map(|filter| {
-                OpenTelemetryTracingBridge::new(loggers).with_filter(filter.and(without_transport))
-            })
-        })
-        .transpose()?;
+    let exported = loggers.as_ref().map(|loggers| {
+        OpenTelemetryTracingBridge::new(loggers).with_filter(filter.clone().and(without_transport))
+    });
 
     // Spans do not depend on the log filter: `RUST_LOG=warn` must not end the traces.
     let spans = tracers.as_ref().map(|tracers| {
