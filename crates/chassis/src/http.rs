@@ -53,9 +53,10 @@ const HEAD_BYTES: u32 = 32 << 10;
 /// long it may take to say so.
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
-/// Serves until `stop` ends: then takes no new connections, and waits up to [`DRAIN`](crate::stop::DRAIN) for the
-/// requests under way. The address of a client is in the extensions of its requests, as
-/// [`ConnectInfo`].
+/// Serves until `stop` ends: then takes no new connections, and waits for the requests under way.
+///
+/// The wait takes up to [`DRAIN`](crate::stop::DRAIN). The address of a client is in the extensions of
+/// its requests, as [`ConnectInfo`].
 pub async fn serve(router: Router, listener: TcpListener, stop: impl Future<Output = ()>) {
     serve_within(ConnectionLimits::new(), router, listener, stop).await;
 }
@@ -203,7 +204,7 @@ mod tests {
 
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-    /// ConnectionLimits that are never reached.
+    /// Limits that are never reached.
     const WIDE: ConnectionLimits = ConnectionLimits {
         connections: 100,
         first: PATIENCE,

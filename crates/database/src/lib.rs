@@ -45,6 +45,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _};
 // Diesel links SQLite through this crate; naming it here builds the library from its source.
 use libsqlite3_sys as _;
 use opentelemetry::Context;
+use scheduled_thread_pool::ScheduledThreadPool;
 use telemetry::names;
 use tokio::sync::oneshot;
 
@@ -172,7 +173,13 @@ impl Database {
     pub fn open(path: &Path, migrations: &[EmbeddedMigrations]) -> Result<Self, OpenError> {
         let lock = create(path)?.then(|| lock::lock(path)).transpose()?;
 
-        let pool = Role::Writer.pool(path, 1)?;
+        // Opens the connections. A pool without it starts three such threads of its own.
+        let opener = ScheduledThreadPool::builder()
+            .num_threads(1)
+            .thread_name_pattern("database-opener")
+            .build();
+        let opener = Arc::new(opener);
+        let pool = Role::Writer.pool(path, 1, &opener)?;
         let mut connection = pool.get().map_err(|error| open_error(path, &error))?;
         // A file that is read-only says so at the first write; better now than then.
         connection
@@ -181,9 +188,10 @@ impl Database {
         migrate(&mut connection, path, migrations)?;
         drop(connection);
 
+        let readers = Role::Reader.pool(path, READERS, &opener)?;
         Ok(Self {
             writer: Connections::start(path, Role::Writer, &pool)?,
-            readers: Connections::start(path, Role::Reader, &Role::Reader.pool(path, READERS)?)?,
+            readers: Connections::start(path, Role::Reader, &readers)?,
             _lock: lock,
         })
     }
@@ -411,9 +419,15 @@ impl Role {
         }
     }
 
-    fn pool(self, path: &Path, size: u32) -> Result<ConnectionPool, OpenError> {
+    fn pool(
+        self,
+        path: &Path,
+        size: u32,
+        opener: &Arc<ScheduledThreadPool>,
+    ) -> Result<ConnectionPool, OpenError> {
         Pool::builder()
             .max_size(size)
+            .thread_pool(Arc::clone(opener))
             .connection_timeout(PATIENCE)
             // A file does not go away like a server does.
             .test_on_check_out(false)

@@ -1,9 +1,14 @@
 //! How fast the services are, how much memory they take, and what telemetry costs: `just bench`.
 //!
 //! Callers and services share this machine's processors, so compare within one run only.
-//! Telemetry off and on take turns, and the median round counts.
+//! Telemetry off and on take turns, and the median round counts. The reference for `GetUser` is a
+//! bare tonic server that answers the same message from memory: this program with `--reference`.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    time::{Duration, Instant, SystemTime},
+};
 
 use anyhow::{Context as _, ensure};
 use e2e::{
@@ -13,20 +18,39 @@ use e2e::{
 };
 use proto::{
     auth::v1::{MeRequest, RegisterRequest, auth_service_client::AuthServiceClient},
-    user::v1::{GetUserRequest, get_user_request::Key, user_service_client::UserServiceClient},
+    user::v1::{
+        CreateUserRequest, CreateUserResponse, GetUserRequest, GetUserResponse, User,
+        VerifyPasswordRequest, VerifyPasswordResponse,
+        get_user_request::Key,
+        user_service_client::UserServiceClient,
+        user_service_server::{UserService, UserServiceServer},
+    },
 };
-use tonic::transport::Channel;
+use tokio::{net::TcpListener, process::Command};
+use tonic::{
+    Request, Response, Status,
+    transport::{Channel, Server, server::TcpIncoming},
+};
 
 const CALLERS: [usize; 3] = [1, 8, 64];
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(3);
 const STARTS: usize = 9;
 
+/// The argument that makes this program the reference server.
+const REFERENCE: &str = "--reference";
+
+/// The user that the reference server has.
+const USER_ID: &str = "018bcfe5-6800-7000-8000-000000000000";
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     // `cargo test --benches` runs this too, with --test: then it is enough that it builds.
     if std::env::args().any(|argument| argument == "--test") {
         return Ok(());
+    }
+    if std::env::args().any(|argument| argument == REFERENCE) {
+        return serve_reference().await;
     }
     ensure!(
         !cfg!(debug_assertions),
@@ -48,9 +72,17 @@ async fn loads() -> anyhow::Result<()> {
     let mut memory = table(["process", "telemetry", "idle MB", "under load MB"]);
     // By call, caller count, and telemetry off or on: the rounds.
     let mut samples = vec![[const { Vec::<Sample>::new() }; 2]; 2 * CALLERS.len() + 1];
+    let mut references = vec![Vec::<Sample>::new(); CALLERS.len()];
     let mut megabytes = [[0.0; 4]; 2];
 
     for round in 0..ROUNDS {
+        let (server, address) = start_reference().await?;
+        let bare = connect(&address).await?;
+        for (callers, samples) in CALLERS.into_iter().zip(&mut references) {
+            samples.push(get_user(&bare, USER_ID, callers).await?);
+        }
+        drop(server);
+
         for telemetry in [false, true] {
             let on = usize::from(telemetry);
             let endpoint = collector::sink().await?;
@@ -78,6 +110,9 @@ async fn loads() -> anyhow::Result<()> {
         }
     }
 
+    for (callers, rounds) in CALLERS.into_iter().zip(&mut references) {
+        calls.add_row(row("GetUser", callers, "bare tonic", median(rounds)?));
+    }
     let names = CALLERS
         .map(|callers| ("GetUser", callers))
         .into_iter()
@@ -86,18 +121,8 @@ async fn loads() -> anyhow::Result<()> {
     for ((name, callers), rounds) in names.zip(&mut samples) {
         let off = median(&mut rounds[0])?;
         let on = median(&mut rounds[1])?;
-        let row = |telemetry: &str, sample: Sample| {
-            [
-                name.to_owned(),
-                callers.to_string(),
-                telemetry.to_owned(),
-                format!("{:.0}", sample.rate),
-                format!("{:.2}", sample.p50 * 1e3),
-                format!("{:.2}", sample.p99 * 1e3),
-            ]
-        };
-        calls.add_row(row("off", off));
-        calls.add_row(row("on", on));
+        calls.add_row(row(name, callers, "off", off));
+        calls.add_row(row(name, callers, "on", on));
         calls.add_row([
             String::new(),
             String::new(),
@@ -119,6 +144,72 @@ async fn loads() -> anyhow::Result<()> {
     }
     print(&calls)?;
     print(&memory)
+}
+
+fn row(call: &str, callers: usize, telemetry: &str, sample: Sample) -> [String; 6] {
+    [
+        call.to_owned(),
+        callers.to_string(),
+        telemetry.to_owned(),
+        format!("{:.0}", sample.rate),
+        format!("{:.2}", sample.p50 * 1e3),
+        format!("{:.2}", sample.p99 * 1e3),
+    ]
+}
+
+/// Answers every look-up with the same user.
+struct Reference;
+
+#[tonic::async_trait]
+impl UserService for Reference {
+    async fn create_user(
+        &self,
+        _: Request<CreateUserRequest>,
+    ) -> Result<Response<CreateUserResponse>, Status> {
+        Err(Status::unimplemented("the reference looks up only"))
+    }
+
+    async fn verify_password(
+        &self,
+        _: Request<VerifyPasswordRequest>,
+    ) -> Result<Response<VerifyPasswordResponse>, Status> {
+        Err(Status::unimplemented("the reference looks up only"))
+    }
+
+    async fn get_user(
+        &self,
+        _: Request<GetUserRequest>,
+    ) -> Result<Response<GetUserResponse>, Status> {
+        let created_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        Ok(Response::new(GetUserResponse {
+            user: Some(User {
+                id: USER_ID.to_owned(),
+                email: "bench@example.com".to_owned(),
+                created_at: Some(created_at.into()),
+            }),
+        }))
+    }
+}
+
+async fn serve_reference() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
+    Server::builder()
+        .add_service(UserServiceServer::new(Reference))
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
+        .await?;
+    Ok(())
+}
+
+/// Starts the reference server in a process of its own, as the services are.
+async fn start_reference() -> anyhow::Result<(Process, String)> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(REFERENCE);
+    let mut process = Process::spawn("the reference", command)?;
+    let address = process
+        .line(|line| line.parse::<SocketAddr>().is_ok())
+        .await?;
+    Ok((process, address))
 }
 
 /// Time from the start of each process to its being ready.

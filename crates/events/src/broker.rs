@@ -9,7 +9,7 @@ use rdkafka::{
     ClientConfig,
     config::FromClientConfigAndContext as _,
     message::DeliveryResult,
-    producer::{Producer as _, ProducerContext, ThreadedProducer},
+    producer::{BaseProducer, Producer as _, ProducerContext},
 };
 
 use crate::{Brokers, client::Quiet, event::TOPICS, topics};
@@ -17,8 +17,8 @@ use crate::{Brokers, client::Quiet, event::TOPICS, topics};
 /// A broker that runs until this is dropped.
 #[must_use = "the broker ends when this is dropped"]
 pub struct Broker {
-    // Owns the mock cluster, and is not used otherwise.
-    _client: ThreadedProducer<Quiet>,
+    // Owns the mock cluster. It sends nothing, so nothing polls it.
+    _client: BaseProducer<Quiet>,
     address: Brokers,
 }
 
@@ -30,7 +30,7 @@ impl Broker {
     pub fn start(partitions: u16) -> anyhow::Result<Self> {
         let mut config = ClientConfig::new();
         config.set("test.mock.num.brokers", "1");
-        let client = ThreadedProducer::from_config_and_context(&config, Quiet)?;
+        let client = BaseProducer::from_config_and_context(&config, Quiet)?;
         let cluster = client.client().mock_cluster().context("no mock cluster")?;
         for topic in TOPICS {
             cluster.create_topic(topic, partitions.into(), 1)?;

@@ -44,6 +44,8 @@ pub(crate) fn producer(brokers: &str, name: &str) -> ClientConfig {
         .set("enable.idempotence", "true")
         .set("enable.gapless.guarantee", "true")
         .set("acks", "all")
+        // A delivery says sooner that the broker is back; this is for an idle producer.
+        .set("statistics.interval.ms", "5000")
         // No limit: if a message timed out, later ones would overtake it.
         .set("message.timeout.ms", "0")
         // Milliseconds that a message waits for others.

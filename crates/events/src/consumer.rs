@@ -33,6 +33,8 @@ use partitions::Partitions;
 use receiver::Receiver;
 
 /// A member of a consumer group: each event goes to one of its members.
+///
+/// For services that act on events. None of the project does so yet: the frontend [follows](follow).
 #[derive(Clone, Debug)]
 pub struct Consumer {
     settings: Settings,

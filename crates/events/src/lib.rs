@@ -19,6 +19,7 @@ mod consumer;
 mod event;
 mod handler;
 mod outbox;
+mod producer;
 mod record;
 mod registry;
 mod relay;

@@ -6,7 +6,7 @@
 //! The next producer begins with the first event that is not acknowledged: some events are sent
 //! twice, and consumers deduplicate.
 
-mod producer;
+mod dispatcher;
 mod queries;
 
 use std::sync::Arc;
@@ -29,8 +29,8 @@ use crate::{
     topics,
 };
 
-use producer::Producer;
-pub(crate) use producer::WINDOW;
+use dispatcher::Dispatcher;
+pub(crate) use dispatcher::WINDOW;
 use queries::{INSERT, SELECT, quietly};
 
 const FAILED: &str = "the relay of events failed";
@@ -144,7 +144,7 @@ impl Inner {
                 () = stop => return,
             }
             client::supervise("events cannot be sent", &written, || async {
-                Producer::start(&brokers, &name, &database, &state, &broker)?
+                Dispatcher::start(&brokers, &name, &database, &state, &broker)?
                     .run(&written)
                     .await
             })

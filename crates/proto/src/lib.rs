@@ -1,8 +1,9 @@
 //! The contracts: messages, clients and server traits of `user` and `auth`, and the messages of
 //! events.
 //!
-//! Everything here is generated from the files under proto/; the comments there are the
-//! documentation. Domain types do not live here: each service converts at its edge.
+//! The code in `generated/` is generated from the files under `proto/` and checked in; a test compares
+//! both. The comments in `proto/` are the documentation. Domain types do not live here: each service
+//! converts at its edge.
 //!
 //! `Debug` shows a field as `..` if its name says that it is an email, a password or a token.
 
@@ -10,7 +11,7 @@
 pub mod user {
     /// Version 1 of the contract.
     pub mod v1 {
-        tonic::include_proto!("user.v1");
+        include!("generated/user.v1.rs");
     }
 }
 
@@ -18,7 +19,7 @@ pub mod user {
 pub mod auth {
     /// Version 1 of the contract.
     pub mod v1 {
-        tonic::include_proto!("auth.v1");
+        include!("generated/auth.v1.rs");
     }
 }
 
@@ -26,15 +27,15 @@ pub mod auth {
 pub mod events {
     /// Version 1 of the contract.
     pub mod v1 {
-        tonic::include_proto!("events.v1");
+        include!("generated/events.v1.rs");
     }
 }
 
 /// The encoded `FileDescriptorSet` of all contracts, for gRPC server reflection.
-pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const DESCRIPTORS: &[u8] = include_bytes!("generated/descriptors.bin");
 
 /// Every method of every service, as `package.Service/Method`.
-pub const METHODS: &[&str] = include!(concat!(env!("OUT_DIR"), "/methods.rs"));
+pub const METHODS: &[&str] = include!("generated/methods.rs");
 
 /// The source of the messages of events, for schema registries.
 pub const EVENTS: &str = include_str!("../../../proto/events/v1/events.proto");

@@ -23,7 +23,7 @@ use opentelemetry_semantic_conventions::resource::{
 };
 use tokio::task::{JoinError, JoinHandle};
 use tracing_subscriber::{
-    EnvFilter, Layer as _,
+    Layer as _,
     filter::{FilterExt as _, LevelFilter, Targets},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
@@ -52,9 +52,6 @@ pub enum Error {
     /// The thread that writes logs could not be started.
     #[error("cannot write logs")]
     Stdout(#[source] std::io::Error),
-    /// The log filter cannot be parsed.
-    #[error("cannot parse the log filter")]
-    Filter(#[source] tracing_subscriber::filter::ParseError),
     /// Telemetry was started before in this process.
     #[error("telemetry is already started")]
     Started(#[source] tracing_subscriber::util::TryInitError),
@@ -106,19 +103,15 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
         .map(|export| logger_provider(settings, &export, resource.clone(), &outage))
         .transpose()?;
 
-    let (tracers, tracer, sending) = match settings.export(Signal::Traces) {
-        Some(export) => {
-            let (tracers, tracer, sending) = traces(settings, &export, resource, &outage)?;
-            (Some(tracers), Some(tracer), Some(sending))
-        }
-        None => {
-            let tracer = (!settings.sdk_disabled).then_some(Tracer::Silent);
-            (None, tracer, None)
-        }
+    let (tracers, tracer, sending) = if let Some(export) = settings.export(Signal::Traces) {
+        let (tracers, tracer, sending) = traces(settings, &export, resource, &outage)?;
+        (Some(tracers), Some(tracer), Some(sending))
+    } else {
+        let tracer = (!settings.sdk_disabled).then_some(Tracer::Silent);
+        (None, tracer, None)
     };
 
-    let filter = || EnvFilter::try_new(&settings.log).map_err(Error::Filter);
-
+    let filter = &settings.log;
     let is_terminal = std::io::stdout().is_terminal();
     let text = match settings.log_format {
         LogFormat::Text => true,
@@ -127,11 +120,11 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
     };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let color = is_terminal && !no_color;
-    let filter_of_lines = filter()?;
     // With `debug`, the reader wants every record.
-    let is_brief = filter_of_lines
-        .max_level_hint()
-        .is_some_and(|level| level <= LevelFilter::INFO);
+    let levels = filter.iter().map(|(_, level)| level);
+    let is_brief = levels
+        .chain(filter.default_level())
+        .all(|level| level <= LevelFilter::INFO);
     let limit = (text && is_terminal && is_brief).then(|| limit(stdout.clone(), color));
     let lines = tracing_subscriber::fmt::layer()
         // `eprintln!` panics where stderr is broken too.
@@ -143,14 +136,14 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
                 color,
                 limit: limit.clone(),
             })
-            .with_filter(filter_of_lines)
+            .with_filter(filter.clone())
             .boxed()
     } else {
         lines
             .event_format(format::Json {
                 limit: settings.log_length_limit(),
             })
-            .with_filter(filter_of_lines)
+            .with_filter(filter.clone())
             .boxed()
     };
 
@@ -170,14 +163,9 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
             ]
             .map(|target| (target, LevelFilter::OFF)),
         );
-    let exported = loggers
-        .as_ref()
-        .map(|loggers| {
-            filter().map(|filter| {
-                OpenTelemetryTracingBridge::new(loggers).with_filter(filter.and(without_transport))
-            })
-        })
-        .transpose()?;
+    let exported = loggers.as_ref().map(|loggers| {
+        OpenTelemetryTracingBridge::new(loggers).with_filter(filter.clone().and(without_transport))
+    });
 
     // Spans do not depend on the log filter: `RUST_LOG=warn` must not end the traces.
     let spans = tracers.as_ref().map(|tracers| {

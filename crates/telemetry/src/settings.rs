@@ -15,6 +15,7 @@ pub(crate) use self::{
 
 use clap::{Args, ValueEnum};
 use opentelemetry_sdk::trace::Sampler;
+use tracing_subscriber::filter::Targets;
 
 use crate::propagate::Propagators;
 
@@ -142,7 +143,7 @@ pub struct Settings {
     /// Which log records are written: a level, or directives such as info,auth=debug. With
     /// info,request=debug there is one for each request
     #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
-    pub log: String,
+    pub log: Targets,
 
     /// The `deployment.environment.name` where `OTEL_RESOURCE_ATTRIBUTES` has none.
     #[arg(skip)]
@@ -283,10 +284,23 @@ fn queue_size(text: &str) -> Result<usize, String> {
     }
 }
 
-fn filter(text: &str) -> Result<String, String> {
-    tracing_subscriber::EnvFilter::try_new(text)
-        .map(|_| text.to_owned())
-        .map_err(|error| error.to_string())
+/// A filter by level and target. `EnvFilter` can filter by spans too, but needs a regex engine for it.
+fn filter(text: &str) -> Result<Targets, String> {
+    if text.contains('[') {
+        return Err("spans and fields cannot be filtered, only targets".to_owned());
+    }
+    let directives: Vec<_> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|directive| !directive.is_empty())
+        .collect();
+    if directives.is_empty() {
+        return Err("no level and no target".to_owned());
+    }
+    directives
+        .join(",")
+        .parse()
+        .map_err(|error| format!("{error}"))
 }
 
 #[cfg(test)]
@@ -327,6 +341,23 @@ mod tests {
             "--traces-sampler-arg=NaN",
         ] {
             assert!(parse(&[bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_log_filter_has_levels_for_targets() {
+        let log = |filter: &str| parse(&[&format!("--log={filter}")]).map(|settings| settings.log);
+        let is_enabled = |filter: &str, target| {
+            log(filter)
+                .unwrap()
+                .would_enable(target, &tracing::Level::DEBUG)
+        };
+        assert!(!is_enabled("info", "auth"));
+        assert!(is_enabled("info, auth=debug,", "auth::sessions"));
+        assert!(!is_enabled("info,auth=debug", "user"));
+        assert!(is_enabled("auth", "auth"));
+        for bad in ["", ",", "a=b=c", "a=loud", "[span]=debug", "a[{id}]=debug"] {
+            assert!(log(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Failures of records.
 
-use std::error::Error;
+use std::error::Error as _;
 
 use crate::{HandlerError, record::Undecodable};
 

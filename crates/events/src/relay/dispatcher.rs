@@ -11,10 +11,10 @@ use database::Database;
 use diesel::prelude::*;
 use rdkafka::{
     ClientContext, Message as _, Statistics,
-    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
+    config::RDKafkaLogLevel,
     error::KafkaError,
     message::DeliveryResult,
-    producer::{BaseRecord, ProducerContext, ThreadedProducer},
+    producer::{BaseRecord, ProducerContext},
 };
 use telemetry::{
     KeyValue,
@@ -31,6 +31,7 @@ use super::queries::{DELETE, SELECT, quietly};
 use crate::{
     client::{self, BrokerStatus, ClientError},
     event::TOPICS,
+    producer::Producer,
     record,
     table::{Row, State, outbox},
 };
@@ -53,12 +54,12 @@ const REMOVAL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long to wait when the database fails.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A Kafka producer, and its progress in the outbox.
-pub(crate) struct Producer {
+/// Sends the events of an outbox by one Kafka producer, and keeps its progress.
+pub(crate) struct Dispatcher {
     database: Database,
     state: Arc<State>,
     broker: Arc<BrokerStatus>,
-    producer: ThreadedProducer<Reports>,
+    producer: Producer<Reports>,
     deliveries: mpsc::UnboundedReceiver<Delivery>,
     observer: Observer,
     /// The events that were sent, in order; acknowledged ones are taken from its front.
@@ -94,7 +95,7 @@ struct Delivery {
     error: Option<KafkaError>,
 }
 
-impl Producer {
+impl Dispatcher {
     pub(crate) fn start(
         brokers: &str,
         name: &str,
@@ -113,7 +114,7 @@ impl Producer {
             database: database.clone(),
             state: Arc::clone(state),
             broker: Arc::clone(broker),
-            producer: ThreadedProducer::from_config_and_context(&config, reports)?,
+            producer: Producer::start(&config, reports)?,
             deliveries,
             observer: Observer::start(),
             window: VecDeque::with_capacity(WINDOW),

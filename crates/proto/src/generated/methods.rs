@@ -1,0 +1,9 @@
+&[
+    "user.v1.UserService/CreateUser",
+    "user.v1.UserService/GetUser",
+    "user.v1.UserService/VerifyPassword",
+    "auth.v1.AuthService/Register",
+    "auth.v1.AuthService/Login",
+    "auth.v1.AuthService/Me",
+    "auth.v1.AuthService/Logout",
+]
