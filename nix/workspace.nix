@@ -98,6 +98,7 @@ let
       ++ [
         ../.ci/backends
         ../.config
+        ../ARCHITECTURE.md
         ../clippy.toml
         ../configs
         ../dashboards

@@ -29,7 +29,7 @@ pub async fn probe(address: SocketAddr, health: Health) -> ExitCode {
         match check(&url).await {
             Ok(()) => return ExitCode::SUCCESS,
             Err(error) if end.is_some_and(|end| Instant::now() >= end) => {
-                return crate::process::failed(&error);
+                return crate::failure::failed(&error);
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
         }

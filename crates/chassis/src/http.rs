@@ -20,12 +20,12 @@ use tower::{Layer as _, ServiceExt as _};
 use crate::{
     accept::Acceptor,
     requests::{LINGER, Requests},
-    stop::DRAIN,
+    stop::drain,
 };
 
 /// What connections may consume.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+struct ConnectionLimits {
     /// How many may be open. At the limit, those without a request are closed for new ones.
     connections: usize,
     /// How long the first request of a connection may take to arrive.
@@ -34,7 +34,7 @@ struct Limits {
     idle: Duration,
 }
 
-impl Limits {
+impl ConnectionLimits {
     /// The usual ones. Half of the process's file descriptors are left for everything else.
     fn new() -> Self {
         let files = Resource::NOFILE.get_soft().unwrap_or(1024);
@@ -53,15 +53,16 @@ const HEAD_BYTES: u32 = 32 << 10;
 /// long it may take to say so.
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
-/// Serves until `stop` ends: then takes no new connections, and waits up to [`DRAIN`] for the
-/// requests under way. The address of a client is in the extensions of its requests, as
-/// [`ConnectInfo`].
+/// Serves until `stop` ends: then takes no new connections, and waits for the requests under way.
+///
+/// The wait takes up to [`DRAIN`](crate::stop::DRAIN). The address of a client is in the extensions of
+/// its requests, as [`ConnectInfo`].
 pub async fn serve(router: Router, listener: TcpListener, stop: impl Future<Output = ()>) {
-    serve_within(Limits::new(), router, listener, stop).await;
+    serve_within(ConnectionLimits::new(), router, listener, stop).await;
 }
 
 async fn serve_within(
-    limits: Limits,
+    limits: ConnectionLimits,
     router: Router,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
@@ -95,13 +96,7 @@ async fn serve_within(
     }
     drop(acceptor);
     drop(stopping);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    if timeout(DRAIN, drained).await.is_err() {
-        tracing::warn!(
-            drain_seconds = DRAIN.as_secs(),
-            "requests were still under way at the end of the drain"
-        );
-    }
+    drain(async { while connections.join_next().await.is_some() {} }).await;
 }
 
 /// A place for one more connection. Idle ones make room; where none is idle, it waits.
@@ -120,7 +115,7 @@ async fn place(places: &Arc<Semaphore>, pressure: &Notify) -> Option<OwnedSemaph
 }
 
 struct Connection {
-    limits: Limits,
+    limits: ConnectionLimits,
     requests: Requests,
     /// Notified when a new connection finds no place.
     pressure: Arc<Notify>,
@@ -202,6 +197,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::stop::DRAIN;
 
     /// Longer than anything here takes: what has not happened by then never will.
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -209,7 +205,7 @@ mod tests {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
     /// Limits that are never reached.
-    const WIDE: Limits = Limits {
+    const WIDE: ConnectionLimits = ConnectionLimits {
         connections: 100,
         first: PATIENCE,
         idle: PATIENCE,
@@ -224,7 +220,7 @@ mod tests {
     }
 
     impl Server {
-        async fn start(limits: Limits) -> Self {
+        async fn start(limits: ConnectionLimits) -> Self {
             let (go, gone) = watch::channel(false);
             let slow = get(async move || {
                 let mut gone = gone.clone();
@@ -279,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_without_a_request_is_closed() {
-        let server = Server::start(Limits {
+        let server = Server::start(ConnectionLimits {
             first: Duration::from_millis(20),
             ..WIDE
         })
@@ -291,7 +287,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_is_idle_is_closed_and_one_with_a_request_is_not() {
-        let server = Server::start(Limits {
+        let server = Server::start(ConnectionLimits {
             idle: Duration::from_millis(20),
             ..WIDE
         })
@@ -308,7 +304,7 @@ mod tests {
 
     #[tokio::test]
     async fn idle_connections_make_room_for_new_ones() {
-        let server = Server::start(Limits {
+        let server = Server::start(ConnectionLimits {
             connections: 3,
             ..WIDE
         })

@@ -6,6 +6,7 @@
 pub mod client;
 pub mod health;
 pub mod http;
+pub mod network;
 pub mod panics;
 pub mod process;
 pub mod server;
@@ -14,13 +15,17 @@ pub mod stop;
 
 mod accept;
 mod cli;
+mod config;
 mod console;
+mod failure;
 mod requests;
 mod systemd;
 
 pub use crate::{
     cli::{Cli, Command, Health, parse},
+    config::{Config, Listen},
     console::print,
+    failure::{BadSetting, failed},
     process::listen,
     stop::until,
 };

@@ -13,7 +13,9 @@ use tokio::{
 };
 
 use crate::{
-    console,
+    Cli, Command, Config, cli,
+    failure::failed,
+    health,
     stop::{STOP, TELEMETRY},
     systemd,
 };
@@ -36,13 +38,37 @@ pub fn main(program: impl Future<Output = ExitCode>) -> ExitCode {
     code
 }
 
-/// Runs a process: binds its address, starts telemetry, and serves until `service` ends.
+/// Runs the program of a service to its end: reads its settings, and does what its command line says. `command` is
+/// `clap::command!()`.
+pub fn service<C, F, S>(command: clap::Command, service: F) -> ExitCode
+where
+    C: Config,
+    F: FnOnce(C, TcpListener, Shutdown) -> S,
+    S: Future<Output = anyhow::Result<()>>,
+{
+    let name = command.get_name().to_owned();
+    let version = command.get_version().unwrap_or_default().to_owned();
+    main(async move {
+        let Cli { command, config } = cli::parse::<C>(command);
+        let address = config.address();
+        match command {
+            Some(Command::Health(health)) => health::probe(address, health).await,
+            None => {
+                let settings = config.telemetry();
+                let service = |listener, shutdown| service(config, listener, shutdown);
+                run(&settings, &name, &version, address, service).await
+            }
+        }
+    })
+}
+
+/// Binds the address, starts telemetry, and serves until `service` ends.
 ///
 /// The exit code is 0 after a clean stop and 1 where it could not start, failed, or did not stop in time.
-pub async fn run<F, S>(
+async fn run<F, S>(
     settings: &Settings,
-    name: &'static str,
-    version: &'static str,
+    name: &str,
+    version: &str,
     address: SocketAddr,
     service: F,
 ) -> ExitCode
@@ -172,28 +198,4 @@ fn is_hangup_ignored() -> bool {
     let mut command = std::process::Command::new("/bin/sh");
     let status = command.args(["-c", "kill -HUP $$"]).status();
     status.is_ok_and(|status| status.success())
-}
-
-/// A setting that only turned out to be wrong when it was used. Put it into the chain of an
-/// error: the process then ends with exit code 2, as for settings that cannot be parsed.
-#[derive(Debug, thiserror::Error)]
-#[error("{name}: {reason}")]
-pub struct BadSetting {
-    /// The setting's name in the environment.
-    pub name: &'static str,
-    /// What is wrong with it. Never its value: it may be a secret.
-    pub reason: String,
-}
-
-/// Says on stderr why the process ends. Not by the log: its reader is whoever started it.
-#[must_use]
-pub fn failed(error: &anyhow::Error) -> ExitCode {
-    console::print_error(&format!("error: {error:#}"));
-    let is_bad_setting = |error: &(dyn std::error::Error + 'static)| {
-        error.is::<BadSetting>() || error.is::<telemetry::BadSetting>()
-    };
-    if error.chain().any(is_bad_setting) {
-        return ExitCode::from(2);
-    }
-    ExitCode::FAILURE
 }

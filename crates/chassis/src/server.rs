@@ -10,7 +10,6 @@ use telemetry::grpc::ServerLayer;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    time::timeout,
 };
 use tonic::{
     body::Body,
@@ -22,7 +21,7 @@ use tonic_reflection::{pb, server::Builder as Reflection};
 use tower::util::MapRequestLayer;
 use tower_http::{catch_panic::CatchPanicLayer, validate_request::ValidateRequestHeaderLayer};
 
-use crate::{accept::Acceptor, panics, requests::Requests, stop::DRAIN};
+use crate::{accept::Acceptor, panics, requests::Requests, stop::drain};
 
 /// Calls of one connection that may be under way at once. One process of `auth` calls `user` by one
 /// connection: there must be room for reads when all places of the queue for password hashes are
@@ -47,7 +46,7 @@ pub struct Contract {
 }
 
 /// Serves until `shutdown` ends: then says so to health checks, takes no new calls, and waits
-/// up to [`DRAIN`] for those under way.
+/// up to [`DRAIN`](crate::stop::DRAIN) for those under way.
 ///
 /// # Errors
 /// When the server fails, or the descriptors cannot be read.
@@ -109,12 +108,7 @@ pub async fn serve(
             health.clear_service_status(name).await;
         }
         drop(stop);
-        if timeout(DRAIN, requests.drained()).await.is_err() {
-            tracing::warn!(
-                drain_seconds = DRAIN.as_secs(),
-                "calls were still under way at the end of the drain"
-            );
-        }
+        drain(requests.drained()).await;
     };
 
     tokio::select! {

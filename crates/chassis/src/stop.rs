@@ -4,6 +4,8 @@
 
 use std::{pin::Pin, time::Duration};
 
+use tokio::time::timeout;
+
 /// Requests that are under way may take this long to end.
 pub const DRAIN: Duration = Duration::from_secs(4);
 
@@ -15,7 +17,7 @@ pub const CLOSE: Duration = Duration::from_millis(500);
 
 /// What is reserved for flushing telemetry. The flush may take up to four times as long where the
 /// other steps have left time.
-pub const TELEMETRY: Duration = Duration::from_millis(500);
+pub(crate) const TELEMETRY: Duration = Duration::from_millis(500);
 
 /// The whole stop.
 pub const STOP: Duration = DRAIN
@@ -31,5 +33,15 @@ pub async fn until<T>(
     tokio::select! {
         outcome = work => Some(outcome),
         () = shutdown => None,
+    }
+}
+
+/// Waits for the end of the requests under way, for [`DRAIN`] at most.
+pub(crate) async fn drain(requests: impl Future<Output = ()>) {
+    if timeout(DRAIN, requests).await.is_err() {
+        tracing::warn!(
+            drain_seconds = DRAIN.as_secs(),
+            "requests were still under way at the end of the drain"
+        );
     }
 }

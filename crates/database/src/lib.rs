@@ -13,8 +13,9 @@
 //! Nothing here knows a table.
 
 mod observation;
+mod settings;
 
-pub use crate::observation::Statement;
+pub use crate::{observation::Statement, settings::Settings};
 
 use std::{
     any::Any,
@@ -139,11 +140,11 @@ pub enum Error {
 
 impl Database {
     /// Opens a database file, creates it if missing, takes it from all but its owner, and applies
-    /// the migrations it lacks.
+    /// the migrations it lacks: those of all sources, in the order of their versions.
     ///
     /// # Errors
     /// Where the file cannot be opened for writing, is no database, or is from a newer version.
-    pub fn open(path: &Path, migrations: &EmbeddedMigrations) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, migrations: &[EmbeddedMigrations]) -> Result<Self, OpenError> {
         create(path)?;
 
         // Opens the connections. A pool without it starts three such threads of its own.
@@ -482,14 +483,14 @@ fn text(path: &Path) -> Result<&str, OpenError> {
 fn migrate(
     connection: &mut SqliteConnection,
     path: &Path,
-    migrations: &EmbeddedMigrations,
+    migrations: &[EmbeddedMigrations],
 ) -> Result<(), OpenError> {
     // One transaction from the look to the last change: another program may migrate it too.
     let newer = connection
         .immediate_transaction(|connection| {
             let newer = first_unknown(connection, migrations)?;
             if newer.is_none() {
-                connection.run_pending_migrations(SourceOf(migrations))?;
+                connection.run_pending_migrations(Sources(migrations))?;
             }
             Ok(newer)
         })
@@ -509,9 +510,9 @@ fn migrate(
 /// The first migration of a database that this program does not know.
 fn first_unknown(
     connection: &mut SqliteConnection,
-    migrations: &EmbeddedMigrations,
+    migrations: &[EmbeddedMigrations],
 ) -> diesel::migration::Result<Option<String>> {
-    let embedded: Vec<Box<dyn Migration<Sqlite>>> = migrations.migrations()?;
+    let embedded = Sources(migrations).migrations()?;
     let known: Vec<MigrationVersion<'_>> = embedded
         .iter()
         .map(|migration| migration.name().version())
@@ -521,12 +522,16 @@ fn first_unknown(
     Ok(unknown.map(|migration| migration.to_string()))
 }
 
-/// Lends migrations, which Diesel wants to own.
-struct SourceOf<'a>(&'a EmbeddedMigrations);
+/// Several sources as one. Diesel sorts the migrations by version.
+struct Sources<'a>(&'a [EmbeddedMigrations]);
 
-impl MigrationSource<Sqlite> for SourceOf<'_> {
+impl MigrationSource<Sqlite> for Sources<'_> {
     fn migrations(&self) -> diesel::migration::Result<Vec<Box<dyn Migration<Sqlite>>>> {
-        self.0.migrations()
+        let mut all = Vec::new();
+        for source in self.0 {
+            all.append(&mut source.migrations()?);
+        }
+        Ok(all)
     }
 }
 

@@ -14,7 +14,11 @@ const INSERT: Statement = Statement::new("INSERT notes");
 const SELECT: Statement = Statement::new("SELECT notes");
 const OTHER: Statement = Statement::new("PRAGMA notes");
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("src/tests/migrations");
+const NOTES: EmbeddedMigrations = embed_migrations!("src/tests/migrations");
+const MIGRATIONS: &[EmbeddedMigrations] = &[NOTES];
+
+/// The migrations of another crate: they change the table of [`MIGRATIONS`], so they run after it.
+const ADDED: EmbeddedMigrations = embed_migrations!("src/tests/added");
 
 #[derive(diesel::QueryableByName)]
 struct Count {
@@ -31,7 +35,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn open(folder: &TempDir) -> Database {
-    Database::open(&folder.path().join("x.db"), &MIGRATIONS).unwrap()
+    Database::open(&folder.path().join("x.db"), MIGRATIONS).unwrap()
 }
 
 async fn insert(database: &Database, text: &str) -> Result<(), Error> {
@@ -78,7 +82,7 @@ async fn the_file_belongs_to_its_owner_alone() {
 async fn a_new_folder_belongs_to_its_owner_alone() {
     let folder = folder();
     let data = folder.path().join("new/data");
-    drop(Database::open(&data.join("x.db"), &MIGRATIONS).unwrap());
+    drop(Database::open(&data.join("x.db"), MIGRATIONS).unwrap());
     for folder in [&data, data.parent().unwrap()] {
         assert_eq!(mode(folder), 0o700, "{}", folder.display());
     }
@@ -111,7 +115,7 @@ fn a_path_that_is_no_text_is_refused() {
 
     let folder = folder();
     let path = folder.path().join(OsStr::from_bytes(b"\xff.db"));
-    let error = Database::open(&path, &MIGRATIONS).unwrap_err();
+    let error = Database::open(&path, MIGRATIONS).unwrap_err();
     assert!(matches!(error, OpenError::NotText { .. }), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -395,10 +399,29 @@ fn programs_that_open_a_new_database_at_once_all_succeed() {
 }
 
 #[test]
+fn migrations_of_two_sources_run_in_the_order_of_their_versions() {
+    let folder = folder();
+    let path = folder.path().join("x.db");
+    drop(Database::open(&path, &[ADDED, NOTES]).unwrap());
+    // A program that has them in another order knows all of them.
+    drop(Database::open(&path, &[NOTES, ADDED]).unwrap());
+    let error = Database::open(&path, MIGRATIONS).unwrap_err();
+    assert!(matches!(error, OpenError::Newer { .. }), "{error}");
+}
+
+#[test]
+fn a_source_is_added_to_a_database_that_exists() {
+    let folder = folder();
+    let path = folder.path().join("x.db");
+    drop(Database::open(&path, MIGRATIONS).unwrap());
+    drop(Database::open(&path, &[NOTES, ADDED]).unwrap());
+}
+
+#[test]
 fn a_newer_database_is_refused_and_left_alone() {
     let folder = folder();
     let path = folder.path().join("x.db");
-    drop(Database::open(&path, &MIGRATIONS).unwrap());
+    drop(Database::open(&path, MIGRATIONS).unwrap());
     let mut connection = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
     connection
         .batch_execute(
@@ -408,7 +431,7 @@ fn a_newer_database_is_refused_and_left_alone() {
              INSERT INTO __diesel_schema_migrations (version) VALUES ('99999999')",
         )
         .unwrap();
-    let error = Database::open(&path, &MIGRATIONS).unwrap_err();
+    let error = Database::open(&path, MIGRATIONS).unwrap_err();
     assert!(
         error
             .to_string()
@@ -421,9 +444,9 @@ fn a_newer_database_is_refused_and_left_alone() {
 fn a_read_only_file_is_refused() {
     let folder = folder();
     let path = folder.path().join("x.db");
-    drop(Database::open(&path, &MIGRATIONS).unwrap());
+    drop(Database::open(&path, MIGRATIONS).unwrap());
     let uri = format!("file:{}?mode=ro&immutable=1", path.display());
-    let error = Database::open(Path::new(&uri), &MIGRATIONS).unwrap_err();
+    let error = Database::open(Path::new(&uri), MIGRATIONS).unwrap_err();
     assert!(error.to_string().contains("readonly"), "{error}");
 }
 
@@ -436,7 +459,7 @@ fn a_file_that_is_no_database_is_refused() {
         "not a database, but long enough to be looked at ".repeat(100),
     )
     .unwrap();
-    let error = Database::open(&path, &MIGRATIONS).unwrap_err();
+    let error = Database::open(&path, MIGRATIONS).unwrap_err();
     assert!(
         error.to_string().contains("file is not a database"),
         "{error}"

@@ -12,7 +12,6 @@ use std::{
 use anyhow::ensure;
 use database::{Database, Statement};
 use diesel::QueryResult;
-use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use e2e::{
     Stack,
     measure::{Latencies, print, table},
@@ -26,7 +25,6 @@ use tokio::{
 };
 use uuid::Uuid;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../services/user/migrations");
 const INSERT: Statement = Statement::new("INSERT bench");
 
 /// Events in the full outbox.
@@ -110,7 +108,7 @@ async fn main() -> anyhow::Result<()> {
 /// How many events a second leave a full outbox, until the last is removed.
 async fn full(settings: &Settings) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
-    let database = Database::open(&folder.path().join("bench.db"), &MIGRATIONS)?;
+    let database = Database::open(&folder.path().join("bench.db"), &[events::MIGRATIONS])?;
     let (outbox, relay) = Outbox::new(settings, "bench");
     fill(&database, &outbox).await?;
     let started = Instant::now();
@@ -124,7 +122,7 @@ async fn full(settings: &Settings) -> anyhow::Result<f64> {
 
 async fn one_by_one(settings: &Settings, rate: u32) -> anyhow::Result<(Latencies, u32)> {
     let folder = tempfile::tempdir()?;
-    let database = Database::open(&folder.path().join("bench.db"), &MIGRATIONS)?;
+    let database = Database::open(&folder.path().join("bench.db"), &[events::MIGRATIONS])?;
     let (outbox, relay) = Outbox::new(settings, "bench");
     let service = steady(settings, rate, &database, &outbox);
     relay.during(database.clone(), service).await

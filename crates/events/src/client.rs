@@ -53,16 +53,16 @@ pub(crate) fn producer(brokers: &str, name: &str) -> ClientConfig {
     config
 }
 
-/// Why a session ended before it was stopped. A session is the life of one Kafka client.
+/// Why a Kafka client ended before it was stopped.
 #[derive(Debug)]
-pub(crate) struct SessionError {
+pub(crate) struct ClientError {
     /// The error of the client.
     pub(crate) reason: String,
-    /// Whether the session had sent or received something.
+    /// Whether the client had sent or received something.
     pub(crate) progress: bool,
 }
 
-impl From<KafkaError> for SessionError {
+impl From<KafkaError> for ClientError {
     fn from(error: KafkaError) -> Self {
         Self {
             reason: error.to_string(),
@@ -71,19 +71,19 @@ impl From<KafkaError> for SessionError {
     }
 }
 
-/// Runs one session after the other until one is stopped. A session that made progress, or that
-/// lasted longer than any delay, resets the delay and the log: further failures without progress
-/// are not logged again.
-pub(crate) async fn sessions<F: Future<Output = Result<(), SessionError>>>(
+/// Runs a client until it is stopped, and a new one after each failure. A client that made
+/// progress, or that lasted longer than any delay, resets the delay and the log: further failures
+/// without progress are not logged again.
+pub(crate) async fn supervise<F: Future<Output = Result<(), ClientError>>>(
     problem: &str,
     stop: &CancellationToken,
-    session: impl Fn() -> F,
+    client: impl Fn() -> F,
 ) {
     let mut delays = delays().build();
     let mut is_logged = false;
     loop {
         let started = Instant::now();
-        let Err(error) = session().await else { return };
+        let Err(error) = client().await else { return };
         if error.progress || started.elapsed() > LONGEST_DELAY {
             delays = self::delays().build();
             is_logged = false;
@@ -219,14 +219,14 @@ mod tests {
     /// How long anything may take.
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    fn failed(progress: bool) -> Result<(), SessionError> {
-        Err(SessionError {
+    fn failed(progress: bool) -> Result<(), ClientError> {
+        Err(ClientError {
             reason: "of a test".to_owned(),
             progress,
         })
     }
 
-    /// Runs sessions that last so long and fail, with or without progress, and then one that is
+    /// Runs clients that last so long and fail, with or without progress, and then one that is
     /// stopped. Returns the delay before each but the first, and how many failures were logged.
     async fn run(progress: &[bool], lasting: Duration) -> (Vec<Duration>, usize) {
         let log = NamedTempFile::new().unwrap();
@@ -236,7 +236,7 @@ mod tests {
         let stop = CancellationToken::new();
         let calls = RefCell::new(progress.iter());
         let times = RefCell::new(Vec::new());
-        sessions("a test", &stop, || async {
+        supervise("a test", &stop, || async {
             times.borrow_mut().push(Instant::now());
             tokio::time::sleep(lasting).await;
             let call = calls.borrow_mut().next();
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_session_that_lasted_counts_as_progress() {
+    async fn a_client_that_lasted_counts_as_progress() {
         let (delays, logged) = run(&[false; 5], LONGEST_DELAY * 2).await;
         assert!(delays[4] < Duration::from_millis(500), "{delays:?}");
         assert_eq!(logged, 5);

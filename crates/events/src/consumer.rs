@@ -7,10 +7,13 @@
 //! What must not happen here: an event that is lost, or that blocks the next ones for ever.
 
 mod assignment;
+mod callbacks;
 mod dead_letters;
+mod failure;
+mod mode;
 mod partitions;
 mod process;
-mod session;
+mod receiver;
 
 use std::sync::Arc;
 
@@ -23,27 +26,21 @@ use crate::{
     topics,
 };
 
+pub use mode::Start;
+
+use mode::Mode;
 use partitions::Partitions;
-use session::{Mode, Session};
+use receiver::Receiver;
 
 /// A member of a consumer group: each event goes to one of its members.
+///
+/// For services that act on events. None of the project does so yet: the frontend [follows](follow).
 #[derive(Clone, Debug)]
 pub struct Consumer {
     settings: Settings,
     group: String,
     topics: Vec<String>,
     start: Start,
-}
-
-/// Where a group begins in a partition for which it has no committed offset.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Start {
-    /// With the oldest event that the broker keeps.
-    Earliest,
-    /// With the next event.
-    Latest,
-    /// With the newest events, as many as this.
-    Tail(u32),
 }
 
 impl Consumer {
@@ -115,8 +112,8 @@ async fn run<H: Handler>(
             () = topics::ensure(settings, brokers, topics, &broker) => {}
             () = stopping.cancelled() => return,
         }
-        client::sessions("events cannot be received", &stopping, || async {
-            Session::start(brokers, topics, mode, &broker, &partitions)?
+        client::supervise("events cannot be received", &stopping, || async {
+            Receiver::start(brokers, topics, mode, &broker, &partitions)?
                 .run(&handler, &stopping)
                 .await
         })

@@ -24,6 +24,7 @@ mod record;
 mod registry;
 mod relay;
 mod settings;
+mod table;
 mod topics;
 
 #[cfg(feature = "broker")]
@@ -35,4 +36,5 @@ pub use crate::{
     outbox::{Outbox, Written},
     relay::Relay,
     settings::{Brokers, Registry, Settings},
+    table::MIGRATIONS,
 };

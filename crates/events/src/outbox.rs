@@ -1,62 +1,22 @@
 //! The outbox: a table that holds events until the broker acknowledges them. It is in the database
 //! of the service, so that a change and its event are one transaction.
 //!
-//! Each service creates the table by a migration of its own; a test keeps the migrations equal.
+//! A service that has an outbox applies [`MIGRATIONS`](crate::MIGRATIONS) beside its own.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::SystemTime,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use database::microseconds;
 use diesel::prelude::*;
-use opentelemetry::{KeyValue, trace::SpanKind};
-use telemetry::{
-    metrics::{self, Counter},
-    names, propagate,
-    trace::{Attributes, Span},
-};
-use tokio::sync::{Notify, mpsc};
+use telemetry::metrics::{self, Counter};
+use tokio::sync::mpsc;
 
-use crate::{Event, Relay, Settings};
+use crate::{
+    Event, Relay, Settings,
+    table::{self, Row, State},
+};
 
 /// The capacity of the queue of [`Outbox::later`].
 const LATER: usize = 1024;
-
-diesel::table! {
-    outbox (sequence) {
-        sequence -> BigInt,
-        id -> Text,
-        source -> Text,
-        #[sql_name = "type"]
-        kind -> Text,
-        subject -> Nullable<Text>,
-        time -> BigInt,
-        topic -> Text,
-        payload -> Binary,
-        traceparent -> Nullable<Text>,
-        tracestate -> Nullable<Text>,
-    }
-}
-
-/// An event as it is stored: the parts of its Kafka record.
-#[derive(Clone, Debug, HasQuery, Insertable)]
-#[diesel(table_name = outbox)]
-pub(crate) struct Row {
-    pub(crate) id: String,
-    pub(crate) source: String,
-    pub(crate) kind: String,
-    pub(crate) subject: Option<String>,
-    /// Microseconds since the Unix epoch.
-    pub(crate) time: i64,
-    pub(crate) topic: String,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) traceparent: Option<String>,
-    pub(crate) tracestate: Option<String>,
-}
 
 /// The sending side of a service's events. Clones share it.
 #[derive(Clone, Debug)]
@@ -67,17 +27,6 @@ struct Inner {
     state: Arc<State>,
     later: mpsc::Sender<Row>,
     dropped: Counter<u64>,
-}
-
-/// State that an outbox shares with its relay.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    pub(crate) written: Notify,
-    /// Events in the table. The relay corrects it when it has read all of them.
-    pub(crate) length: AtomicI64,
-    /// The time of the oldest event that is not acknowledged, in microseconds since the Unix
-    /// epoch; 0 if there is none.
-    pub(crate) oldest: AtomicI64,
 }
 
 /// A notification that an event was written. Return it from the transaction: dropping it wakes the
@@ -141,7 +90,7 @@ impl Outbox {
         let Some(inner) = &self.0 else {
             return Ok(Written(None));
         };
-        insert(connection, &[Row::new(event)])?;
+        table::insert(connection, &[Row::new(event)])?;
         Ok(Written(Some(NewEvent {
             state: Arc::clone(&inner.state),
             time: microseconds(event.time),
@@ -157,34 +106,6 @@ impl Outbox {
         };
         if inner.later.try_send(Row::new(event)).is_err() {
             inner.dropped.add(1, &[]);
-        }
-    }
-}
-
-pub(crate) fn insert(connection: &mut SqliteConnection, rows: &[Row]) -> QueryResult<()> {
-    for row in rows {
-        diesel::insert_into(outbox::table)
-            .values(row)
-            .execute(connection)?;
-    }
-    Ok(())
-}
-
-impl State {
-    /// Records that events were added; `time` is that of the oldest.
-    pub(crate) fn add(&self, count: i64, time: i64) {
-        self.length.fetch_add(count, Ordering::Relaxed);
-        // An event that is there already is older.
-        let _ = self
-            .oldest
-            .compare_exchange(0, time, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    /// The age of the oldest event that is not acknowledged, in seconds.
-    fn oldest_age(&self) -> f64 {
-        match self.oldest.load(Ordering::Relaxed) {
-            0 => 0.0,
-            oldest => (microseconds(SystemTime::now()) - oldest).max(0) as f64 / 1e6,
         }
     }
 }
@@ -206,68 +127,20 @@ impl Drop for Written {
     }
 }
 
-impl Row {
-    /// Converts an event, within the span `send TOPIC`, the parent of the consumers' spans. The
-    /// span ends here: delivery to the broker may happen minutes later, and is measured by a
-    /// metric.
-    pub(crate) fn new(event: &Event) -> Self {
-        let topic = event.data.topic();
-        let mut span = Span::start(&event.trace, SpanKind::Producer, format!("send {topic}"));
-        // Baggage belongs to the request, and does not go to consumers.
-        let mut headers = propagate::kafka::inject(span.context());
-        let mut header = |name: &str| {
-            let index = headers.iter().position(|(header, _)| header == name)?;
-            let (_, value) = headers.swap_remove(index);
-            String::from_utf8(value)
-                .ok()
-                .filter(|text| !text.is_empty())
-        };
-        let row = Self {
-            id: event.id.to_string(),
-            source: event.source.clone(),
-            kind: event.data.kind().to_owned(),
-            subject: event.subject.map(|id| id.to_string()),
-            time: microseconds(event.time),
-            topic: topic.to_owned(),
-            payload: event.data.encode(),
-            traceparent: header("traceparent"),
-            tracestate: header("tracestate"),
-        };
-        let attributes = Attributes::new(vec![
-            KeyValue::new(names::MESSAGING_SYSTEM, names::KAFKA),
-            KeyValue::new(names::MESSAGING_DESTINATION_NAME, topic),
-            KeyValue::new(names::MESSAGING_OPERATION_NAME, "send"),
-            KeyValue::new(names::MESSAGING_OPERATION_TYPE, "send"),
-            KeyValue::new(names::MESSAGING_CLIENT_ID, event.source.clone()),
-            KeyValue::new(names::MESSAGING_MESSAGE_ID, row.id.clone()),
-        ]);
-        span.end(span.elapsed(), &attributes, false);
-        row
-    }
-
-    /// The key of the record. Events of a user stay in order, so it is the user's id; without a
-    /// user it is the event's id.
-    pub(crate) fn key(&self) -> &str {
-        self.subject.as_deref().unwrap_or(&self.id)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use database::{Database, Statement};
-    use diesel_migrations::{EmbeddedMigrations, embed_migrations};
     use proto::events::v1::UserRegistered;
 
     use super::*;
-    use crate::Data;
+    use crate::{Data, MIGRATIONS};
 
     const INSERT: Statement = Statement::new("INSERT outbox");
-    const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../services/user/migrations");
 
     #[tokio::test]
     async fn an_event_counts_once_it_is_committed() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(&folder.path().join("x.db"), &MIGRATIONS).unwrap();
+        let database = Database::open(&folder.path().join("x.db"), &[MIGRATIONS]).unwrap();
         let (outbox, _relay) = Outbox::new(&Settings::of("127.0.0.1:1").unwrap(), "test");
         let state = Arc::clone(&outbox.0.as_ref().unwrap().state);
         let insert = |is_broken: bool| {

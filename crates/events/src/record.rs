@@ -14,7 +14,7 @@ use rdkafka::{
 use telemetry::propagate;
 use uuid::Uuid;
 
-use crate::{Data, Event, outbox::Row};
+use crate::{Data, Event, table::Row};
 
 const SPECVERSION: &str = "1.0";
 const CONTENT_TYPE: &str = "application/protobuf";

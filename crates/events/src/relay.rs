@@ -6,16 +6,16 @@
 //! The next producer begins with the first event that is not acknowledged: some events are sent
 //! twice, and consumers deduplicate.
 
-mod session;
+mod dispatcher;
+mod queries;
 
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use backon::BackoffBuilder as _;
 use chassis::stop::FLUSH;
-use database::{Database, Statement};
+use database::Database;
 use diesel::prelude::*;
-use opentelemetry::context::FutureExt as _;
 use telemetry::metrics::Counter;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -24,15 +24,14 @@ use crate::{
     Settings,
     client::{self, BrokerStatus},
     event::TOPICS,
-    outbox::{self, Row, State},
-    registry, topics,
+    registry,
+    table::{self, Row, State},
+    topics,
 };
 
-use session::Session;
-pub(crate) use session::WINDOW;
-
-const INSERT: Statement = Statement::new("INSERT outbox");
-const SELECT: Statement = Statement::new("SELECT outbox");
+use dispatcher::Dispatcher;
+pub(crate) use dispatcher::WINDOW;
+use queries::{INSERT, SELECT, quietly};
 
 const FAILED: &str = "the relay of events failed";
 
@@ -144,8 +143,8 @@ impl Inner {
                 () = topics::ensure(&settings, &brokers, TOPICS, &broker) => {}
                 () = stop => return,
             }
-            client::sessions("events cannot be sent", &written, || async {
-                Session::start(&brokers, &name, &database, &state, &broker)?
+            client::supervise("events cannot be sent", &written, || async {
+                Dispatcher::start(&brokers, &name, &database, &state, &broker)?
                     .run(&written)
                     .await
             })
@@ -165,11 +164,11 @@ impl Inner {
     /// Counts the events that an earlier process has left in the outbox.
     async fn count(&self, database: &Database) -> Result<(), database::Error> {
         let count = database.read(SELECT, |connection| {
-            let events = outbox::outbox::table;
+            let events = table::outbox::table;
             let count = events.count().get_result(connection)?;
             let oldest = events
-                .select(outbox::outbox::time)
-                .order(outbox::outbox::sequence)
+                .select(table::outbox::time)
+                .order(table::outbox::sequence)
                 .first(connection);
             Ok((count, oldest.optional()?))
         });
@@ -230,7 +229,7 @@ async fn write_batch(
     let mut is_logged = false;
     loop {
         let batch = Arc::clone(rows);
-        let write = database.write(INSERT, move |connection| outbox::insert(connection, &batch));
+        let write = database.write(INSERT, move |connection| table::insert(connection, &batch));
         let Err(error) = quietly(write).await else {
             return Ok(());
         };
@@ -248,24 +247,15 @@ async fn write_batch(
     }
 }
 
-/// Suppresses spans: the relay's queries belong to no request, and metrics count its work.
-async fn quietly<T>(work: impl Future<Output = T>) -> T {
-    let quiet = opentelemetry::Context::new().with_telemetry_suppressed();
-    work.with_context(quiet).await
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use diesel::{QueryableByName, connection::SimpleConnection as _, sql_types::BigInt};
-    use diesel_migrations::{EmbeddedMigrations, embed_migrations};
     use proto::events::v1::LoginFailed;
 
     use super::*;
-    use crate::{Data, Event};
-
-    const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../services/auth/migrations");
+    use crate::{Data, Event, MIGRATIONS};
 
     #[derive(QueryableByName)]
     struct Count {
@@ -296,7 +286,7 @@ mod tests {
         mpsc::Receiver<Row>,
     ) {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(&folder.path().join("test.db"), &MIGRATIONS).unwrap();
+        let database = Database::open(&folder.path().join("test.db"), &[MIGRATIONS]).unwrap();
         let refuse = "CREATE TRIGGER busy BEFORE INSERT ON outbox
             BEGIN SELECT RAISE(ABORT, 'the database is locked'); END";
         execute(&database, refuse).await;

@@ -1,6 +1,28 @@
 //! Folders of data.
 
-use std::{fs::DirBuilder, io, os::unix::fs::DirBuilderExt as _, path::Path};
+use std::{
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
+/// The setting that says where data is kept.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct DataFolder {
+    /// Folder for all data: databases, secrets, logs, configurations
+    #[arg(
+        id = "data",
+        long = "data",
+        env = "OTELIX_DATA",
+        value_name = "FOLDER",
+        default_value = "volumes"
+    )]
+    pub path: PathBuf,
+}
 
 /// Creates a folder, and those above it, for its owner alone. One that exists stays as it is.
 ///

@@ -7,7 +7,7 @@ mod secrets;
 mod service_links;
 
 pub use self::{
-    folders::{create_private, name_user},
+    folders::{DataFolder, create_private, name_user},
     secrets::{
         Secret, SecretError, Unusable, check_folder as check_secrets_folder,
         folder as secrets_folder,

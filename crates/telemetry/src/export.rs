@@ -19,7 +19,7 @@ pub use self::tls::BadSetting;
 
 pub(crate) use self::{
     flow::Flow,
-    limits::{Limits, cut},
+    limits::{AttributeLimits, cut},
     metrics::MetricExporter,
     sender::Sender,
 };

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, io::IsTerminal as _, thread, time::Duration};
 
 use exemplars::Exemplars;
-use opentelemetry::{KeyValue, global, metrics::Meter, trace::TracerProvider as _};
+use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::{
     Resource,
@@ -26,7 +26,7 @@ use tracing_subscriber::{
 
 use crate::{
     BadSetting, HistogramAggregation, LogFormat, Protocol, Settings,
-    export::{Flow, Limits, MetricExporter, Sender, logs, spans::Spans},
+    export::{AttributeLimits, Flow, MetricExporter, Sender, logs, spans::Spans},
     format, metrics, process, propagate,
     settings::{self, Export, Signal},
     stdout::Stdout,
@@ -76,11 +76,7 @@ pub struct Telemetry {
 ///
 /// # Errors
 /// When an exporter cannot be made, or when the process has a subscriber already.
-pub fn init(
-    settings: &Settings,
-    service: &'static str,
-    version: &'static str,
-) -> Result<Telemetry, Error> {
+pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemetry, Error> {
     let resource = resource(settings, service, version);
     let stdout = Stdout::start(std::io::stdout()).map_err(Error::Stdout)?;
 
@@ -99,15 +95,12 @@ pub fn init(
         .map(|export| logger_provider(settings, &export, resource.clone()))
         .transpose()?;
 
-    let (tracers, tracer, sending) = match settings.export(Signal::Traces) {
-        Some(export) => {
-            let (tracers, tracer, sending) = traces(settings, &export, resource)?;
-            (Some(tracers), Some(tracer), Some(sending))
-        }
-        None => {
-            let tracer = (!settings.sdk_disabled).then_some(Tracer::Silent);
-            (None, tracer, None)
-        }
+    let (tracers, tracer, sending) = if let Some(export) = settings.export(Signal::Traces) {
+        let (tracers, tracer, sending) = traces(settings, &export, resource)?;
+        (Some(tracers), Some(tracer), Some(sending))
+    } else {
+        let tracer = (!settings.sdk_disabled).then_some(Tracer::Silent);
+        (None, tracer, None)
     };
 
     let filter = &settings.log;
@@ -159,7 +152,7 @@ pub fn init(
     // Spans do not depend on the log filter: `RUST_LOG=warn` must not end the traces.
     let spans = tracers.as_ref().map(|tracers| {
         tracing_opentelemetry::layer()
-            .with_tracer(tracers.tracer(service))
+            .with_tracer(tracers.tracer(service.to_owned()))
             .with_location(false)
             .with_threads(false)
             .with_target(false)
@@ -203,12 +196,6 @@ pub fn init(
         sending,
         stdout,
     })
-}
-
-/// The meter for a crate's own instruments. Costs nothing while metrics are not exported.
-#[must_use]
-pub fn meter(scope: &'static str) -> Meter {
-    global::meter(scope)
 }
 
 impl Telemetry {
@@ -264,7 +251,7 @@ impl Drop for FlushOnDrop {
     }
 }
 
-fn resource(settings: &Settings, service: &'static str, version: &'static str) -> Resource {
+fn resource(settings: &Settings, service: &str, version: &str) -> Resource {
     let name = settings.service_name.clone();
     let text = |value: OsString| value.to_string_lossy().into_owned();
     let executable = std::env::current_exe().unwrap_or_default();
@@ -272,9 +259,9 @@ fn resource(settings: &Settings, service: &'static str, version: &'static str) -
         .environment
         .map(|name| KeyValue::new(DEPLOYMENT_ENVIRONMENT_NAME, name));
     let builder = Resource::builder_empty()
-        .with_service_name(service)
+        .with_service_name(service.to_owned())
         .with_attributes([
-            KeyValue::new(SERVICE_VERSION, version),
+            KeyValue::new(SERVICE_VERSION, version.to_owned()),
             KeyValue::new(SERVICE_INSTANCE_ID, uuid::Uuid::new_v4().to_string()),
             KeyValue::new(PROCESS_PID, i64::from(std::process::id())),
             KeyValue::new(
@@ -335,7 +322,7 @@ fn traces(
     let (spans, sending) = Spans::new(
         sender(export)?,
         flow,
-        Limits::new(settings.span_length_limit()),
+        AttributeLimits::new(settings.span_length_limit()),
         settings.span_batch_size,
         Duration::from_millis(settings.span_export_delay),
     );
@@ -455,7 +442,7 @@ fn logger_provider(
         .with_log_processor(logs::Processor {
             inner: batches,
             flow,
-            limits: Limits::new(settings.log_length_limit()),
+            limits: AttributeLimits::new(settings.log_length_limit()),
         })
         .build())
 }

@@ -27,7 +27,7 @@ mod stdout;
 pub use crate::{
     blocking::spawn_blocking,
     export::BadSetting,
-    init::{Error, Telemetry, init, meter},
+    init::{Error, Telemetry, init},
     settings::{
         Compression, Endpoint, Exporter, Headers, HistogramAggregation, LogFormat, Otlp, Protocol,
         STANDARD_VARIABLES, Settings, TracesSampler, specified,

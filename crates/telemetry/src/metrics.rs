@@ -10,7 +10,9 @@ pub use opentelemetry::metrics::Counter;
 use std::sync::OnceLock;
 
 use exemplars::{Exemplars, Filter, Reservoir};
-use opentelemetry::{InstrumentationScope, KeyValue, metrics::AsyncInstrument, trace::SpanContext};
+use opentelemetry::{
+    InstrumentationScope, KeyValue, global, metrics::AsyncInstrument, trace::SpanContext,
+};
 
 use crate::{HistogramAggregation, names};
 
@@ -362,7 +364,7 @@ impl Metric {
     #[must_use]
     pub fn counter(&self, scope: &'static str) -> Counter<u64> {
         debug_assert_eq!(self.kind, Kind::Counter, "{}", self.name);
-        let counter = crate::meter(scope)
+        let counter = global::meter(scope)
             .u64_counter(self.name)
             .with_unit(self.unit)
             .with_description(self.description)
@@ -389,7 +391,7 @@ impl Metric {
             ),
             own => (own, true),
         };
-        let instrument = crate::meter(scope)
+        let instrument = global::meter(scope)
             .f64_histogram(self.name)
             .with_unit(self.unit)
             .with_description(self.description)
@@ -411,7 +413,7 @@ impl Metric {
         F: Fn(&dyn AsyncInstrument<f64>) + Send + Sync + 'static,
     {
         debug_assert_eq!(self.kind, Kind::Counter, "{}", self.name);
-        crate::meter(scope)
+        global::meter(scope)
             .f64_observable_counter(self.name)
             .with_unit(self.unit)
             .with_description(self.description)
@@ -425,7 +427,7 @@ impl Metric {
         F: Fn(&dyn AsyncInstrument<i64>) + Send + Sync + 'static,
     {
         debug_assert_eq!(self.kind, Kind::UpDownCounter, "{}", self.name);
-        crate::meter(scope)
+        global::meter(scope)
             .i64_observable_up_down_counter(self.name)
             .with_unit(self.unit)
             .with_description(self.description)
@@ -439,7 +441,7 @@ impl Metric {
         F: Fn(&dyn AsyncInstrument<f64>) + Send + Sync + 'static,
     {
         debug_assert_eq!(self.kind, Kind::Gauge, "{}", self.name);
-        crate::meter(scope)
+        global::meter(scope)
             .f64_observable_gauge(self.name)
             .with_unit(self.unit)
             .with_description(self.description)

@@ -1,47 +1,26 @@
 //! The settings of the auth service.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    num::NonZeroU32,
-    path::PathBuf,
-};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
+use chassis::Listen;
 use clap::Args;
 use tonic::transport::Uri;
 
 /// What the auth service can be told. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Address to listen on
-    #[arg(
-        long,
-        env = "LISTEN_ADDRESS",
-        value_name = "IP",
-        default_value = "127.0.0.1"
-    )]
-    pub listen_address: IpAddr,
-
-    /// Port to listen on
-    #[arg(long, env = "PORT", default_value_t = 8081)]
-    pub port: u16,
+    /// Where the process listens.
+    #[command(flatten)]
+    pub listen: Listen<8081>,
 
     /// Where the user service is, as HOST:PORT or as a URL
     #[arg(long, env = "USER_SERVICE_ADDRESS", value_name = "ADDRESS",
         default_value = "127.0.0.1:8080", value_parser = chassis::client::address)]
     pub user_service_address: Uri,
 
-    /// Folder for data
-    #[arg(
-        long,
-        env = "OTELIX_DATA",
-        value_name = "FOLDER",
-        default_value = "volumes"
-    )]
-    pub data: PathBuf,
-
-    /// SQLite file of the sessions; by default auth.db in the data folder
-    #[arg(long, env = "DB_PATH", value_name = "FILE")]
-    pub db_path: Option<PathBuf>,
+    /// Where the database is.
+    #[command(flatten)]
+    pub database: database::Settings,
 
     /// What tokens are signed with.
     #[command(flatten)]
@@ -49,7 +28,7 @@ pub struct Config {
 
     /// How many attempts are let through.
     #[command(flatten)]
-    pub limits: Limits,
+    pub limits: AttemptLimits,
 
     /// Where events go.
     #[command(flatten)]
@@ -115,7 +94,7 @@ pub struct Secrets {
 /// Counted in memory, by each process for itself, and forgotten at a restart.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Limits")]
-pub struct Limits {
+pub struct AttemptLimits {
     /// Failed sign-ins per account and minute; each network that has signed in to the account
     /// before (IPv4 /24, IPv6 /64, for 90 days) counts by itself, all others together
     #[arg(
@@ -146,17 +125,13 @@ pub struct Limits {
     pub registrations_per_address: NonZeroU32,
 }
 
-impl Config {
-    /// The address and port to listen on.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        (self.listen_address, self.port).into()
+impl chassis::Config for Config {
+    fn address(&self) -> SocketAddr {
+        self.listen.address()
     }
 
-    pub(crate) fn db_path(&self) -> PathBuf {
-        self.db_path
-            .clone()
-            .unwrap_or_else(|| self.data.join("auth.db"))
+    fn telemetry(&self) -> telemetry::Settings {
+        self.telemetry.clone()
     }
 }
 

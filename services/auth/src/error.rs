@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use tonic::Status;
 
-use crate::metrics::Scope;
+use crate::scope::Scope;
 
 /// By what a caller can do about it.
 #[derive(Debug, thiserror::Error)]

@@ -10,13 +10,14 @@ mod grpc;
 mod hs256;
 mod limiter;
 mod metrics;
+mod scope;
 mod session_events;
 mod sessions;
 mod store;
 mod token;
 mod users;
 
-pub use crate::config::{Config, Limits, Secrets};
+pub use crate::config::{AttemptLimits, Config, Secrets};
 
 use std::pin::pin;
 
@@ -47,7 +48,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let mut shutdown = pin!(shutdown);
     let keys = Keys::load(&config.secrets)?;
-    let path = config.db_path();
+    let path = config.database.path(env!("CARGO_PKG_NAME"));
     tracing::info!(path = %path.display(), "opening the database");
     let (outbox, relay) = Outbox::new(&config.events, env!("CARGO_PKG_NAME"));
     let open = telemetry::spawn_blocking(move || Store::open(&path, outbox));

@@ -11,7 +11,7 @@ use telemetry::{
     names,
 };
 
-use crate::error::Error;
+use crate::{error::Error, scope::Scope};
 
 /// The counters of this crate.
 #[derive(Clone, Debug)]
@@ -20,27 +20,6 @@ pub(crate) struct Metrics {
     closed: Counter<u64>,
     rejected: Counter<u64>,
     limited: Counter<u64>,
-}
-
-/// What attempts are counted by.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Scope {
-    /// Failed sign-ins to an account.
-    Account,
-    /// Failed sign-ins from an address.
-    Address,
-    /// Registrations from an address.
-    Registration,
-}
-
-impl Scope {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Account => "account",
-            Self::Address => "address",
-            Self::Registration => "registration",
-        }
-    }
 }
 
 impl Metrics {

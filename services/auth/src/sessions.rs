@@ -5,16 +5,18 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use chassis::network;
 use email::Email;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use proto::{events::v1::LoginMethod, user::v1::User};
 use uuid::Uuid;
 
 use crate::{
-    config::Limits,
+    config::AttemptLimits,
     error::Error,
     limiter::Limiter,
-    metrics::{Metrics, Scope},
+    metrics::Metrics,
+    scope::Scope,
     session_events,
     store::{Network, Store},
     token::{Claims, Keys},
@@ -53,7 +55,7 @@ impl Sessions {
         keys: Keys,
         store: Store,
         users: Users,
-        limits: &Limits,
+        limits: &AttemptLimits,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -82,7 +84,7 @@ impl Sessions {
         let attempt = address
             .map(|address| {
                 self.registrations_by_address
-                    .attempt_at_once(&client(address))
+                    .attempt_at_once(&network::client(address))
                     .map_err(|delay| self.too_many(Scope::Registration, Some(address), delay))
             })
             .transpose()?;
@@ -108,7 +110,10 @@ impl Sessions {
     ) -> Result<Opened, Error> {
         let by_address = match address {
             Some(address) => {
-                let attempt = self.failures_by_address.attempt(client(address)).await;
+                let attempt = self
+                    .failures_by_address
+                    .attempt(network::client(address))
+                    .await;
                 Some(attempt.map_err(|delay| self.too_many(Scope::Address, Some(address), delay))?)
             }
             None => None,
@@ -176,7 +181,7 @@ impl Sessions {
     /// The network of an address, if an account was signed in to from there before. Known and
     /// unknown emails cost the same query.
     async fn known(&self, account: &str, address: Option<IpAddr>) -> Result<Option<IpNet>, Error> {
-        let Some(network) = address.map(network) else {
+        let Some(network) = address.map(network::nearby) else {
             return Ok(None);
         };
         let ids = self.keys.hashes(&[account, &network.to_string()])?;
@@ -188,7 +193,9 @@ impl Sessions {
         address
             .map(|address| {
                 Ok(Network {
-                    id: self.keys.hash(&[account, &network(address).to_string()])?,
+                    id: self
+                        .keys
+                        .hash(&[account, &network::nearby(address).to_string()])?,
                     account: self.keys.hash(&[account, ""])?,
                 })
             })
@@ -255,23 +262,6 @@ fn account(email: &str) -> String {
     Email::parse(email).map_or_else(|_| String::new(), |email| email.as_str().to_owned())
 }
 
-/// The key of a client in the limits. A client with one IPv6 address usually has a /64 of them.
-fn client(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(_) => network(address).addr(),
-    }
-}
-
-/// What counts as the same place as before: providers give people another IPv4 address now and
-/// then, mostly one nearby.
-fn network(address: IpAddr) -> IpNet {
-    match address.to_canonical() {
-        IpAddr::V4(address) => Ipv4Net::new_assert(address, 24).trunc().into(),
-        IpAddr::V6(address) => Ipv6Net::new_assert(address, 64).trunc().into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,26 +276,5 @@ mod tests {
             assert_eq!(account(spelling), "ann@ex\u{e4}mple.de");
         }
         assert_eq!(account("not an email"), "");
-    }
-
-    #[test]
-    fn an_ipv6_network_counts_as_one_client() {
-        let client = |text: &str| client(text.parse().unwrap());
-        assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:1"));
-        assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
-        assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
-        assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
-    }
-
-    #[test]
-    fn addresses_nearby_are_one_network() {
-        for (address, expected) in [
-            ("192.0.2.1", "192.0.2.0/24"),
-            ("::ffff:192.0.2.255", "192.0.2.0/24"),
-            ("192.0.3.1", "192.0.3.0/24"),
-            ("2001:db8::1:2:3:4", "2001:db8::/64"),
-        ] {
-            assert_eq!(network(address.parse().unwrap()).to_string(), expected);
-        }
     }
 }

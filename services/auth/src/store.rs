@@ -20,7 +20,7 @@ use crate::{
     token::{Claims, seconds},
 };
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+const MIGRATIONS: &[EmbeddedMigrations] = &[embed_migrations!(), events::MIGRATIONS];
 
 const DELETE_NETWORKS: Statement = Statement::new("DELETE known_networks");
 const SELECT_NETWORKS: Statement = Statement::new("SELECT known_networks");
@@ -78,7 +78,7 @@ impl Store {
     /// Opens the database file, and creates or migrates it.
     pub(crate) fn open(path: &Path, outbox: Outbox) -> Result<Self, OpenError> {
         Ok(Self {
-            database: Database::open(path, &MIGRATIONS)?,
+            database: Database::open(path, MIGRATIONS)?,
             outbox,
             open: Arc::default(),
         })

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use chassis::process::BadSetting;
+use chassis::BadSetting;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};

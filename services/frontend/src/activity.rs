@@ -7,6 +7,7 @@
 mod consumer;
 mod entry;
 mod places;
+mod source;
 pub(crate) mod sse;
 mod store;
 mod stream;
@@ -17,26 +18,16 @@ use telemetry::metrics::{self, Counter};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-pub use self::entry::{Entry, Kind};
+pub use self::{
+    entry::{Entry, Kind},
+    source::Source,
+};
 pub(crate) use self::{
     places::Full,
+    store::KEPT,
     stream::{News, Stream},
 };
 use self::{places::Places, store::Store};
-
-/// How many events are kept and shown.
-pub(crate) const KEPT: usize = 200;
-
-/// Whether events can arrive.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Source {
-    /// No broker is configured, so no events will arrive.
-    Off,
-    /// The broker does not answer. The kept events are shown.
-    Silent,
-    /// Events arrive as they happen.
-    Live,
-}
 
 /// The newest events, and the streams that wait for more. Clones share them.
 #[derive(Clone, Debug)]

@@ -1,37 +1,16 @@
-//! The routes, and the middleware around them.
+//! What the handlers share.
 
 use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::Body,
-    extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{Extensions, HeaderMap, StatusCode},
-    middleware::{self, Next},
-    response::Response,
-    routing::{any, get},
-};
-use futures_util::FutureExt as _;
-use telemetry::http::{Caller, ServerLayer};
-use tower::Service;
 use url::Url;
 
 use crate::{
     activity::Activity,
-    assets,
     auth::Auth,
     config::{Config, PublicUrl, StatusPage, TrustedProxies},
-    cross_origin, handlers, headers,
-    pages::{Frame, Problem},
     session::SessionCookie,
     status::Board,
 };
@@ -51,7 +30,7 @@ pub(crate) struct App {
     pub(crate) public: Option<PublicUrl>,
     pub(crate) proxies: TrustedProxies,
     pub(crate) status_page: StatusPage,
-    timeout: Duration,
+    pub(crate) timeout: Duration,
     ready: AtomicBool,
 }
 
@@ -71,6 +50,11 @@ impl App {
         })
     }
 
+    /// Whether browsers use TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        is_https(self.public.as_ref())
+    }
+
     /// Whether the process is ready for new requests.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
@@ -85,195 +69,4 @@ impl App {
 
 fn is_https(public: Option<&PublicUrl>) -> bool {
     public.is_some_and(PublicUrl::is_https)
-}
-
-/// All routes: pages, assets, and health by HTTP and gRPC.
-pub(crate) fn router<H>(app: Arc<App>, health: H) -> Router
-where
-    H: Service<Request, Response = axum::http::Response<tonic::body::Body>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    H::Future: Send + 'static,
-{
-    let pages = Router::new()
-        .route("/", get(handlers::home))
-        .route(
-            "/register",
-            get(handlers::register_form).post(handlers::register),
-        )
-        .route("/login", get(handlers::login_form).post(handlers::login))
-        .route("/account", get(handlers::account))
-        .route("/logout", axum::routing::post(handlers::logout))
-        .route("/status", get(handlers::status))
-        .route("/activity", get(handlers::activity))
-        .route("/activity/events", get(handlers::activity_events));
-
-    // Probes and assets make no spans, which would outnumber those of pages.
-    let unobserved = Router::new()
-        .merge(assets::router())
-        .route("/health/live", get(|| async { "live\n" }))
-        .route("/health/ready", get(ready))
-        .route_service("/grpc.health.v1.Health/Check", health)
-        // Not `Watch`: anybody could open any number of its streams.
-        .route("/grpc.health.v1.Health/{*method}", any(unimplemented));
-
-    let https = is_https(app.public.as_ref());
-    observed(pages, &app)
-        .merge(unobserved)
-        .layer(middleware::map_response(
-            move |mut response: Response<Body>| async move {
-                headers::secure(response.headers_mut(), https);
-                response
-            },
-        ))
-        .with_state(app)
-}
-
-/// The pages with their middleware: a span, a time limit, and a page for every failure.
-fn observed(pages: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
-    let knowing = Arc::clone(app);
-    pages
-        .fallback(|frame: Frame| async move { frame.problem(Problem::NotFound) })
-        .method_not_allowed_fallback(|frame: Frame| async move {
-            frame.problem(Problem::MethodNotAllowed)
-        })
-        .layer(middleware::from_fn_with_state(Arc::clone(app), guard))
-        .layer(ServerLayer::new(route, move |extensions, headers| {
-            caller(&knowing, extensions, headers)
-        }))
-}
-
-fn route(extensions: &Extensions) -> Option<&str> {
-    extensions.get::<MatchedPath>().map(MatchedPath::as_str)
-}
-
-/// What the sender of a request is believed to know: a proxy of ours passes on trace context and
-/// the scheme that the browser used, while anything can stand in the headers of another sender.
-fn caller(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Caller {
-    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
-    let trusted = peer.is_some_and(|peer| app.proxies.contains(peer.0.ip().to_canonical()));
-    let scheme = headers
-        .get("x-forwarded-proto")
-        .filter(|_| trusted)
-        // Of several proxies, the first knows the browser.
-        .and_then(|schemes| schemes.to_str().ok()?.split(',').next());
-    let https = match scheme
-        .map(|scheme| scheme.trim().to_ascii_lowercase())
-        .as_deref()
-    {
-        Some("https") => Some(true),
-        Some("http") => Some(false),
-        _ => app.public.as_ref().map(PublicUrl::is_https),
-    };
-    Caller { trusted, https }
-}
-
-async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
-    if app.is_ready() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
-    }
-}
-
-async fn unimplemented() -> Response {
-    tonic::Status::unimplemented("only Check is served").into_http()
-}
-
-/// Refuses requests from other sites, limits the time of a request, and turns a panic into a page.
-async fn guard(
-    State(app): State<Arc<App>>,
-    frame: Frame,
-    request: Request,
-    next: Next,
-) -> Response {
-    let own = cross_origin::is_allowed(
-        request.method(),
-        request.uri(),
-        request.headers(),
-        app.public.as_ref(),
-    );
-    if !own {
-        return frame.problem(Problem::CrossSite);
-    }
-
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    match tokio::time::timeout(app.timeout, answer).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(panic)) => {
-            let reason = chassis::panics::reason(panic.as_ref());
-            tracing::error!(reason, "a request panicked");
-            frame.problem(Problem::Internal)
-        }
-        Err(_) => {
-            tracing::warn!(
-                timeout_seconds = app.timeout.as_secs(),
-                "a request took too long"
-            );
-            frame.problem(Problem::TimedOut)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::body::to_bytes;
-    use clap::Parser as _;
-    use tower::ServiceExt as _;
-
-    use super::*;
-    use crate::activity::Source;
-
-    #[derive(clap::Parser)]
-    struct Cli {
-        #[command(flatten)]
-        config: Config,
-    }
-
-    fn app() -> anyhow::Result<App> {
-        App::new(&Cli::parse_from(["x"]).config, Activity::new(Source::Off))
-    }
-
-    async fn get_page(path: &str) -> (StatusCode, String) {
-        async fn panics() {
-            panic!("a secret");
-        }
-        let mut app = app().unwrap();
-        app.timeout = Duration::from_millis(50);
-        let app = Arc::new(app);
-        let pages = Router::new()
-            .route("/panic", get(panics))
-            .route("/stuck", get(std::future::pending::<()>));
-        let router = observed(pages, &app).with_state(app);
-        let request = Request::get(path).body(Body::empty()).unwrap();
-        let response = router.oneshot(request).await.unwrap();
-        let status = response.status();
-        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        (status, String::from_utf8(body.into()).unwrap())
-    }
-
-    #[tokio::test]
-    async fn a_process_that_stops_is_not_ready() {
-        let app = Arc::new(app().unwrap());
-        assert_eq!(ready(State(Arc::clone(&app))).await.0, StatusCode::OK);
-        app.stop();
-        assert_eq!(ready(State(app)).await.0, StatusCode::SERVICE_UNAVAILABLE);
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_a_page_without_its_reason() {
-        let (status, page) = get_page("/panic").await;
-        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-        assert!(page.contains("Something went wrong"), "{page}");
-        assert!(!page.contains("a secret"), "{page}");
-    }
-
-    #[tokio::test]
-    async fn a_request_that_hangs_is_ended_with_a_page() {
-        let (status, page) = get_page("/stuck").await;
-        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert!(page.contains("took too long"), "{page}");
-    }
 }

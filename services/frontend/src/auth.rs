@@ -88,14 +88,14 @@ pub(crate) struct Account {
 #[derive(Clone, Debug)]
 pub(crate) struct Auth {
     client: AuthServiceClient<ObservedChannel>,
-    registrations: Outcomes,
-    logins: Outcomes,
-    reads: Outcomes,
+    registrations: Tally,
+    logins: Tally,
+    reads: Tally,
 }
 
 /// How often something a person wanted came out well, and how often not.
 #[derive(Clone, Debug)]
-struct Outcomes {
+struct Tally {
     success: Counter<u64>,
     failed: Counter<u64>,
 }
@@ -106,9 +106,9 @@ impl Auth {
         let channel = client::channel(address, proto::METHODS);
         Self {
             client: AuthServiceClient::new(channel),
-            registrations: Outcomes::new(metrics::SUCCESS_REGISTER, metrics::FAILED_REGISTER),
-            logins: Outcomes::new(metrics::SUCCESS_LOGIN, metrics::FAILED_LOGIN),
-            reads: Outcomes::new(metrics::SUCCESS_ME, metrics::FAILED_ME),
+            registrations: Tally::new(metrics::SUCCESS_REGISTER, metrics::FAILED_REGISTER),
+            logins: Tally::new(metrics::SUCCESS_LOGIN, metrics::FAILED_LOGIN),
+            reads: Tally::new(metrics::SUCCESS_ME, metrics::FAILED_ME),
         }
     }
 
@@ -187,7 +187,7 @@ impl Auth {
     }
 }
 
-impl Outcomes {
+impl Tally {
     fn new(success: Metric, failed: Metric) -> Self {
         let scope = env!("CARGO_PKG_NAME");
         Self {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use axum::http::Uri;
+use chassis::Listen;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use url::Url;
@@ -14,18 +15,9 @@ use url::Url;
 #[derive(Args, Clone, Debug)]
 #[group(id = "frontend")]
 pub struct Config {
-    /// IP address to listen on
-    #[arg(
-        long,
-        env = "LISTEN_ADDRESS",
-        value_name = "IP",
-        default_value = "127.0.0.1"
-    )]
-    pub listen_address: IpAddr,
-
-    /// TCP port to listen on
-    #[arg(long, env = "PORT", value_name = "PORT", default_value_t = 8082)]
-    pub port: u16,
+    /// Where the process listens.
+    #[command(flatten)]
+    pub listen: Listen<8082>,
 
     /// Where the auth service is, as HOST:PORT or as a URL
     #[arg(
@@ -111,11 +103,13 @@ pub struct Pages {
     pub alertmanager_url: Option<Url>,
 }
 
-impl Config {
-    /// The address to listen on.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.listen_address, self.port)
+impl chassis::Config for Config {
+    fn address(&self) -> SocketAddr {
+        self.listen.address()
+    }
+
+    fn telemetry(&self) -> telemetry::Settings {
+        self.telemetry.clone()
     }
 }
 
@@ -128,14 +122,12 @@ pub struct PublicUrl {
 
 impl PublicUrl {
     /// Whether browsers use TLS, even if a proxy terminates it.
-    #[must_use]
-    pub fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.https
     }
 
     /// The host, with its port unless that is the scheme's own.
-    #[must_use]
-    pub fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         &self.authority
     }
 }
@@ -165,8 +157,7 @@ pub struct TrustedProxies(pub Vec<IpNet>);
 
 impl TrustedProxies {
     /// Whether the address is that of a trusted proxy.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }
@@ -289,6 +280,7 @@ fn url(text: &str) -> Result<Url, String> {
 
 #[cfg(test)]
 mod tests {
+    use chassis::Config as _;
     use clap::Parser as _;
 
     use super::*;

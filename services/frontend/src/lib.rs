@@ -20,6 +20,7 @@ mod form;
 mod handlers;
 mod headers;
 mod pages;
+mod router;
 mod session;
 mod status;
 
@@ -29,11 +30,15 @@ use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::oneshot};
 use tonic_health::ServingStatus;
 
-pub use crate::activity::{Activity, Entry, Kind, Source};
-use crate::app::App;
 pub use crate::config::{
     Config, Pages, PublicUrl, StatusCheck, StatusChecks, StatusPage, Target, TrustedProxies,
 };
+
+// For tests, which bring events of their own.
+#[doc(hidden)]
+pub use crate::activity::{Activity, Entry, Kind, Source};
+
+use crate::app::App;
 
 /// Serves the pages until `shutdown` ends: then says so to health checks, takes no new
 /// connections, and waits for the requests under way.
@@ -71,6 +76,7 @@ pub async fn run(
 ///
 /// # Errors
 /// When the server cannot be started.
+#[doc(hidden)] // For tests.
 pub async fn serve(
     config: Config,
     activity: Activity,
@@ -82,7 +88,7 @@ pub async fn serve(
         .context("the listener has no address")?;
     let (health, health_service) = tonic_health::server::health_reporter();
     let app = Arc::new(App::new(&config, activity)?);
-    let router = app::router(Arc::clone(&app), health_service);
+    let router = router::router(Arc::clone(&app), health_service);
 
     tracing::info!(%address, "ready");
     let stop = async {

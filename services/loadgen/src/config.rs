@@ -22,23 +22,23 @@ pub struct Config {
         value_name = "URL",
         default_value = "http://127.0.0.1:8082"
     )]
-    pub target: Address,
+    pub(crate) target: Address,
 
     /// Journeys that start per second, on average: 0.001 to 100000
     #[arg(long, env = "LOADGEN_RATE", value_name = "PER_SECOND", default_value = "10", value_parser = rate)]
-    pub rate: f64,
+    pub(crate) rate: f64,
 
     /// How long journeys start, such as 30s or 5m; 0s or `forever` is until SIGTERM or SIGINT
     #[arg(long, env = "LOADGEN_DURATION", value_name = "TIME", default_value = "30s", value_parser = length)]
-    pub duration: Length,
+    pub(crate) duration: Length,
 
     /// How many journeys start at most; without it only the duration counts
     #[arg(long, env = "LOADGEN_COUNT", value_name = "NUMBER")]
-    pub count: Option<NonZeroU64>,
+    pub(crate) count: Option<NonZeroU64>,
 
     /// How journeys arrive in time
     #[arg(long, env = "LOADGEN_SHAPE", value_enum, default_value_t = Shape::Steady)]
-    pub shape: Shape,
+    pub(crate) shape: Shape,
 
     /// How often each journey is made, relative to the others
     #[arg(
@@ -47,16 +47,16 @@ pub struct Config {
         value_name = "JOURNEY=WEIGHT,..",
         default_value = "register=1,login=3,me=6,logout=1"
     )]
-    pub mix: Mix,
+    pub(crate) mix: Mix,
 
     /// Share of journeys that are made with bad input: 0 to 1
     #[arg(long, env = "LOADGEN_BAD", value_name = "SHARE", default_value = "0.1", value_parser = share)]
-    pub bad: f64,
+    pub(crate) bad: f64,
 
     /// Seed of all choices and of the schedule, which are the same for the same seed and
     /// settings; random without it, and part of the report
     #[arg(long, env = "LOADGEN_SEED", value_name = "NUMBER")]
-    pub seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
 
     /// Journeys under way at most; later ones wait for their turn, which counts as their latency
     #[arg(
@@ -65,38 +65,38 @@ pub struct Config {
         value_name = "NUMBER",
         default_value = "256"
     )]
-    pub max_in_flight: NonZeroU16,
+    pub(crate) max_in_flight: NonZeroU16,
 
     /// How long the answer to a request may take
     #[arg(long, env = "LOADGEN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = timeout)]
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 
     /// How long the target may take to become ready before the first journey
     #[arg(long, env = "LOADGEN_WAIT", value_name = "TIME", default_value = "30s", value_parser = time)]
-    pub wait: Duration,
+    pub(crate) wait: Duration,
 
     /// Accounts that are registered before the first journey: 1 to 1000
     #[arg(long, env = "LOADGEN_ACCOUNTS", value_name = "NUMBER", default_value = "8",
         value_parser = clap::value_parser!(u16).range(1..=1_000))]
-    pub accounts: u16,
+    pub(crate) accounts: u16,
 
     /// Writes the report as one JSON document; no log records are written then
     #[arg(long, env = "LOADGEN_JSON", num_args = 0..=1, default_value_t = false,
         default_missing_value = "true", value_name = "BOOL")]
-    pub json: bool,
+    pub(crate) json: bool,
 
     /// Where health checks are answered by gRPC, such as 127.0.0.1:8084; nowhere without it
     #[arg(long, env = "LOADGEN_LISTEN", value_name = "IP:PORT")]
-    pub listen_address: Option<SocketAddr>,
+    pub(crate) listen_address: Option<SocketAddr>,
 
     /// Traces, metrics and logs.
     #[command(flatten)]
-    pub telemetry: telemetry::Settings,
+    pub(crate) telemetry: telemetry::Settings,
 }
 
 /// How long journeys start.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Length {
+pub(crate) enum Length {
     /// Until the process is asked to stop.
     Forever,
     /// For this time.
@@ -106,7 +106,7 @@ pub enum Length {
 impl Length {
     /// The time, where there is one.
     #[must_use]
-    pub fn bound(self) -> Option<Duration> {
+    pub(crate) fn bound(self) -> Option<Duration> {
         match self {
             Self::Forever => None,
             Self::For(time) => Some(time),

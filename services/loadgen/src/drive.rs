@@ -15,11 +15,11 @@ use anyhow::Context as _;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    progress::Progress,
     record::{Outcome, Recorder},
     report::Stage,
     schedule::{Plan, Planned, Schedule},
     target::Kind,
+    terminal::Terminal,
     visit::World,
 };
 
@@ -57,7 +57,7 @@ impl Drive {
         self: &Arc<Self>,
         plan: Plan,
         world: &Arc<World>,
-        progress: &Arc<Progress>,
+        terminal: &Arc<Terminal>,
         timeout: Duration,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> anyhow::Result<()> {
@@ -89,16 +89,16 @@ impl Drive {
                 () = &mut shutdown => break,
                 slot = Arc::clone(&self.slots).acquire_owned() => slot?,
                 () = until(give_up) => {
-                    self.give_up(planned, progress);
+                    self.give_up(planned, terminal);
                     continue;
                 }
             };
-            let (drive, world, progress) =
-                (Arc::clone(self), Arc::clone(world), Arc::clone(progress));
+            let (drive, world, terminal) =
+                (Arc::clone(self), Arc::clone(world), Arc::clone(terminal));
             tokio::spawn(async move {
                 let intended = drive.started + planned.at;
                 let outcome = world.visit(planned, intended).await;
-                drive.record(&outcome, &progress);
+                drive.record(&outcome, &terminal);
                 drop(slot);
             });
         }
@@ -108,24 +108,24 @@ impl Drive {
         Ok(())
     }
 
-    fn give_up(&self, planned: Planned, progress: &Progress) {
+    fn give_up(&self, planned: Planned, terminal: &Terminal) {
         let outcome = Outcome {
             journey: planned.case.journey(),
             input: planned.case.input(),
             latency: (self.started + planned.at).elapsed(),
             unexpected: Some((Stage::Request, Kind::Unsent)),
         };
-        self.record(&outcome, progress);
+        self.record(&outcome, terminal);
     }
 
-    fn record(&self, outcome: &Outcome, progress: &Progress) {
+    fn record(&self, outcome: &Outcome, terminal: &Terminal) {
         let seen = self.recorder.record(outcome);
         let (Some(seen), Some((stage, kind))) = (seen, &outcome.unexpected) else {
             return;
         };
         // The first, the tenth, the hundredth: a target that is down must not fill the disk.
         if seen == 10_u64.pow(seen.ilog10()) {
-            progress.log(|| {
+            terminal.log(|| {
                 tracing::warn!(
                     journey = outcome.journey.name(),
                     input = outcome.input.name(),

@@ -23,11 +23,11 @@ pub enum Journey {
 
 impl Journey {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 4] = [Self::Register, Self::Login, Self::Me, Self::Logout];
+    pub(crate) const ALL: [Self; 4] = [Self::Register, Self::Login, Self::Me, Self::Logout];
 
     /// Its name in settings, in the report and as a span.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Register => "register",
             Self::Login => "login",
@@ -49,11 +49,11 @@ pub enum Input {
 
 impl Input {
     /// Both, in the order of the report.
-    pub const ALL: [Self; 2] = [Self::Good, Self::Bad];
+    pub(crate) const ALL: [Self; 2] = [Self::Good, Self::Bad];
 
     /// Its name in the report and in spans.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Bad => "bad",
@@ -63,15 +63,15 @@ impl Input {
 
 /// How often each journey is chosen, relative to the others.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub struct Mix {
+pub(crate) struct Mix {
     /// Weight of [`Journey::Register`].
-    pub register: u32,
+    pub(crate) register: u32,
     /// Weight of [`Journey::Login`].
-    pub login: u32,
+    pub(crate) login: u32,
     /// Weight of [`Journey::Me`].
-    pub me: u32,
+    pub(crate) me: u32,
     /// Weight of [`Journey::Logout`].
-    pub logout: u32,
+    pub(crate) logout: u32,
 }
 
 impl Mix {
@@ -102,7 +102,7 @@ impl Mix {
 
 /// Why a text is no [`Mix`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum MixError {
+pub(crate) enum MixError {
     /// An entry is not of the form `journey=weight`.
     #[error("`{0}` is not of the form JOURNEY=WEIGHT")]
     Form(String),

@@ -7,37 +7,44 @@
 //!
 //! A password, a token or an email must not appear in any log record, span or report.
 
-pub mod config;
-pub mod journey;
-pub mod report;
-pub mod schedule;
-pub mod target;
-
+mod config;
 mod drive;
+mod journey;
 mod people;
 mod prepare;
 mod process;
 mod progress;
 mod record;
+mod report;
+mod schedule;
+mod target;
+mod terminal;
 mod visit;
 
 pub use crate::{
     config::Config,
     process::{health, start},
-    report::Report,
+};
+
+// For tests, which look at the report of a run.
+#[doc(hidden)]
+pub use crate::{
+    journey::{Input, Journey},
+    report::{Errors, Latency, Report, Row},
 };
 
 use std::{pin::pin, sync::Arc};
 
 use crate::{
-    drive::Drive, people::People, progress::Progress, report::Settings, schedule::Plan,
-    target::Target, visit::World,
+    drive::Drive, people::People, report::Settings, schedule::Plan, target::Target,
+    terminal::Terminal, visit::World,
 };
 
 /// Puts the target under load, until the settings say that it is enough or `shutdown` ends.
 ///
 /// # Errors
 /// When the target does not become ready in time, or the generator itself cannot work.
+#[doc(hidden)] // For tests; the program begins with `start`.
 pub async fn run(config: &Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<Report> {
     let mut shutdown = pin!(shutdown);
     let plan = Plan {
@@ -64,11 +71,11 @@ pub async fn run(config: &Config, shutdown: impl Future<Output = ()>) -> anyhow:
     let drive = Arc::new(Drive::new(max_in_flight));
     if is_prepared {
         tracing::info!(url = %config.target, seed = plan.seed, rate = plan.rate, "load begins");
-        let progress = Arc::new(Progress::new());
+        let terminal = Arc::new(Terminal::new());
         let title = format!("{} at {}/s, seed {}", config.target, plan.rate, plan.seed);
-        let _shown = progress.show(Arc::clone(&drive), title);
+        let _shown = progress::show(&terminal, Arc::clone(&drive), title);
         drive
-            .run(plan, &world, &progress, config.timeout, shutdown)
+            .run(plan, &world, &terminal, config.timeout, shutdown)
             .await?;
     }
 

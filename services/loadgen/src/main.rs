@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use chassis::{Cli, Command};
 use loadgen::Config;
 
-/// Faster than the system's allocator, and what a burst has taken, such as the memory of password
-/// hashes, goes back to the system.
+/// Faster than the system's allocator, and returns freed memory to the system.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -20,5 +19,5 @@ async fn program() -> ExitCode {
         Some(Command::Health(health)) => loadgen::health(&config, health).await,
         None => loadgen::start(config).await,
     };
-    outcome.unwrap_or_else(|error| chassis::process::failed(&error))
+    outcome.unwrap_or_else(|error| chassis::failed(&error))
 }

@@ -39,16 +39,16 @@ pub(crate) struct Account {
     pub(crate) address: Ipv4Addr,
 }
 
-/// An open session.
+/// A sign-in, whose session is open at the target.
 #[derive(derive_more::Debug)]
-pub(crate) struct Session {
+pub(crate) struct SignIn {
     #[debug("..")]
     pub(crate) token: String,
     pub(crate) address: Ipv4Addr,
     opened: Instant,
 }
 
-impl Session {
+impl SignIn {
     pub(crate) fn new(token: String, address: Ipv4Addr) -> Self {
         Self {
             token,
@@ -71,7 +71,7 @@ pub(crate) struct People {
 #[derive(Debug, Default)]
 struct Pools {
     accounts: Vec<Known>,
-    sessions: Vec<Arc<Session>>,
+    sign_ins: Vec<Arc<SignIn>>,
 }
 
 #[derive(Debug)]
@@ -158,41 +158,41 @@ impl People {
 
     /// Adds a session that the target has opened. When there is no room, another one that `draw`
     /// picks is forgotten, and stays open at the target until it expires.
-    pub(crate) fn add_session(&self, token: String, address: Ipv4Addr, draw: u64) -> Arc<Session> {
-        let session = Arc::new(Session::new(token, address));
-        let sessions = &mut self.pools().sessions;
-        if sessions.len() < CAPACITY {
-            sessions.push(Arc::clone(&session));
+    pub(crate) fn add_sign_in(&self, token: String, address: Ipv4Addr, draw: u64) -> Arc<SignIn> {
+        let sign_in = Arc::new(SignIn::new(token, address));
+        let sign_ins = &mut self.pools().sign_ins;
+        if sign_ins.len() < CAPACITY {
+            sign_ins.push(Arc::clone(&sign_in));
         } else {
-            sessions[pick(draw, CAPACITY)] = Arc::clone(&session);
+            sign_ins[pick(draw, CAPACITY)] = Arc::clone(&sign_in);
         }
-        session
+        sign_in
     }
 
     /// A session that `draw` picks. While the answer is held, nobody can
-    /// [take](Self::take_session) it.
-    pub(crate) fn session(&self, draw: u64) -> Option<Arc<Session>> {
-        let sessions = &mut self.pools().sessions;
-        while !sessions.is_empty() {
-            let index = pick(draw, sessions.len());
-            if sessions[index].opened.elapsed() < SESSION_AGE {
-                return Some(Arc::clone(&sessions[index]));
+    /// [take](Self::take_sign_in) it.
+    pub(crate) fn sign_in(&self, draw: u64) -> Option<Arc<SignIn>> {
+        let sign_ins = &mut self.pools().sign_ins;
+        while !sign_ins.is_empty() {
+            let index = pick(draw, sign_ins.len());
+            if sign_ins[index].opened.elapsed() < SESSION_AGE {
+                return Some(Arc::clone(&sign_ins[index]));
             }
-            sessions.swap_remove(index);
+            sign_ins.swap_remove(index);
         }
         None
     }
 
     /// Takes a session that nobody else is using out of the pool: once it is closed at the
     /// target, a request with it would be refused.
-    pub(crate) fn take_session(&self, draw: u64) -> Option<Arc<Session>> {
-        let sessions = &mut self.pools().sessions;
-        let start = pick(draw, sessions.len());
+    pub(crate) fn take_sign_in(&self, draw: u64) -> Option<Arc<SignIn>> {
+        let sign_ins = &mut self.pools().sign_ins;
+        let start = pick(draw, sign_ins.len());
         // New references are made only under the lock that is held here.
-        let index = (start..sessions.len())
+        let index = (start..sign_ins.len())
             .chain(0..start)
-            .find(|index| Arc::strong_count(&sessions[*index]) == 1)?;
-        Some(sessions.swap_remove(index))
+            .find(|index| Arc::strong_count(&sign_ins[*index]) == 1)?;
+        Some(sign_ins.swap_remove(index))
     }
 
     fn pools(&self) -> MutexGuard<'_, Pools> {
@@ -251,7 +251,7 @@ mod tests {
             address,
         };
         people.add_account(Arc::new(account), 0);
-        people.add_session("MARKER".to_owned(), address, 0);
+        people.add_sign_in("MARKER".to_owned(), address, 0);
         let text = format!("{people:?}");
         assert!(!text.contains("MARKER"), "{text}");
         assert_eq!(text.matches("198.18.0.1").count(), 2, "{text}");
@@ -280,11 +280,11 @@ mod tests {
     fn pools_are_bounded() {
         let people = people(CAPACITY + 10);
         for serial in 0..CAPACITY + 10 {
-            people.add_session(String::new(), Ipv4Addr::LOCALHOST, serial as u64);
+            people.add_sign_in(String::new(), Ipv4Addr::LOCALHOST, serial as u64);
         }
         let pools = people.pools();
         assert_eq!(
-            (pools.accounts.len(), pools.sessions.len()),
+            (pools.accounts.len(), pools.sign_ins.len()),
             (CAPACITY, CAPACITY)
         );
     }
@@ -313,12 +313,12 @@ mod tests {
     #[test]
     fn a_session_in_use_is_not_taken() {
         let people = People::new();
-        people.add_session("one".to_owned(), Ipv4Addr::LOCALHOST, 0);
-        let used = people.session(0).unwrap();
-        assert!(people.take_session(0).is_none());
+        people.add_sign_in("one".to_owned(), Ipv4Addr::LOCALHOST, 0);
+        let used = people.sign_in(0).unwrap();
+        assert!(people.take_sign_in(0).is_none());
         drop(used);
-        assert_eq!(people.take_session(0).unwrap().token, "one");
-        assert!(people.session(0).is_none());
+        assert_eq!(people.take_sign_in(0).unwrap().token, "one");
+        assert!(people.sign_in(0).is_none());
     }
 
     #[test]
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn secrets_are_not_printed() {
         let people = people(1);
-        people.add_session("hush".to_owned(), Ipv4Addr::LOCALHOST, 0);
+        people.add_sign_in("hush".to_owned(), Ipv4Addr::LOCALHOST, 0);
         let account = people.account(0).unwrap();
         let printed = format!("{people:?}{account:?}");
         for secret in [account.password.as_str(), account.email.as_str(), "hush"] {

@@ -1,11 +1,10 @@
 //! How a run is doing: some lines that change on a terminal, else a log record now and then.
 
-use std::{io::IsTerminal as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::{drive::Drive, report::human_duration};
+use crate::{drive::Drive, report::human_duration, terminal::Terminal};
 
 /// Between two pictures on a terminal.
 const FRAME: Duration = Duration::from_millis(200);
@@ -13,73 +12,39 @@ const FRAME: Duration = Duration::from_millis(200);
 /// Between two log records.
 const RECORD: Duration = Duration::from_secs(10);
 
-/// Where the progress of a run is shown.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    /// `None` where nobody is watching.
-    bar: Option<ProgressBar>,
-}
-
 /// Shows the progress of a run for as long as it is held.
 #[derive(Debug)]
 pub(crate) struct Shown {
     task: tokio::task::JoinHandle<()>,
-    progress: Arc<Progress>,
+    terminal: Arc<Terminal>,
 }
 
-impl Progress {
-    pub(crate) fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            // Falls back to the bar's own style, which shows no message; the template is valid.
-            if let Ok(style) = ProgressStyle::with_template("{msg}") {
-                bar.set_style(style);
-            }
-            bar
-        });
-        Self { bar }
-    }
-
-    /// Writes log records without tearing the picture.
-    pub(crate) fn log(&self, write: impl FnOnce()) {
-        match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
-    }
-
-    /// Starts to show how `drive` is doing, under a line that says what it is.
-    pub(crate) fn show(self: &Arc<Self>, drive: Arc<Drive>, title: String) -> Shown {
-        let progress = Arc::clone(self);
-        let task = tokio::spawn(async move {
-            let period = if progress.bar.is_some() {
-                FRAME
+/// Starts to show how `drive` is doing, under a line that says what it is.
+pub(crate) fn show(terminal: &Arc<Terminal>, drive: Arc<Drive>, title: String) -> Shown {
+    let shared = Arc::clone(terminal);
+    let task = tokio::spawn(async move {
+        let period = if shared.is_watched() { FRAME } else { RECORD };
+        let mut ticks = interval_at(Instant::now() + period, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            if shared.is_watched() {
+                shared.show(picture(&title, &drive));
             } else {
-                RECORD
-            };
-            let mut ticks = interval_at(Instant::now() + period, period);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-            loop {
-                ticks.tick().await;
-                match &progress.bar {
-                    Some(bar) => bar.set_message(picture(&title, &drive)),
-                    None => record(&drive),
-                }
+                record(&drive);
             }
-        });
-        Shown {
-            task,
-            progress: Arc::clone(self),
         }
+    });
+    Shown {
+        task,
+        terminal: Arc::clone(terminal),
     }
 }
 
 impl Drop for Shown {
     fn drop(&mut self) {
         self.task.abort();
-        if let Some(bar) = &self.progress.bar {
-            bar.finish_and_clear();
-        }
+        self.terminal.clear();
     }
 }
 

@@ -17,13 +17,13 @@ use crate::{
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Version of the load generator.
-    pub version: &'static str,
+    pub(crate) version: &'static str,
     /// What was put under load, as in `--target`.
-    pub target: String,
+    pub(crate) target: String,
     /// The seed of the choices: with the same seed and settings they are the same again.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// The settings that shaped the run.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
     /// From the start of the schedule to the last answer.
     pub elapsed: f64,
     /// Whether every answer was the right one, and there was at least one.
@@ -38,25 +38,25 @@ pub struct Report {
 
 /// The settings that shaped a run, as in the report.
 #[derive(Clone, Debug, Serialize)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Journeys per second.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// How they arrive in time: `steady` or `burst`.
-    pub shape: Shape,
+    pub(crate) shape: Shape,
     /// How long new ones start; `null` for ever.
-    pub duration: Option<f64>,
+    pub(crate) duration: Option<f64>,
     /// How many start at most; `null` without bound.
-    pub count: Option<u64>,
+    pub(crate) count: Option<u64>,
     /// Weight of each journey, by name.
-    pub mix: Mix,
+    pub(crate) mix: Mix,
     /// Share of bad input.
-    pub bad: f64,
+    pub(crate) bad: f64,
     /// Requests under way at most.
-    pub max_in_flight: usize,
+    pub(crate) max_in_flight: usize,
     /// How long an answer may take.
-    pub timeout: f64,
+    pub(crate) timeout: f64,
     /// Accounts that existed before the first journey.
-    pub accounts: usize,
+    pub(crate) accounts: usize,
 }
 
 /// What came of some of the journeys.
@@ -99,19 +99,19 @@ pub struct Errors {
     /// what was still waiting for its turn one time-out after the end of the run.
     pub kind: String,
     /// What it came for.
-    pub stage: Stage,
+    pub(crate) stage: Stage,
     /// The journey that it ended.
-    pub journey: Journey,
+    pub(crate) journey: Journey,
     /// That journey's input.
-    pub input: Input,
+    pub(crate) input: Input,
     /// How often.
-    pub count: u64,
+    pub(crate) count: u64,
 }
 
 /// Which request of a journey got an unexpected answer.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Stage {
+pub(crate) enum Stage {
     /// One that gets the journey what it needs, such as a session to close. Its duration does not
     /// count.
     Preparation,
@@ -122,7 +122,7 @@ pub enum Stage {
 impl Stage {
     /// Its name in log records.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Preparation => "preparation",
             Self::Request => "request",
@@ -140,7 +140,7 @@ impl Report {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write_json(&self, out: &mut impl io::Write) -> io::Result<()> {
+    pub(crate) fn write_json(&self, out: &mut impl io::Write) -> io::Result<()> {
         serde_json::to_writer(&mut *out, self)?;
         writeln!(out)
     }
@@ -149,7 +149,7 @@ impl Report {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write_text(&self, out: &mut impl io::Write) -> io::Result<()> {
+    pub(crate) fn write_text(&self, out: &mut impl io::Write) -> io::Result<()> {
         let Settings {
             rate,
             shape,

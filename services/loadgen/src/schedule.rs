@@ -14,7 +14,7 @@ use crate::journey::{Case, Mix};
 /// How journeys arrive in time. The mean rate is the same for both.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Shape {
+pub(crate) enum Shape {
     /// Independent people: exponential gaps (a Poisson process)
     Steady,
     /// Eight times the rate in the first second of every eight, nothing in the other seven

@@ -16,7 +16,7 @@ mod http;
 
 /// Where the load goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Address {
+pub(crate) enum Address {
     /// The frontend: `http://HOST:PORT`.
     Http(Url),
     /// Auth: `grpc://HOST:PORT`. The URI has the scheme `http`, as tonic wants it.
@@ -26,7 +26,7 @@ pub enum Address {
 /// Why a text is no [`Address`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not of the form http://HOST:PORT (the frontend) or grpc://HOST:PORT (auth)")]
-pub struct AddressError;
+pub(crate) struct AddressError;
 
 impl FromStr for Address {
     type Err = AddressError;

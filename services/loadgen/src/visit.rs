@@ -11,7 +11,7 @@ use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::{
     journey::{Case, Credentials, NewAccount, Token, Verdict},
-    people::{Account, People, Session, altered, random_text},
+    people::{Account, People, SignIn, altered, random_text},
     record::Outcome,
     report::Stage,
     schedule::Planned,
@@ -97,7 +97,7 @@ impl World {
                 let reply = self.log_in(&account).await;
                 if let (Verdict::Accepted, Some(token)) = (reply.verdict, &reply.token) {
                     self.people
-                        .add_session(token.clone(), account.address, draw);
+                        .add_sign_in(token.clone(), account.address, draw);
                 }
                 reply
             }
@@ -112,13 +112,13 @@ impl World {
             }
 
             Case::Me(Token::Good) => {
-                let session = self.session(draw, preparation).await?;
+                let sign_in = self.sign_in(draw, preparation).await?;
                 self.target
                     .send(
                         Request::Me {
-                            token: &session.token,
+                            token: &sign_in.token,
                         },
-                        session.address,
+                        sign_in.address,
                     )
                     .await
             }
@@ -128,16 +128,16 @@ impl World {
             }
 
             Case::Logout(Token::Good) => {
-                let session = match self.people.take_session(draw) {
-                    Some(session) => session,
+                let sign_in = match self.people.take_sign_in(draw) {
+                    Some(sign_in) => sign_in,
                     None => Arc::new(self.open(draw, preparation).await?),
                 };
                 self.target
                     .send(
                         Request::Logout {
-                            token: &session.token,
+                            token: &sign_in.token,
                         },
-                        session.address,
+                        sign_in.address,
                     )
                     .await
             }
@@ -164,20 +164,20 @@ impl World {
     }
 
     /// An open session that stays open. A new one where none is known.
-    async fn session(&self, draw: u64, preparation: &mut Duration) -> Result<Arc<Session>, Kind> {
-        if let Some(session) = self.people.session(draw) {
-            return Ok(session);
+    async fn sign_in(&self, draw: u64, preparation: &mut Duration) -> Result<Arc<SignIn>, Kind> {
+        if let Some(sign_in) = self.people.sign_in(draw) {
+            return Ok(sign_in);
         }
-        let Session { token, address, .. } = self.open(draw, preparation).await?;
-        Ok(self.people.add_session(token, address, draw))
+        let SignIn { token, address, .. } = self.open(draw, preparation).await?;
+        Ok(self.people.add_sign_in(token, address, draw))
     }
 
     /// A new session that nobody else knows.
-    async fn open(&self, draw: u64, preparation: &mut Duration) -> Result<Session, Kind> {
+    async fn open(&self, draw: u64, preparation: &mut Duration) -> Result<SignIn, Kind> {
         let idle = self.people.account_to_enter(draw);
         let account = self.account(idle, draw, preparation).await?;
         let reply = timed(preparation, self.log_in(&account)).await;
-        accepted(reply).map(|token| Session::new(token, account.address))
+        accepted(reply).map(|token| SignIn::new(token, account.address))
     }
 
     async fn bad_token(
@@ -189,8 +189,8 @@ impl World {
         if fault == Token::Garbage {
             return Ok((random_text(40), self.people.address()));
         }
-        let session = self.session(draw, preparation).await?;
-        Ok((altered(&session.token), session.address))
+        let sign_in = self.sign_in(draw, preparation).await?;
+        Ok((altered(&sign_in.token), sign_in.address))
     }
 
     async fn register(&self, account: &Arc<Account>, draw: u64) -> Reply {
@@ -198,7 +198,7 @@ impl World {
         if let (Verdict::Accepted, Some(token)) = (reply.verdict, &reply.token) {
             self.people.add_account(Arc::clone(account), draw);
             self.people
-                .add_session(token.clone(), account.address, draw);
+                .add_sign_in(token.clone(), account.address, draw);
         }
         reply
     }

@@ -13,7 +13,7 @@ pub(crate) fn print(
     has_broker: bool,
 ) {
     let version = env!("CARGO_PKG_VERSION");
-    let data = config.data.display();
+    let data = config.data.path.display();
     let exported = match config.telemetry.otlp.endpoint() {
         Some(endpoint) if !config.telemetry.sdk_disabled => {
             format!("traces, metrics and logs go to {endpoint}")

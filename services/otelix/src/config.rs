@@ -1,80 +1,70 @@
 //! The settings of the all-in-one process.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
-};
+use std::{net::SocketAddr, path::PathBuf};
 
+use chassis::Listen;
 use clap::Args;
+use setup::DataFolder;
 use tonic::transport::Uri;
 
 /// What the all-in-one process can be told. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Address to listen on with the pages; the services listen on loopback in any case
-    #[arg(
-        long,
-        env = "LISTEN_ADDRESS",
-        value_name = "IP",
-        default_value = "127.0.0.1"
-    )]
-    pub listen_address: IpAddr,
+    /// Where the process listens.
+    #[command(flatten)]
+    pub(crate) listen: Listen<8082>,
 
-    /// Port of the pages
-    #[arg(long, env = "PORT", default_value_t = 8082)]
-    pub port: u16,
-
-    /// Port of the auth service
+    /// Port of the auth service, which listens on 127.0.0.1
     #[arg(long, env = "AUTH_PORT", default_value_t = 8081)]
-    pub auth_port: u16,
+    pub(crate) auth_port: u16,
 
-    /// Port of the user service
+    /// Port of the user service, which listens on 127.0.0.1
     #[arg(long, env = "USER_PORT", default_value_t = 8080)]
     pub user_port: u16,
 
-    /// Folder for data: accounts, sessions, and the secret that tokens are signed with
-    #[arg(
-        long,
-        env = "OTELIX_DATA",
-        value_name = "FOLDER",
-        default_value = "volumes"
-    )]
-    pub data: PathBuf,
+    /// Where data is kept.
+    #[command(flatten)]
+    pub(crate) data: DataFolder,
 
     /// What the pages know of the world around them.
     #[command(flatten)]
-    pub pages: frontend::Pages,
+    pub(crate) pages: frontend::Pages,
 
     /// How passwords are hashed.
     #[command(flatten)]
-    pub hashing: user::Hashing,
+    pub(crate) hashing: user::Hashing,
 
     /// How often a sign-in may fail.
     #[command(flatten)]
-    pub limits: auth::Limits,
+    pub(crate) limits: auth::AttemptLimits,
 
     /// Where events go; without brokers, to one in the process.
     #[command(flatten)]
-    pub events: events::Settings,
+    pub(crate) events: events::Settings,
 
     /// How the process reports on itself.
     #[command(flatten)]
-    pub telemetry: telemetry::Settings,
+    pub(crate) telemetry: telemetry::Settings,
+}
+
+impl chassis::Config for Config {
+    fn address(&self) -> SocketAddr {
+        self.listen.address()
+    }
+
+    fn telemetry(&self) -> telemetry::Settings {
+        telemetry::Settings {
+            environment: Some("development"),
+            ..self.telemetry.clone()
+        }
+    }
 }
 
 impl Config {
-    /// The address and port of the pages.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        (self.listen_address, self.port).into()
-    }
-
     pub(crate) fn user(&self, address: SocketAddr) -> user::Config {
         user::Config {
-            listen_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: address.port(),
-            data: self.data.clone(),
-            db_path: None,
+            listen: address.into(),
+            database: self.data.clone().into(),
             hashing: self.hashing.clone(),
             events: self.events.clone(),
             telemetry: self.telemetry.clone(),
@@ -90,11 +80,9 @@ impl Config {
         former: Option<PathBuf>,
     ) -> auth::Config {
         auth::Config {
-            listen_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: address.port(),
+            listen: address.into(),
             user_service_address: user,
-            data: self.data.clone(),
-            db_path: None,
+            database: self.data.clone().into(),
             secrets: auth::Secrets {
                 jwt_secret_file: Some(secret),
                 jwt_secret: None,
@@ -109,8 +97,7 @@ impl Config {
 
     pub(crate) fn frontend(&self, auth: Uri, user: Uri) -> frontend::Config {
         frontend::Config {
-            listen_address: self.listen_address,
-            port: self.port,
+            listen: self.listen,
             auth_service_address: auth,
             user_service_address: user,
             pages: self.pages.clone(),

@@ -34,9 +34,9 @@ pub async fn run(
     let (auth_listener, auth_address) = listen(config.auth_port, "AUTH_PORT").await?;
     // Until the services have ended, which send what is left.
     let broker = broker(&mut config)?;
-    let secret = Secret::Jwt.provide(&config.data)?;
+    let secret = Secret::Jwt.provide(&config.data.path)?;
     // It is left where the stack had made a secret already.
-    let former = Secret::Jwt.former(&config.data);
+    let former = Secret::Jwt.former(&config.data.path);
 
     let user = config.user(user_address);
     let auth = config.auth(auth_address, uri(user_address)?, secret, former);

@@ -3,11 +3,13 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
+    CommandFactory as _, FromArgMatches as _, Parser,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use setup::DataFolder;
 
 use crate::{
+    broker::Broker,
     ports::Ports,
     processes::{self, Process},
 };
@@ -27,20 +29,15 @@ pub struct Config {
         value_name = "FOLDER",
         default_value = "configs"
     )]
-    pub configs: PathBuf,
+    pub(crate) configs: PathBuf,
 
-    /// Folder for all data, and for what is made here: logs, secrets, configurations
-    #[arg(
-        long,
-        env = "OTELIX_DATA",
-        value_name = "FOLDER",
-        default_value = "volumes"
-    )]
-    pub data: PathBuf,
+    /// Where data is kept, and what is made here: logs, secrets, configurations.
+    #[command(flatten)]
+    pub(crate) data: DataFolder,
 
     /// Which broker shall run
     #[arg(long, env = "OTELIX_BROKER", value_enum, default_value_t)]
-    pub broker: Broker,
+    pub(crate) broker: Broker,
 
     /// Check and prepare for these processes only, separated by commas; without it, for all
     #[arg(
@@ -51,7 +48,7 @@ pub struct Config {
         hide_possible_values = true,
         value_parser = process_name()
     )]
-    pub only: Vec<&'static str>,
+    pub(crate) only: Vec<&'static str>,
 
     /// Where programs are looked for
     #[arg(
@@ -62,19 +59,19 @@ pub struct Config {
         hide_short_help = true,
         default_value = ""
     )]
-    pub path: OsString,
+    pub(crate) path: OsString,
 
     /// Set by process-compose for what it starts: its own port is in use then
     #[arg(long, env = "PC_PROC_NAME", hide = true)]
-    pub supervised: Option<String>,
+    pub(crate) supervised: Option<String>,
 
     /// Where process-compose listens; it reads this variable itself
     #[arg(long, env = "PC_PORT_NUM", hide = true)]
-    pub process_compose_port: Option<u16>,
+    pub(crate) process_compose_port: Option<u16>,
 
     /// Where everything listens.
     #[command(flatten)]
-    pub ports: Ports,
+    pub(crate) ports: Ports,
 }
 
 impl Config {
@@ -84,16 +81,6 @@ impl Config {
         let matches = setup::without_service_links(Self::command()).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
-}
-
-/// What events go through.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Broker {
-    /// Redpanda.
-    #[default]
-    Redpanda,
-    /// Apache Kafka.
-    Kafka,
 }
 
 /// The name of a process, as it is in the table.

@@ -14,9 +14,9 @@ use anyhow::Context as _;
 use tempfile::NamedTempFile;
 
 use crate::{
+    findings::{Findings, Problem},
     ports::{Ports, rewrite},
     processes::Selection,
-    report::{Findings, Problem},
 };
 
 /// How the configurations name the data folder, each as its program understands it. Redpanda understands none.
@@ -200,15 +200,11 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::Config;
-
-    fn config(arguments: &[&str]) -> Config {
-        let arguments = [&["preflight"], arguments].concat();
-        Config::try_parse_from(arguments).unwrap()
-    }
+    use crate::{Config, broker::Broker};
 
     fn ports(arguments: &[&str]) -> Ports {
-        config(arguments).ports
+        let arguments = [&["preflight"], arguments].concat();
+        Config::try_parse_from(arguments).unwrap().ports
     }
 
     #[test]
@@ -244,7 +240,7 @@ other: ${env:OTHER}";
         write("a/b/c.yaml", b"port: 3100");
         write("a/d", b"\xff 127.0.0.1:3100");
         write("e", b"");
-        let selection = Selection::of(&config(&[]));
+        let selection = Selection::of(Broker::Redpanda, &[]);
         render(&configs, &data, &selection, &ports(&["--loki-port=1"])).unwrap();
         assert_eq!(made("a/b/c.yaml").unwrap(), b"port: 1");
         assert_eq!(made("a/d").unwrap(), b"\xff 127.0.0.1:3100");

@@ -7,8 +7,8 @@ use nix::sys::statvfs::statvfs;
 
 use crate::{
     configurations,
+    findings::{Findings, Problem},
     processes::Selection,
-    report::{Findings, Problem},
 };
 
 const GIB: u128 = 1 << 30;

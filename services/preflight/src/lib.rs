@@ -4,8 +4,11 @@
 //!
 //! It starts nothing, ends nothing, and repairs nothing that is not its own. Running it again changes nothing.
 
+mod broker;
 mod config;
 mod configurations;
+mod conflicts;
+mod findings;
 mod folders;
 mod listening;
 mod ports;
@@ -18,13 +21,17 @@ use std::{fs::File, iter, path::Path};
 use anyhow::Context as _;
 
 pub use self::{
-    config::{Broker, Config},
-    ports::{PORTS, Port, Ports, rewrite},
-    processes::Process,
+    config::Config,
+    ports::{PORTS, Port},
 };
+
+// For tests, which compare what is made with what is in the repository.
+#[doc(hidden)]
+pub use self::ports::rewrite;
+
 use self::{
+    findings::{Findings, Problem},
     processes::Selection,
-    report::{Findings, Problem},
 };
 
 /// Looks for problems, and prepares everything where there are none. Whether there were none is what it returns.
@@ -32,16 +39,16 @@ use self::{
 /// # Errors
 /// When something goes wrong that no check foresees, such as a disk that fails.
 pub fn run(config: &Config) -> anyhow::Result<bool> {
-    let data = std::path::absolute(&config.data).context("there is no current folder")?;
-    let selection = Selection::of(config);
+    let data = std::path::absolute(&config.data.path).context("there is no current folder")?;
+    let selection = Selection::of(config.broker, &config.only);
 
     let mut findings = Findings::default();
     let is_writable = folders::check(&data, &selection, &mut findings);
     // Two at once would find the ports in use that the other just tries, and remove each other's files.
     let lock = is_writable.then(|| lock(&data)).transpose()?;
     programs::check(&selection, &config.path, &mut findings);
-    ports::check(config, &mut findings);
-    ports::check_supervisor(config, &mut findings);
+    conflicts::check(config, &mut findings);
+    conflicts::check_supervisor(config, &mut findings);
     listening::check(config, &selection, &mut findings);
     configurations::check(&config.configs, &data, &selection, &mut findings);
     check_secrets(&data, &selection, &mut findings);

@@ -12,9 +12,9 @@ use std::{
 use self::sockets::Sockets;
 use crate::{
     config::Config,
+    findings::{Findings, Problem},
     ports::{PORTS, Port, Ports, SUPERVISOR},
     processes::Selection,
-    report::{Findings, Problem},
 };
 
 pub(crate) fn check(config: &Config, selection: &Selection, findings: &mut Findings) {

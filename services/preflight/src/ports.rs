@@ -1,14 +1,11 @@
 //! Every port that a process listens on: its default, which the configurations and the compose files have, and
 //! the variable that changes it.
 
-use std::{collections::BTreeMap, ffi::OsString};
+use std::collections::BTreeMap;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, error::ErrorKind, value_parser};
 
-use crate::{
-    config::{Broker, Config},
-    report::{Findings, Problem},
-};
+use crate::broker::Broker;
 
 /// A port that a process listens on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,7 +19,7 @@ pub struct Port {
     /// What is said there.
     pub protocol: &'static str,
     /// The only broker that listens there; nothing where all do, or where it is no broker's.
-    pub broker: Option<Broker>,
+    pub(crate) broker: Option<Broker>,
 }
 
 impl Port {
@@ -49,8 +46,7 @@ impl Port {
     }
 
     /// Whether anything listens there with this broker.
-    #[must_use]
-    pub fn is_used_with(&self, broker: Broker) -> bool {
+    pub(crate) fn is_used_with(&self, broker: Broker) -> bool {
         self.broker.is_none_or(|only| only == broker)
     }
 
@@ -129,18 +125,17 @@ pub const PORTS: &[Port] = &[
 
 /// The ports of this start.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Ports(BTreeMap<u16, u16>);
+pub(crate) struct Ports(BTreeMap<u16, u16>);
 
 impl Ports {
     /// The port that stands for one of [`PORTS`].
     #[must_use]
-    pub fn of(&self, port: &Port) -> u16 {
+    pub(crate) fn of(&self, port: &Port) -> u16 {
         self.instead_of(port.default)
     }
 
     /// The port that stands for this one of the configurations; itself where it is none of [`PORTS`].
-    #[must_use]
-    pub fn instead_of(&self, default: u16) -> u16 {
+    pub(crate) fn instead_of(&self, default: u16) -> u16 {
         self.0.get(&default).copied().unwrap_or(default)
     }
 }
@@ -207,62 +202,6 @@ pub fn rewrite(text: &str, mut map: impl FnMut(u16) -> u16) -> String {
     rewritten
 }
 
-/// Finds a process-compose that listens elsewhere than the processes, and `vitals startup`, look for it.
-pub(crate) fn check_supervisor(config: &Config, findings: &mut Findings) {
-    let supervisor = PORTS.iter().find(|port| port.process == SUPERVISOR);
-    let expected = supervisor.map(|port| config.ports.of(port));
-    if let (Some(actual), Some(expected)) = (config.process_compose_port, expected)
-        && actual != expected
-    {
-        findings.problems.push(Problem {
-            what: format!(
-                "supervisor: process-compose listens on {actual} (PC_PORT_NUM), and is looked for on {expected} \
-                 (SUPERVISOR_PORT)."
-            ),
-            remedy: "Set both to the same port. `just` and `nix run` set PC_PORT_NUM to SUPERVISOR_PORT."
-                .to_owned(),
-        });
-    }
-}
-
-/// Finds ports that two want. All count, not only those that run: the configurations name them all.
-pub(crate) fn check(config: &Config, findings: &mut Findings) {
-    let mut seen: BTreeMap<u16, &Port> = BTreeMap::new();
-    let used = PORTS.iter().filter(|port| port.is_used_with(config.broker));
-    for port in used {
-        let number = config.ports.of(port);
-        let Some(other) = seen.insert(number, port) else {
-            continue;
-        };
-        findings.problems.push(Problem {
-            what: format!(
-                "{} and {} are both {number}.",
-                other.variable, port.variable
-            ),
-            remedy: "Give each a port of its own.".to_owned(),
-        });
-    }
-    if config.supervised.is_some() {
-        service_links(|variable| std::env::var_os(variable), findings);
-    }
-}
-
-/// Finds service links in the place of ports. Our programs ignore them, but process-compose, which
-/// has started preflight, puts them into the commands of all others.
-fn service_links(value: impl Fn(&str) -> Option<OsString>, findings: &mut Findings) {
-    let links = PORTS
-        .iter()
-        .filter(|port| value(port.variable).is_some_and(|value| setup::is_service_link(&value)));
-    findings.problems.extend(links.map(|port| Problem {
-        what: format!(
-            "{} is a service link of Kubernetes or Docker, and no port.",
-            port.variable
-        ),
-        remedy:
-            "Unset it before you start process-compose, as `just up` and `nix run` do.".to_owned(),
-    }));
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, path::Path};
@@ -270,7 +209,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::processes::PROCESSES;
+    use crate::{Config, processes::PROCESSES};
 
     #[test]
     fn no_two_have_the_same_port_or_variable() {
@@ -348,34 +287,5 @@ limit: 3100";
             config.ports.instead_of(port)
         });
         assert_eq!(text, "127.0.0.1:3200 127.0.0.1:3100");
-        assert_eq!(found(&config), "");
-    }
-
-    #[test]
-    fn a_port_that_is_given_twice_is_named_with_both_variables() {
-        let config = Config::try_parse_from(["preflight", "--loki-port=3000"]).unwrap();
-        let found = found(&config);
-        assert!(found.contains("LOKI_PORT and GRAFANA_PORT"), "{found}");
-        assert!(found.contains("3000"), "{found}");
-    }
-
-    #[test]
-    fn ports_of_the_other_broker_do_not_count() {
-        let arguments = ["preflight", "--loki-port=19093"];
-        let config = Config::try_parse_from(arguments).unwrap();
-        assert_eq!(found(&config), "");
-        let kafka = ["--broker=kafka"];
-        let config = Config::try_parse_from(arguments.into_iter().chain(kafka)).unwrap();
-        assert!(found(&config).contains("BROKER_CONTROLLER_PORT and LOKI_PORT"));
-    }
-
-    fn found(config: &Config) -> String {
-        let mut findings = Findings::default();
-        check(config, &mut findings);
-        findings
-            .problems
-            .into_iter()
-            .map(|problem| problem.what)
-            .collect()
     }
 }

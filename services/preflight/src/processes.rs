@@ -4,13 +4,13 @@ use std::path::Path;
 
 use setup::Secret;
 
-use crate::config::{Broker, Config};
+use crate::broker::Broker;
 
 /// A process, and what it needs.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     /// What it is called in process-compose.yaml.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The only broker with which it is this one, or is there at all.
     broker: Option<Broker>,
     /// The programs that it is; of several in a row, any.
@@ -28,7 +28,7 @@ pub struct Process {
 impl Process {
     /// The names of all processes but preflight.
     #[must_use]
-    pub fn names() -> Vec<&'static str> {
+    pub(crate) fn names() -> Vec<&'static str> {
         let mut names: Vec<_> = PROCESSES.iter().map(|process| process.name).collect();
         names.dedup();
         names
@@ -150,10 +150,11 @@ const RULES_OF_VITALS: &str = "prometheus/rules/stack.yaml";
 pub(crate) struct Selection(Vec<&'static Process>);
 
 impl Selection {
-    pub(crate) fn of(config: &Config) -> Self {
+    /// Those that run with this broker: of these names, or all if there is no name.
+    pub(crate) fn of(broker: Broker, only: &[&str]) -> Self {
         let runs = |process: &&Process| {
-            process.broker.is_none_or(|broker| broker == config.broker)
-                && (config.only.is_empty() || config.only.contains(&process.name))
+            process.broker.is_none_or(|its| its == broker)
+                && (only.is_empty() || only.contains(&process.name))
         };
         Self(PROCESSES.iter().filter(runs).collect())
     }
@@ -183,22 +184,19 @@ impl Selection {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
 
     #[test]
     fn of_the_two_brokers_one_runs() {
-        for (broker, folder) in [("redpanda", "redpanda"), ("kafka", "kafka")] {
-            let config = Config::try_parse_from(["preflight", "--broker", broker]).unwrap();
-            let selection = Selection::of(&config);
+        for (broker, folder) in [(Broker::Redpanda, "redpanda"), (Broker::Kafka, "kafka")] {
+            let selection = Selection::of(broker, &[]);
             let brokers: Vec<_> = selection
                 .iter()
                 .filter(|process| process.name == "broker")
                 .collect();
             assert_eq!(brokers.len(), 1);
             assert_eq!(brokers[0].folder, Some(folder));
-            assert_eq!(selection.has_redpanda(), broker == "redpanda");
+            assert_eq!(selection.has_redpanda(), broker == Broker::Redpanda);
         }
     }
 

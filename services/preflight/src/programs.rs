@@ -3,8 +3,8 @@
 use std::{ffi::OsStr, os::unix::fs::PermissionsExt as _, path::Path};
 
 use crate::{
+    findings::{Findings, Problem},
     processes::Selection,
-    report::{Findings, Problem},
 };
 
 pub(crate) fn check(selection: &Selection, path: &OsStr, findings: &mut Findings) {

@@ -5,25 +5,12 @@ use std::{
     path::Path,
 };
 
-use crate::{PORTS, Ports, configurations, processes::Selection};
-
-/// What was found.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
-    /// With one of these, nothing starts.
-    pub(crate) problems: Vec<Problem>,
-    /// Everything starts, but.
-    pub(crate) warnings: Vec<Problem>,
-}
-
-/// What is wrong, and what to do.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) struct Problem {
-    /// One line.
-    pub(crate) what: String,
-    /// One line.
-    pub(crate) remedy: String,
-}
+use crate::{
+    configurations,
+    findings::{Findings, Problem},
+    ports::{PORTS, Ports},
+    processes::Selection,
+};
 
 pub(crate) fn findings(findings: &Findings) -> io::Result<()> {
     let Findings { problems, warnings } = findings;

@@ -1,40 +1,20 @@
 //! The settings of the user service.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-};
+use std::net::SocketAddr;
 
+use chassis::Listen;
 use clap::Args;
 
 /// What the user service can be told. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Address to listen on
-    #[arg(
-        long,
-        env = "LISTEN_ADDRESS",
-        value_name = "IP",
-        default_value = "127.0.0.1"
-    )]
-    pub listen_address: IpAddr,
+    /// Where the process listens.
+    #[command(flatten)]
+    pub listen: Listen<8080>,
 
-    /// Port to listen on
-    #[arg(long, env = "PORT", default_value_t = 8080)]
-    pub port: u16,
-
-    /// Folder for data
-    #[arg(
-        long,
-        env = "OTELIX_DATA",
-        value_name = "FOLDER",
-        default_value = "volumes"
-    )]
-    pub data: PathBuf,
-
-    /// SQLite file of the accounts; by default user.db in the data folder
-    #[arg(long, env = "DB_PATH", value_name = "FILE")]
-    pub db_path: Option<PathBuf>,
+    /// Where the database is.
+    #[command(flatten)]
+    pub database: database::Settings,
 
     /// How passwords are hashed.
     #[command(flatten)]
@@ -76,16 +56,12 @@ pub struct Hashing {
     pub hash_queue: u16,
 }
 
-impl Config {
-    /// The address and port to listen on.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        (self.listen_address, self.port).into()
+impl chassis::Config for Config {
+    fn address(&self) -> SocketAddr {
+        self.listen.address()
     }
 
-    pub(crate) fn db_path(&self) -> PathBuf {
-        self.db_path
-            .clone()
-            .unwrap_or_else(|| self.data.join("user.db"))
+    fn telemetry(&self) -> telemetry::Settings {
+        self.telemetry.clone()
     }
 }

@@ -40,7 +40,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     let mut shutdown = pin!(shutdown);
-    let path = config.db_path();
+    let path = config.database.path(env!("CARGO_PKG_NAME"));
     tracing::info!(path = %path.display(), "opening the database");
     let (outbox, relay) = Outbox::new(&config.events, env!("CARGO_PKG_NAME"));
     let open = telemetry::spawn_blocking(move || Store::open(&path, outbox));

@@ -18,7 +18,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use email::Email;
 use events::{Event, Outbox, Written};
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+const MIGRATIONS: &[EmbeddedMigrations] = &[embed_migrations!(), events::MIGRATIONS];
 
 const INSERT: Statement = Statement::new("INSERT users");
 const SELECT: Statement = Statement::new("SELECT users");
@@ -65,7 +65,7 @@ impl Store {
     /// Opens the database file, and creates or migrates it.
     pub(crate) fn open(path: &Path, outbox: Outbox) -> Result<Self, OpenError> {
         Ok(Self {
-            database: Database::open(path, &MIGRATIONS)?,
+            database: Database::open(path, MIGRATIONS)?,
             outbox,
             count: Arc::default(),
         })

@@ -1,45 +1,34 @@
 //! The settings of the process, and of the command.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
+use chassis::Listen;
 use clap::{Args, Parser};
 
 /// What the process can be told. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Address to listen on for health checks
-    #[arg(
-        long,
-        env = "LISTEN_ADDRESS",
-        value_name = "IP",
-        default_value = "127.0.0.1"
-    )]
-    pub listen_address: IpAddr,
-
-    /// Port to listen on for health checks
-    #[arg(long, env = "PORT", default_value_t = 8085)]
-    pub port: u16,
+    /// Where the process listens.
+    #[command(flatten)]
+    pub(crate) listen: Listen<8085>,
 
     /// Who is asked.
     #[command(flatten)]
-    pub supervisor: Supervisor,
+    pub(crate) supervisor: Supervisor,
 
     /// How the process reports on itself, and on the others.
     #[command(flatten)]
-    pub telemetry: telemetry::Settings,
+    pub(crate) telemetry: telemetry::Settings,
 }
 
 /// Where the supervisor is. Only its port: the processes it tells of are looked up by their ids,
 /// which mean something on this machine alone.
 #[derive(Args, Clone, Copy, Debug)]
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     /// Port of the supervisor's API on 127.0.0.1
     #[arg(long, env = "SUPERVISOR_PORT", value_name = "PORT", default_value_t = 8099,
         value_parser = clap::value_parser!(u16).range(1..))]
-    pub supervisor_port: u16,
+    pub(crate) supervisor_port: u16,
 }
 
 /// Waits until everything is ready, and says how long each took: exits with 0 if so, else with 1
@@ -50,18 +39,20 @@ pub struct Supervisor {
 pub struct Startup {
     /// How long it may take, such as 90s or 2m
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = humantime::parse_duration)]
-    pub within: Duration,
+    pub(crate) within: Duration,
 
     /// Who is asked.
     #[command(flatten)]
-    pub supervisor: Supervisor,
+    pub(crate) supervisor: Supervisor,
 }
 
-impl Config {
-    /// The address and port to listen on.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        (self.listen_address, self.port).into()
+impl chassis::Config for Config {
+    fn address(&self) -> SocketAddr {
+        self.listen.address()
+    }
+
+    fn telemetry(&self) -> telemetry::Settings {
+        self.telemetry.clone()
     }
 }
 

@@ -14,7 +14,7 @@ mod usage;
 mod watch;
 
 pub use crate::{
-    config::{Config, Startup, Supervisor},
+    config::{Config, Startup},
     startup::startup,
 };
 
@@ -38,7 +38,7 @@ const CONTRACT: Contract = Contract {
 /// # Errors
 /// When the server fails.
 pub async fn run(
-    config: &Config,
+    config: Config,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {

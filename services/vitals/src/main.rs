@@ -2,40 +2,19 @@
 
 use std::{env, process::ExitCode};
 
-use chassis::Command;
 use clap::{CommandFactory as _, Parser as _};
-use vitals::{Config, Startup};
+use vitals::Startup;
 
-/// Faster than the system's allocator, and what a burst has taken, such as the memory of password
-/// hashes, goes back to the system.
+/// Faster than the system's allocator, and returns freed memory to the system.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    chassis::process::main(program())
-}
-
-async fn program() -> ExitCode {
-    if env::args_os().nth(1).is_some_and(|word| word == "startup") {
-        let startup = Startup::parse_from(env::args_os().skip(1));
-        return vitals::startup(&startup).await;
+    let mut arguments = env::args_os().skip(1).peekable();
+    if arguments.peek().is_some_and(|word| word == "startup") {
+        let startup = Startup::parse_from(arguments);
+        return chassis::process::main(vitals::startup(&startup));
     }
     let command = clap::command!().subcommand(Startup::command());
-    let cli = chassis::parse::<Config>(command);
-    let address = cli.config.address();
-    match cli.command {
-        Some(Command::Health(health)) => chassis::health::probe(address, health).await,
-        None => {
-            let telemetry = cli.config.telemetry.clone();
-            let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-            chassis::process::run(
-                &telemetry,
-                name,
-                version,
-                address,
-                async |listener, shutdown| vitals::run(&cli.config, listener, shutdown).await,
-            )
-            .await
-        }
-    }
+    chassis::process::service(command, vitals::run)
 }

@@ -42,7 +42,7 @@ pub async fn startup(startup: &Startup) -> ExitCode {
     };
     match outcome.await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => chassis::process::failed(&error),
+        Err(error) => chassis::failed(&error),
     }
 }
 

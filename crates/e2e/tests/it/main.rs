@@ -8,6 +8,7 @@ mod clocks;
 mod correlation;
 mod dashboards;
 mod deadlines;
+mod dependencies;
 mod documentation;
 mod grafana;
 mod input;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         correlation::trials(),
         dashboards::trials(&busy),
         deadlines::trials(),
+        dependencies::trials(),
         grafana::trials(&busy),
         input::trials(),
         kafka::trials(),

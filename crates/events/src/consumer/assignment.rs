@@ -13,7 +13,7 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use super::session::Client;
+use super::callbacks::Client;
 use crate::client;
 
 /// Deadline of a request to the broker.

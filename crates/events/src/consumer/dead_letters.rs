@@ -18,7 +18,7 @@ use telemetry::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::process::Failure;
+use super::failure::Failure;
 use crate::{
     client::{self, Quiet},
     topics,

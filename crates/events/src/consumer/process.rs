@@ -18,11 +18,8 @@ use telemetry::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{dead_letters::DeadLetters, partitions::Partitions};
-use crate::{
-    Event, Handler, HandlerError,
-    record::{self, Undecodable},
-};
+use super::{dead_letters::DeadLetters, failure::Failure, partitions::Partitions};
+use crate::{Event, Handler, HandlerError, record};
 
 /// Attempts after the first.
 const RETRIES: usize = 5;
@@ -54,17 +51,6 @@ pub(crate) enum Outcome {
     Done,
     /// There was a stop before; the record is delivered again.
     Stopped,
-}
-
-/// Why a record was not handled.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    /// It is no event of ours.
-    #[error("the record cannot be read")]
-    Undecodable(#[from] Undecodable),
-    /// The handler failed in every attempt, or rejected the event.
-    #[error("the event cannot be handled")]
-    Handler(#[from] HandlerError),
 }
 
 impl Instruments {
@@ -243,28 +229,5 @@ impl Processor {
     fn group_attribute(&self) -> Option<KeyValue> {
         let group = self.group.clone()?;
         Some(KeyValue::new(names::MESSAGING_CONSUMER_GROUP_NAME, group))
-    }
-}
-
-impl Failure {
-    /// Its name in telemetry and in the dead letters.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Undecodable(_) => "undecodable",
-            Self::Handler(HandlerError::Retryable(_)) => "retries_exhausted",
-            Self::Handler(HandlerError::Fatal(_)) => "rejected",
-        }
-    }
-
-    /// The error and its causes, truncated.
-    pub(crate) fn text(&self, max_bytes: usize) -> String {
-        let mut text = self.to_string();
-        let mut source = self.source();
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
-        text.truncate(text.floor_char_boundary(max_bytes));
-        text
     }
 }

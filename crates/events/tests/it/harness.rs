@@ -9,9 +9,9 @@ use std::{
 use clap::{Args as _, FromArgMatches as _};
 use database::{Database, Statement};
 use diesel::{QueryableByName, RunQueryDsl as _, connection::SimpleConnection as _};
-use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use events::{
-    AUTH_TOPIC, Data, Event, Handler, HandlerError, Outbox, Settings, USER_TOPIC, Written,
+    AUTH_TOPIC, Data, Event, Handler, HandlerError, MIGRATIONS, Outbox, Settings, USER_TOPIC,
+    Written,
 };
 use opentelemetry::Context;
 use proto::events::v1::UserRegistered;
@@ -30,9 +30,6 @@ use uuid::Uuid;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const PARTITIONS: i32 = 6;
-
-pub(crate) const MIGRATIONS: EmbeddedMigrations =
-    embed_migrations!("../../services/user/migrations");
 
 pub(crate) const INSERT: Statement = Statement::new("INSERT effects");
 
@@ -86,7 +83,7 @@ pub(crate) fn parse(args: &[&str]) -> Settings {
 
 /// A database with an outbox, an inbox, and a table that events have effects on.
 pub(crate) fn database(folder: &TempDir) -> Database {
-    Database::open(&folder.path().join("test.db"), &MIGRATIONS).unwrap()
+    Database::open(&folder.path().join("test.db"), &[MIGRATIONS]).unwrap()
 }
 
 pub(crate) async fn create_inbox(database: &Database) {

@@ -8,15 +8,6 @@ use crate::harness::{
     Cluster, INSERT, Memory, Service, database, follow, outbox_length, parse, registered,
 };
 
-#[test]
-fn all_services_have_the_same_table() {
-    let user =
-        include_str!("../../../../services/user/migrations/2026-11-23-000001_create_outbox/up.sql");
-    let auth =
-        include_str!("../../../../services/auth/migrations/2026-11-23-000001_create_outbox/up.sql");
-    assert_eq!(user, auth);
-}
-
 #[tokio::test]
 async fn a_change_that_is_rolled_back_has_no_event() {
     let cluster = Cluster::start();

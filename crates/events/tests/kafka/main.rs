@@ -163,7 +163,7 @@ async fn consume(arguments: &[&str]) -> anyhow::Result<()> {
     };
     let settings = Settings::of(brokers)?;
     let effects = Effects {
-        database: Database::open(&Path::new(folder).join("test.db"), &harness::MIGRATIONS)?,
+        database: Database::open(&Path::new(folder).join("test.db"), &[events::MIGRATIONS])?,
         hangs: hangs.parse()?,
     };
     let consumer = Consumer::new(&settings, GROUP, &[USER_TOPIC]);

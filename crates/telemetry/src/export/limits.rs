@@ -14,14 +14,14 @@ use opentelemetry_sdk::{
 
 /// Cuts long texts.
 #[derive(Clone, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct AttributeLimits {
     /// Characters of a text.
     length: usize,
     /// Makes empty records: a record's attributes cannot be changed.
     records: SdkLogger,
 }
 
-impl Limits {
+impl AttributeLimits {
     pub(crate) fn new(length: usize) -> Self {
         Self {
             length,
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_long_record_is_cut_and_keeps_the_rest() {
-        let limits = Limits::new(5);
+        let limits = AttributeLimits::new(5);
         let mut record = limits.records.create_log_record();
         record.set_event_name("name");
         record.set_severity_text("INFO");

@@ -23,7 +23,7 @@ use tonic::{metadata::MetadataMap, transport::Endpoint};
 use tower::{ServiceExt as _, service_fn};
 
 use super::{
-    Flow, Limits, Sender,
+    AttributeLimits, Flow, Sender,
     sender::{Encoded, connector},
     tls::{self, BadSetting},
 };
@@ -34,7 +34,7 @@ use crate::settings::{Compression, Export, Protocol};
 pub(crate) struct Processor<P> {
     pub(crate) inner: P,
     pub(crate) flow: Flow,
-    pub(crate) limits: Limits,
+    pub(crate) limits: AttributeLimits,
 }
 
 /// Stands behind it, and sends log records by the exporter of `opentelemetry-otlp`.

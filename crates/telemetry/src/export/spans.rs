@@ -25,7 +25,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Flow, Limits, Sender, encode, sender::Encoded};
+use super::{AttributeLimits, Flow, Sender, encode, sender::Encoded};
 
 /// Bytes of spans that are sent at once when they have come together. Collectors take 4 MiB by
 /// default, and a span more may be in a message.
@@ -42,7 +42,7 @@ pub(crate) struct Spans(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     flow: Flow,
-    limits: Limits,
+    limits: AttributeLimits,
     /// Spans that are sent at once when they have come together.
     batch: usize,
     requests: async_mpsc::UnboundedSender<Flush>,
@@ -82,7 +82,7 @@ impl Spans {
     pub(crate) fn new(
         sender: Sender,
         flow: Flow,
-        limits: Limits,
+        limits: AttributeLimits,
         batch: usize,
         delay: Duration,
     ) -> (Self, JoinHandle<()>) {

@@ -8,12 +8,10 @@ use proto::{
         SessionRevokedReason,
     },
 };
+use testing::Listener;
 use tonic::Code;
 
-use crate::{
-    harness::{PASSWORD, Service, login, logout, register, registered},
-    listener::Listener,
-};
+use crate::harness::{PASSWORD, Service, login, logout, register, registered};
 
 #[tokio::test]
 async fn a_session_that_is_replaced_is_told_before_the_new_one() {

@@ -8,12 +8,12 @@ use std::{
     },
 };
 
+use testing::eventually;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::{
-    harness::{PASSWORD, Service, is_valid, login, register_from, registered, start_user_with},
-    process::eventually,
+use crate::harness::{
+    PASSWORD, Service, is_valid, login, register_from, registered, start_user_with,
 };
 
 /// More than the places of the sign-ups, which are `HASH_QUEUE` and one for each that is hashed.

@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
 
-use clap::Args;
 use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use proto::{
     auth::v1::{
@@ -12,14 +11,10 @@ use proto::{
     user::v1::User,
 };
 use tempfile::TempDir;
+use testing::{channel, program, settings};
 use tokio::net::{TcpListener, TcpSocket};
-use tonic::{
-    Code, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
-
-use crate::process::program;
 
 /// A password that does.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -58,14 +53,14 @@ impl Service {
     pub(crate) async fn again(folder: Arc<TempDir>, users: SocketAddr, args: &[&str]) -> Self {
         let data = folder.path().to_str().unwrap();
         let users = users.to_string();
-        let mut arguments = vec!["auth", "--data", data, "--user-service-address", &users];
+        let mut arguments = vec!["--data", data, "--user-service-address", &users];
         if !args
             .iter()
             .any(|argument| argument.starts_with("--jwt-secret"))
         {
             arguments.extend(["--jwt-secret", SECRET]);
         }
-        let config: auth::Config = config(&[&arguments[..], args].concat());
+        let config: auth::Config = settings(&[&arguments[..], args].concat());
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let channel = channel(listener.local_addr().unwrap());
@@ -96,14 +91,6 @@ impl Service {
     }
 }
 
-/// Settings from arguments alone, whatever the environment of the tests says.
-fn config<C: Args>(args: &[&str]) -> C {
-    let command =
-        C::augment_args(clap::Command::new("service")).mut_args(|arg| arg.env(None::<&str>));
-    let matches = command.try_get_matches_from(args).unwrap();
-    C::from_arg_matches(&matches).unwrap()
-}
-
 /// The least that Argon2 accepts.
 const CHEAP: [&str; 2] = ["--hash-memory=8", "--hash-iterations=1"];
 
@@ -128,7 +115,7 @@ pub(crate) fn start_user_on(listener: TcpListener) {
 fn run_user(listener: TcpListener, args: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
-    let config: user::Config = config(&[&["user", "--data", data], args].concat());
+    let config: user::Config = settings(&[&["--data", data], args].concat());
     tokio::spawn(async move {
         user::run(config, listener, std::future::pending())
             .await
@@ -181,14 +168,6 @@ pub(crate) fn nowhere() -> SocketAddr {
 
 pub(crate) fn client(address: SocketAddr) -> Client {
     Client::new(channel(address))
-}
-
-fn channel(address: SocketAddr) -> Channel {
-    Endpoint::from_shared(format!("http://{address}"))
-        .unwrap()
-        // What takes longer hangs.
-        .timeout(Duration::from_secs(20))
-        .connect_lazy()
 }
 
 /// A registration that leaves the client's address to the connection.
@@ -261,15 +240,4 @@ pub(crate) fn retry_delay(status: &Status) -> Duration {
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
     let details = status.get_error_details();
     details.retry_info().unwrap().retry_delay.unwrap()
-}
-
-/// The fields that an `INVALID_ARGUMENT` names.
-pub(crate) fn fields(status: &Status) -> Vec<String> {
-    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
-    let details = status.get_error_details();
-    let violations = &details.bad_request().unwrap().field_violations;
-    violations
-        .iter()
-        .map(|violation| violation.field.clone())
-        .collect()
 }

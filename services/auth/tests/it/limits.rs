@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use testing::{eventually, fields};
 use tonic::{Code, Status};
 
 use crate::{
     fake::Fake,
     harness::{
-        Client, PASSWORD, SECRET, Service, fields, login, login_from, register, register_from,
-        registered, retry_delay, start_user,
+        Client, PASSWORD, SECRET, Service, login, login_from, register, register_from, registered,
+        retry_delay, start_user,
     },
-    process::eventually,
 };
 
 const WRONG: &str = "another password";

@@ -10,13 +10,7 @@ mod events;
 mod fake;
 mod flood;
 mod harness;
-#[path = "../../../user/tests/it/held.rs"]
-mod held;
 mod limits;
-#[path = "../../../user/tests/it/listener.rs"]
-mod listener;
-#[path = "../../../user/tests/it/process.rs"]
-mod process;
 mod program;
 mod refusals;
 mod secrets;

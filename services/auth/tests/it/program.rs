@@ -1,17 +1,10 @@
-//! The program on the outside. What it shares with `user` is tested there in full.
+//! The program on the outside.
 
-use std::time::Instant;
+use std::{path::Path, process::Command};
 
-use clap::Args as _;
-use tokio::net::TcpListener;
+use auth::Config;
+use testing::{Process, eventually, programs};
 use tonic::{Code, Request};
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
-};
-use tonic_reflection::pb::v1::{
-    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
-};
 
 use crate::{
     fake::Fake,
@@ -19,120 +12,59 @@ use crate::{
         PASSWORD, SECRET, Service, binary, client, is_valid, login, logout, me, nowhere, register,
         registered, start_user,
     },
-    held::{AT_ONCE, Held},
-    process::{Process, eventually},
 };
 
 #[tokio::test]
 async fn it_is_healthy_and_describes_itself_whether_or_not_users_are_there() {
     let service = Service::before(nowhere(), &[]).await;
-    let mut health = HealthClient::new(service.channel.clone());
-    for name in ["", "auth.v1.AuthService"] {
-        let request = HealthCheckRequest {
-            service: name.to_owned(),
-        };
-        let answer = health.check(request).await.unwrap().into_inner();
-        assert_eq!(answer.status(), ServingStatus::Serving, "{name}");
-    }
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let mut answers = ServerReflectionClient::new(service.channel.clone())
-        .server_reflection_info(tokio_stream::once(request))
-        .await
-        .unwrap()
-        .into_inner();
-    let answer = answers.message().await.unwrap().unwrap();
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
-        panic!("{answer:?}");
-    };
-    let names: Vec<&str> = list.service.iter().map(|item| &*item.name).collect();
-    assert!(names.contains(&"auth.v1.AuthService"), "{names:?}");
+    programs::is_healthy(&service.channel, "auth.v1.AuthService").await;
+    programs::describes_itself(&service.channel, "auth.v1.AuthService").await;
 }
 
 #[tokio::test]
 async fn the_health_subcommand_needs_no_secret() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = binary(folder.path(), nowhere());
-    let mut process = Process::start(command.env("JWT_SECRET", SECRET));
-    let port = process.address().await.port().to_string();
     let mut health = binary(folder.path(), nowhere());
-    health.arg("health").env("PORT", port);
-    let up = Process::run(&mut health).await;
-    assert_eq!((up.code, &*up.stdout, &*up.stderr), (Some(0), "", ""));
-
-    process.terminate();
-    let ended = process.ended().await;
-    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
-    let down = Process::run(&mut health).await;
-    assert_eq!(down.code, Some(1));
-    assert_eq!(down.stderr.lines().count(), 1, "{down:?}");
+    programs::says_whether_it_serves(&mut signing_binary(folder.path()), &mut health).await;
 }
 
 #[tokio::test]
 async fn help_explains_every_setting() {
     let folder = tempfile::tempdir().unwrap();
-    let help = Process::run(binary(folder.path(), nowhere()).arg("--help")).await;
-    assert_eq!(help.code, Some(0));
-    let command = auth::Config::augment_args(clap::Command::new("auth"));
-    for argument in command.get_arguments() {
-        let name = argument.get_env().unwrap().to_str().unwrap();
-        let whole = |word: &str| word == name;
-        let is_part_of_a_name = |c: char| !c.is_ascii_alphanumeric() && c != '_';
-        assert!(
-            help.stdout.split(is_part_of_a_name).any(whole),
-            "{name} is missing"
-        );
-    }
+    programs::explains_every_setting::<Config>(&mut binary(folder.path(), nowhere())).await;
 }
 
 #[tokio::test]
 async fn a_wrong_setting_is_named_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, value) in [
-        ("PORT", "eighty"),
-        ("USER_SERVICE_ADDRESS", "localhost"),
-        ("USER_SERVICE_ADDRESS", "https://localhost:8080"),
-        ("FAILED_LOGINS_PER_ACCOUNT", "0"),
-        ("FAILED_LOGINS_PER_ADDRESS", "many"),
-        ("REGISTRATIONS_PER_ADDRESS", "-1"),
-    ] {
-        let mut command = binary(folder.path(), nowhere());
-        command.env("JWT_SECRET", SECRET).env(name, value);
-        let ended = Process::run(&mut command).await;
-        assert_eq!(ended.code, Some(2), "{name}={value:?}: {ended:?}");
-        assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
-        assert!(ended.stderr.contains(name), "{ended:?}");
-    }
+    let wrong: [(&str, &[u8]); 6] = [
+        ("PORT", b"eighty"),
+        ("USER_SERVICE_ADDRESS", b"localhost"),
+        ("USER_SERVICE_ADDRESS", b"https://localhost:8080"),
+        ("FAILED_LOGINS_PER_ACCOUNT", b"0"),
+        ("FAILED_LOGINS_PER_ADDRESS", b"many"),
+        ("REGISTRATIONS_PER_ADDRESS", b"-1"),
+    ];
+    programs::names_wrong_settings(|| signing_binary(folder.path()), &wrong).await;
 }
 
 #[tokio::test]
 async fn a_port_in_use_is_told_in_plain_words() {
     let folder = tempfile::tempdir().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port().to_string();
-    let mut command = binary(folder.path(), nowhere());
-    command.env("JWT_SECRET", SECRET).env("PORT", &port);
-    let ended = Process::run(&mut command).await;
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains("another process is using the port"));
-    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    programs::says_that_its_port_is_in_use(&mut signing_binary(folder.path())).await;
 }
 
 #[tokio::test]
 async fn open_streams_and_connections_do_not_delay_a_stop() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = binary(folder.path(), nowhere());
-    let mut process = Process::start(command.env("JWT_SECRET", SECRET));
-    let held = Held::open(process.address().await).await;
-    let asked = Instant::now();
-    process.terminate();
-    let ended = process.ended().await;
-    let took = asked.elapsed();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(took < AT_ONCE, "{took:?}");
-    assert!(held.was_told().await);
+    programs::stops_at_once(&mut signing_binary(folder.path())).await;
+}
+
+/// The program with a secret, and without users.
+fn signing_binary(data: &Path) -> Command {
+    let mut command = binary(data, nowhere());
+    command.env("JWT_SECRET", SECRET);
+    command
 }
 
 #[tokio::test]

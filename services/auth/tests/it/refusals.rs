@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use testing::fields;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
     fake::Fake,
-    harness::{PASSWORD, Service, fields, is_valid, login, register, registered, retry_delay},
+    harness::{PASSWORD, Service, is_valid, login, register, registered, retry_delay},
 };
 
 #[tokio::test]

@@ -2,10 +2,9 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
-use crate::{
-    harness::{SECRET, Service, binary, is_valid, nowhere, registered, start_user},
-    process::{Ended, Process},
-};
+use testing::{Ended, Process};
+
+use crate::harness::{SECRET, Service, binary, is_valid, nowhere, registered, start_user};
 
 const SHORT: &str = "thirty-one bytes are one short.";
 

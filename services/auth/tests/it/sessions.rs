@@ -3,14 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use proto::auth::v1::{LoginRequest, RegisterRequest};
+use testing::Process;
 use tonic::Code;
 
-use crate::{
-    harness::{
-        PASSWORD, SECRET, Service, binary, client, is_valid, login, logout, me, register,
-        registered, start_user,
-    },
-    process::Process,
+use crate::harness::{
+    PASSWORD, SECRET, Service, binary, client, is_valid, login, logout, me, register, registered,
+    start_user,
 };
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! A database of sessions that is locked, or none at all.
 
-use diesel::connection::SimpleConnection as _;
+use diesel::{
+    QueryableByName, RunQueryDsl as _, connection::SimpleConnection as _, sql_types::Text,
+};
+use testing::Process;
 use tonic::Code;
 
-use crate::{
-    harness::{
-        PASSWORD, SECRET, Service, binary, is_valid, login, logout, nowhere, register, registered,
-    },
-    process::Process,
+use crate::harness::{
+    PASSWORD, SECRET, Service, binary, is_valid, login, logout, nowhere, register, registered,
 };
 
 #[tokio::test]
@@ -48,6 +48,28 @@ async fn a_locked_database_makes_no_answer_wrong() {
         .login(login("eve@example.com", PASSWORD))
         .await
         .unwrap();
+}
+
+/// A version that changes would be applied again to the databases of earlier releases, or be refused
+/// there as unknown.
+#[tokio::test]
+async fn the_migrations_have_the_versions_that_earlier_databases_have() {
+    #[derive(QueryableByName)]
+    struct Applied {
+        #[diesel(sql_type = Text)]
+        version: String,
+    }
+    let service = Service::start().await;
+    registered(&service.client, "ann@example.com").await;
+    let mut database = service.database();
+    let query =
+        diesel::sql_query("SELECT version FROM __diesel_schema_migrations ORDER BY version");
+    let applied: Vec<Applied> = query.load(&mut database).unwrap();
+    let versions: Vec<&str> = applied.iter().map(|row| &*row.version).collect();
+    assert_eq!(
+        versions,
+        ["20261123000000", "20261123000001", "20261126000000"]
+    );
 }
 
 #[tokio::test]

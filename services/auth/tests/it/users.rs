@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use testing::{Process, eventually};
 use tokio::runtime::Runtime;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -12,7 +13,6 @@ use crate::{
         Client, DEADLINE, PASSWORD, Port, SECRET, Service, binary, client, is_valid, login, me,
         register, registered, start_user_on,
     },
-    process::{Process, eventually},
 };
 
 /// Makes each call that needs the user service, all at once.

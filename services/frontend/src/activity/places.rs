@@ -1,11 +1,12 @@
 //! Places for open streams: limited in total and for each client, and each for a limited time.
 
 use std::{
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use chassis::network;
 use tokio::time::Instant;
 
 /// How many streams may be open at once.
@@ -74,7 +75,7 @@ impl Places {
     /// A place whose time is over is free, even if its stream has not ended: a stream notices its
     /// end only while its client reads.
     pub(super) fn take(self: &Arc<Self>, client: IpAddr) -> Result<Place, Full> {
-        let client = network(client);
+        let client = network::client(client);
         let mut taken = self.lock();
         let now = Instant::now();
         taken.streams.retain(|stream| stream.until > now);
@@ -124,14 +125,6 @@ impl Drop for Place {
 /// opened again, together.
 fn vary(time: Duration) -> Duration {
     time.mul_f64(0.8 + 0.4 * fastrand::f64())
-}
-
-/// The client that an address stands for: a provider gives each customer a whole /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-    }
 }
 
 #[cfg(test)]

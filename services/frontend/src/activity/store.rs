@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{Entry, KEPT, Source};
+use super::{entry::Entry, source::Source};
+
+/// How many events are kept and shown.
+pub(crate) const KEPT: usize = 200;
 
 /// The kept events.
 ///
@@ -92,7 +95,7 @@ impl Store {
 mod tests {
     use std::time::SystemTime;
 
-    use super::{super::Kind, *};
+    use super::{super::entry::Kind, *};
 
     fn entry(id: u128) -> Entry {
         Entry {

@@ -6,19 +6,12 @@
 
 use std::net::SocketAddr;
 
-use clap::Parser as _;
-use frontend::{Activity, Config, Source};
+use frontend::{Activity, Source};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header::HeaderMap};
 use scraper::{Html, Selector};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use crate::auth::{self, Asked};
-
-#[derive(clap::Parser)]
-struct Cli {
-    #[command(flatten)]
-    config: Config,
-}
 
 /// A frontend on a free port.
 pub(crate) struct Frontend {
@@ -51,7 +44,7 @@ impl Frontend {
 
     /// With events that the test brings.
     pub(crate) async fn start_with(args: &[&str], asked: Asked, activity: Activity) -> Self {
-        let config = Cli::parse_from([&["frontend"], args].concat()).config;
+        let config = testing::settings(args);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();

@@ -5,13 +5,15 @@
 )]
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
-    process::{Child, Command, Output, Stdio},
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::Command,
     time::{Duration, Instant},
 };
 
+use frontend::Config;
 use reqwest::StatusCode;
+use testing::{AT_ONCE, Process, program, programs};
 
 use crate::{
     auth::{self, PASSWORD},
@@ -20,67 +22,26 @@ use crate::{
 
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_frontend"));
-    command.env_clear().args(args);
+/// The program on a free port.
+fn binary(args: &[&str]) -> Command {
+    let mut command = program(env!("CARGO_BIN_EXE_frontend"));
+    command.env("PORT", "0").args(args);
     command
 }
 
-fn output(args: &[&str]) -> Output {
-    command(args).output().unwrap()
-}
-
-/// A running process, which ends with the test.
-struct Process {
-    child: Child,
-    address: String,
-}
-
-impl Process {
-    fn start(args: &[&str]) -> Self {
-        let mut child = command(args)
-            .args(["--port=0", "--log-format=json"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut lines = lines.map(Result::unwrap);
-        let ready = lines
-            .find(|line| line.contains(r#""message":"ready""#))
-            .unwrap();
-        let address = ready
-            .split(r#""address":""#)
-            .nth(1)
-            .and_then(|rest| rest.split('"').next())
-            .unwrap()
-            .to_owned();
-        // What nobody reads must not stop the process.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
-    }
-
-    fn terminate(&self) {
-        let status = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {}", self.child.id())])
-            .status()
-            .unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Starts the program; returns where it listens too.
+async fn start(args: &[&str]) -> (Process, SocketAddr) {
+    let mut process = Process::start(&mut binary(args));
+    let address = process.address().await;
+    (process, address)
 }
 
 #[tokio::test]
 async fn every_page_names_its_trace_and_links_to_it() {
-    let process = Process::start(&["--grafana-url=http://grafana.example:3000"]);
+    let (_process, address) = start(&["--grafana-url=http://grafana.example:3000"]).await;
     for path in ["/", "/login", "/nowhere"] {
         let request = browser()
-            .get(format!("http://{}{path}", process.address))
+            .get(format!("http://{address}{path}"))
             .header("traceparent", format!("00-{TRACE_ID}-b7ad6b7169203331-01"));
         let page = Page::of(request).await;
         assert_eq!(page.texts("footer code"), [TRACE_ID]);
@@ -95,7 +56,7 @@ async fn every_page_names_its_trace_and_links_to_it() {
     let ids: Vec<String> = {
         let mut ids = Vec::new();
         for _ in 0..2 {
-            let page = Page::of(browser().get(format!("http://{}/", process.address))).await;
+            let page = Page::of(browser().get(format!("http://{address}/"))).await;
             ids.push(page.texts("footer code")[0].clone());
         }
         ids
@@ -105,44 +66,33 @@ async fn every_page_names_its_trace_and_links_to_it() {
 
 #[tokio::test]
 async fn health_asks_the_running_process() {
-    let process = Process::start(&[]);
-    let port = process.address.rsplit(':').next().unwrap();
-    let port = format!("--port={port}");
-    let probe = output(&[&port, "health"]);
-    assert_eq!(probe.status.code(), Some(0), "{probe:?}");
-
-    let probe = output(&["--port=1", "health"]);
-    assert_eq!(probe.status.code(), Some(1));
-    assert_eq!(String::from_utf8(probe.stderr).unwrap().lines().count(), 1);
+    programs::says_whether_it_serves(&mut binary(&[]), &mut binary(&[])).await;
 }
 
-#[test]
-fn a_wrong_setting_is_one_line_and_exit_code_2() {
-    for (arg, variable) in [
-        ("--port=70000", "PORT"),
-        ("--listen-address=here", "LISTEN_ADDRESS"),
-        (
-            "--auth-service-address=https://auth",
-            "AUTH_SERVICE_ADDRESS",
-        ),
-        ("--user-service-address=", "USER_SERVICE_ADDRESS"),
-        ("--public-url=example.org", "PUBLIC_URL"),
-        ("--trusted-proxies=10.0.0.0/99", "TRUSTED_PROXIES"),
-        ("--status-checks=x", "STATUS_CHECKS"),
-        ("--status-page=nobody", "STATUS_PAGE"),
-        ("--grafana-url=grafana", "GRAFANA_URL"),
-        ("--kafka-brokers=kafka", "KAFKA_BROKERS"),
-    ] {
-        let outcome = output(&[arg]);
-        assert_eq!(outcome.status.code(), Some(2), "{arg}");
-        let stderr = String::from_utf8(outcome.stderr).unwrap();
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        assert!(stderr.contains(variable), "{stderr}");
-    }
+#[tokio::test]
+async fn help_explains_every_setting() {
+    programs::explains_every_setting::<Config>(&mut binary(&[])).await;
 }
 
-#[test]
-fn a_password_in_a_url_is_refused_and_not_printed() {
+#[tokio::test]
+async fn a_wrong_setting_is_one_line_and_exit_code_2() {
+    let wrong: [(&str, &[u8]); 10] = [
+        ("PORT", b"70000"),
+        ("LISTEN_ADDRESS", b"here"),
+        ("AUTH_SERVICE_ADDRESS", b"https://auth"),
+        ("USER_SERVICE_ADDRESS", b""),
+        ("PUBLIC_URL", b"example.org"),
+        ("TRUSTED_PROXIES", b"10.0.0.0/99"),
+        ("STATUS_CHECKS", b"x"),
+        ("STATUS_PAGE", b"nobody"),
+        ("GRAFANA_URL", b"grafana"),
+        ("KAFKA_BROKERS", b"kafka"),
+    ];
+    programs::names_wrong_settings(|| binary(&[]), &wrong).await;
+}
+
+#[tokio::test]
+async fn a_password_in_a_url_is_refused_and_not_printed() {
     for (name, url) in [
         ("auth-service-address", "http://ann:s3cr3t@host:1"),
         ("user-service-address", "ann:s3cr3t@host:1"),
@@ -159,41 +109,33 @@ fn a_password_in_a_url_is_refused_and_not_printed() {
         ("alertmanager-url", "https://ann:s3cr3t/x@host"),
     ] {
         let variable = name.to_uppercase().replace('-', "_");
-        for outcome in [
-            output(&[&format!("--{name}={url}")]),
-            command(&[]).env(&variable, url).output().unwrap(),
+        for command in [
+            &mut binary(&[&format!("--{name}={url}")]),
+            binary(&[]).env(&variable, url),
         ] {
-            assert_eq!(outcome.status.code(), Some(2), "{url}");
-            assert_eq!(outcome.stdout, b"", "{url}");
-            let stderr = String::from_utf8(outcome.stderr).unwrap();
-            assert_eq!(stderr.lines().count(), 1, "{stderr}");
-            assert!(stderr.contains(&variable), "{stderr}");
-            assert!(!stderr.contains("s3cr3t"), "{stderr}");
+            let ended = Process::run(command).await;
+            assert_eq!(ended.code, Some(2), "{url}");
+            assert_eq!(ended.stdout, "", "{url}");
+            assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+            assert!(ended.stderr.contains(&variable), "{ended:?}");
+            assert!(!ended.stderr.contains("s3cr3t"), "{ended:?}");
         }
     }
 }
 
-#[test]
-fn a_port_in_use_is_explained() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
-    let outcome = output(&[&format!("--port={port}")]);
-    assert_eq!(outcome.status.code(), Some(1));
-    let stderr = String::from_utf8(outcome.stderr).unwrap();
-    assert!(
-        stderr.contains("another process is using the port"),
-        "{stderr}"
-    );
+#[tokio::test]
+async fn a_port_in_use_is_explained() {
+    programs::says_that_its_port_is_in_use(&mut binary(&[])).await;
 }
 
 #[tokio::test]
 async fn sigterm_lets_a_request_under_way_end() {
     let (auth, asked) = auth::start().await;
     let auth = format!("--auth-service-address={auth}");
-    let mut process = Process::start(&[&auth]);
+    let (process, address) = start(&[&auth]).await;
     let slow = tokio::spawn(
         browser()
-            .post(format!("http://{}/login", process.address))
+            .post(format!("http://{address}/login"))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(format!(
                 "email=slow%40example.org&password={}",
@@ -207,13 +149,12 @@ async fn sigterm_lets_a_request_under_way_end() {
     process.terminate();
     let answer = slow.await.unwrap().unwrap();
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
-    let status = telemetry::spawn_blocking(move || process.child.wait().unwrap()).await;
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(process.ended().await.code, Some(0));
 }
 
 /// A connection on which this has been written, and to which no byte of an answer is read.
-fn connection(process: &Process, bytes: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(&process.address).unwrap();
+fn connection(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(bytes).unwrap();
     stream
 }
@@ -221,25 +162,25 @@ fn connection(process: &Process, bytes: &[u8]) -> TcpStream {
 #[tokio::test]
 async fn open_streams_and_connections_do_not_delay_a_stop() {
     // Streams last where there may be events.
-    let mut process = Process::start(&["--kafka-brokers=127.0.0.1:1"]);
-    let url = format!("http://{}/activity/events", process.address);
+    let (process, address) = start(&["--kafka-brokers=127.0.0.1:1"]).await;
+    let url = format!("http://{address}/activity/events");
     let mut reader = browser().get(url).send().await.unwrap();
     assert!(reader.chunk().await.unwrap().is_some());
     let mut http2 = connection(
-        &process,
+        address,
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
     );
     http2.read_exact(&mut [0]).unwrap();
     let _open = [
-        connection(&process, b""),
-        connection(&process, b"GET / HTTP/1.1\r\n"),
+        connection(address, b""),
+        connection(address, b"GET / HTTP/1.1\r\n"),
         http2,
     ];
     let asked = Instant::now();
     process.terminate();
-    let status = telemetry::spawn_blocking(move || process.child.wait().unwrap()).await;
+    let ended = process.ended().await;
     let took = asked.elapsed();
-    assert_eq!(status.code(), Some(0));
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(took < AT_ONCE, "{took:?}");
     while reader.chunk().await.unwrap().is_some() {}
 }

@@ -2,10 +2,7 @@
 
 use std::{collections::HashSet, net::Ipv4Addr, time::Duration};
 
-use loadgen::{
-    Report,
-    journey::{Input, Journey},
-};
+use loadgen::{Input, Journey, Report};
 
 use crate::{
     fake::{Fake, Mood},

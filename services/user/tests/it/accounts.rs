@@ -163,7 +163,7 @@ async fn an_id_of_another_account_is_refused() {
         .create_user(create_as(UUID, "bob@example.com"))
         .await
         .unwrap_err();
-    assert_eq!(crate::harness::fields(&status), ["user_id"]);
+    assert_eq!(testing::fields(&status), ["user_id"]);
     let missing = client.get_user(by_email("bob@example.com")).await;
     assert_eq!(missing.unwrap_err().code(), Code::NotFound);
 }

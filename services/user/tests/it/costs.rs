@@ -1,11 +1,9 @@
 //! Hashes that were made with other settings.
 
 use diesel::{RunQueryDsl as _, SqliteConnection, sql_query, sql_types::Text};
+use testing::eventually;
 
-use crate::{
-    harness::{CHEAP, PASSWORD, Service, created, verify},
-    process::eventually,
-};
+use crate::harness::{CHEAP, PASSWORD, Service, created, verify};
 
 const OTHER: [&str; 2] = ["--hash-memory=16", "--hash-iterations=2"];
 

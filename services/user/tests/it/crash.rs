@@ -3,13 +3,11 @@
 use std::{collections::HashMap, time::Duration};
 
 use futures_util::future::join_all;
+use testing::Process;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{
-    harness::{Client, PASSWORD, cheap_binary, client, create_as, verify},
-    process::Process,
-};
+use crate::harness::{Client, PASSWORD, cheap_binary, client, create_as, verify};
 
 const ROUNDS: usize = 4;
 const CALLERS: usize = 8;

@@ -2,13 +2,11 @@
 
 use events::{Data, USER_TOPIC};
 use proto::events::v1::UserRegistered;
+use testing::Listener;
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::{
-    harness::{CHEAP, PASSWORD, Service, create, create_as, created},
-    listener::Listener,
-};
+use crate::harness::{CHEAP, PASSWORD, Service, create, create_as, created};
 
 #[tokio::test]
 async fn each_account_has_one_event_and_a_refused_one_none() {

@@ -1,11 +1,10 @@
 //! Fields that are missing or malformed, each named.
 
 use proto::user::v1::{GetUserRequest, VerifyPasswordRequest};
+use testing::fields;
 use tonic::Code;
 
-use crate::harness::{
-    PASSWORD, Service, by_email, by_id, create, create_as, created, fields, verify,
-};
+use crate::harness::{PASSWORD, Service, by_email, by_id, create, create_as, created, verify};
 
 const BAD_EMAILS: [&str; 6] = [
     "",

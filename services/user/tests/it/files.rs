@@ -6,12 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use testing::{Process, eventually, program};
 use tokio::net::TcpStream;
 
-use crate::{
-    harness::{CHEAP, by_email, client},
-    process::{Process, eventually, program},
-};
+use crate::harness::{CHEAP, by_email, client};
 
 /// More than the process needs for itself.
 const FILES: usize = 80;

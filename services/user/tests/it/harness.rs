@@ -1,23 +1,18 @@
 //! The service, started on a port and a folder of its own.
 
-use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, process::Command, sync::Arc};
 
-use clap::{Args as _, FromArgMatches as _};
 use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use proto::user::v1::{
     CreateUserRequest, GetUserRequest, User, VerifyPasswordRequest, get_user_request::Key,
     user_service_client::UserServiceClient,
 };
 use tempfile::TempDir;
+use testing::{channel, program, settings};
 use tokio::net::TcpListener;
-use tonic::{
-    Code, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Code, Status, transport::Channel};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use user::Config;
-
-use crate::process::program;
 
 /// A password that does.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -56,7 +51,7 @@ impl Service {
     /// Starts it on a folder that may hold the data of an earlier one.
     pub(crate) async fn again(folder: Arc<TempDir>, args: &[&str]) -> Self {
         let data = folder.path().to_str().unwrap();
-        let config = config(&[&["user", "--data", data], args].concat());
+        let config: Config = settings(&[&["--data", data], args].concat());
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -88,14 +83,6 @@ impl Service {
     }
 }
 
-/// Settings from arguments alone, whatever the environment of the tests says.
-fn config(args: &[&str]) -> Config {
-    let command =
-        Config::augment_args(clap::Command::new("user")).mut_args(|arg| arg.env(None::<&str>));
-    let matches = command.try_get_matches_from(args).unwrap();
-    Config::from_arg_matches(&matches).unwrap()
-}
-
 /// The service's program, on a free port, with data in this folder.
 pub(crate) fn binary(data: &Path) -> Command {
     let mut command = program(env!("CARGO_BIN_EXE_user"));
@@ -119,14 +106,6 @@ pub(crate) fn database(data: &Path) -> SqliteConnection {
         .batch_execute("PRAGMA busy_timeout = 5000")
         .unwrap();
     connection
-}
-
-pub(crate) fn channel(address: SocketAddr) -> Channel {
-    Endpoint::from_shared(format!("http://{address}"))
-        .unwrap()
-        // What takes longer hangs.
-        .timeout(Duration::from_secs(20))
-        .connect_lazy()
 }
 
 pub(crate) fn client(address: SocketAddr) -> Client {
@@ -180,18 +159,4 @@ pub(crate) fn parts(status: &Status) -> (Code, String, ErrorDetails) {
         status.message().to_owned(),
         status.get_error_details(),
     )
-}
-
-/// The fields that an `INVALID_ARGUMENT` names.
-pub(crate) fn fields(status: &Status) -> Vec<String> {
-    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
-    let details = status.get_error_details();
-    let violations = &details.bad_request().unwrap().field_violations;
-    for violation in violations {
-        assert!(!violation.description.is_empty(), "{violation:?}");
-    }
-    violations
-        .iter()
-        .map(|violation| violation.field.clone())
-        .collect()
 }

@@ -1,14 +1,12 @@
 //! What the process says about its work, and in which trace.
 
+use testing::Process;
 use tonic::{
     Code, Request,
     metadata::{MetadataValue, errors::InvalidMetadataValueBytes},
 };
 
-use crate::{
-    harness::{Client, PASSWORD, by_email, cheap_binary, client, create, verify},
-    process::Process,
-};
+use crate::harness::{Client, PASSWORD, by_email, cheap_binary, client, create, verify};
 
 /// Creates an account in a context that these headers tell; returns its id.
 async fn create_in(client: &Client, email: &str, headers: &[(&'static str, &[u8])]) -> String {

@@ -14,11 +14,8 @@ mod fields;
 #[cfg(target_os = "linux")]
 mod files;
 mod harness;
-mod held;
-mod listener;
 mod logs;
 mod overload;
-mod process;
 mod program;
 mod storage;
 mod wire;

@@ -4,13 +4,11 @@ use std::time::{Duration, Instant};
 
 use chassis::stop::STOP;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use testing::Process;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::{
-    harness::{PASSWORD, SLOW, Service, binary, by_email, client, create, created},
-    process::Process,
-};
+use crate::harness::{PASSWORD, SLOW, Service, binary, by_email, client, create, created};
 
 /// Less than what the supervisors allow beyond a stop.
 const MARGIN: Duration = Duration::from_secs(1);

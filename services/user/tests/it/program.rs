@@ -1,115 +1,36 @@
 //! The program on the outside: settings, exit codes, health, reflection.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, time::Instant};
+use std::time::Instant;
 
-use clap::Args as _;
 use diesel::connection::SimpleConnection as _;
-use tokio::net::TcpListener;
-use tonic::Code;
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
-};
-use tonic_reflection::pb::{v1, v1alpha};
+use testing::{AT_ONCE, Process, program, programs};
+use user::Config;
 
-use crate::{
-    harness::{CHEAP, Service, binary, cheap_binary, database},
-    held::{AT_ONCE, Held},
-    process::{Process, program},
-};
+use crate::harness::{CHEAP, Service, binary, cheap_binary, database};
 
 #[tokio::test]
 async fn it_is_healthy_while_it_serves() {
     let service = Service::start().await;
-    let mut health = HealthClient::new(service.channel.clone());
-    for name in ["", "user.v1.UserService"] {
-        let request = HealthCheckRequest {
-            service: name.to_owned(),
-        };
-        let answer = health.check(request).await.unwrap().into_inner();
-        assert_eq!(answer.status(), ServingStatus::Serving, "{name}");
-    }
-    let request = HealthCheckRequest {
-        service: "user.v2.UserService".to_owned(),
-    };
-    let status = health.check(request).await.unwrap_err();
-    assert_eq!(status.code(), Code::NotFound);
+    programs::is_healthy(&service.channel, "user.v1.UserService").await;
 }
 
 #[tokio::test]
 async fn the_health_subcommand_tells_whether_it_serves() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = Process::start(&mut cheap_binary(folder.path()));
-    let port = process.address().await.port().to_string();
     let mut health = binary(folder.path());
-    health.arg("health").env("PORT", &port);
-
-    let up = Process::run(&mut health).await;
-    assert_eq!((up.code, &*up.stdout, &*up.stderr), (Some(0), "", ""));
-
-    process.terminate();
-    assert_eq!(process.ended().await.code, Some(0));
-    let down = Process::run(&mut health).await;
-    assert_eq!(down.code, Some(1));
-    assert!(
-        down.stderr.starts_with("error: ") && down.stderr.lines().count() == 1,
-        "{down:?}"
-    );
-    assert!(down.stderr.contains(&port), "{down:?}");
-}
-
-/// The services that a server lists by a version of reflection.
-macro_rules! listed {
-    ($version:ident, $channel:expr) => {{
-        use $version::{
-            ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-            server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
-        };
-        let request = ServerReflectionRequest {
-            host: String::new(),
-            message_request: Some(MessageRequest::ListServices(String::new())),
-        };
-        let mut answers = ServerReflectionClient::new($channel)
-            .server_reflection_info(tokio_stream::once(request))
-            .await
-            .unwrap()
-            .into_inner();
-        let answer = answers.message().await.unwrap().unwrap();
-        let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
-            panic!("{answer:?}");
-        };
-        let names = list.service.into_iter().map(|item| item.name);
-        names.collect::<std::collections::BTreeSet<String>>()
-    }};
+    programs::says_whether_it_serves(&mut cheap_binary(folder.path()), &mut health).await;
 }
 
 #[tokio::test]
 async fn reflection_lists_what_the_port_serves_and_nothing_else() {
     let service = Service::start().await;
-    let expected = [
-        "grpc.health.v1.Health",
-        "grpc.reflection.v1.ServerReflection",
-        "grpc.reflection.v1alpha.ServerReflection",
-        "user.v1.UserService",
-    ]
-    .map(str::to_owned);
-    let newer = listed!(v1, service.channel.clone());
-    assert_eq!(newer, expected.clone().into());
-    let older = listed!(v1alpha, service.channel.clone());
-    assert_eq!(older, expected.into());
+    programs::describes_itself(&service.channel, "user.v1.UserService").await;
 }
 
 #[tokio::test]
 async fn open_streams_and_connections_do_not_delay_a_stop() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = Process::start(&mut cheap_binary(folder.path()));
-    let held = Held::open(process.address().await).await;
-    let asked = Instant::now();
-    process.terminate();
-    let ended = process.ended().await;
-    let took = asked.elapsed();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(took < AT_ONCE, "{took:?}");
-    assert!(held.was_told().await);
+    programs::stops_at_once(&mut cheap_binary(folder.path())).await;
 }
 
 #[tokio::test]
@@ -176,31 +97,14 @@ async fn a_wait_without_end_is_no_panic() {
 #[tokio::test]
 async fn help_explains_every_setting() {
     let folder = tempfile::tempdir().unwrap();
-    let help = Process::run(binary(folder.path()).arg("--help")).await;
-    assert_eq!(help.code, Some(0));
-    let command = user::Config::augment_args(clap::Command::new("user"));
-    let mut names: Vec<&str> = command
-        .get_arguments()
-        .map(|argument| argument.get_env().unwrap().to_str().unwrap())
-        .collect();
-    assert!(names.contains(&"DB_PATH"), "{names:?}");
-    names.extend(["OTEL_TRACES_SAMPLER", "OTEL_RESOURCE_ATTRIBUTES"]);
-    for name in names {
-        let whole = |word: &str| word == name;
-        let is_part_of_a_name = |c: char| !c.is_ascii_alphanumeric() && c != '_';
-        assert!(
-            help.stdout.split(is_part_of_a_name).any(whole),
-            "{name} is missing"
-        );
-    }
-    assert!(help.stdout.contains("health"), "the subcommand is missing");
+    programs::explains_every_setting::<Config>(&mut binary(folder.path())).await;
 }
 
 #[tokio::test]
 async fn a_wrong_setting_is_named_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, value) in [
-        ("PORT", &b"eighty"[..]),
+    let wrong: [(&str, &[u8]); 17] = [
+        ("PORT", b"eighty"),
         ("PORT", b"70000"),
         ("PORT", b""),
         ("PORT", b"80\n80"),
@@ -217,15 +121,8 @@ async fn a_wrong_setting_is_named_in_one_line() {
         ("OTEL_EXPORTER_OTLP_HEADERS", b"authorization"),
         ("LOG_FORMAT", b"xml"),
         ("RUST_LOG", b"a=b=c"),
-    ] {
-        let value = OsStr::from_bytes(value);
-        let ended = Process::run(binary(folder.path()).env(name, value)).await;
-        assert_eq!(ended.code, Some(2), "{name}={value:?}: {ended:?}");
-        let line = ended.stderr.strip_suffix('\n').unwrap();
-        assert!(!line.contains('\n'), "{name}={value:?}: {line}");
-        assert!(line.contains(name), "{name}={value:?}: {line}");
-        assert_eq!(ended.stdout, "");
-    }
+    ];
+    programs::names_wrong_settings(|| binary(folder.path()), &wrong).await;
     let ended = Process::run(binary(folder.path()).arg("--hash-cost=1")).await;
     assert_eq!(ended.code, Some(2));
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
@@ -238,16 +135,5 @@ async fn a_wrong_setting_is_named_in_one_line() {
 #[tokio::test]
 async fn a_port_in_use_is_told_in_plain_words() {
     let folder = tempfile::tempdir().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut command = binary(folder.path());
-    let ended = Process::run(command.env("PORT", address.port().to_string())).await;
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert_eq!(
-        ended.stderr,
-        format!(
-            "error: cannot listen on {address}: another process is using the port; \
-             stop that process or choose another port\n"
-        )
-    );
+    programs::says_that_its_port_is_in_use(&mut binary(folder.path())).await;
 }

@@ -6,16 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::connection::SimpleConnection as _;
+use diesel::{
+    QueryableByName, RunQueryDsl as _, connection::SimpleConnection as _, sql_types::Text,
+};
+use testing::{Ended, Process, program};
 use tonic::Code;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::{
-    harness::{
-        CHEAP, PASSWORD, Service, by_email, by_id, cheap_binary, client, create, created, database,
-        verify,
-    },
-    process::{Ended, Process, program},
+use crate::harness::{
+    CHEAP, PASSWORD, Service, by_email, by_id, cheap_binary, client, create, created, database,
+    verify,
 };
 
 /// Runs the service until it has made its database.
@@ -58,6 +58,25 @@ async fn a_database_of_a_newer_version_is_refused_at_the_start() {
         .unwrap();
     let ended = Process::run(&mut cheap_binary(folder.path())).await;
     could_not_start(&ended, &["user.db", "newer version", "99999999"]);
+}
+
+/// A version that changes would be applied again to the databases of earlier releases, or be refused
+/// there as unknown.
+#[tokio::test]
+async fn the_migrations_have_the_versions_that_earlier_databases_have() {
+    #[derive(QueryableByName)]
+    struct Applied {
+        #[diesel(sql_type = Text)]
+        version: String,
+    }
+    let service = Service::start().await;
+    created(&service.client, "ann@example.com").await;
+    let mut database = service.database();
+    let query =
+        diesel::sql_query("SELECT version FROM __diesel_schema_migrations ORDER BY version");
+    let applied: Vec<Applied> = query.load(&mut database).unwrap();
+    let versions: Vec<&str> = applied.iter().map(|row| &*row.version).collect();
+    assert_eq!(versions, ["20261123000000", "20261123000001"]);
 }
 
 #[tokio::test]

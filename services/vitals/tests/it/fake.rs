@@ -14,9 +14,8 @@ use axum::{
     routing::get,
 };
 use serde_json::{Value, json};
+use testing::{eventually, program};
 use tokio::net::TcpListener;
-
-use crate::process::{eventually, program};
 
 /// What it does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -8,8 +8,5 @@
 mod fake;
 mod measures;
 mod output;
-// These are the same for every program.
-#[path = "../../../user/tests/it/process.rs"]
-mod process;
 mod program;
 mod startup;

@@ -16,12 +16,10 @@ use opentelemetry_proto::tonic::metrics::v1::{
     NumberDataPoint, metric::Data, number_data_point::Value,
 };
 use serde_json::json;
+use testing::{Process, eventually};
 use tokio::net::TcpListener;
 
-use crate::{
-    fake::{Answer, Fake},
-    process::{Process, eventually},
-};
+use crate::fake::{Answer, Fake};
 
 const DOCUMENTATION: &str = include_str!("../../../../docs/telemetry.md");
 

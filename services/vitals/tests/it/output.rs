@@ -6,12 +6,10 @@ use std::{
     thread,
 };
 
+use testing::{Process, eventually, program};
 use tokio::net::TcpListener;
 
-use crate::{
-    fake::Fake,
-    process::{Process, eventually, program},
-};
+use crate::fake::Fake;
 
 #[tokio::test]
 async fn a_reader_that_does_not_read_blocks_nothing() {

@@ -1,6 +1,8 @@
 //! The program on the outside: settings, subcommands, exit codes.
 
-use crate::{fake::Fake, process::Process};
+use testing::Process;
+
+use crate::fake::Fake;
 
 #[tokio::test]
 async fn help_explains_the_settings_and_both_subcommands() {

@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use testing::{Ended, Process};
 
-use crate::{
-    fake::{Answer, Fake, Version},
-    process::{Ended, Process},
-};
+use crate::fake::{Answer, Fake, Version};
 
 async fn startup(supervisor: &Fake, within: &str) -> Ended {
     let mut command = supervisor.vitals();

@@ -1,4 +1,4 @@
-//! A broker, and who listens to the events on it.
+//! A broker and a consumer of its events.
 
 use std::{
     sync::{Arc, Mutex},
@@ -7,8 +7,9 @@ use std::{
 
 use events::{Broker, Event, Handler, HandlerError, Settings};
 
-/// Remembers all events of a topic.
-pub(crate) struct Listener {
+/// A broker whose events of one topic are remembered.
+#[derive(Debug)]
+pub struct Listener {
     broker: Broker,
     events: Arc<Mutex<Vec<Event>>>,
 }
@@ -24,7 +25,8 @@ impl Handler for Memory {
 
 impl Listener {
     /// Starts a broker, and listens to this topic.
-    pub(crate) fn start(topic: &'static str) -> Self {
+    #[must_use]
+    pub fn start(topic: &'static str) -> Self {
         let broker = Broker::start(6).unwrap();
         let events: Arc<Mutex<Vec<Event>>> = Arc::default();
         let memory = Memory(Arc::clone(&events));
@@ -37,12 +39,13 @@ impl Listener {
     }
 
     /// The argument that tells a service of the broker.
-    pub(crate) fn argument(&self) -> String {
+    #[must_use]
+    pub fn argument(&self) -> String {
         format!("--kafka-brokers={}", self.broker.address())
     }
 
     /// All events, in the order in which they happened, when there are that many.
-    pub(crate) async fn events(&self, count: usize) -> Vec<Event> {
+    pub async fn events(&self, count: usize) -> Vec<Event> {
         let wait = async {
             while self.events.lock().unwrap().len() < count {
                 tokio::time::sleep(Duration::from_millis(5)).await;

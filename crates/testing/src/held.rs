@@ -1,4 +1,4 @@
-//! Streams and connections that clients hold open. The tests of `auth` include this file too.
+//! Streams and connections that clients hold open.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,8 +13,9 @@ use tonic_health::pb::{
 };
 use tonic_reflection::pb::{v1, v1alpha};
 
-/// What a client may hold open for ever.
-pub(crate) struct Held {
+/// Streams and connections that a client may hold open for ever.
+#[derive(Debug)]
+pub struct Held {
     watched: Streaming<HealthCheckResponse>,
     _v1: Streaming<v1::ServerReflectionResponse>,
     _v1alpha: Streaming<v1alpha::ServerReflectionResponse>,
@@ -23,7 +24,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) async fn open(address: SocketAddr) -> Self {
+    /// Opens them at the server with this address.
+    pub async fn open(address: SocketAddr) -> Self {
         let url = format!("http://{address}");
         let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
         let request = HealthCheckRequest::default();
@@ -59,7 +61,7 @@ impl Held {
     }
 
     /// Whether the last status was that nothing is served any more, and the stream ended properly.
-    pub(crate) async fn was_told(mut self) -> bool {
+    pub async fn was_told(mut self) -> bool {
         let last = self.watched.message().await.unwrap().unwrap();
         let end = self.watched.message().await.unwrap();
         last.status() == ServingStatus::NotServing && end.is_none()
@@ -67,4 +69,4 @@ impl Held {
 }
 
 /// A stop with open streams takes a tenth of a second; one that waits for them takes four.
-pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
+pub const AT_ONCE: Duration = Duration::from_secs(1);

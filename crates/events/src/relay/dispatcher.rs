@@ -7,7 +7,7 @@ use std::{
 };
 
 use chassis::stop::FLUSH;
-use database::{Database, Statement};
+use database::Database;
 use diesel::prelude::*;
 use rdkafka::{
     ClientContext, Message as _, Statistics,
@@ -27,16 +27,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{SELECT, quietly};
+use super::queries::{DELETE, SELECT, quietly};
 use crate::{
-    client::{self, BrokerStatus, SessionError},
+    client::{self, BrokerStatus, ClientError},
     event::TOPICS,
-    outbox::{Row, State, outbox},
     producer::Producer,
     record,
+    table::{Row, State, outbox},
 };
-
-const DELETE: Statement = Statement::new("DELETE outbox");
 
 /// The most events that are sent and not acknowledged yet.
 pub(crate) const WINDOW: usize = 8192;
@@ -56,8 +54,8 @@ const REMOVAL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long to wait when the database fails.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A producer, and its progress in the outbox.
-pub(crate) struct Session {
+/// Sends the events of an outbox by one Kafka producer, and keeps its progress.
+pub(crate) struct Dispatcher {
     database: Database,
     state: Arc<State>,
     broker: Arc<BrokerStatus>,
@@ -97,7 +95,7 @@ struct Delivery {
     error: Option<KafkaError>,
 }
 
-impl Session {
+impl Dispatcher {
     pub(crate) fn start(
         brokers: &str,
         name: &str,
@@ -132,11 +130,11 @@ impl Session {
     }
 
     /// Sends until the stop, or until the producer fails.
-    pub(crate) async fn run(mut self, stop: &CancellationToken) -> Result<(), SessionError> {
+    pub(crate) async fn run(mut self, stop: &CancellationToken) -> Result<(), ClientError> {
         let outcome = self.work(stop).await;
         while self.removable > 0 && self.remove().await.is_ok() {}
         client::close(self.producer).await;
-        outcome.map_err(|error| SessionError {
+        outcome.map_err(|error| ClientError {
             progress: self.progress,
             ..error.into()
         })
@@ -316,7 +314,7 @@ impl ProducerContext for Reports {
             Ok(message) => (message, None),
             Err((error, message)) => (message, Some(error.clone())),
         };
-        // Fails if the session has ended.
+        // Fails if the producer has ended.
         let _ = self.deliveries.send(Delivery {
             sequence: i64::try_from(sequence).unwrap_or_default(),
             topic: TOPICS

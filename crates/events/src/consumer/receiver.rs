@@ -5,54 +5,32 @@ use std::sync::Arc;
 use chassis::stop::FLUSH;
 use futures_util::StreamExt as _;
 use rdkafka::{
-    ClientContext, Statistics,
-    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer},
-    error::KafkaError,
+    config::FromClientConfigAndContext as _, consumer::Consumer as _, error::KafkaError,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Start, assignment,
+    assignment,
+    callbacks::{Callbacks, Client},
     dead_letters::DeadLetters,
+    mode::{Mode, Start},
     partitions::Partitions,
     process::{Instruments, Outcome, Processor},
 };
 use crate::{
     Handler,
-    client::{self, BrokerStatus, SessionError},
+    client::{self, BrokerStatus, ClientError},
 };
 
-pub(crate) type Client = StreamConsumer<Callbacks>;
-
-/// How a client gets its partitions.
-#[derive(Clone, Debug)]
-pub(crate) enum Mode {
-    /// The group assigns them.
-    Member { group: String, start: Start },
-    /// It takes all, and begins with the last events.
-    Follower { name: String, last: u32 },
-}
-
-impl Mode {
-    /// The group that commits offsets, if there is one.
-    pub(crate) fn group(&self) -> Option<&str> {
-        match self {
-            Self::Member { group, .. } => Some(group),
-            Self::Follower { .. } => None,
-        }
-    }
-}
-
-/// The life of one client: it gets partitions, and its records are processed.
-pub(crate) struct Session<'a> {
+/// A Kafka consumer: it gets partitions, and its records are processed.
+pub(crate) struct Receiver<'a> {
     client: Arc<Client>,
     processor: Processor,
     topics: &'a [&'a str],
     mode: &'a Mode,
 }
 
-impl<'a> Session<'a> {
+impl<'a> Receiver<'a> {
     pub(crate) fn start(
         brokers: &str,
         topics: &'a [&'a str],
@@ -119,7 +97,7 @@ impl<'a> Session<'a> {
         self,
         handler: &H,
         stop: &CancellationToken,
-    ) -> Result<(), SessionError> {
+    ) -> Result<(), ClientError> {
         let mut progress = false;
         let outcome = tokio::select! {
             outcome = self.assign() => outcome,
@@ -131,7 +109,7 @@ impl<'a> Session<'a> {
                 dead_letters.close().await;
             }
         });
-        outcome.map_err(|error| SessionError {
+        outcome.map_err(|error| ClientError {
             progress,
             ..error.into()
         })
@@ -198,40 +176,4 @@ async fn overdue(stop: &CancellationToken) {
         seconds = FLUSH.as_secs(),
         "a handler did not finish its event in time after a stop; the event is delivered again"
     );
-}
-
-/// The callbacks of the client, called between the records.
-pub(crate) struct Callbacks {
-    partitions: Arc<Partitions>,
-    broker: Arc<BrokerStatus>,
-}
-
-impl ClientContext for Callbacks {
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(facility, message);
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        self.broker.statistics(&statistics);
-        self.partitions.statistics(&statistics);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.broker.error(&error, reason);
-    }
-}
-
-impl ConsumerContext for Callbacks {
-    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(partitions) => {
-                tracing::info!(count = partitions.count(), "partitions assigned");
-            }
-            Rebalance::Revoke(partitions) => {
-                self.partitions.forget(partitions);
-                tracing::info!(count = partitions.count(), "partitions revoked");
-            }
-            Rebalance::Error(error) => tracing::warn!(%error, "cannot rebalance"),
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! A service's program as a process of its own. The tests of `auth` include this file too.
+//! A service's program as a process of its own.
 
 use std::{
     fs::{self, File},
@@ -14,30 +14,34 @@ use tempfile::TempDir;
 /// Longer than anything here takes: what is not there by then will never be.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A process that is killed when nobody needs it any more.
-pub(crate) struct Process {
+/// A process, which is killed when it is dropped.
+#[derive(Debug)]
+pub struct Process {
     child: Child,
     output: TempDir,
 }
 
-/// What a process left that has ended.
+/// The end of a process.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    /// `None` where a signal ended it.
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub struct Ended {
+    /// The exit code; `None` if a signal ended the process.
+    pub code: Option<i32>,
+    /// All that it wrote to stdout.
+    pub stdout: String,
+    /// All that it wrote to stderr.
+    pub stderr: String,
 }
 
 /// A program with an empty environment.
-pub(crate) fn program(path: impl AsRef<Path>) -> Command {
+#[must_use]
+pub fn program(path: impl AsRef<Path>) -> Command {
     let mut command = Command::new(path.as_ref());
     command.env_clear();
     command
 }
 
 /// Asks until there is an answer.
-pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask().await {
@@ -50,7 +54,8 @@ pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Opti
 
 impl Process {
     /// Starts a program. What it writes goes to files, so that it can never wait for a reader.
-    pub(crate) fn start(command: &mut Command) -> Self {
+    #[must_use]
+    pub fn start(command: &mut Command) -> Self {
         let output = tempfile::tempdir().unwrap();
         let file = |name| File::create(output.path().join(name)).unwrap();
         let child = command
@@ -63,12 +68,12 @@ impl Process {
     }
 
     /// Runs a program to its end.
-    pub(crate) async fn run(command: &mut Command) -> Ended {
+    pub async fn run(command: &mut Command) -> Ended {
         Self::start(command).ended().await
     }
 
     /// Where the process listens, as soon as it does.
-    pub(crate) async fn address(&mut self) -> SocketAddr {
+    pub async fn address(&mut self) -> SocketAddr {
         eventually("the process listens", async || {
             let ready = self
                 .log()
@@ -88,7 +93,8 @@ impl Process {
     }
 
     /// The log records so far.
-    pub(crate) fn log(&self) -> Vec<Value> {
+    #[must_use]
+    pub fn log(&self) -> Vec<Value> {
         let text = self.read("stdout");
         // The last line may not be written to its end yet.
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -102,7 +108,7 @@ impl Process {
     }
 
     /// The first log record whose field has this value, as soon as it is there.
-    pub(crate) async fn logged(&self, field: &str, value: &str) -> Value {
+    pub async fn logged(&self, field: &str, value: &str) -> Value {
         eventually(value, async || {
             self.log().into_iter().find(|line| line[field] == value)
         })
@@ -110,12 +116,12 @@ impl Process {
     }
 
     /// Sends SIGTERM.
-    pub(crate) fn terminate(&self) {
+    pub fn terminate(&self) {
         self.signal("TERM");
     }
 
     /// Sends a signal of this name.
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let status = program("/bin/sh")
             .args(["-c", "kill -s \"$0\" \"$1\"", name, &id])
@@ -125,7 +131,7 @@ impl Process {
     }
 
     /// Waits until the process ends.
-    pub(crate) async fn ended(mut self) -> Ended {
+    pub async fn ended(mut self) -> Ended {
         let status = eventually("the process ends", async || self.child.try_wait().unwrap()).await;
         Ended {
             code: status.code(),

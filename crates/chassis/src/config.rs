@@ -1,0 +1,71 @@
+//! The settings that every process has.
+
+use std::net::{IpAddr, SocketAddr};
+
+use clap::Args;
+
+/// The settings of a process, as far as every process has them.
+pub trait Config: Args {
+    /// The address to listen on.
+    fn address(&self) -> SocketAddr;
+
+    /// How the process reports on itself.
+    fn telemetry(&self) -> telemetry::Settings;
+}
+
+/// Where a process listens; `PORT` is the default port.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(skip)]
+pub struct Listen<const PORT: u16> {
+    /// IP address to listen on
+    #[arg(
+        long,
+        env = "LISTEN_ADDRESS",
+        value_name = "IP",
+        default_value = "127.0.0.1"
+    )]
+    pub listen_address: IpAddr,
+
+    /// TCP port to listen on
+    // Not `default_value_t`: it keeps the text in a static, which all values of `PORT` share.
+    #[arg(long, env = "PORT", value_name = "PORT", default_value = PORT.to_string())]
+    pub port: u16,
+}
+
+impl<const PORT: u16> Listen<PORT> {
+    /// The address and the port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        (self.listen_address, self.port).into()
+    }
+}
+
+impl<const PORT: u16> From<SocketAddr> for Listen<PORT> {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            listen_address: address.ip(),
+            port: address.port(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, FromArgMatches as _};
+
+    use super::*;
+
+    fn default<const PORT: u16>() -> SocketAddr {
+        let command = Listen::<PORT>::augment_args(Command::new("x"));
+        let command = command.mut_args(|argument| argument.env(None::<&str>));
+        let matches = command.try_get_matches_from(["x"]).unwrap();
+        let listen = Listen::<PORT>::from_arg_matches(&matches).unwrap();
+        listen.address()
+    }
+
+    #[test]
+    fn each_process_has_its_own_default_port() {
+        assert_eq!(default::<8080>().to_string(), "127.0.0.1:8080");
+        assert_eq!(default::<8081>().to_string(), "127.0.0.1:8081");
+    }
+}

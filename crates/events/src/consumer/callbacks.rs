@@ -1,0 +1,52 @@
+//! The client of a consumer, and what librdkafka tells it.
+
+use std::sync::Arc;
+
+use rdkafka::{
+    ClientContext, Statistics,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, ConsumerContext, Rebalance, StreamConsumer},
+    error::KafkaError,
+};
+
+use super::partitions::Partitions;
+use crate::client::{self, BrokerStatus};
+
+/// A Kafka client that receives.
+pub(crate) type Client = StreamConsumer<Callbacks>;
+
+/// The callbacks of the client, called between the records.
+pub(crate) struct Callbacks {
+    pub(crate) partitions: Arc<Partitions>,
+    pub(crate) broker: Arc<BrokerStatus>,
+}
+
+impl ClientContext for Callbacks {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.broker.statistics(&statistics);
+        self.partitions.statistics(&statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.broker.error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Callbacks {
+    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                tracing::info!(count = partitions.count(), "partitions assigned");
+            }
+            Rebalance::Revoke(partitions) => {
+                self.partitions.forget(partitions);
+                tracing::info!(count = partitions.count(), "partitions revoked");
+            }
+            Rebalance::Error(error) => tracing::warn!(%error, "cannot rebalance"),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Certificates, and what goes over a connection with TLS.
+
+use std::{fs, net::Ipv4Addr};
+
+use tokio::{io::AsyncReadExt as _, net::TcpListener};
+
+use super::{
+    super::*,
+    harness::{Authority, Exporting, SECRET, SIGNALS, Server, setting, text, ways},
+};
+
+#[tokio::test]
+async fn https_works_with_the_right_certificate_authority_alone() {
+    let (ours, another) = (Authority::new(), Authority::new());
+    for (signal, protocol) in ways() {
+        let server = Server::default();
+        let address = server.start(Some(&ours), None).await;
+        let settings = |authority: &Authority| {
+            [
+                setting("endpoint", format_args!("https://{address}")),
+                setting("protocol", protocol),
+                setting("certificate", authority.path("ca")),
+            ]
+        };
+        let wrong = Exporting::new(signal, &settings(&another)).unwrap();
+        let error = wrong.send().await.unwrap_err().to_string();
+        assert!(error.contains("invalid peer certificate"), "{error}");
+        assert!(!error.contains(SECRET), "{error}");
+        assert_eq!(server.seen().len(), 0);
+
+        let right = Exporting::new(signal, &settings(&ours)).unwrap();
+        right.send().await.unwrap();
+        let seen = server.seen();
+        assert_eq!(seen.len(), 1);
+        assert_eq!(seen[0].headers["authorization"], SECRET);
+        let path = match (protocol, signal) {
+            ("grpc", Signal::Traces) => {
+                "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+            }
+            ("grpc", _) => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            (_, Signal::Traces) => "/v1/traces",
+            _ => "/v1/logs",
+        };
+        assert_eq!(seen[0].path, path);
+        let frame = if protocol == "grpc" { 5 } else { 0 };
+        match signal {
+            Signal::Traces => assert_eq!(&seen[0].body[frame..], b"head and body"),
+            _ => assert_eq!(text(&seen[0].body[frame..]), "head and body"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_certificates_of_the_system_do_not_trust_a_stranger() {
+    let server = Server::default();
+    let address = server.start(Some(&Authority::new()), None).await;
+    for (signal, protocol) in ways() {
+        let settings = [
+            setting("endpoint", format_args!("https://{address}")),
+            setting("protocol", protocol),
+        ];
+        // A machine may have no certificates at all: then there is no sender.
+        if let Ok(exporting) = Exporting::new(signal, &settings) {
+            exporting.send().await.unwrap_err();
+        }
+    }
+    assert_eq!(server.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn a_client_presents_its_certificate() {
+    let (ours, clients) = (Authority::new(), Authority::new());
+    for (signal, protocol) in ways() {
+        let server = Server::default();
+        let address = server.start(Some(&ours), Some(&clients)).await;
+        let without = [
+            setting("endpoint", format_args!("https://{address}")),
+            setting("protocol", protocol),
+            setting("certificate", ours.path("ca")),
+        ];
+        let exporting = Exporting::new(signal, &without).unwrap();
+        exporting.send().await.unwrap_err();
+        let with = [
+            setting("client-certificate", clients.path("client")),
+            setting("client-key", clients.path("client-key")),
+        ];
+        let with = [without.as_slice(), &with].concat();
+        let exporting = Exporting::new(signal, &with).unwrap();
+        exporting.send().await.unwrap();
+        assert_eq!(server.seen().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn with_https_nothing_is_sent_in_clear() {
+    for (signal, protocol) in ways() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let authority = Authority::new();
+        let settings = [
+            setting("endpoint", format_args!("https://{address}")),
+            setting("protocol", protocol),
+            setting("certificate", authority.path("ca")),
+            setting("timeout", 300),
+        ];
+        let exporting = Exporting::new(signal, &settings).unwrap();
+        let sent = tokio::spawn(async move { exporting.send().await });
+        let mut stream = listener.accept().await.unwrap().0;
+        let mut received = Vec::new();
+        // It never answers; the client gives up.
+        stream.read_to_end(&mut received).await.unwrap();
+        let outcome = sent.await.unwrap();
+        assert!(
+            matches!(outcome, Err(OTelSdkError::Timeout(_))),
+            "{outcome:?}"
+        );
+        // The record of a TLS handshake.
+        assert_eq!(received[..2], [0x16, 0x03], "{protocol}");
+        let text = String::from_utf8_lossy(&received);
+        assert!(
+            !text.contains(SECRET) && !text.contains("head"),
+            "{protocol}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn after_a_timeout_the_next_export_connects_anew() {
+    let authority = Authority::new();
+    let connects = async |signal, protocol| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let settings = [
+            setting("endpoint", format_args!("https://{address}")),
+            setting("protocol", protocol),
+            setting("certificate", authority.path("ca")),
+            setting("timeout", 1000),
+        ];
+        let exporting = Exporting::new(signal, &settings).unwrap();
+        let mut streams = Vec::new();
+        for _ in 0..2 {
+            // It never answers.
+            let accepted = timeout(Duration::from_secs(10), listener.accept());
+            let (sent, stream) = tokio::join!(exporting.send(), accepted);
+            sent.unwrap_err();
+            streams.push(stream.unwrap().unwrap());
+        }
+    };
+    tokio::join!(
+        connects(Signal::Traces, "grpc"),
+        connects(Signal::Traces, "http/protobuf"),
+        connects(Signal::Logs, "grpc"),
+        connects(Signal::Logs, "http/protobuf"),
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_used_is_named() {
+    let authority = Authority::new();
+    let empty = authority.path("empty");
+    fs::write(&empty, "no certificate").unwrap();
+    let (certificate, key) = (authority.path("client"), authority.path("client-key"));
+    let cases = [
+        (
+            vec![setting("certificate", "/none")],
+            "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        ),
+        (
+            vec![setting("traces-certificate", &empty)],
+            "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+        ),
+        (
+            vec![setting("client-key", &key)],
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+        ),
+        (
+            vec![setting("client-certificate", &certificate)],
+            "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+        ),
+        (
+            vec![
+                setting("client-certificate", &certificate),
+                setting("traces-client-key", &empty),
+            ],
+            "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+        ),
+        (
+            vec![
+                setting("client-certificate", &certificate),
+                setting("client-key", authority.path("server-key")),
+            ],
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+        ),
+    ];
+    for (signal, (settings, variable)) in SIGNALS
+        .into_iter()
+        .flat_map(|signal| cases.clone().map(|case| (signal, case)))
+    {
+        // The cases are written for traces.
+        let of_signal = |text: String| text.replace("traces-", &format!("{}-", signal.name()));
+        let mut settings: Vec<_> = settings.into_iter().map(of_signal).collect();
+        let own = format!("_{}_", signal.name().to_ascii_uppercase());
+        let variable = variable.replace("_TRACES_", &own);
+        settings.push(setting("endpoint", "https://127.0.0.1"));
+        // Where it is not the certificate that is looked at, it is a good one.
+        if variable != "OTEL_EXPORTER_OTLP_CERTIFICATE" {
+            settings.push(setting("certificate", authority.path("ca")));
+        }
+        let error = Exporting::new(signal, &settings).err().unwrap();
+        assert_eq!(error.variable, variable, "{error}");
+        assert_eq!(error.to_string().lines().count(), 1, "{error}");
+
+        // Without https none of them matters.
+        settings.push(of_signal(setting("traces-endpoint", "http://127.0.0.1")));
+        Exporting::new(signal, &settings).unwrap();
+    }
+}

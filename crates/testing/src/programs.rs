@@ -1,0 +1,153 @@
+//! What holds for the program of every service.
+
+use std::{
+    collections::BTreeSet, ffi::OsStr, net::TcpListener, os::unix::ffi::OsStrExt as _,
+    process::Command, time::Instant,
+};
+
+use clap::Args;
+use tonic::transport::Channel;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use tonic_reflection::pb::{v1, v1alpha};
+
+use crate::{AT_ONCE, Held, Process};
+
+/// `health`, as this command runs it with the port in its environment, says whether the program
+/// serves.
+pub async fn says_whether_it_serves(serve: &mut Command, health: &mut Command) {
+    let mut process = Process::start(serve);
+    let port = process.address().await.port().to_string();
+    health.arg("health").env("PORT", &port);
+    let up = Process::run(health).await;
+    assert_eq!((up.code, &*up.stdout, &*up.stderr), (Some(0), "", ""));
+
+    process.terminate();
+    let ended = process.ended().await;
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    let down = Process::run(health).await;
+    assert_eq!(down.code, Some(1));
+    assert!(
+        down.stderr.starts_with("error: ") && down.stderr.lines().count() == 1,
+        "{down:?}"
+    );
+    assert!(down.stderr.contains(&port), "{down:?}");
+}
+
+/// `--help` names the variable of each setting of `C`, those of OpenTelemetry, and the subcommand.
+pub async fn explains_every_setting<C: Args>(program: &mut Command) {
+    let help = Process::run(program.arg("--help")).await;
+    assert_eq!(help.code, Some(0));
+    let command = C::augment_args(clap::Command::new("service"));
+    let mut names: Vec<&str> = command
+        .get_arguments()
+        .map(|argument| argument.get_env().unwrap().to_str().unwrap())
+        .collect();
+    assert!(names.contains(&"PORT"), "{names:?}");
+    names.extend(["OTEL_TRACES_SAMPLER", "OTEL_RESOURCE_ATTRIBUTES", "health"]);
+    let is_between_names = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    let words: BTreeSet<&str> = help.stdout.split(is_between_names).collect();
+    for name in names {
+        assert!(words.contains(name), "{name} is missing");
+    }
+}
+
+/// Each of these variables with its wrong value ends the program with code 2, and with one line that
+/// names the variable.
+pub async fn names_wrong_settings(program: impl Fn() -> Command, settings: &[(&str, &[u8])]) {
+    for (name, value) in settings {
+        let value = OsStr::from_bytes(value);
+        let ended = Process::run(program().env(name, value)).await;
+        assert_eq!(ended.code, Some(2), "{name}={value:?}: {ended:?}");
+        let line = ended.stderr.strip_suffix('\n').unwrap();
+        assert!(!line.contains('\n'), "{name}={value:?}: {line}");
+        assert!(line.contains(name), "{name}={value:?}: {line}");
+        assert_eq!(ended.stdout, "");
+    }
+}
+
+/// A port that another process has ends the program with code 1, and with one line that says so.
+pub async fn says_that_its_port_is_in_use(program: &mut Command) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let ended = Process::run(program.env("PORT", address.port().to_string())).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(
+        ended.stderr,
+        format!(
+            "error: cannot listen on {address}: another process is using the port; \
+             stop that process or choose another port\n"
+        )
+    );
+}
+
+/// Streams and connections that clients hold open do not delay a stop.
+pub async fn stops_at_once(program: &mut Command) {
+    let mut process = Process::start(program);
+    let held = Held::open(process.address().await).await;
+    let asked = Instant::now();
+    process.terminate();
+    let ended = process.ended().await;
+    let took = asked.elapsed();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(took < AT_ONCE, "{took:?}");
+    assert!(held.was_told().await);
+}
+
+/// The server is healthy by its own name and by the empty one, and by no other.
+pub async fn is_healthy(channel: &Channel, service: &str) {
+    let mut health = HealthClient::new(channel.clone());
+    for name in ["", service] {
+        let request = HealthCheckRequest {
+            service: name.to_owned(),
+        };
+        let answer = health.check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{name}");
+    }
+    let request = HealthCheckRequest {
+        service: format!("{service}.x"),
+    };
+    let status = health.check(request).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::NotFound);
+}
+
+/// The services that a server lists by a version of reflection.
+macro_rules! listed {
+    ($version:ident, $channel:expr) => {{
+        use $version::{
+            ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+            server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+        };
+        let request = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut answers = ServerReflectionClient::new($channel)
+            .server_reflection_info(tokio_stream::once(request))
+            .await
+            .unwrap()
+            .into_inner();
+        let answer = answers.message().await.unwrap().unwrap();
+        let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+            panic!("{answer:?}");
+        };
+        let names = list.service.into_iter().map(|item| item.name);
+        names.collect::<BTreeSet<String>>()
+    }};
+}
+
+/// Reflection lists what the server serves, this service among them, and nothing else.
+pub async fn describes_itself(channel: &Channel, service: &str) {
+    let expected = [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+        service,
+    ]
+    .map(str::to_owned);
+    let newer = listed!(v1, channel.clone());
+    assert_eq!(newer, expected.clone().into());
+    let older = listed!(v1alpha, channel.clone());
+    assert_eq!(older, expected.into());
+}
