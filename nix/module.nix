@@ -149,6 +149,11 @@ let
     password = "${config.services.grafana.dataDir}/admin-password";
   };
 
+  # What Prometheus serves at /user: the runbooks as pages.
+  userAssets = pkgs.runCommand "otelix-runbooks" { } ''
+    OTELIX_RUNBOOKS=${cfg.runbooks} ${lib.getExe programs.preflight} runbooks $out
+  '';
+
   # systemd expands specifiers such as `%h` in the values of `Environment=`.
   escaped = lib.mapAttrs (_: builtins.replaceStrings [ "%" ] [ "%%" ]);
 
@@ -228,6 +233,14 @@ in
       description = "Folder of the dashboards that Grafana shows.";
     };
 
+    runbooks = mkOption {
+      type = types.path;
+      default = ../docs/runbooks;
+      defaultText = lib.literalMD "those of otelix";
+      example = lib.literalExpression "./runbooks";
+      description = "Folder of the runbooks of alerts, which Prometheus serves.";
+    };
+
     collector.enable = mkEnableOption "an OpenTelemetry Collector on this machine" // {
       default = true;
     };
@@ -302,6 +315,8 @@ in
         prometheus = {
           enable = true;
           listenAddress = "127.0.0.1";
+          # Alerts link to their runbooks by it.
+          webExternalUrl = "http://127.0.0.1:9090";
           # rules/stack.yaml is about what vitals measures, which does not run here: systemd supervises.
           configText =
             builtins.replaceStrings
@@ -312,6 +327,7 @@ in
             "--web.enable-otlp-receiver"
             "--web.enable-remote-write-receiver"
             "--enable-feature=exemplar-storage"
+            "--web.user-assets=${userAssets}"
           ];
 
           alertmanager = {

@@ -22,6 +22,7 @@ let
     fileset = fileset.unions [
       ../configs
       ../dashboards
+      ../docs/runbooks
       ../process-compose.kafka.yaml
       ../process-compose.lgtm.yaml
       ../process-compose.yaml
@@ -75,6 +76,7 @@ let
 
         export OTELIX_CONFIGS=''${OTELIX_CONFIGS:-${files}/configs}
         export OTELIX_DASHBOARDS=''${OTELIX_DASHBOARDS:-${files}/dashboards}
+        export OTELIX_RUNBOOKS=''${OTELIX_RUNBOOKS:-${files}/docs/runbooks}
         export OTELIX_DATA=''${OTELIX_DATA:-$PWD/volumes} PC_PORT_NUM=''${SUPERVISOR_PORT:-8099}
 
         # process-compose warns if the folder of its settings is missing.
@@ -95,6 +97,7 @@ let
           OTELIX_DATA        folder of data, logs and secrets; by default ./volumes
           OTELIX_CONFIGS     folder of configurations, such as a changed copy of ${files}/configs
           OTELIX_DASHBOARDS  folder of Grafana's dashboards
+          OTELIX_RUNBOOKS    folder of the runbooks, which Prometheus serves
           SUPERVISOR_PORT    port of process-compose; `preflight --help` lists the variables of all other ports
         HELP
             exit

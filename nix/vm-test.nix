@@ -30,6 +30,11 @@
     with subtest("services are ready when systemd says so"):
         machine.succeed("curl -sf 127.0.0.1:8082/health/ready")
 
+    with subtest("the runbooks of alerts are pages"):
+        machine.wait_until_succeeds(
+            "curl -sf 127.0.0.1:9090/user/runbooks/target-down.html | grep -q '<h1>'"
+        )
+
     with subtest("a registration is a trace of three services"):
         machine.succeed(
             "curl -sf -o /dev/null -c /tmp/cookies -d email=ann@example.com"

@@ -64,9 +64,10 @@ pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
 /// replace that by the one of [`Cli`].
 fn complete<C: Args>(command: clap::Command) -> clap::Command {
     let about = command.get_about().cloned().unwrap_or_default();
-    setup::without_service_links(Cli::<C>::augment_args(command))
-        .about(about)
-        .after_long_help(telemetry::STANDARD_VARIABLES)
+    let command = setup::without_service_links(Cli::<C>::augment_args(command)).about(about);
+    let examples = command.get_after_long_help();
+    let examples = examples.map_or_else(String::new, |text| format!("\n\n{text}"));
+    command.after_long_help(format!("{}{examples}", telemetry::STANDARD_VARIABLES))
 }
 
 /// One line of a usage error, with the environment's name of the setting, which may be where

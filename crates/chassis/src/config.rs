@@ -6,6 +6,9 @@ use clap::Args;
 
 /// The settings of a process, as far as every process has them.
 pub trait Config: Args {
+    /// The service that a health check asks for. No other program answers for it.
+    const SERVICE: &'static str;
+
     /// The address to listen on.
     fn address(&self) -> SocketAddr;
 

@@ -10,15 +10,10 @@ use std::{
 /// How long a reader may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Prints a text to stdout. A closed or full pipe is no error, and delays the caller by a second at
-/// most.
-pub fn print(text: &str) {
-    write(io::stdout(), text.to_owned());
-}
-
-/// Prints a line to stderr, under the same conditions.
-pub(crate) fn print_error(line: &str) {
-    write(io::stderr(), format!("{line}\n"));
+/// Prints a text and a line break to stderr. A closed or full pipe is no error, and delays the
+/// caller by a second at most.
+pub fn print_error(text: &str) {
+    write(io::stderr(), format!("{text}\n"));
 }
 
 fn write(mut out: impl Write + Send + 'static, text: String) {

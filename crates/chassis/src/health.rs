@@ -1,13 +1,14 @@
 //! Health by the gRPC health checking protocol (grpc.health.v1).
 
 use std::{
+    error::Error,
     net::SocketAddr,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use tonic::transport::Endpoint;
+use tonic::{Code, transport::Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -17,16 +18,16 @@ use crate::Health;
 /// How long a check waits for an answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The `health` subcommand: 0 when the process at the address is ready, else 1 and the reason
-/// on stderr.
-pub async fn probe(address: SocketAddr, health: Health) -> ExitCode {
+/// The `health` subcommand: 0 when the service at the address is ready, else 1 and the reason on
+/// stderr.
+pub async fn probe(address: SocketAddr, service: &str, health: Health) -> ExitCode {
     /// Between two attempts.
     const PAUSE: Duration = Duration::from_millis(20);
     let url = url(address);
     // None where it is too far away for the clock.
     let end = Instant::now().checked_add(health.wait);
     loop {
-        match check(&url).await {
+        match check(&url, service).await {
             Ok(()) => return ExitCode::SUCCESS,
             Err(error) if end.is_some_and(|end| Instant::now() >= end) => {
                 return crate::failure::failed(&error);
@@ -36,22 +37,29 @@ pub async fn probe(address: SocketAddr, health: Health) -> ExitCode {
     }
 }
 
-/// Asks the server at a URL whether it is ready.
+/// Asks the server at a URL whether a service is ready; without a name, whether the server is.
 ///
 /// # Errors
-/// When it cannot be reached within a second, or says that it does not serve.
-pub async fn check(url: &str) -> anyhow::Result<()> {
+/// When it cannot be reached within a second, does not have the service, or says that it is not
+/// ready.
+pub async fn check(url: &str, service: &str) -> anyhow::Result<()> {
     let channel = Endpoint::from_shared(url.to_owned())
         .with_context(|| format!("{url} is not an address"))?
         .connect_timeout(TIMEOUT)
         .timeout(TIMEOUT)
         .connect()
         .await
-        .with_context(|| format!("{url} does not answer"))?;
-    let answer = HealthClient::new(channel)
-        .check(HealthCheckRequest::default())
-        .await
-        .with_context(|| format!("{url} does not answer"))?;
+        .map_err(|error| anyhow::anyhow!("{url} does not answer: {}", cause(&error)))?;
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let answer = HealthClient::new(channel).check(request).await;
+    let answer = answer.map_err(|status| match status.code() {
+        Code::NotFound | Code::Unimplemented if !service.is_empty() => {
+            anyhow::anyhow!("{url} does not serve {service}: another program has the port")
+        }
+        _ => anyhow::anyhow!("{url} does not answer: {}", cause(&status)),
+    })?;
     let status = answer.into_inner().status();
     anyhow::ensure!(
         status == ServingStatus::Serving,
@@ -61,8 +69,18 @@ pub async fn check(url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where the server at an address is asked: one that listens on all addresses, on loopback.
-pub(crate) fn url(mut address: SocketAddr) -> String {
+/// The first cause of an error. What is above it says only that there was no connection.
+fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// The URL of a server on this machine: on loopback if it listens on all addresses.
+#[must_use]
+pub fn url(mut address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
@@ -70,4 +88,46 @@ pub(crate) fn url(mut address: SocketAddr) -> String {
         });
     }
     format!("http://{address}")
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tokio::net::{TcpListener, TcpStream};
+    use tonic::transport::Server;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_with_another_service_is_another_program() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = url(listener.local_addr().unwrap());
+        let (reporter, service) = tonic_health::server::health_reporter();
+        let serving = tonic_health::ServingStatus::Serving;
+        reporter.set_service_status("x.v1.X", serving).await;
+        let connections = stream::unfold(listener, async |listener| {
+            let connection = listener.accept().await;
+            Some((connection.map(|(stream, _)| stream), listener))
+        });
+        tokio::spawn(
+            Server::builder()
+                .add_service(service)
+                .serve_with_incoming(Box::pin(connections)),
+        );
+        check(&url, "x.v1.X").await.unwrap();
+        check(&url, "").await.unwrap();
+        let error = check(&url, "y.v1.Y").await.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("{url} does not serve y.v1.Y: another program has the port")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_has_one_cause() {
+        let error = check("http://127.0.0.1:1", "").await.unwrap_err();
+        let text = format!("{error:#}");
+        let cause = TcpStream::connect("127.0.0.1:1").await.unwrap_err();
+        assert_eq!(text, format!("http://127.0.0.1:1 does not answer: {cause}"));
+    }
 }

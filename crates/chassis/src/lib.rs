@@ -24,7 +24,7 @@ mod systemd;
 pub use crate::{
     cli::{Cli, Command, Health, parse},
     config::{Config, Listen},
-    console::print,
+    console::print_error,
     failure::{BadSetting, failed},
     process::listen,
     stop::until,

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, pin::Pin, process::ExitCode, sync::OnceLock};
 
 use anyhow::Context as _;
+use setup::Sockets;
 use telemetry::{Settings, Telemetry};
 use tokio::{
     net::TcpListener,
@@ -52,11 +53,11 @@ where
         let Cli { command, config } = cli::parse::<C>(command);
         let address = config.address();
         match command {
-            Some(Command::Health(health)) => health::probe(address, health).await,
+            Some(Command::Health(health)) => health::probe(address, C::SERVICE, health).await,
             None => {
                 let settings = config.telemetry();
                 let service = |listener, shutdown| service(config, listener, shutdown);
-                run(&settings, &name, &version, address, service).await
+                run(&settings, &name, &version, address, C::SERVICE, service).await
             }
         }
     })
@@ -70,6 +71,7 @@ async fn run<F, S>(
     name: &str,
     version: &str,
     address: SocketAddr,
+    health_service: &str,
     service: F,
 ) -> ExitCode
 where
@@ -77,7 +79,7 @@ where
     S: Future<Output = anyhow::Result<()>>,
 {
     let start = async {
-        let listener = listen(address).await?;
+        let listener = listen(address, "PORT").await?;
         let telemetry = telemetry::init(settings, name, version)?;
         anyhow::Ok((listener, telemetry))
     };
@@ -88,7 +90,7 @@ where
     let attended = async |shutdown| {
         tokio::select! {
             outcome = Box::pin(service(listener, shutdown)) => outcome,
-            never = systemd::attend(address) => match never {},
+            never = systemd::attend(address, health_service) => match never {},
         }
     };
     match observed(telemetry, attended).await {
@@ -138,18 +140,23 @@ where
     outcome
 }
 
-/// Binds an address.
+/// Binds an address, whose port is that of a variable.
 ///
 /// # Errors
-/// When the address cannot be bound; the text says what to do where the port is taken.
-pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// When the address cannot be bound. If the port is in use, the text names the process, if it can be
+/// found, and the variable.
+pub async fn listen(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => anyhow::anyhow!(
-                "cannot listen on {address}: another process is using the port; \
-                 stop that process or choose another port"
-            ),
+            io::ErrorKind::AddrInUse => {
+                let holder = Sockets::read().holder(address.port());
+                let holder = holder.as_deref().unwrap_or("another process");
+                anyhow::anyhow!(
+                    "cannot listen on {address}: {holder} is using the port; \
+                     stop that process or set {variable} to another port"
+                )
+            }
             io::ErrorKind::PermissionDenied => anyhow::Error::new(error).context(format!(
                 "cannot listen on {address}: ports under 1024 need a privilege"
             )),

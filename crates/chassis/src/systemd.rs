@@ -12,12 +12,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Tells systemd when the process at the address is ready, and from then on that it works, twice as often as the
 /// unit's `WatchdogSec=` asks for. What does not answer is not told of, so that systemd starts it again.
-pub(crate) async fn attend(address: SocketAddr) -> Infallible {
+pub(crate) async fn attend(address: SocketAddr, service: &str) -> Infallible {
     if env::var_os("NOTIFY_SOCKET").is_none() {
         return std::future::pending().await;
     }
     let url = health::url(address);
-    while health::check(&url).await.is_err() {
+    while health::check(&url, service).await.is_err() {
         tokio::time::sleep(PAUSE).await;
     }
     tell(&NotifyState::Ready);
@@ -26,7 +26,7 @@ pub(crate) async fn attend(address: SocketAddr) -> Infallible {
     };
     loop {
         tokio::time::sleep(period / 2).await;
-        if health::check(&url).await.is_ok() {
+        if health::check(&url, service).await.is_ok() {
             tell(&NotifyState::Watchdog);
         }
     }

@@ -12,6 +12,7 @@
 //!
 //! Nothing here knows a table.
 
+mod lock;
 mod observation;
 mod settings;
 
@@ -20,7 +21,9 @@ pub use crate::{observation::Statement, settings::Settings};
 use std::{
     any::Any,
     borrow::Cow,
-    convert, fmt, fs, io,
+    convert, fmt,
+    fs::{self, File},
+    io,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
@@ -63,6 +66,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Database {
     writer: Connections,
     readers: Connections,
+    /// Against other processes. `None` for a URI of SQLite.
+    _lock: Option<Arc<File>>,
 }
 
 /// Why a database could not be opened.
@@ -72,6 +77,25 @@ pub enum OpenError {
     #[error("cannot create the database {}", .path.display())]
     Create {
         /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another process has opened the database.
+    #[error(
+        "the database {} is in use by {holder}; \
+         stop that process, or choose another file or data folder", .path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// The other process.
+        holder: String,
+    },
+    /// The lock file beside the database cannot be used.
+    #[error("cannot lock the database {}", .path.display())]
+    Lock {
+        /// The database.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -139,13 +163,15 @@ pub enum Error {
 }
 
 impl Database {
-    /// Opens a database file, creates it if missing, takes it from all but its owner, and applies
-    /// the migrations it lacks: those of all sources, in the order of their versions.
+    /// Opens a database file, creates it if missing, takes it from all but its owner, locks it
+    /// against other processes, and applies the migrations it lacks: those of all sources, in the
+    /// order of their versions.
     ///
     /// # Errors
-    /// Where the file cannot be opened for writing, is no database, or is from a newer version.
+    /// Where the file cannot be opened for writing, is in use by another process, is no database, or
+    /// is from a newer version.
     pub fn open(path: &Path, migrations: &[EmbeddedMigrations]) -> Result<Self, OpenError> {
-        create(path)?;
+        let lock = create(path)?.then(|| lock::lock(path)).transpose()?;
 
         // Opens the connections. A pool without it starts three such threads of its own.
         let opener = ScheduledThreadPool::builder()
@@ -166,6 +192,7 @@ impl Database {
         Ok(Self {
             writer: Connections::start(path, Role::Writer, &pool)?,
             readers: Connections::start(path, Role::Reader, &readers)?,
+            _lock: lock,
         })
     }
 
@@ -432,14 +459,15 @@ impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Role {
 }
 
 /// Creates the folder and an empty file for their owner alone; SQLite gives its side files the mode
-/// of the file. Takes a file that exists from others. URIs are SQLite's own business.
-fn create(path: &Path) -> Result<(), OpenError> {
+/// of the file. Takes a file that exists from others. Returns `false` for a URI, which is for SQLite
+/// to create.
+fn create(path: &Path) -> Result<bool, OpenError> {
     let name = text(path)?;
     if ["file:", "sqlite://"]
         .iter()
         .any(|scheme| name.starts_with(scheme))
     {
-        return Ok(());
+        return Ok(false);
     }
     let create_error = |source| OpenError::Create {
         path: path.to_owned(),
@@ -457,7 +485,7 @@ fn create(path: &Path) -> Result<(), OpenError> {
     for suffix in ["", "-wal", "-shm"] {
         make_private(PathBuf::from(format!("{name}{suffix}")))?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Takes a file from all but its owner, if it exists.

@@ -108,6 +108,37 @@ async fn files_that_others_can_read_are_taken_from_them() {
     assert_eq!(count(&database).await, 1);
 }
 
+#[test]
+fn a_process_may_open_a_database_twice_and_leaves_its_id_beside_it() {
+    let folder = folder();
+    let _databases = [open(&folder), open(&folder)];
+    let pid = fs::read_to_string(folder.path().join("x.db.lock")).unwrap();
+    assert_eq!(pid.trim(), std::process::id().to_string());
+}
+
+#[test]
+fn a_database_that_another_process_has_locked_is_refused_by_any_path() {
+    let folder = folder();
+    drop(open(&folder));
+    // A lock belongs to an open file, so this one stands for another process.
+    let path = folder.path().join("x.db.lock");
+    let lock = File::options().write(true).open(&path).unwrap();
+    lock.lock().unwrap();
+    fs::write(&path, "4711\n").unwrap();
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(folder.path().join("x.db"), &link).unwrap();
+    for path in [&folder.path().join("x.db"), &link] {
+        let error = Database::open(path, &MIGRATIONS).unwrap_err().to_string();
+        assert!(
+            error.contains("x.db is in use by another process (pid 4711)"),
+            "{error}"
+        );
+    }
+    drop(lock);
+    drop(Database::open(&link, &MIGRATIONS).unwrap());
+    assert!(!folder.path().join("link.db.lock").exists());
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_path_that_is_no_text_is_refused() {

@@ -291,6 +291,7 @@ pub fn variables(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let folders = [
         ("OTELIX_CONFIGS", root.join("configs")),
         ("OTELIX_DASHBOARDS", root.join("dashboards")),
+        ("OTELIX_RUNBOOKS", root.join("docs/runbooks")),
         ("OTELIX_DATA", folder.join("data")),
     ];
     let mut variables: BTreeMap<String, String> = folders

@@ -31,21 +31,18 @@ impl Email {
     /// With a text for that person.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        if text.is_empty() {
-            return Err("must not be empty".to_owned());
-        }
         if text.len() > MAX_BYTES {
-            return Err(format!("must not be longer than {MAX_BYTES} bytes"));
+            return Err(too_long());
         }
         let is_plain = !text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '"');
         let plain = text.to_lowercase();
         let normal = normalised(&plain);
         if !is_plain || !(is_address(text) || is_address(&normal)) {
-            return Err("is not an email address".to_owned());
+            return Err("enter an email address, such as ada@example.com".to_owned());
         }
         // Lower case can be longer than upper case outside ASCII, and Unicode than Punycode.
         if plain.len().max(normal.len()) > MAX_BYTES {
-            return Err(format!("must not be longer than {MAX_BYTES} bytes"));
+            return Err(too_long());
         }
         Ok(Self { normal, plain })
     }
@@ -62,6 +59,10 @@ impl Email {
     pub fn as_plain(&self) -> &str {
         &self.plain
     }
+}
+
+fn too_long() -> String {
+    format!("enter an email address of at most {MAX_BYTES} bytes")
 }
 
 fn is_address(text: &str) -> bool {
@@ -100,6 +101,14 @@ mod tests {
     fn letter_case_and_outer_blanks_do_not_matter() {
         for text in ["ann@example.com", " Ann@Example.COM\n", "ANN@EXAMPLE.COM"] {
             assert_eq!(Email::parse(text).unwrap().as_str(), "ann@example.com");
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_to_enter() {
+        for text in ["", " ", "ann", "ann@example"] {
+            let error = Email::parse(text).unwrap_err();
+            assert_eq!(error, "enter an email address, such as ada@example.com");
         }
     }
 

@@ -1,10 +1,13 @@
-//! Private folders, secrets, and port settings that ignore service links.
+//! Private folders, secrets, ports in use, and port settings that ignore service links.
 //!
 //! Services, `otelix` and `preflight` share it, so that all of them make the same files.
 
 mod folders;
 mod secrets;
 mod service_links;
+#[cfg_attr(target_os = "linux", path = "sockets/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "sockets/other.rs")]
+mod sockets;
 
 pub use self::{
     folders::{DataFolder, create_private, name_user},
@@ -13,4 +16,5 @@ pub use self::{
         folder as secrets_folder,
     },
     service_links::{is_service_link, without_service_links},
+    sockets::Sockets,
 };

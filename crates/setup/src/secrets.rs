@@ -124,7 +124,9 @@ impl Secret {
             .unwrap_or(Ok(()))
     }
 
-    fn path(self, data: &Path) -> PathBuf {
+    /// Where it is.
+    #[must_use]
+    pub fn path(self, data: &Path) -> PathBuf {
         folder(data).join(match self {
             Self::Jwt => "jwt",
             Self::GrafanaAdminPassword => "grafana-admin-password",

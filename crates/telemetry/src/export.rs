@@ -18,7 +18,7 @@ mod tls;
 pub use self::tls::BadSetting;
 
 pub(crate) use self::{
-    flow::Flow,
+    flow::{Flow, Outage, Route},
     limits::{AttributeLimits, cut},
     metrics::MetricExporter,
     sender::Sender,

@@ -1,7 +1,12 @@
-//! Log records on stdout, each with the ids of the trace and the span it was made in.
+//! Log records on stdout, each with the id of the trace it was made in.
 //!
 //! The ids come from the active OpenTelemetry context and not from span fields, so that a
 //! record and the span it belongs to cannot disagree.
+
+mod limit;
+mod text;
+
+pub(crate) use self::{limit::Limit, text::Text};
 
 use std::fmt;
 
@@ -11,7 +16,7 @@ use opentelemetry::{
 };
 use serde_json::{Map, Value};
 use tracing::{
-    Event, Level, Subscriber,
+    Event, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
@@ -24,19 +29,12 @@ use tracing_subscriber::{
 };
 
 use crate::export::cut;
-
 /// One JSON object a line: `timestamp`, `level`, `target`, `message`, the fields, `trace_id`
 /// and `span_id`.
 #[derive(Debug)]
 pub(crate) struct Json {
     /// Characters of a text that are written; the rest is cut off.
     pub(crate) limit: usize,
-}
-
-/// A line for people, with the trace id at its end.
-#[derive(Debug)]
-pub(crate) struct Text {
-    pub(crate) color: bool,
 }
 
 impl<S, N> FormatEvent<S, N> for Json
@@ -80,49 +78,22 @@ where
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Text
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let (dim, reset) = if self.color {
-            ("\x1b[2m", "\x1b[0m")
-        } else {
-            ("", "")
-        };
-        let level = *event.metadata().level();
-        let color = match level {
-            _ if !self.color => "",
-            Level::ERROR => "\x1b[31m",
-            Level::WARN => "\x1b[33m",
-            Level::INFO => "\x1b[32m",
-            Level::DEBUG | Level::TRACE => "\x1b[34m",
-        };
-        write!(writer, "{dim}")?;
-        SystemTime.format_time(&mut writer)?;
-        write!(
-            writer,
-            "{reset} {color}{level:>5}{reset} {dim}{}:{reset} ",
-            event.metadata().target()
-        )?;
-        context.format_fields(writer.by_ref(), event)?;
-        if let Some(span) = current() {
-            write!(writer, " {dim}trace_id={}{reset}", span.trace_id())?;
-        }
-        writeln!(writer)
-    }
-}
-
 fn current() -> Option<SpanContext> {
     let context = Context::current();
     let span = context.span().span_context().clone();
     span.is_valid().then_some(span)
+}
+
+/// An error with all its causes: a log record is the edge where an error stops.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 /// The fields of an event as JSON values of their own types.
@@ -163,15 +134,7 @@ impl Visit for Record {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        // The whole chain: this is the edge where an error stops.
-        let mut text = value.to_string();
-        let mut cause = value.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        self.put_text(field, &text);
+        self.put_text(field, &chain(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {

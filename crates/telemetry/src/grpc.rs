@@ -1,6 +1,7 @@
 //! A span and a duration of every RPC, on the server's and on the client's side.
 //!
-//! A call ends with its trailers, so that a streamed answer counts whole. Calls of the health
+//! A call ends with its trailers, so that a streamed answer counts whole. At level debug, a server
+//! also logs each call. Calls of the health
 //! and reflection services are not observed: probes would drown what people do.
 
 use std::{
@@ -19,12 +20,14 @@ use opentelemetry::{Context as TraceContext, KeyValue, context::FutureExt as _, 
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+use tracing::Level;
 
 use crate::{
     metrics::{self, Metric},
     names,
     outcomes::{Description, Outcomes},
     propagate,
+    requests::{REQUEST, milliseconds},
     trace::Span,
 };
 
@@ -357,11 +360,31 @@ struct Call {
 impl Call {
     fn finish(&mut self, code: Code) {
         self.finished = true;
+        if matches!(self.calls.side, Side::Server) {
+            self.log(code);
+        }
         self.calls
             .outcomes
             .end(&mut self.span, (self.method, code), |(method, code)| {
                 self.calls.describe(method, *code)
             });
+    }
+
+    fn log(&self, code: Code) {
+        if !tracing::enabled!(target: REQUEST, Level::DEBUG) {
+            return;
+        }
+        // A streamed answer ends outside the context of its call.
+        let _guard = self.span.context().clone().attach();
+        tracing::debug!(
+            target: REQUEST,
+            {
+                rpc.method = self.method,
+                rpc.response.status_code = code_name(code),
+                duration_ms = milliseconds(self.span.elapsed()),
+            },
+            "answered"
+        );
     }
 
     /// Whether the caller's time is over, or so nearly that the caller may think it is: it measures
@@ -526,6 +549,7 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
+    use crate::requests::tests::Log;
 
     const METHODS: &[&str] = &["x.Y/Z"];
 
@@ -548,6 +572,33 @@ mod tests {
     fn request(timeout: &str) -> Request<()> {
         let request = Request::post("/x.Y/Z").header("grpc-timeout", timeout);
         request.body(()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_server_logs_each_call_but_those_of_probes() {
+        let log = Log::default();
+        let guard = log.record();
+        let answer = service_fn(async |_| {
+            let status = Status::not_found("no such thing");
+            Ok::<_, Infallible>(status.into_http::<Silence>())
+        });
+        let mut server = ServerLayer::new(METHODS).layer(answer);
+        server.call(request("1H")).await.unwrap();
+        let health = Request::post("/grpc.health.v1.Health/Check").body(());
+        server.call(health.unwrap()).await.unwrap();
+        let client = ClientLayer::new(METHODS, &Uri::from_static("http://x"));
+        client.layer(answer).call(request("1H")).await.unwrap();
+        drop(guard);
+        let text = log.text();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        for words in [
+            "DEBUG request: answered",
+            "x.Y/Z",
+            "NOT_FOUND",
+            "duration_ms=",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
     }
 
     #[tokio::test]

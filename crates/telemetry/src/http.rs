@@ -1,4 +1,6 @@
 //! A span and a duration of every HTTP request, on the server's and on the client's side.
+//!
+//! At level debug, a server also logs each request.
 
 use std::{
     borrow::Cow,
@@ -6,6 +8,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
+    time::Duration,
 };
 
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode};
@@ -15,10 +18,12 @@ use opentelemetry::{
     trace::{SpanKind, TraceContextExt as _},
 };
 use tower::{Layer, Service};
+use tracing::Level;
 
 use crate::{
     metrics::{self, Histogram},
     names, propagate,
+    requests::{REQUEST, milliseconds},
     trace::{Attributes, Span},
 };
 
@@ -294,10 +299,38 @@ impl Exchange {
             elapsed.as_secs_f64(),
             attributes,
         );
+        if matches!(self.side, Side::Server) {
+            log(&self.span, attributes, elapsed);
+        }
         attributes.append(&mut self.of_span);
         let attributes = Attributes::new(std::mem::take(attributes));
         self.span.end(elapsed, &attributes, failed);
     }
+}
+
+/// Logs a request that a server has answered.
+fn log(span: &Span, attributes: &[KeyValue], elapsed: Duration) {
+    if !tracing::enabled!(target: REQUEST, Level::DEBUG) {
+        return;
+    }
+    let of = |name: &str| {
+        let attribute = attributes.iter().find(|it| it.key.as_str() == name);
+        attribute.map(|it| it.value.as_str())
+    };
+    let route = of(names::HTTP_ROUTE);
+    // A request that lost its caller ends outside its context.
+    let _guard = span.context().clone().attach();
+    tracing::debug!(
+        target: REQUEST,
+        {
+        http.request.method = of(names::HTTP_REQUEST_METHOD).as_deref(),
+        http.route = route.as_deref(),
+        http.response.status_code = of(names::HTTP_RESPONSE_STATUS_CODE).as_deref(),
+        error.type = of(names::ERROR_TYPE).as_deref(),
+        duration_ms = milliseconds(elapsed),
+        },
+        "answered"
+    );
 }
 
 /// A client's mistake is a failure of the client alone (semantic conventions for HTTP spans).
@@ -340,7 +373,49 @@ fn method(method: &Method) -> (&'static str, &'static str, Option<KeyValue>) {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use tower::service_fn;
+
     use super::*;
+    use crate::requests::tests::Log;
+
+    /// What a router leaves in a request's extensions.
+    #[derive(Clone)]
+    struct Matched(&'static str);
+
+    #[tokio::test]
+    async fn a_server_logs_each_request_without_its_path() {
+        let log = Log::default();
+        let guard = log.record();
+        let layer = ServerLayer::new(
+            |extensions| extensions.get::<Matched>().map(|Matched(route)| *route),
+            |_, _| Caller {
+                trusted: true,
+                https: None,
+            },
+        );
+        let answer = service_fn(async |_| {
+            let response = Response::builder().status(StatusCode::SEE_OTHER).body(());
+            Ok::<_, Infallible>(response.unwrap())
+        });
+        let mut server = layer.layer(answer);
+        let request = Request::post("/users/ann@example.com").extension(Matched("/users/{id}"));
+        server.call(request.body(()).unwrap()).await.unwrap();
+        drop(guard);
+        let text = log.text();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        for words in [
+            "DEBUG request: answered",
+            "POST",
+            "/users/{id}",
+            "303",
+            "duration_ms=",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
+        assert!(!text.contains("ann@"), "{text}");
+    }
 
     #[test]
     fn a_method_of_the_callers_own_makes_no_series() {

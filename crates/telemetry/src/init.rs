@@ -1,6 +1,11 @@
 //! Starting and stopping the three signals.
 
-use std::{ffi::OsString, io::IsTerminal as _, thread, time::Duration};
+use std::{
+    ffi::OsString,
+    io::{IsTerminal as _, Write as _},
+    thread,
+    time::Duration,
+};
 
 use exemplars::Exemplars;
 use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
@@ -26,7 +31,7 @@ use tracing_subscriber::{
 
 use crate::{
     BadSetting, HistogramAggregation, LogFormat, Protocol, Settings,
-    export::{AttributeLimits, Flow, MetricExporter, Sender, logs, spans::Spans},
+    export::{AttributeLimits, Flow, MetricExporter, Outage, Route, Sender, logs, spans::Spans},
     format, metrics, process, propagate,
     settings::{self, Export, Signal},
     stdout::Stdout,
@@ -65,6 +70,8 @@ pub struct Telemetry {
     /// The task that sends spans.
     sending: Option<JoinHandle<()>>,
     stdout: Stdout,
+    limit: Option<format::Limit>,
+    outage: Outage,
 }
 
 /// Starts traces, metrics and logs of this process.
@@ -79,10 +86,11 @@ pub struct Telemetry {
 pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemetry, Error> {
     let resource = resource(settings, service, version);
     let stdout = Stdout::start(std::io::stdout()).map_err(Error::Stdout)?;
+    let outage = Outage::default();
 
     let meters = settings
         .export(Signal::Metrics)
-        .map(|export| meter_provider(settings, &export, resource.clone()))
+        .map(|export| meter_provider(settings, &export, resource.clone(), &outage))
         .transpose()?;
     if let Some(meters) = &meters {
         global::set_meter_provider(meters.clone());
@@ -92,11 +100,11 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
 
     let loggers = settings
         .export(Signal::Logs)
-        .map(|export| logger_provider(settings, &export, resource.clone()))
+        .map(|export| logger_provider(settings, &export, resource.clone(), &outage))
         .transpose()?;
 
     let (tracers, tracer, sending) = if let Some(export) = settings.export(Signal::Traces) {
-        let (tracers, tracer, sending) = traces(settings, &export, resource)?;
+        let (tracers, tracer, sending) = traces(settings, &export, resource, &outage)?;
         (Some(tracers), Some(tracer), Some(sending))
     } else {
         let tracer = (!settings.sdk_disabled).then_some(Tracer::Silent);
@@ -104,11 +112,21 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
     };
 
     let filter = &settings.log;
+
+    let is_terminal = std::io::stdout().is_terminal();
     let text = match settings.log_format {
         LogFormat::Text => true,
         LogFormat::Json => false,
-        LogFormat::Auto => std::io::stdout().is_terminal(),
+        LogFormat::Auto => is_terminal,
     };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let color = is_terminal && !no_color;
+    // With `debug`, the reader wants every record.
+    let targets = filter.iter().map(|(_, level)| level);
+    let is_brief = targets
+        .chain(filter.default_level())
+        .all(|level| level <= LevelFilter::INFO);
+    let limit = (text && is_terminal && is_brief).then(|| limit(stdout.clone(), color));
     let lines = tracing_subscriber::fmt::layer()
         // `eprintln!` panics where stderr is broken too.
         .log_internal_errors(false)
@@ -116,7 +134,8 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
     let lines = if text {
         lines
             .event_format(format::Text {
-                color: std::io::stdout().is_terminal(),
+                color,
+                limit: limit.clone(),
             })
             .with_filter(filter.clone())
             .boxed()
@@ -195,6 +214,19 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
         tracers,
         sending,
         stdout,
+        limit,
+        outage,
+    })
+}
+
+/// The bound for lines of requests on a terminal.
+fn limit(stdout: Stdout, color: bool) -> format::Limit {
+    format::Limit::new(move |left_out| {
+        let note = format!("{left_out} records of requests are left out; RUST_LOG=debug shows all");
+        // A reader that is gone needs no note.
+        let _ = stdout
+            .clone()
+            .write_all(format::Text::note(color, &note).as_bytes());
     })
 }
 
@@ -221,7 +253,12 @@ impl Telemetry {
             tracers,
             sending: _,
             stdout,
+            limit,
+            outage,
         } = self;
+        if let Some(limit) = limit {
+            limit.tell();
+        }
         // A deadline of the caller may drop this future before its end.
         let _flushed = FlushOnDrop(stdout);
         crate::spawn_blocking(move || {
@@ -233,10 +270,13 @@ impl Telemetry {
             });
             let metrics = meters.map(|provider| provider.shutdown());
             let outcomes = [("traces", traces), ("logs", logs), ("metrics", metrics)];
-            for (signal, outcome) in outcomes {
-                if let Some(Err(error)) = outcome {
-                    tracing::warn!(signal, error = %error, "telemetry was not flushed");
-                }
+            let failed = outcomes
+                .iter()
+                .filter(|(_, outcome)| matches!(outcome, Some(Err(_))));
+            let failed: Vec<_> = failed.map(|(signal, _)| *signal).collect();
+            // An outage was logged, with its cause, which the SDK does not pass on.
+            if !failed.is_empty() && !outage.lasts() {
+                tracing::warn!(signals = failed.join(","), "telemetry was not flushed");
             }
         })
         .await;
@@ -306,9 +346,10 @@ fn traces(
     settings: &Settings,
     export: &Export,
     resource: Resource,
+    outage: &Outage,
 ) -> Result<(SdkTracerProvider, Tracer, JoinHandle<()>), Error> {
     let flow = Flow::queued(
-        "traces",
+        route(export, outage),
         settings.span_queue_size,
         (
             &metrics::OTEL_SDK_PROCESSOR_SPAN_PROCESSED,
@@ -340,6 +381,14 @@ fn traces(
     Ok((provider, tracer, sending))
 }
 
+fn route(export: &Export, outage: &Outage) -> Route {
+    Route {
+        signal: export.signal.name(),
+        endpoint: export.endpoint.to_string(),
+        outage: outage.clone(),
+    }
+}
+
 fn sender(export: &Export) -> Result<Sender, Error> {
     Sender::new(export).map_err(bad_setting(export))
 }
@@ -361,6 +410,7 @@ fn meter_provider(
     settings: &Settings,
     export: &Export,
     resource: Resource,
+    outage: &Outage,
 ) -> Result<SdkMeterProvider, Error> {
     let exemplars = Exemplars::new(settings.exemplar_filter);
     metrics::configure(exemplars.clone(), settings.histogram_aggregation);
@@ -369,7 +419,8 @@ fn meter_provider(
         "otlp_grpc_metric_exporter",
         "otlp_http_metric_exporter",
     );
-    let exporter = MetricExporter::new(sender(export)?, component, exemplars);
+    let exporter =
+        MetricExporter::new(sender(export)?, route(export, outage), component, exemplars);
     let reader = PeriodicReader::builder(exporter)
         .with_interval(Duration::from_millis(settings.metric_export_interval))
         .build();
@@ -415,9 +466,10 @@ fn logger_provider(
     settings: &Settings,
     export: &Export,
     resource: Resource,
+    outage: &Outage,
 ) -> Result<SdkLoggerProvider, Error> {
     let flow = Flow::queued(
-        "logs",
+        route(export, outage),
         settings.log_queue_size,
         (
             &metrics::OTEL_SDK_PROCESSOR_LOG_PROCESSED,
@@ -459,6 +511,8 @@ mod tests {
             tracers: None,
             sending: Some(tokio::spawn(async { panic!("of a test") })),
             stdout: Stdout::start(std::io::sink()).unwrap(),
+            limit: None,
+            outage: Outage::default(),
         };
         let Error::Ended(Some(error)) = telemetry.failed().await else {
             panic!("it must say that the task has ended");

@@ -21,6 +21,7 @@ mod blocking;
 mod export;
 mod format;
 mod init;
+mod requests;
 mod settings;
 mod stdout;
 
@@ -32,6 +33,7 @@ pub use crate::{
         Compression, Endpoint, Exporter, Headers, HistogramAggregation, LogFormat, Otlp, Protocol,
         STANDARD_VARIABLES, Settings, TracesSampler, specified,
     },
+    stdout::around_writes,
 };
 
 pub use opentelemetry::KeyValue;

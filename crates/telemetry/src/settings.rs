@@ -24,7 +24,7 @@ pub const STANDARD_VARIABLES: &str = "\
 Also read, as the OpenTelemetry specification defines it:
   OTEL_RESOURCE_ATTRIBUTES
 Of the OTEL_* variables, empty ones count as unset. Those with an unknown name or an invalid number
-are ignored with a warning.";
+are ignored with a warning. NO_COLOR, if it is not empty, switches colors off.";
 
 /// How a process reports on itself.
 #[derive(Args, Clone, Debug)]
@@ -140,7 +140,8 @@ pub struct Settings {
         default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
     pub sdk_disabled: bool,
 
-    /// Which log records are written: a level, or directives such as info,auth=debug
+    /// Which log records are written: a level, or directives such as info,auth=debug. With
+    /// info,request=debug there is one for each request
     #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
     pub log: Targets,
 
@@ -148,7 +149,8 @@ pub struct Settings {
     #[arg(skip)]
     pub environment: Option<&'static str>,
 
-    /// How log records look on stdout; auto is text on a terminal and JSON elsewhere
+    /// How log records look on stdout; auto is text on a terminal and JSON elsewhere. At level info, a
+    /// terminal shows at most 5 lines of requests a second, and how many more there are
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
 

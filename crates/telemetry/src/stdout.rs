@@ -7,7 +7,7 @@
 use std::{
     io::{self, Write},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
         mpsc,
     },
@@ -24,6 +24,17 @@ const QUEUE: usize = 4 << 20;
 
 /// How long [`Stdout::flush`] waits for the reader.
 const FLUSH: Duration = Duration::from_millis(200);
+
+/// Runs a write to stdout.
+type Around = dyn Fn(&mut dyn FnMut()) + Send + Sync;
+
+static AROUND: OnceLock<Box<Around>> = OnceLock::new();
+
+/// From now on each write of the log happens within `around`, which may clear a picture on the terminal meanwhile. Of
+/// several, the first stays.
+pub fn around_writes(around: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) {
+    let _ = AROUND.set(Box::new(around));
+}
 
 /// The way to stdout. Clones share the queue.
 #[derive(Clone, Debug)]
@@ -56,8 +67,14 @@ impl Stdout {
             for message in receiver {
                 match message {
                     Message::Record(record) => {
-                        if out.write_all(&record).is_err() {
-                            lost.fetch_add(1, Relaxed);
+                        let mut write = || {
+                            if out.write_all(&record).is_err() {
+                                lost.fetch_add(1, Relaxed);
+                            }
+                        };
+                        match AROUND.get() {
+                            Some(around) => around(&mut write),
+                            None => write(),
                         }
                         waiting.fetch_sub(record.len(), Relaxed);
                     }
@@ -92,6 +109,10 @@ impl Stdout {
     }
 
     fn put(&self, record: &[u8]) {
+        // The formatter has left it out.
+        if record.is_empty() {
+            return;
+        }
         // A record of any size is taken while there is any room.
         if self.waiting.fetch_add(record.len(), Relaxed) >= QUEUE {
             self.waiting.fetch_sub(record.len(), Relaxed);

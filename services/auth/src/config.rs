@@ -8,6 +8,9 @@ use tonic::transport::Uri;
 
 /// What the auth service can be told. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = "Examples:\n\
+\x20 JWT_SECRET_FILE=volumes/secrets/jwt auth --user-service-address 127.0.0.1:8080\n\
+\x20 auth health --wait 5s")]
 pub struct Config {
     /// Where the process listens.
     #[command(flatten)]
@@ -126,6 +129,8 @@ pub struct AttemptLimits {
 }
 
 impl chassis::Config for Config {
+    const SERVICE: &'static str = proto::auth::v1::auth_service_server::SERVICE_NAME;
+
     fn address(&self) -> SocketAddr {
         self.listen.address()
     }

@@ -14,6 +14,9 @@ use url::Url;
 /// The frontend's settings.
 #[derive(Args, Clone, Debug)]
 #[group(id = "frontend")]
+#[command(after_long_help = "Examples:\n\
+\x20 frontend --auth-service-address 127.0.0.1:8081 --grafana-url http://127.0.0.1:3000\n\
+\x20 frontend health --wait 5s")]
 pub struct Config {
     /// Where the process listens.
     #[command(flatten)]
@@ -104,6 +107,8 @@ pub struct Pages {
 }
 
 impl chassis::Config for Config {
+    const SERVICE: &'static str = env!("CARGO_PKG_NAME");
+
     fn address(&self) -> SocketAddr {
         self.listen.address()
     }

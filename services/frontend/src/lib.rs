@@ -87,6 +87,9 @@ pub async fn serve(
         .local_addr()
         .context("the listener has no address")?;
     let (health, health_service) = tonic_health::server::health_reporter();
+    health
+        .set_service_status(<Config as chassis::Config>::SERVICE, ServingStatus::Serving)
+        .await;
     let app = Arc::new(App::new(&config, activity)?);
     let router = router::router(Arc::clone(&app), health_service);
 
@@ -94,9 +97,11 @@ pub async fn serve(
     let stop = async {
         shutdown.await;
         app.stop();
-        health
-            .set_service_status("", ServingStatus::NotServing)
-            .await;
+        for service in ["", <Config as chassis::Config>::SERVICE] {
+            health
+                .set_service_status(service, ServingStatus::NotServing)
+                .await;
+        }
     };
     chassis::http::serve(router, listener, stop).await;
     Ok(())

@@ -129,7 +129,7 @@ impl Board {
 
     async fn check(&self, target: &Target) -> anyhow::Result<()> {
         match target {
-            Target::Grpc(url) => chassis::health::check(url).await,
+            Target::Grpc(url) => chassis::health::check(url, "").await,
             Target::Http(url) => {
                 let status = self.http.get(url.clone()).send().await?.status();
                 anyhow::ensure!(status.is_success(), "the answer is {status}");

@@ -12,6 +12,10 @@ use crate::{journey::Mix, schedule::Shape, target::Address};
 
 /// What load is made, and of what.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = "Examples:\n\
+\x20 loadgen --rate 20 --duration 5m\n\
+\x20 loadgen --target grpc://127.0.0.1:8081 --mix me=1 --bad 0\n\
+\x20 loadgen --duration forever --listen 127.0.0.1:8084")]
 pub struct Config {
     /// What is put under load: the frontend's forms by `http://HOST:PORT`, or auth's gRPC by
     /// `grpc://HOST:PORT`. Each visitor has an address of its own, in X-Forwarded-For; a frontend
@@ -86,7 +90,12 @@ pub struct Config {
     pub(crate) json: bool,
 
     /// Where health checks are answered by gRPC, such as 127.0.0.1:8084; nowhere without it
-    #[arg(long, env = "LOADGEN_LISTEN", value_name = "IP:PORT")]
+    #[arg(
+        long = "listen",
+        alias = "listen-address",
+        env = "LOADGEN_LISTEN",
+        value_name = "IP:PORT"
+    )]
     pub(crate) listen_address: Option<SocketAddr>,
 
     /// Traces, metrics and logs.
@@ -183,6 +192,14 @@ mod tests {
     }
 
     #[test]
+    fn the_address_for_health_checks_has_two_flags() {
+        for flag in ["--listen", "--listen-address"] {
+            let config = parse(&[flag, "127.0.0.1:8084"]).unwrap();
+            assert_eq!(config.listen_address.unwrap().port(), 8084, "{flag}");
+        }
+    }
+
+    #[test]
     fn zero_is_forever() {
         for text in ["0s", "forever"] {
             assert_eq!(
@@ -212,6 +229,7 @@ mod tests {
             "--max-in-flight=0",
             "--timeout=0s",
             "--accounts=0",
+            "--listen=8084",
             "--listen-address=8084",
         ] {
             assert!(parse(&[bad]).is_err(), "{bad}");

@@ -19,7 +19,6 @@ use crate::{
     report::Stage,
     schedule::{Plan, Planned, Schedule},
     target::Kind,
-    terminal::Terminal,
     visit::World,
 };
 
@@ -57,7 +56,6 @@ impl Drive {
         self: &Arc<Self>,
         plan: Plan,
         world: &Arc<World>,
-        terminal: &Arc<Terminal>,
         timeout: Duration,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> anyhow::Result<()> {
@@ -89,16 +87,15 @@ impl Drive {
                 () = &mut shutdown => break,
                 slot = Arc::clone(&self.slots).acquire_owned() => slot?,
                 () = until(give_up) => {
-                    self.give_up(planned, terminal);
+                    self.give_up(planned);
                     continue;
                 }
             };
-            let (drive, world, terminal) =
-                (Arc::clone(self), Arc::clone(world), Arc::clone(terminal));
+            let (drive, world) = (Arc::clone(self), Arc::clone(world));
             tokio::spawn(async move {
                 let intended = drive.started + planned.at;
                 let outcome = world.visit(planned, intended).await;
-                drive.record(&outcome, &terminal);
+                drive.record(&outcome);
                 drop(slot);
             });
         }
@@ -108,33 +105,31 @@ impl Drive {
         Ok(())
     }
 
-    fn give_up(&self, planned: Planned, terminal: &Terminal) {
+    fn give_up(&self, planned: Planned) {
         let outcome = Outcome {
             journey: planned.case.journey(),
             input: planned.case.input(),
             latency: (self.started + planned.at).elapsed(),
             unexpected: Some((Stage::Request, Kind::Unsent)),
         };
-        self.record(&outcome, terminal);
+        self.record(&outcome);
     }
 
-    fn record(&self, outcome: &Outcome, terminal: &Terminal) {
+    fn record(&self, outcome: &Outcome) {
         let seen = self.recorder.record(outcome);
         let (Some(seen), Some((stage, kind))) = (seen, &outcome.unexpected) else {
             return;
         };
         // The first, the tenth, the hundredth: a target that is down must not fill the disk.
         if seen == 10_u64.pow(seen.ilog10()) {
-            terminal.log(|| {
-                tracing::warn!(
-                    journey = outcome.journey.name(),
-                    input = outcome.input.name(),
-                    stage = stage.name(),
-                    kind = %kind,
-                    seen,
-                    "unexpected answer"
-                );
-            });
+            tracing::warn!(
+                journey = outcome.journey.name(),
+                input = outcome.input.name(),
+                stage = stage.name(),
+                kind = %kind,
+                seen,
+                "unexpected answer"
+            );
         }
     }
 }

@@ -74,9 +74,7 @@ pub async fn run(config: &Config, shutdown: impl Future<Output = ()>) -> anyhow:
         let terminal = Arc::new(Terminal::new());
         let title = format!("{} at {}/s, seed {}", config.target, plan.rate, plan.seed);
         let _shown = progress::show(&terminal, Arc::clone(&drive), title);
-        drive
-            .run(plan, &world, &terminal, config.timeout, shutdown)
-            .await?;
+        drive.run(plan, &world, config.timeout, shutdown).await?;
     }
 
     let elapsed = drive.started.elapsed();

@@ -25,7 +25,7 @@ const CONTRACT: Contract = Contract {
 /// When the generator cannot start, or the target does not become ready.
 pub async fn start(config: Config) -> anyhow::Result<ExitCode> {
     let listener = match config.listen_address {
-        Some(address) => Some(chassis::listen(address).await?),
+        Some(address) => Some(chassis::listen(address, "LOADGEN_LISTEN").await?),
         None => None,
     };
     let mut settings = config.telemetry.clone();
@@ -42,15 +42,15 @@ pub async fn start(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!report.passed)))
 }
 
-/// The `health` subcommand: asks the load generator at `--listen-address` whether it is ready.
+/// The `health` subcommand: asks the load generator at `--listen` whether it is ready.
 ///
 /// # Errors
 /// When there is no such address.
 pub async fn health(config: &Config, health: Health) -> anyhow::Result<ExitCode> {
     let address = config
         .listen_address
-        .context("no health checks without --listen-address (environment: LOADGEN_LISTEN)")?;
-    Ok(chassis::health::probe(address, health).await)
+        .context("no health checks without --listen (environment: LOADGEN_LISTEN)")?;
+    Ok(chassis::health::probe(address, CONTRACT.service, health).await)
 }
 
 /// Runs, and answers health checks all the while: a target that is slow to take the first accounts

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::{drive::Drive, report::human_duration, terminal::Terminal};
+use crate::{
+    drive::Drive,
+    report::{P50, P99, human_duration},
+    terminal::Terminal,
+};
 
 /// Between two pictures on a terminal.
 const FRAME: Duration = Duration::from_millis(200);
@@ -51,6 +55,12 @@ impl Drop for Shown {
 fn picture(title: &str, drive: &Drive) -> String {
     let now = drive.recorder.snapshot();
     let elapsed = drive.started.elapsed();
+    let percentile = |latency, least| {
+        if now.count < least {
+            return "-".to_owned();
+        }
+        human_duration(latency)
+    };
     let in_flight = drive.in_flight();
     format!(
         "{title}\n\
@@ -61,8 +71,8 @@ fn picture(title: &str, drive: &Drive) -> String {
         humantime::format_duration(Duration::from_secs(elapsed.as_secs())),
         now.count + in_flight as u64,
         now.count as f64 / elapsed.as_secs_f64(),
-        human_duration(now.p50),
-        human_duration(now.p99),
+        percentile(now.p50, P50),
+        percentile(now.p99, P99),
         now.unexpected,
     )
 }

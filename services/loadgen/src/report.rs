@@ -13,6 +13,16 @@ use crate::{
     schedule::Shape,
 };
 
+/// The least number of journeys for each percentile.
+pub(crate) const P50: u64 = 2;
+const P90: u64 = 10;
+pub(crate) const P99: u64 = 100;
+const P999: u64 = 1_000;
+
+/// What the words of the tables mean.
+const LEGEND: &str =
+    "good input must be accepted and bad input refused; other answers are unexpected";
+
 /// What came of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -161,7 +171,7 @@ impl Report {
             Shape::Steady => "steady",
             Shape::Burst => "burst",
         };
-        writeln!(out, "{} for {}", self.target, human(self.elapsed))?;
+        writeln!(out, "{} for {:.1} s", self.target, self.elapsed)?;
         writeln!(
             out,
             "{rate}/s {shape}, {mix}, bad {bad}, seed {}",
@@ -182,9 +192,10 @@ impl Report {
             "max",
         ]);
         for row in self.rows.iter().chain([&self.total]) {
-            let latency = |of: fn(Latency) -> f64| {
-                row.latency
-                    .map_or_else(|| "-".to_owned(), |latency| human(of(latency)))
+            // Of fewer journeys, a percentile is just the slowest one.
+            let latency = |of: fn(Latency) -> f64, least: u64| match row.latency {
+                Some(latency) if row.count >= least => human(of(latency)),
+                _ => "-".to_owned(),
             };
             table.add_row([
                 row.journey.map_or("total", Journey::name).to_owned(),
@@ -192,15 +203,16 @@ impl Report {
                 row.count.to_string(),
                 format!("{:.1}", row.per_second),
                 row.unexpected.to_string(),
-                latency(|latency| latency.p50),
-                latency(|latency| latency.p90),
-                latency(|latency| latency.p99),
-                latency(|latency| latency.p999),
-                latency(|latency| latency.max),
+                latency(|latency| latency.p50, P50),
+                latency(|latency| latency.p90, P90),
+                latency(|latency| latency.p99, P99),
+                latency(|latency| latency.p999, P999),
+                latency(|latency| latency.max, 1),
             ]);
         }
         align(&mut table, 2..10);
         write_table(out, &table)?;
+        writeln!(out, "\n{LEGEND}")?;
 
         if !self.errors.is_empty() {
             writeln!(out)?;
@@ -254,8 +266,10 @@ pub(crate) fn human(seconds: f64) -> String {
         format!("{millis:.2} ms")
     } else if millis < 99.95 {
         format!("{millis:.1} ms")
-    } else if millis < 9_999.5 {
+    } else if millis < 999.5 {
         format!("{millis:.0} ms")
+    } else if seconds < 9.995 {
+        format!("{seconds:.2} s")
     } else {
         format!("{seconds:.1} s")
     }
@@ -353,9 +367,7 @@ mod tests {
             .lines()
             .map(|line| line.split_whitespace().collect())
             .collect();
-        let latencies = [
-            "1.23", "ms", "12.3", "ms", "123", "ms", "1230", "ms", "12.3", "s",
-        ];
+        let latencies = ["1.23", "ms", "12.3", "ms", "123", "ms", "-", "12.3", "s"];
         for row in [
             &["me", "bad", "300", "10.0", "2"][..],
             &["total", "300", "10.0", "2"],
@@ -367,7 +379,27 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("seed 18446744073709551615"), "{text}");
+        assert!(text.contains(" for 30.5 s\n"), "{text}");
+        assert!(text.contains(LEGEND), "{text}");
         assert!(text.lines().all(|line| line == line.trim_end()), "{text}");
+    }
+
+    #[test]
+    fn a_percentile_needs_enough_journeys() {
+        for (count, known) in [(1, 1), (2, 2), (10, 3), (99, 3), (100, 4), (1_000, 5)] {
+            let mut report = report();
+            report.rows[0].count = count;
+            report.total.count = count;
+            let mut out = Vec::new();
+            report.write_text(&mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            let total = text
+                .lines()
+                .find(|line| line.trim_start().starts_with("total"))
+                .unwrap();
+            let missing = total.split_whitespace().filter(|word| *word == "-").count();
+            assert_eq!(5 - missing, known, "{text}");
+        }
     }
 
     #[test]
@@ -391,6 +423,8 @@ mod tests {
             (0.012_34, "12.3 ms"),
             (0.099_96, "100 ms"),
             (0.1234, "123 ms"),
+            (1.234, "1.23 s"),
+            (9.996, "10.0 s"),
             (12.34, "12.3 s"),
         ] {
             assert_eq!(human(seconds), text);

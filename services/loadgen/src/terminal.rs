@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 /// Where the progress of a run is shown.
 #[derive(Debug)]
@@ -19,6 +20,10 @@ impl Terminal {
             if let Ok(style) = ProgressStyle::with_template("{msg}") {
                 bar.set_style(style);
             }
+            // Lines of the log between those of the picture would stay there.
+            echo_controls(false);
+            let shown = bar.clone();
+            telemetry::around_writes(move |write| shown.suspend(write));
             bar
         });
         Self { bar }
@@ -40,14 +45,17 @@ impl Terminal {
     pub(crate) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+            echo_controls(true);
         }
     }
+}
 
-    /// Writes log records without tearing the picture.
-    pub(crate) fn log(&self, write: impl FnOnce()) {
-        match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+/// Whether the terminal shows Ctrl-C as `^C`. That would move the cursor, and a line of the picture would stay.
+fn echo_controls(on: bool) {
+    let stderr = std::io::stderr();
+    // Without it, the picture just leaves a line.
+    if let Ok(mut modes) = tcgetattr(&stderr) {
+        modes.local_modes.set(LocalModes::ECHOCTL, on);
+        let _ = tcsetattr(&stderr, OptionalActions::Now, &modes);
     }
 }

@@ -9,6 +9,9 @@ use tonic::transport::Uri;
 
 /// What the all-in-one process can be told. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = "Examples:\n\
+\x20 otelix --port 9082 --data /tmp/otelix\n\
+\x20 OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 GRAFANA_URL=http://127.0.0.1:3000 otelix")]
 pub struct Config {
     /// Where the process listens.
     #[command(flatten)]
@@ -48,6 +51,9 @@ pub struct Config {
 }
 
 impl chassis::Config for Config {
+    /// The frontend has the port.
+    const SERVICE: &'static str = <frontend::Config as chassis::Config>::SERVICE;
+
     fn address(&self) -> SocketAddr {
         self.listen.address()
     }

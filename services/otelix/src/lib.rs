@@ -10,6 +10,7 @@ mod config;
 pub use crate::config::Config;
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -20,6 +21,8 @@ use setup::Secret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Uri;
+
+use crate::banner::Addresses;
 
 /// Serves the pages on `listener`, and what they need beside it, until `shutdown` ends.
 ///
@@ -58,11 +61,22 @@ pub async fn run(
         if chassis::until(shutdown.as_mut(), others).await.is_none() {
             return Ok(());
         }
-        let is_own = broker.is_some();
-        banner::print(&config, pages, auth_address, user_address, is_own);
-        frontend::run(frontend, listener, shutdown)
-            .await
-            .context("frontend")
+        let addresses = Addresses {
+            pages,
+            auth: auth_address,
+            user: user_address,
+        };
+        let frontend = frontend::run(frontend, listener, shutdown);
+        // After the last log line of the start, so that it stays in sight.
+        let banner = async {
+            ready(pages).await;
+            banner::print(&config, addresses, broker.is_some());
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            outcome = frontend => outcome.context("frontend"),
+            never = banner => match never {},
+        }
     };
     let frontend = async {
         let outcome = frontend.await;
@@ -94,18 +108,16 @@ fn broker(config: &mut Config) -> anyhow::Result<Option<Broker>> {
     Ok(Some(broker))
 }
 
-async fn listen(port: u16, setting: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+async fn listen(port: u16, variable: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    let listener = chassis::listen(address)
-        .await
-        .with_context(|| format!("{setting} is {port}"))?;
+    let listener = chassis::listen(address, variable).await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
 
 /// Waits until a service answers; whether it ever will is for those who run it to see.
 async fn ready(address: SocketAddr) {
-    while chassis::health::check(&format!("http://{address}"))
+    while chassis::health::check(&chassis::health::url(address), "")
         .await
         .is_err()
     {

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    CommandFactory as _, FromArgMatches as _, Parser,
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use setup::DataFolder;
@@ -19,7 +19,10 @@ use crate::{
 #[command(
     version,
     about,
-    after_help = "Every port is a setting too: see --help."
+    after_help = "Every port is a setting too: see --help.",
+    after_long_help = "Examples:\n\
+\x20 preflight --only prometheus,grafana\n\
+\x20 GRAFANA_PORT=3001 preflight"
 )]
 pub struct Config {
     /// Folder of the configurations, as they are written by hand
@@ -34,6 +37,15 @@ pub struct Config {
     /// Where data is kept, and what is made here: logs, secrets, configurations.
     #[command(flatten)]
     pub(crate) data: DataFolder,
+
+    /// Folder of the runbooks, which Prometheus serves as pages
+    #[arg(
+        long,
+        env = "OTELIX_RUNBOOKS",
+        value_name = "FOLDER",
+        default_value = "docs/runbooks"
+    )]
+    pub(crate) runbooks: PathBuf,
 
     /// Which broker shall run
     #[arg(long, env = "OTELIX_BROKER", value_enum, default_value_t)]
@@ -72,6 +84,20 @@ pub struct Config {
     /// Where everything listens.
     #[command(flatten)]
     pub(crate) ports: Ports,
+
+    /// What to do instead.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What preflight can do instead of its checks.
+#[derive(Clone, Debug, Eq, PartialEq, Subcommand)]
+pub(crate) enum Command {
+    /// Writes the runbooks as pages, and checks nothing
+    Runbooks {
+        /// Folder for `--web.user-assets` of Prometheus
+        folder: PathBuf,
+    },
 }
 
 impl Config {
@@ -132,6 +158,7 @@ mod tests {
     fn the_long_help_names_all_ports_and_the_short_one_none() {
         let short = Config::command().render_help().to_string();
         let long = Config::command().render_long_help().to_string();
+        assert!(short.contains("see --help") && !long.contains("see --help"));
         for port in PORTS {
             assert!(!short.contains(port.variable), "{short}");
             assert!(long.contains(port.variable), "{long}");

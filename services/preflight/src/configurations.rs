@@ -3,7 +3,7 @@
 //! `DATA/configs` is written here alone: a note in it says so, and without that note nothing in it is touched.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, Permissions},
     io::Write as _,
     os::unix::fs::PermissionsExt as _,
@@ -14,9 +14,11 @@ use anyhow::Context as _;
 use tempfile::NamedTempFile;
 
 use crate::{
+    config::Config,
     findings::{Findings, Problem},
     ports::{Ports, rewrite},
     processes::Selection,
+    runbooks,
 };
 
 /// How the configurations name the data folder, each as its program understands it. Redpanda understands none.
@@ -25,6 +27,9 @@ const DATA: [&str; 3] = [
     "${env:OTELIX_DATA:-./volumes}",
     "${env:OTELIX_DATA}",
 ];
+
+/// The folder of Prometheus' `--web.user-assets`, below that of the configurations.
+const USER_ASSETS: &str = "prometheus/user";
 
 /// The note's file.
 const NOTE: &str = "MADE-BY-PREFLIGHT.txt";
@@ -106,21 +111,22 @@ fn is_plain(path: &str) -> bool {
 }
 
 /// Writes the configurations of this start. Files that are up to date stay untouched.
-pub(crate) fn render(
-    configs: &Path,
-    data: &Path,
-    selection: &Selection,
-    ports: &Ports,
-) -> anyhow::Result<()> {
+pub(crate) fn render(config: &Config, data: &Path, selection: &Selection) -> anyhow::Result<()> {
+    let Config { configs, ports, .. } = config;
     let target = folder(data);
     let path = data.to_str().context("the data folder's path is no text")?;
     let mut wanted = files(configs)?;
     wanted.retain(|file| selection.needs(file));
+    let pages = runbooks::pages(&config.runbooks)?;
+    let pages: BTreeMap<_, _> = pages
+        .into_iter()
+        .map(|(file, page)| (Path::new(USER_ASSETS).join(file), page))
+        .collect();
 
     // First of all: without it, the next start would take the files for somebody else's.
     write(&target.join(NOTE), NOTE_TEXT.as_bytes())?;
     for file in files(&target)? {
-        if file != Path::new(NOTE) && !wanted.contains(&file) {
+        if file != Path::new(NOTE) && !wanted.contains(&file) && !pages.contains_key(&file) {
             remove(&target, &file)?;
         }
     }
@@ -133,6 +139,10 @@ pub(crate) fn render(
             Err(error) => error.into_bytes(),
         };
         write(&target.join(&file), &rendered)?;
+    }
+    for (file, page) in pages {
+        let page = render_one(&page, path, ports);
+        write(&target.join(&file), page.as_bytes())?;
     }
     Ok(())
 }
@@ -200,7 +210,12 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::{Config, broker::Broker};
+    use crate::broker::Broker;
+
+    fn config(arguments: &[&str]) -> Config {
+        let arguments = [&["preflight"], arguments].concat();
+        Config::try_parse_from(arguments).unwrap()
+    }
 
     fn ports(arguments: &[&str]) -> Ports {
         let arguments = [&["preflight"], arguments].concat();
@@ -231,6 +246,9 @@ other: ${env:OTHER}";
     fn what_is_no_longer_there_is_removed_and_what_is_right_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let (configs, data) = (folder.path().join("configs"), folder.path().join("data"));
+        let runbooks = folder.path().join("runbooks");
+        fs::create_dir(&runbooks).unwrap();
+        fs::write(runbooks.join("odd.md"), "# Odd\n\nAsk 127.0.0.1:3100.\n").unwrap();
         let write = |name: &str, text: &[u8]| {
             let path = configs.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -241,7 +259,13 @@ other: ${env:OTHER}";
         write("a/d", b"\xff 127.0.0.1:3100");
         write("e", b"");
         let selection = Selection::of(Broker::Redpanda, &[]);
-        render(&configs, &data, &selection, &ports(&["--loki-port=1"])).unwrap();
+        let render = |port: &str| {
+            let mut config = config(&[port]);
+            config.configs.clone_from(&configs);
+            config.runbooks.clone_from(&runbooks);
+            render(&config, &data, &selection).unwrap();
+        };
+        render("--loki-port=1");
         assert_eq!(made("a/b/c.yaml").unwrap(), b"port: 1");
         assert_eq!(made("a/d").unwrap(), b"\xff 127.0.0.1:3100");
         let before = fs::metadata(data.join("configs/e")).unwrap();
@@ -251,13 +275,23 @@ other: ${env:OTHER}";
         fs::remove_file(configs.join("a/d")).unwrap();
         write("a/b", b"port: 3100");
         write("a/d/f", b"port: 3100");
-        render(&configs, &data, &selection, &ports(&["--loki-port=2"])).unwrap();
+        render("--loki-port=2");
         assert_eq!(made("a/b").unwrap(), b"port: 2");
+        let page = made("prometheus/user/runbooks/odd.html").unwrap();
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains("<p>Ask 127.0.0.1:2.</p>"), "{page}");
         assert_eq!(made("a/d/f").unwrap(), b"port: 2");
         let names: Vec<_> = files(&data.join("configs")).unwrap().into_iter().collect();
         assert_eq!(
             names,
-            ["MADE-BY-PREFLIGHT.txt", "a/b", "a/d/f", "e"].map(PathBuf::from)
+            [
+                "MADE-BY-PREFLIGHT.txt",
+                "a/b",
+                "a/d/f",
+                "e",
+                "prometheus/user/runbooks/odd.html"
+            ]
+            .map(PathBuf::from)
         );
         let after = fs::metadata(data.join("configs/e")).unwrap();
         assert_eq!(before.modified().unwrap(), after.modified().unwrap());

@@ -15,6 +15,7 @@ mod ports;
 mod processes;
 mod programs;
 mod report;
+mod runbooks;
 
 use std::{fs::File, iter, path::Path};
 
@@ -30,6 +31,7 @@ pub use self::{
 pub use self::ports::rewrite;
 
 use self::{
+    config::Command,
     findings::{Findings, Problem},
     processes::Selection,
 };
@@ -39,6 +41,10 @@ use self::{
 /// # Errors
 /// When something goes wrong that no check foresees, such as a disk that fails.
 pub fn run(config: &Config) -> anyhow::Result<bool> {
+    if let Some(Command::Runbooks { folder }) = &config.command {
+        runbooks::write(&config.runbooks, folder)?;
+        return Ok(true);
+    }
     let data = std::path::absolute(&config.data.path).context("there is no current folder")?;
     let selection = Selection::of(config.broker, &config.only);
 
@@ -51,6 +57,7 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     conflicts::check_supervisor(config, &mut findings);
     listening::check(config, &selection, &mut findings);
     configurations::check(&config.configs, &data, &selection, &mut findings);
+    runbooks::check(config, &selection, &mut findings);
     check_secrets(&data, &selection, &mut findings);
     report::findings(&findings)?;
     if !findings.problems.is_empty() {
@@ -61,7 +68,7 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     for secret in selection.secrets() {
         secret.provide(&data)?;
     }
-    configurations::render(&config.configs, &data, &selection, &config.ports)?;
+    configurations::render(config, &data, &selection)?;
     report::ready(&data, &selection, &config.ports)?;
     drop(lock);
     Ok(true)

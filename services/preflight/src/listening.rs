@@ -1,15 +1,12 @@
 //! Whether every port is free, and if not, who has it.
 
-#[cfg_attr(target_os = "linux", path = "listening/linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "listening/other.rs")]
-mod sockets;
-
 use std::{
     io::ErrorKind,
     net::{Ipv4Addr, TcpListener},
 };
 
-use self::sockets::Sockets;
+use setup::Sockets;
+
 use crate::{
     config::Config,
     findings::{Findings, Problem},

@@ -5,6 +5,8 @@ use std::{
     path::Path,
 };
 
+use setup::Secret;
+
 use crate::{
     configurations,
     findings::{Findings, Problem},
@@ -43,28 +45,59 @@ fn list(out: &mut impl Write, problems: &[Problem]) -> io::Result<()> {
     Ok(())
 }
 
+/// Prints where everything is and how to stop it, on stdout.
 pub(crate) fn ready(data: &Path, selection: &Selection, ports: &Ports) -> io::Result<()> {
     let mut out = stdout().lock();
+    write_ready(&mut out, data, selection, ports)?;
+    out.flush()
+}
+
+fn write_ready(
+    out: &mut impl Write,
+    data: &Path,
+    selection: &Selection,
+    ports: &Ports,
+) -> io::Result<()> {
+    let url = |variable: &str| {
+        let port = PORTS.iter().find(|port| port.variable == variable);
+        let number = port.map_or(0, |port| ports.of(port));
+        format!("http://127.0.0.1:{number}")
+    };
+    let secrets = setup::secrets_folder(data);
     let configurations = configurations::folder(data);
+    let mut lines = vec![
+        ("data", data.display().to_string()),
+        ("secrets", secrets.display().to_string()),
+        ("configurations", configurations.display().to_string()),
+    ];
+    if selection.contains("frontend") {
+        let pages = url("FRONTEND_PORT");
+        lines.push(("status page", format!("{pages}/status")));
+        lines.push(("frontend", pages));
+    }
+    if selection.contains("grafana") {
+        let password = Secret::GrafanaAdminPassword.path(data);
+        lines.push(("grafana", url("GRAFANA_PORT")));
+        lines.push(("  its admin", format!("password in {}", password.display())));
+    }
+    if selection.contains("prometheus") {
+        lines.push(("prometheus", url("PROMETHEUS_PORT")));
+    }
+    if selection.contains("otel-collector") {
+        let (grpc, http) = (
+            url("OTEL_COLLECTOR_OTLP_GRPC_PORT"),
+            url("OTEL_COLLECTOR_OTLP_HTTP_PORT"),
+        );
+        lines.push(("send OTLP to", format!("{grpc} (gRPC) or {http} (HTTP)")));
+    }
     writeln!(out, "otelix can start: nothing is missing.\n")?;
-    writeln!(out, "  data            {}", data.display())?;
+    for (name, text) in lines {
+        writeln!(out, "  {name:<14}  {text}")?;
+    }
     writeln!(
         out,
-        "  secrets         {}",
-        setup::secrets_folder(data).display()
-    )?;
-    writeln!(out, "  configurations  {}", configurations.display())?;
-    for (process, variable) in [
-        ("frontend", "FRONTEND_PORT"),
-        ("grafana", "GRAFANA_PORT"),
-        ("prometheus", "PROMETHEUS_PORT"),
-    ] {
-        let port = PORTS.iter().find(|port| port.variable == variable);
-        if let Some(port) = port.filter(|_| selection.contains(process)) {
-            writeln!(out, "  {process:<14}  http://127.0.0.1:{}", ports.of(port))?;
-        }
-    }
-    out.flush()
+        "\nTo stop it: `just down`, `process-compose down`, or `nix run .#stack -- down`."
+    )
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Accounts {
         let (user_id, hash) = (row.id.clone(), row.password_hash.clone());
         let (registrations, costs) = (self.registrations.clone(), Arc::clone(&self.costs));
         let created = move || {
-            tracing::info!(user.id = user_id, "user created");
+            tracing::info!(user.id = %user_id, "user created");
             registrations.add(1, &[]);
             costs.stored(&hash, None);
         };

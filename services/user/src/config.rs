@@ -7,6 +7,9 @@ use clap::Args;
 
 /// What the user service can be told. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = "Examples:\n\
+\x20 user --data /var/lib/otelix --kafka-brokers 127.0.0.1:9092\n\
+\x20 user health --wait 5s")]
 pub struct Config {
     /// Where the process listens.
     #[command(flatten)]
@@ -57,6 +60,8 @@ pub struct Hashing {
 }
 
 impl chassis::Config for Config {
+    const SERVICE: &'static str = proto::user::v1::user_service_server::SERVICE_NAME;
+
     fn address(&self) -> SocketAddr {
         self.listen.address()
     }

@@ -21,10 +21,10 @@ impl Password {
     pub(crate) fn parse(text: String) -> Result<Self, String> {
         let text = Zeroizing::new(text);
         if text.len() > MAX_BYTES || text.chars().count() > MAX_CHARS {
-            return Err(format!("must not be longer than {MAX_CHARS} characters"));
+            return Err(format!("enter at most {MAX_CHARS} characters"));
         }
         if text.chars().count() < MIN_CHARS {
-            return Err(format!("must have at least {MIN_CHARS} characters"));
+            return Err(format!("enter at least {MIN_CHARS} characters"));
         }
         Ok(Self(text))
     }
@@ -37,10 +37,10 @@ impl Password {
     pub(crate) fn parse_attempt(text: String) -> Result<Self, String> {
         let text = Zeroizing::new(text);
         if text.is_empty() {
-            return Err("must not be empty".to_owned());
+            return Err("enter a password".to_owned());
         }
         if text.len() > MAX_BYTES {
-            return Err(format!("must not be longer than {MAX_CHARS} characters"));
+            return Err(format!("enter at most {MAX_CHARS} characters"));
         }
         Ok(Self(text))
     }

@@ -7,6 +7,9 @@ use clap::{Args, Parser};
 
 /// What the process can be told. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = "Examples:\n\
+\x20 vitals --supervisor-port 8099\n\
+\x20 vitals startup --within 2m")]
 pub struct Config {
     /// Where the process listens.
     #[command(flatten)]
@@ -47,6 +50,8 @@ pub struct Startup {
 }
 
 impl chassis::Config for Config {
+    const SERVICE: &'static str = env!("CARGO_PKG_NAME");
+
     fn address(&self) -> SocketAddr {
         self.listen.address()
     }

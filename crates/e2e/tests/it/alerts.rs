@@ -33,11 +33,20 @@ async fn fires() -> anyhow::Result<()> {
     let before = status().await?;
     ensure!(before.contains("No alert fires."), "{before}");
 
+    let runbook = format!(
+        "http://{}/user/runbooks/target-down.html",
+        stack.address("PROMETHEUS_PORT")
+    );
+    let page = http.get(&runbook).send().await?.error_for_status()?;
+    let kind = page.headers()["content-type"].to_str()?.to_owned();
+    ensure!(kind.starts_with("text/html"), "{kind}");
+    ensure!(page.text().await?.contains("TargetDown"));
+
     stack.kill("loki").await?;
     eventually(FIRES, async || {
         let text = status().await?;
         ensure!(text.contains("loki does not answer"), "{text}");
-        ensure!(text.contains("docs/runbooks/target-down.md"), "{text}");
+        ensure!(text.contains(&format!("href=\"{runbook}\"")), "{text}");
         Ok(())
     })
     .await?;

@@ -21,6 +21,7 @@ mod propagation;
 mod queries;
 mod rules;
 mod sampling;
+mod settings;
 mod shared;
 mod system;
 mod systemd;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         propagation::trials(),
         rules::trials(),
         sampling::trials(),
+        settings::trials(),
         system::trials(),
         systemd::trials(),
         telemetry::trials(),

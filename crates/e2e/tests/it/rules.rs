@@ -180,7 +180,11 @@ fn alerts() -> anyhow::Result<()> {
         let runbook = rule.annotations.get("runbook_url");
         let runbook = runbook.with_context(|| format!("{name}: no runbook"))?;
         for objective in &objectives {
-            let file = runbook.replace("{{ $labels.slo }}", objective);
+            let page = runbook.replace("{{ $labels.slo }}", objective);
+            let page = page.strip_prefix("{{ $externalURL }}/user/runbooks/");
+            let page = page.and_then(|page| page.strip_suffix(".html"));
+            let page = page.with_context(|| format!("{name}: {runbook}"))?;
+            let file = format!("docs/runbooks/{page}.md");
             let text = fs::read_to_string(Path::new(ROOT).join(&file))
                 .with_context(|| format!("{name}: {file}"))?;
             ensure!(text.contains(name), "{file} does not name {name}");

@@ -49,7 +49,7 @@ pub(crate) async fn assign_all(
         }
         if added.count() > 0 {
             client.incremental_assign(&added)?;
-            tracing::info!(count = added.count(), "partitions assigned");
+            tracing::debug!(count = added.count(), "partitions assigned");
         }
         known.extend(found);
         let topics_found: HashSet<&str> = known.iter().map(|(topic, _)| topic.as_str()).collect();

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -21,6 +21,14 @@ const QUIET: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(crate) struct Flow(Arc<Inner>);
 
+/// A signal, where it goes, and the outage that it shares with the others.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) signal: &'static str,
+    pub(crate) endpoint: String,
+    pub(crate) outage: Outage,
+}
+
 #[derive(Debug)]
 struct Inner {
     signal: &'static str,
@@ -30,9 +38,26 @@ struct Inner {
     pending: AtomicUsize,
     /// Lost since the start.
     lost: AtomicU64,
-    outage: Mutex<Outage>,
+    /// Of `lost`, what was reported.
+    reported: AtomicU64,
+    outage: Outage,
+    /// Where the signal goes.
+    endpoint: String,
     processed: Option<Counts>,
     exported: Counts,
+}
+
+/// The outage of the collector, which concerns all signals. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outage(Arc<Mutex<Option<Losses>>>);
+
+/// The losses of an outage that lasts.
+#[derive(Debug)]
+struct Losses {
+    count: u64,
+    last: Instant,
+    /// The signals that have lost something.
+    signals: Vec<&'static str>,
 }
 
 /// A counter, and the attributes that name the part it counts for.
@@ -42,43 +67,41 @@ struct Counts {
     component: [KeyValue; 2],
 }
 
-/// What was said about losses.
-#[derive(Debug, Default)]
-struct Outage {
-    /// While one lasts: how much was lost before it, and when the last loss was seen.
-    current: Option<(u64, Instant)>,
-    /// Of [`Inner::lost`], what was seen.
-    seen: u64,
-}
-
 impl Flow {
     /// The account of a signal that waits in a queue.
     pub(crate) fn queued(
-        signal: &'static str,
+        route: Route,
         capacity: usize,
         processed: (&Metric, &'static str),
         exported: (&Metric, &'static str),
     ) -> Self {
-        Self::new(signal, capacity, Some(Counts::new(processed)), exported)
+        Self::new(route, capacity, Some(Counts::new(processed)), exported)
     }
 
     /// The account of a signal that does not wait.
-    pub(crate) fn unqueued(signal: &'static str, exported: (&Metric, &'static str)) -> Self {
-        Self::new(signal, usize::MAX, None, exported)
+    pub(crate) fn unqueued(route: Route, exported: (&Metric, &'static str)) -> Self {
+        Self::new(route, usize::MAX, None, exported)
     }
 
     fn new(
-        signal: &'static str,
+        route: Route,
         capacity: usize,
         processed: Option<Counts>,
         exported: (&Metric, &'static str),
     ) -> Self {
+        let Route {
+            signal,
+            endpoint,
+            outage,
+        } = route;
         Self(Arc::new(Inner {
             signal,
             capacity,
             pending: AtomicUsize::new(0),
             lost: AtomicU64::new(0),
-            outage: Mutex::default(),
+            reported: AtomicU64::new(0),
+            outage,
+            endpoint,
             processed,
             exported: Counts::new(exported),
         }))
@@ -137,36 +160,79 @@ impl Flow {
         self.0.lost.load(Relaxed)
     }
 
-    /// Says once that an outage has begun, and once that it is over. Only the exporter's thread
-    /// does: to log within a request, in the middle of its log record, would be a knot.
+    /// Reports losses to the outage. Only the exporter's thread does: logging within a request could recurse, as it
+    /// may be exporting a log record.
     fn report(&self, rejected: bool, error: Option<&OTelSdkError>) {
-        let Inner { signal, lost, .. } = &*self.0;
-        let lost = lost.load(Relaxed);
-        let mut outage = self.0.outage.lock().unwrap_or_else(PoisonError::into_inner);
-        match outage.current {
-            None if lost > outage.seen => {
-                let reason = match error {
-                    Some(error) => error.to_string(),
-                    None if rejected => "the collector rejects some of it".to_owned(),
-                    None => "the queue is full".to_owned(),
-                };
+        let Inner {
+            signal, endpoint, ..
+        } = &*self.0;
+        let lost = self.0.lost.load(Relaxed);
+        let more = lost - self.0.reported.swap(lost, Relaxed);
+        let reason = || match error {
+            Some(OTelSdkError::InternalFailure(reason)) => reason.clone(),
+            Some(OTelSdkError::Timeout(limit)) => format!("no answer within {limit:?}"),
+            Some(error) => error.to_string(),
+            None if rejected => "the collector rejects some of it".to_owned(),
+            None => "the queue is full".to_owned(),
+        };
+        self.0
+            .outage
+            .update(signal, more, rejected, endpoint, reason);
+    }
+}
+
+impl Outage {
+    /// Whether an outage lasts, and so was logged.
+    pub(crate) fn lasts(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// Logs once that an outage has begun, whichever signal notices it first, and once that it is over: when a signal
+    /// that had losses is exported, and no signal has lost anything for [`QUIET`].
+    fn update(
+        &self,
+        signal: &'static str,
+        more: u64,
+        rejected: bool,
+        endpoint: &str,
+        reason: impl FnOnce() -> String,
+    ) {
+        let mut current = self.lock();
+        match &mut *current {
+            None if more > 0 => {
+                *current = Some(Losses {
+                    count: more,
+                    last: Instant::now(),
+                    signals: vec![signal],
+                });
+                let reason = reason();
                 tracing::warn!(
-                    signal,
+                    endpoint,
                     reason,
-                    "telemetry is lost until the collector keeps up again"
+                    "telemetry is dropped until the collector takes it again"
                 );
-                outage.current = Some((outage.seen, Instant::now()));
             }
-            Some((before, _)) if lost > outage.seen => {
-                outage.current = Some((before, Instant::now()));
+            Some(losses) if more > 0 => {
+                losses.count += more;
+                losses.last = Instant::now();
+                if !losses.signals.contains(&signal) {
+                    losses.signals.push(signal);
+                }
             }
-            Some((before, last)) if !rejected && last.elapsed() > QUIET => {
-                tracing::info!(signal, lost = lost - before, "telemetry is exported again");
-                outage.current = None;
+            Some(losses)
+                if !rejected
+                    && losses.signals.contains(&signal)
+                    && losses.last.elapsed() > QUIET =>
+            {
+                tracing::info!(lost = losses.count, "telemetry is exported again");
+                *current = None;
             }
             _ => {}
         }
-        outage.seen = lost;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Losses>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -195,5 +261,41 @@ impl Counts {
                 ],
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::requests::tests::Log;
+
+    #[test]
+    fn an_outage_is_logged_once_for_all_signals_and_with_its_cause() {
+        let log = Log::default();
+        let guard = log.record();
+        let outage = Outage::default();
+        let refused = || "Connection refused".to_owned();
+        for signal in ["logs", "traces", "logs"] {
+            outage.update(signal, 2, true, "http://127.0.0.1:4317", refused);
+        }
+        assert!(outage.lasts());
+        // A signal that had no losses ends no outage, and neither does one that has just had some.
+        for signal in ["metrics", "traces"] {
+            outage.update(signal, 0, false, "", refused);
+        }
+        assert!(outage.lasts());
+        outage.lock().as_mut().unwrap().last -= QUIET + Duration::from_millis(1);
+        outage.update("metrics", 0, false, "", refused);
+        assert!(outage.lasts());
+        outage.update("traces", 0, false, "", refused);
+        assert!(!outage.lasts());
+        drop(guard);
+        let text = log.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        for words in ["http://127.0.0.1:4317", "Connection refused"] {
+            assert!(lines[0].contains(words), "{text}");
+        }
+        assert!(lines[1].contains("lost=6"), "{text}");
     }
 }

@@ -24,7 +24,7 @@ use tower::{ServiceExt as _, service_fn};
 
 use super::{
     AttributeLimits, Flow, Sender,
-    sender::{Encoded, connector},
+    sender::{Encoded, cause, connector},
     tls::{self, BadSetting},
 };
 use crate::settings::{Compression, Export, Protocol};
@@ -56,7 +56,8 @@ pub(crate) struct Exporter {
     runtime: Handle,
 }
 
-/// The body of the last response over HTTP, or why there was none. The exporter keeps both to itself.
+/// The body of the last response over HTTP, or why there was none; over gRPC, why there was no connection. The exporter
+/// keeps all of that to itself.
 type LastResponse = Arc<Mutex<Option<Result<Bytes, String>>>>;
 
 /// Sends the exporter's messages over HTTP.
@@ -79,9 +80,17 @@ impl Exporter {
                 let (connector, limit) = (connector(export)?, export.timeout);
                 // A call that is dropped leaves its attempt to connect to the next call. If that
                 // has a time limit of its own, the next call finds an error that it retries.
+                let failure = Arc::clone(&response);
                 let connect = service_fn(move |uri| {
                     let connecting = connector.clone().oneshot(uri);
-                    async move { timeout(limit, connecting).await? }
+                    let failure = Arc::clone(&failure);
+                    async move {
+                        let connected = timeout(limit, connecting).await?;
+                        // The exporter reports that it could not send, without the cause.
+                        connected.inspect_err(|error| {
+                            *lock(&failure) = Some(Err(cause(error.as_ref())));
+                        })
+                    }
                 });
                 let channel = Endpoint::from(export.endpoint.uri().clone())
                     .connect_with_connector_lazy(connect);

@@ -15,7 +15,7 @@ use opentelemetry_sdk::{
 use prost::Message as _;
 use tokio::runtime::Handle;
 
-use super::{Flow, Sender, sender::Encoded};
+use super::{Flow, Route, Sender, sender::Encoded};
 use crate::metrics;
 
 /// Sends metrics by OTLP.
@@ -31,13 +31,18 @@ pub(crate) struct MetricExporter {
 
 impl MetricExporter {
     /// Must be called on a tokio runtime.
-    pub(crate) fn new(sender: Sender, component: &'static str, exemplars: Exemplars) -> Self {
+    pub(crate) fn new(
+        sender: Sender,
+        route: Route,
+        component: &'static str,
+        exemplars: Exemplars,
+    ) -> Self {
         Self {
             sender,
             exemplars,
             flow: LazyLock::new(Box::new(move || {
                 let exported = &metrics::OTEL_SDK_EXPORTER_METRIC_DATA_POINT_EXPORTED;
-                Flow::unqueued("metrics", (exported, component))
+                Flow::unqueued(route, (exported, component))
             })),
             runtime: Handle::current(),
         }

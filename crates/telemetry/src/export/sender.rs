@@ -1,7 +1,7 @@
 //! OTLP for messages that are encoded already: over gRPC, or in HTTP requests.
 
 use std::{
-    error::Error as _,
+    error::Error,
     fmt,
     io::Write as _,
     sync::{Arc, Mutex, PoisonError},
@@ -19,7 +19,7 @@ use http::{
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{self, Client, connect::HttpConnector},
+    client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use opentelemetry_sdk::error::OTelSdkError;
@@ -155,7 +155,7 @@ impl Sender {
 
     async fn call(&self, message: Encoded) -> Result<Bytes, Failure> {
         let service = MapErr::new(self.client.clone(), |error| {
-            Status::unavailable(chain(&error))
+            Status::unavailable(cause(&error))
         });
         let mut client = Grpc::with_origin(service, self.uri.clone());
         if self.compression == Compression::Gzip {
@@ -229,7 +229,7 @@ impl Sender {
             .client
             .request(request)
             .await
-            .map_err(|error| chain(&error))?;
+            .map_err(|error| cause(&error))?;
         let (head, body) = answer.into_parts();
         if !head.status.is_success() {
             return Ok(Response::from_parts(head, Bytes::new()));
@@ -303,16 +303,14 @@ fn gzip(message: &Encoded) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// The error with its causes: it is they that name a refused connection or a wrong certificate.
-fn chain(error: &legacy::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+/// The first cause of an error, such as a refused connection or a wrong certificate. What is above it says only that
+/// there was no connection.
+pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
-    text
+    cause.to_string()
 }
 
 /// Passes messages on as they are.

@@ -378,7 +378,9 @@ impl fmt::Display for Endpoint {
             .0
             .authority()
             .map_or("", |authority| authority.as_str());
-        write!(formatter, "{scheme}://{authority}{}", self.0.path())
+        let path = self.0.path();
+        let path = if path == "/" { "" } else { path };
+        write!(formatter, "{scheme}://{authority}{path}")
     }
 }
 

@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_description_becomes_a_sentence() {
-        assert_eq!(sentence("must not be empty"), "Must not be empty.");
+        assert_eq!(sentence("enter a password"), "Enter a password.");
         assert_eq!(sentence(" \u{e9}t\u{e9}! "), "\u{c9}t\u{e9}!");
     }
 

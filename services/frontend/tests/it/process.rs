@@ -70,6 +70,16 @@ async fn health_asks_the_running_process() {
 }
 
 #[tokio::test]
+async fn health_of_another_program_on_the_port_is_a_failure() {
+    let (address, _) = auth::start().await;
+    let port = format!("--port={}", address.port());
+    let ended = Process::run(&mut binary(&[&port, "health"])).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let words = format!("{address} does not serve frontend: another program has the port");
+    assert!(ended.stderr.contains(&words), "{ended:?}");
+}
+
+#[tokio::test]
 async fn help_explains_every_setting() {
     programs::explains_every_setting::<Config>(&mut binary(&[])).await;
 }

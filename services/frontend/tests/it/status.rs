@@ -117,7 +117,9 @@ async fn health_is_answered_in_both_languages() {
     assert_eq!(frontend.get("/health/live").await.status, StatusCode::OK);
     assert_eq!(frontend.get("/health/ready").await.status, StatusCode::OK);
     let url = format!("http://{}", frontend.address);
-    chassis::health::check(&url).await.unwrap();
+    for service in ["", "frontend"] {
+        chassis::health::check(&url, service).await.unwrap();
+    }
 
     // Anybody could have any number of streams.
     let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
@@ -145,7 +147,7 @@ async fn a_stop_waits_for_requests_and_takes_no_more() {
     let answer = slow.await.unwrap().unwrap();
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
     frontend.done.await.unwrap().unwrap();
-    assert!(chassis::health::check(&url).await.is_err());
+    assert!(chassis::health::check(&url, "").await.is_err());
 }
 
 /// A server that answers `GET /api/v2/alerts` as Alertmanager does.

@@ -44,7 +44,7 @@ impl Auth {
     }
 
     pub(super) async fn is_ready(&self) -> bool {
-        chassis::health::check(&self.url).await.is_ok()
+        chassis::health::check(&self.url, "").await.is_ok()
     }
 
     pub(super) async fn send(&self, request: Request<'_>, from: Ipv4Addr) -> Reply {

@@ -5,38 +5,90 @@ use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use e2e::Process;
 use events::{AUTH_TOPIC, Event, Handler, HandlerError, Settings, USER_TOPIC};
 use reqwest::{Client, StatusCode};
 use tempfile::TempDir;
-use tokio::{process::Command, sync::mpsc};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    process::Command,
+    sync::mpsc,
+};
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 const PORTS: [(&str, &str); 3] = [("PORT", "0"), ("AUTH_PORT", "0"), ("USER_PORT", "0")];
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named() -> anyhow::Result<()> {
+async fn a_port_in_use_is_named_with_its_variable_and_the_process() -> anyhow::Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?.port().to_string();
     let folder = tempfile::tempdir()?;
-    let variables = [
-        ("PORT", "0"),
-        ("AUTH_PORT", port.as_str()),
-        ("USER_PORT", "0"),
-    ];
-    let mut otelix = spawn(&variables, &folder)?;
-    let status = otelix.ended().await?;
-    ensure!(status.code() == Some(1), "{status}");
-    let output = otelix.output().join("\n");
-    ensure!(
-        output.contains(&port) && output.contains("AUTH_PORT"),
-        "{output}"
-    );
+    for (variable, _) in PORTS {
+        let variables = PORTS.map(|(name, free)| {
+            let is_taken = name == variable;
+            (name, if is_taken { port.as_str() } else { free })
+        });
+        let mut otelix = spawn(&variables, &folder)?;
+        let status = otelix.ended().await?;
+        ensure!(status.code() == Some(1), "{status}");
+        let output = otelix.output().join("\n");
+        let setting = format!(" set {variable} to another port");
+        for words in [port.as_str(), &setting] {
+            ensure!(output.contains(words), "{output}");
+        }
+        if cfg!(target_os = "linux") {
+            let holder = format!("(pid {}) is using the port", std::process::id());
+            ensure!(output.contains(&holder), "{output}");
+        }
+    }
+    Ok(())
+}
+
+/// `otelix | jq .` must work.
+#[tokio::test]
+async fn stdout_has_log_records_alone_and_the_banner_comes_last() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut otelix = Command::new(env!("CARGO_BIN_EXE_otelix"))
+        .env_clear()
+        .envs(PORTS)
+        .current_dir(&folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let (stdout, stderr) = (otelix.stdout.take(), otelix.stderr.take());
+    let mut stderr = BufReader::new(stderr.context("no stderr")?).lines();
+    let mut banner = Vec::new();
+    while let Some(line) = stderr.next_line().await? {
+        let is_last = line.contains("Ctrl-C");
+        banner.push(line);
+        if is_last {
+            break;
+        }
+    }
+    let banner = banner.join("\n");
+    let data = folder.path().canonicalize()?.join("volumes");
+    ensure!(banner.contains(&data.display().to_string()), "{banner}");
+    // What is in the pipe now was written before the banner's end.
+    otelix.kill().await?;
+    let mut records = String::new();
+    stdout
+        .context("no stdout")?
+        .read_to_string(&mut records)
+        .await?;
+    let mut ready = 0;
+    for line in records.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).context(line.to_owned())?;
+        ready += usize::from(record["message"] == "ready");
+    }
+    ensure!(ready == 3, "{records}");
     Ok(())
 }
 
@@ -103,21 +155,20 @@ async fn a_person_is_still_signed_in_after_a_restart() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn processes_that_start_at_once_accept_the_sessions_of_each_other() -> anyhow::Result<()> {
+async fn a_second_process_on_a_data_folder_names_the_first_and_ends() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let (one, other) = tokio::join!(start(&folder), start(&folder));
-    let ((_one, one), (_other, other)) = (one?, other?);
-    // A cookie is for all ports of a host.
-    let client = Client::builder().cookie_store(true).build()?;
-    let form = [
-        ("email", "ann@example.com"),
-        ("password", "correct horse battery"),
-    ];
-    let register = client.post(format!("{one}/register")).form(&form);
-    ensure!(register.send().await?.url().path() == "/account");
-    let page = client.get(format!("{other}/account")).send().await?;
-    ensure!(page.url().path() == "/account", "at {}", page.url());
-    ensure!(page.text().await?.contains("ann@example.com"));
+    let (first, _url) = start(&folder).await?;
+    let mut second = spawn(&PORTS, &folder)?;
+    let status = second.ended().await?;
+    let output = second.output().join("\n");
+    ensure!(status.code() == Some(1), "{status}: {output}");
+    let pid = first.id().context("no process id")?;
+    for words in [".db is in use", &format!("(pid {pid})")] {
+        ensure!(output.contains(words), "{output}");
+    }
+    // SIGKILL leaves the lock file, and no lock.
+    first.kill().await?;
+    start(&folder).await?;
     Ok(())
 }
 

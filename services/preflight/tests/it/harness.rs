@@ -63,6 +63,11 @@ impl Machine {
         }
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
         copy(&configs, &machine.path("configs"));
+        fs::create_dir(machine.path("docs")).unwrap();
+        copy(
+            &configs.join("../docs/runbooks"),
+            &machine.path("docs/runbooks"),
+        );
         machine
     }
 

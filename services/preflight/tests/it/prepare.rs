@@ -48,6 +48,17 @@ fn folders_secrets_and_configurations_are_made() {
     }
     let path = machine.path("volumes").display().to_string();
     assert!(said.out.contains(&path), "{said:?}");
+    for words in [
+        format!(":{}/status", machine.port("FRONTEND_PORT")),
+        format!(
+            "send OTLP to    http://127.0.0.1:{} (gRPC)",
+            machine.port("OTEL_COLLECTOR_OTLP_GRPC_PORT")
+        ),
+        format!("password in {path}/secrets/grafana-admin-password"),
+        "To stop it: `just down`".to_owned(),
+    ] {
+        assert!(said.out.contains(&words), "{said:?}");
+    }
 }
 
 #[test]
@@ -162,6 +173,31 @@ fn with_the_default_ports_only_the_folder_is_replaced() {
         fs::read_to_string(machine.path(folder).join("prometheus/prometheus.yaml")).unwrap()
     };
     assert_eq!(of("volumes/configs"), of("configs"));
+}
+
+#[test]
+fn runbooks_are_pages_and_their_absence_is_a_warning() {
+    let machine = Machine::new();
+    assert_eq!(machine.run(&[]).code, Some(0));
+    let page = "prometheus/user/runbooks/target-down.html";
+    let page = machine.path("volumes/configs").join(page);
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(
+        text.contains("TargetDown") && text.contains("<h1>"),
+        "{text}"
+    );
+
+    // As Nix does it when it builds.
+    let folder = machine.path("pages");
+    let said = machine.run(&["runbooks", &folder.to_string_lossy()]);
+    assert_eq!((said.code, said.out.as_str()), (Some(0), ""));
+    assert!(folder.join("runbooks/target-down.html").is_file());
+
+    fs::remove_dir_all(machine.path("docs")).unwrap();
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.names(&["prometheus", "docs/runbooks"]), "{said:?}");
+    assert!(!page.exists());
 }
 
 #[test]

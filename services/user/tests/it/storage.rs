@@ -80,6 +80,24 @@ async fn the_migrations_have_the_versions_that_earlier_databases_have() {
 }
 
 #[tokio::test]
+async fn a_database_of_another_process_is_refused_at_the_start_and_its_backup_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(&mut cheap_binary(folder.path()));
+    process.address().await;
+    let ended = Process::run(&mut cheap_binary(folder.path())).await;
+    let pid = std::fs::read_to_string(folder.path().join("user.db.lock")).unwrap();
+    could_not_start(
+        &ended,
+        &["user.db is in use", &format!("(pid {})", pid.trim())],
+    );
+    let backup = folder.path().join("backup.db");
+    database(folder.path())
+        .batch_execute(&format!("VACUUM INTO '{}'", backup.display()))
+        .unwrap();
+    assert!(backup.is_file());
+}
+
+#[tokio::test]
 async fn what_is_no_database_is_refused_at_the_start_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("user.db");

@@ -38,7 +38,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    export::{Flow, logs},
+    export::{Flow, Outage, Route, logs},
     metrics,
     settings::Otlp,
 };
@@ -212,7 +212,12 @@ impl Exporting {
         if signal == Signal::Traces {
             return Sender::new(&export).map(|sender| Self::Spans(Box::new(sender)));
         }
-        let flow = Flow::unqueued("logs", (&metrics::OTEL_SDK_EXPORTER_LOG_EXPORTED, "test"));
+        let route = Route {
+            signal: "logs",
+            endpoint: String::new(),
+            outage: Outage::default(),
+        };
+        let flow = Flow::unqueued(route, (&metrics::OTEL_SDK_EXPORTER_LOG_EXPORTED, "test"));
         let exporter = logs::Exporter::new(&export, flow.clone())?;
         Ok(Self::Logs(Box::new(exporter), flow))
     }

@@ -10,17 +10,20 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The sockets of this moment.
 #[derive(Debug)]
-pub(crate) struct Sockets;
+pub struct Sockets;
 
 #[expect(clippy::unused_self, reason = "as on Linux")]
 impl Sockets {
-    pub(crate) fn read() -> Self {
+    /// The sockets of now.
+    #[must_use]
+    pub fn read() -> Self {
         Self
     }
 
     /// Whether anybody listens there. Binding does not tell everywhere: that a listener has all addresses keeps
     /// nobody from taking one of them.
-    pub(crate) fn listens(&self, port: u16) -> bool {
+    #[must_use]
+    pub fn listens(&self, port: u16) -> bool {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         TcpStream::connect_timeout(&address, PATIENCE).is_ok_and(|stream| {
             // One can reach oneself, when the system chooses the port to call from that is called.
@@ -29,7 +32,8 @@ impl Sockets {
     }
 
     /// Who has the port: nobody knows.
-    pub(crate) fn holder(&self, _port: u16) -> Option<String> {
+    #[must_use]
+    pub fn holder(&self, _port: u16) -> Option<String> {
         None
     }
 }

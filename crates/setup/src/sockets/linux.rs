@@ -9,16 +9,19 @@ use procfs::{
 
 /// The sockets of this moment, as far as they may be seen.
 #[derive(Debug)]
-pub(crate) struct Sockets(Vec<TcpNetEntry>);
+pub struct Sockets(Vec<TcpNetEntry>);
 
 impl Sockets {
-    pub(crate) fn read() -> Self {
+    /// The sockets of now.
+    #[must_use]
+    pub fn read() -> Self {
         let tables = [procfs::net::tcp(), procfs::net::tcp6()];
         Self(tables.into_iter().flatten().flatten().collect())
     }
 
     /// Whether anybody listens there, at an address that takes what is sent to 127.0.0.1.
-    pub(crate) fn listens(&self, port: u16) -> bool {
+    #[must_use]
+    pub fn listens(&self, port: u16) -> bool {
         self.on(port).any(|socket| {
             let address = socket.local_address.ip();
             // `[::]` may be for IPv6 alone, and if it is not, the port cannot be bound anyway.
@@ -27,7 +30,8 @@ impl Sockets {
     }
 
     /// Who has the port: who listens, else who calls somebody from it.
-    pub(crate) fn holder(&self, port: u16) -> Option<String> {
+    #[must_use]
+    pub fn holder(&self, port: u16) -> Option<String> {
         let socket = self
             .on(port)
             .filter(|socket| socket.inode != 0)

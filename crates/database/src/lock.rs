@@ -1,0 +1,85 @@
+//! One process for each database file.
+//!
+//! SQLite lets several processes write to a file. Here each process keeps counts of what is in it, and sends its
+//! events, so a second process would make both wrong.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Seek as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use crate::OpenError;
+
+/// The files that this process has locked.
+static LOCKED: Mutex<Option<HashMap<PathBuf, Weak<File>>>> = Mutex::new(None);
+
+/// Locks a database for this process, by a file beside it with the process id in it.
+///
+/// The lock ends with the last copy of the returned handle. At the end of the process the system releases it,
+/// even after SIGKILL; the file stays. Within one process a database may be opened again.
+///
+/// # Errors
+/// When another process has locked it, or the file cannot be created.
+pub(crate) fn lock(database: &Path) -> Result<Arc<File>, OpenError> {
+    // The same file has the same lock, whatever path leads to it.
+    let database = fs::canonicalize(database).map_err(|source| cannot_lock(database, source))?;
+    let mut name = database.clone().into_os_string();
+    name.push(".lock");
+    let path = PathBuf::from(name);
+
+    let mut locked = LOCKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let locked = locked.get_or_insert_default();
+    locked.retain(|_, file| file.strong_count() > 0);
+    if let Some(file) = locked.get(&path).and_then(Weak::upgrade) {
+        return Ok(file);
+    }
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|source| cannot_lock(&database, source))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(OpenError::InUse {
+                path: database,
+                holder: holder(&path),
+            });
+        }
+        Err(TryLockError::Error(source)) => return Err(cannot_lock(&database, source)),
+    }
+    write_pid(&mut file).map_err(|source| cannot_lock(&database, source))?;
+    let file = Arc::new(file);
+    locked.insert(path, Arc::downgrade(&file));
+    Ok(file)
+}
+
+fn write_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+/// The process that has the lock, in words.
+fn holder(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    match text.trim().parse::<u32>() {
+        Ok(pid) => format!("another process (pid {pid})"),
+        // It has not written its id yet.
+        Err(_) => "another process".to_owned(),
+    }
+}
+
+fn cannot_lock(path: &Path, source: io::Error) -> OpenError {
+    OpenError::Lock {
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,60 @@
+//! Log records of requests, one for each.
+
+use std::time::Duration;
+
+/// The target of these records: `RUST_LOG=info,request=debug` shows them, and no others at debug.
+pub(crate) const REQUEST: &str = "request";
+
+/// A duration in milliseconds, with one decimal place.
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e4).round() / 10.0
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use tracing::subscriber::DefaultGuard;
+
+    use super::*;
+
+    /// The log records of this thread as text, with those of requests.
+    #[derive(Clone, Default)]
+    pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        /// Records until the guard is dropped.
+        pub(crate) fn record(&self) -> DefaultGuard {
+            let log = self.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_env_filter("info,request=debug")
+                .with_writer(move || log.clone())
+                .finish();
+            tracing::subscriber::set_default(subscriber)
+        }
+
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Log {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_duration_has_one_decimal_place() {
+        assert_eq!(milliseconds(Duration::from_micros(12_345)), 12.3);
+        assert_eq!(milliseconds(Duration::from_micros(49)), 0.0);
+    }
+}
