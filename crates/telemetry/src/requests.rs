@@ -21,10 +21,6 @@ pub(crate) mod tests {
     use tracing_subscriber::{
         Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
     };
-    use tracing_subscriber::{
-        filter::{LevelFilter, Targets},
-        layer::SubscriberExt as _,
-    };
 
     use super::*;
 
