@@ -17,7 +17,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use database::Database;
-use diesel::RunQueryDsl as _;
+use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection, sql_types::BigInt};
 use e2e::{Process, Stack, stack::BROKER};
 use events::{Consumer, Event, Handler, HandlerError, Settings, USER_TOPIC, inbox};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -26,8 +26,8 @@ use tokio::{process::Command, runtime::Runtime};
 use uuid::Uuid;
 
 use crate::harness::{
-    INSERT, Memory, Running, Service, count, create_inbox, database, eventually, header, produce,
-    records, registered, until,
+    INSERT, Memory, Running, Service, create_inbox, database, eventually, header, produce, records,
+    registered, until,
 };
 
 /// As the first argument, says that this process is the consumer of a test. Then come the brokers,
@@ -40,9 +40,12 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     if let [CONSUMER, consumer @ ..] = &*arguments.iter().map(String::as_str).collect::<Vec<_>>() {
         let outcome = Runtime::new().map(|runtime| runtime.block_on(consume(consumer)));
-        return match outcome {
-            Ok(Ok(())) => ExitCode::SUCCESS,
-            _ => ExitCode::FAILURE,
+        return match outcome.map_err(anyhow::Error::from).flatten() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "{error:?}");
+                ExitCode::FAILURE
+            }
         };
     }
     let trials = vec![
@@ -129,8 +132,9 @@ async fn killed() -> anyhow::Result<()> {
     let backends = Stack::start(folder.path(), &[BROKER]).await?;
     let brokers = backends.broker();
     let effects = tempfile::tempdir()?;
-    let database = database(&effects);
-    create_inbox(&database).await;
+    // The consumer locks the database, so this process only reads the file.
+    create_inbox(&database(&effects)).await;
+    let count = || count_effects(effects.path());
     let service = Service::start(&Settings::of(&brokers)?);
     let start = |hangs: bool| {
         let mut command = Command::new(env::current_exe()?);
@@ -142,18 +146,25 @@ async fn killed() -> anyhow::Result<()> {
     let mut consumer = start(true)?;
     service.happen(registered(Uuid::now_v7())).await;
     consumer.line(|line| line == "worked").await?;
-    ensure!(count(&database, "effects").await == 1);
+    ensure!(count()? == 1);
     consumer.kill().await?;
 
     // The broker waits for the one that was killed before it gives its partitions away.
     let mut consumer = start(false)?;
     consumer.line(|line| line == "worked").await?;
-    ensure!(count(&database, "effects").await == 1, "a second effect");
+    ensure!(count()? == 1, "a second effect");
     service.happen(registered(Uuid::now_v7())).await;
-    eventually(async || count(&database, "effects").await == 2).await;
+    eventually(async || count().is_ok_and(|count| count == 2)).await;
     consumer.kill().await?;
     service.stop().await;
     Ok(())
+}
+
+fn count_effects(folder: &Path) -> anyhow::Result<i64> {
+    let path = folder.join("test.db");
+    let mut connection = SqliteConnection::establish(path.to_str().context("no path")?)?;
+    let count = diesel::dsl::sql::<BigInt>("(SELECT count(*) FROM effects)");
+    Ok(diesel::select(count).get_result(&mut connection)?)
 }
 
 /// The consumer that is killed.
