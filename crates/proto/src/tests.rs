@@ -137,7 +137,7 @@ fn texts(declared: &[(String, &DescriptorProto)], path: &str) -> Vec<(String, Ve
 }
 
 #[test]
-fn secrets_are_hidden_and_other_fields_are_shown() {
+fn secrets_are_hidden_and_all_else_is_shown() {
     let descriptors = FileDescriptorSet::decode(crate::DESCRIPTORS).unwrap();
     let declared = declared(&descriptors);
     let names: Vec<_> = declared.iter().map(|(path, _)| path.as_str()).collect();
