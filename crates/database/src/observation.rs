@@ -36,7 +36,7 @@ impl Statement {
     /// Parses a summary such as `SELECT users`: an operation and a table.
     ///
     /// # Panics
-    /// When the summary has no space. Use it for constants, where a panic is an error of the compiler.
+    /// When the summary has no space. Use it for constants, so that the compiler reports the panic.
     #[must_use]
     pub const fn new(summary: &'static str) -> Self {
         let mut space = 0;

@@ -226,8 +226,8 @@ mod tests {
         })
     }
 
-    /// Runs clients that fail after `lasting`, with or without progress, and then one that is
-    /// stopped. Returns the delay before each client except the first, and the number of logged failures.
+    /// Runs clients that fail after `lasting`, with or without progress. The last one is stopped. Returns the
+    /// delay before each client except the first, and the number of logged failures.
     async fn run(progress: &[bool], lasting: Duration) -> (Vec<Duration>, usize) {
         let log = NamedTempFile::new().unwrap();
         let writer = Mutex::new(log.reopen().unwrap());

@@ -89,7 +89,8 @@ impl Secret {
     /// earlier version, which had another path, is moved here.
     ///
     /// # Errors
-    /// When the file cannot be created, or when [`check_folder`] or [`Secret::check`] fails.
+    /// When the file cannot be created, or when [`check_secrets_folder`](crate::check_secrets_folder) or
+    /// [`Secret::check`] fails.
     pub fn provide(self, data: &Path) -> Result<PathBuf, SecretError> {
         check_folder(data)?;
         self.check(data)?;

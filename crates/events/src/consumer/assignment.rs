@@ -88,7 +88,7 @@ pub(crate) async fn begin(
                     return Ok(());
                 }
                 Err(error @ KafkaError::ConsumerCommit(_)) => return Err(error),
-                Err(error) => tracing::debug!(%error, "cannot begin yet"),
+                Err(error) => tracing::debug!(%error, "cannot set the start of the group yet"),
             }
         }
         tokio::time::sleep(RETRY).await;

@@ -41,7 +41,7 @@ struct Inner {
     /// The value of `lost` at the last report.
     reported: AtomicU64,
     outage: Outage,
-    /// Where the signal goes.
+    /// The endpoint of the signal.
     endpoint: String,
     processed: Option<Counts>,
     exported: Counts,

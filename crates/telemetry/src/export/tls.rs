@@ -16,7 +16,7 @@ use crate::settings::{Export, File};
 pub struct BadSetting {
     /// The variable.
     pub variable: &'static str,
-    /// What is wrong with it, without its value.
+    /// The reason why it is wrong, without its value.
     pub reason: String,
 }
 

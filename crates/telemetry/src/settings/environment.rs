@@ -65,7 +65,7 @@ pub(crate) struct Warning {
     pub(crate) reason: String,
 }
 
-/// The command, where variables of telemetry's settings that count as unset are removed.
+/// The command without the variables of telemetry's settings that count as unset.
 #[must_use]
 pub fn specified(command: Command) -> Command {
     specified_by(command, &|name| std::env::var_os(name))
