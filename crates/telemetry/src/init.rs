@@ -127,7 +127,7 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
         .all(|level| level <= LevelFilter::INFO);
     let limit = (text && is_terminal && is_brief).then(|| limit(stdout.clone(), color));
     let lines = tracing_subscriber::fmt::layer()
-        // `eprintln!` panics where stderr is broken too.
+        // `eprintln!` would panic if stderr is broken too.
         .log_internal_errors(false)
         .with_writer(stdout.clone());
     let lines = if text {

@@ -208,11 +208,11 @@ pub enum TracesSampler {
     /// A share of all.
     #[value(name = "traceidratio")]
     Traceidratio,
-    /// Those that the caller records; of those that begin here, all.
+    /// Traces that the caller records, and all that start in this process.
     ParentbasedAlwaysOn,
-    /// Those that the caller records; of those that begin here, none.
+    /// Traces that the caller records, and none that start in this process.
     ParentbasedAlwaysOff,
-    /// Those that the caller records; of those that begin here, a share.
+    /// Traces that the caller records, and a share of those that start in this process.
     ParentbasedTraceidratio,
 }
 

@@ -1,7 +1,7 @@
 //! Encoding of spans for OTLP, on the thread where they end.
 //!
-//! An SDK span that is sent to another thread is copied several times, converted into another
-//! object with a dozen allocations, and freed on a thread that did not allocate it. Encoded bytes
+//! An SDK span that is sent to another thread is copied several times, and converted into another
+//! object with a dozen allocations. It is freed on a thread that did not allocate it. Encoded bytes
 //! are only appended to a buffer.
 
 use std::time::{SystemTime, UNIX_EPOCH};
