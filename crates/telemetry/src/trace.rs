@@ -54,7 +54,7 @@ pub(crate) fn install(tracer: Tracer) {
 
 /// An open span. If it is dropped before [`Self::end`], it is not exported.
 ///
-/// If telemetry is switched off or suppressed, there is no span, and the context is that of the parent.
+/// Without a tracer, or if telemetry is suppressed, there is no span, and the context is that of the parent.
 #[derive(Debug)]
 pub struct Span {
     context: Context,
