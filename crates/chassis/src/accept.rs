@@ -1,4 +1,4 @@
-//! Accepting connections.
+//! Accepts connections.
 
 use std::{
     io::{self, ErrorKind},
@@ -11,14 +11,14 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// The pause after a failed accept. Without it, a process that is out of file descriptors would
-/// spin, as the connection stays in the queue.
+/// The pause after a failed accept. Without it, a process without a free file descriptor would
+/// spin, because the connection stays in the queue.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Failures that follow each other within this time are logged once.
+/// Time without a failure after which the next failure is logged again.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Accepts the connections of a listener.
+/// A listener with retries.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     listener: TcpListener,
@@ -33,7 +33,7 @@ impl Acceptor {
         }
     }
 
-    /// The next connection. Small answers leave at once (no Nagle's algorithm).
+    /// The next connection. Nagle's algorithm is off, so small answers are sent at once.
     pub(crate) async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         loop {
             match self.listener.accept().await {
@@ -46,7 +46,7 @@ impl Acceptor {
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
                     if self.failed.is_none_or(|last| last.elapsed() > QUIET) {
-                        tracing::error!(%error, "cannot accept connections; trying again each second");
+                        tracing::error!(%error, "cannot accept connections; retrying each second");
                     }
                     self.failed = Some(Instant::now());
                     sleep(PAUSE).await;
@@ -56,7 +56,7 @@ impl Acceptor {
     }
 }
 
-/// Whether the client has gone while it waited in the queue.
+/// Whether the error is about one client, which disconnected while it waited in the queue.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -9,11 +9,11 @@ use clap::{
 
 use crate::console;
 
-/// A process's settings, and what it shall do.
+/// The command line of a process: its settings and an optional subcommand.
 #[derive(Args, Debug)]
 #[command(subcommand_negates_reqs = true)]
 pub struct Cli<C: Args> {
-    /// What to do instead of running.
+    /// The subcommand; without one, the process runs.
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -22,25 +22,25 @@ pub struct Cli<C: Args> {
     pub config: C,
 }
 
-/// What a process can do besides running.
+/// The subcommands of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Subcommand)]
 pub enum Command {
-    /// Asks the running process whether it is ready: exits with 0 if so, else with 1
+    /// Checks whether the running process is ready: exits with 0 if it is, else with 1
     Health(Health),
 }
 
-/// How to ask whether the process is ready.
+/// The options of a health check.
 #[derive(Args, Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Health {
-    /// How long it may take to get ready, such as 1s; it is asked again until then
+    /// Time to wait for the process to become ready, such as 1s; the check is retried until then
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     pub wait: Duration,
 }
 
 /// Reads the command line and the environment into settings.
 ///
-/// Ends the process with exit code 2 and one line that names the setting where one is missing
-/// or wrong, and with 0 after `--help` and `--version`.
+/// If a setting is missing or wrong, ends the process with exit code 2 and one line that names the
+/// setting. After `--help` and `--version`, ends it with exit code 0.
 #[must_use]
 pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
     let mut command = telemetry::specified(complete::<C>(command));
@@ -60,8 +60,8 @@ pub fn parse<C: Args>(command: clap::Command) -> Cli<C> {
     }
 }
 
-/// The command with the settings of `C`, without variables that are service links, and with the description it came with: Clap would
-/// replace that by the one of [`Cli`].
+/// The command with the settings of `C`, without variables that are service links. It keeps its own
+/// description, which Clap would replace by that of [`Cli`].
 fn complete<C: Args>(command: clap::Command) -> clap::Command {
     let about = command.get_about().cloned().unwrap_or_default();
     let command = setup::without_service_links(Cli::<C>::augment_args(command)).about(about);
@@ -70,8 +70,8 @@ fn complete<C: Args>(command: clap::Command) -> clap::Command {
     command.after_long_help(format!("{}{examples}", telemetry::STANDARD_VARIABLES))
 }
 
-/// One line of a usage error, with the environment's name of the setting, which may be where
-/// the value came from.
+/// A usage error as one line. It includes the environment variable of the setting, because the value
+/// may come from there.
 fn explain(mut error: clap::Error, command: &clap::Command) -> String {
     let named: Vec<String> = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(name)) => vec![name.clone()],
@@ -87,7 +87,7 @@ fn explain(mut error: clap::Error, command: &clap::Command) -> String {
         })
     };
 
-    // The message goes to the journal and to log files, where a secret must not be, nor a URL with a
+    // The message is stored in the journal and in log files, so it must not show a secret or a URL with a
     // password.
     let hides_value = |argument: &Arg| argument.is_hide_env_values_set() && is_named(argument);
     let has_password = matches!(error.get(ContextKind::InvalidValue),
@@ -110,7 +110,7 @@ fn explain(mut error: clap::Error, command: &clap::Command) -> String {
         let Some(variable) = argument.get_env().and_then(|name| name.to_str()) else {
             continue;
         };
-        // Clap does not say which value is no text.
+        // Clap does not say which value is not UTF-8.
         let is_no_text = || {
             error.kind() == ErrorKind::InvalidUtf8
                 && std::env::var_os(variable).is_some_and(|value| value.to_str().is_none())
@@ -171,7 +171,7 @@ mod tests {
             );
             assert!(value.is_empty() || !line.contains(value), "{line}");
         }
-        // An option that is given twice is another kind of error.
+        // A repeated option is a different kind of error.
         let line = explained(&["--secret=abcd", "--secret=efgh"]);
         assert!(line.contains("--secret"), "{line}");
         assert!(!line.contains("abcd") && !line.contains("efgh"), "{line}");

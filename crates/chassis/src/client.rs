@@ -1,5 +1,5 @@
-//! Calling another service: one connection kept alive, a deadline for every call, and bounded
-//! retries of what is safe to repeat.
+//! Clients of other services: one connection that is kept alive, a deadline for every call, and a
+//! limited number of retries for calls that are safe to repeat.
 
 use std::{error::Error as _, sync::LazyLock, time::Duration};
 
@@ -15,18 +15,18 @@ use tonic::{
 };
 use tower::Layer as _;
 
-/// A channel whose calls are observed.
+/// A channel with telemetry for its calls.
 pub type ObservedChannel = Client<Channel>;
 
-/// Attempts after the first.
+/// Maximum number of attempts after the first.
 const RETRIES: usize = 3;
 
-/// Made at the first retry, when telemetry is long there.
+/// Created at the first retry, because telemetry must be set up before.
 static REPEATED: LazyLock<Counter<u64>> =
     LazyLock::new(|| metrics::RPC_CLIENT_CALL_RETRIES.counter(env!("CARGO_PKG_NAME")));
 
-/// A channel to another service. It connects at the first call and again whenever the
-/// connection is lost, so the other service need not be there yet.
+/// A channel to another service. It connects at the first call, and reconnects after a lost
+/// connection. So the other service may start later.
 #[must_use]
 pub fn channel(uri: Uri, methods: &'static [&'static str]) -> ObservedChannel {
     let layer = ClientLayer::new(methods, &uri);
@@ -40,10 +40,10 @@ pub fn channel(uri: Uri, methods: &'static [&'static str]) -> ObservedChannel {
     layer.layer(channel)
 }
 
-/// Reads the address of a service, given as `HOST:PORT` or as a URL; for settings.
+/// Parses the address of a service, `HOST:PORT` or a URL, for a setting.
 ///
 /// # Errors
-/// With a text for the person who set it.
+/// When the text is not such an address. The error is a message for the operator.
 pub fn address(text: &str) -> Result<Uri, String> {
     let url = if text.contains("://") {
         text.to_owned()
@@ -62,11 +62,11 @@ pub fn address(text: &str) -> Result<Uri, String> {
     }
 }
 
-/// Makes a call that must not be repeated: once, within `deadline`. Give the deadline to the
-/// [`request`] too.
+/// Makes a call that must not be repeated, within `deadline`. Pass the deadline to [`request`]
+/// too.
 ///
 /// # Errors
-/// The status, where a lost connection and a passed deadline count as `UNAVAILABLE`.
+/// The status of the call. Lost connections and exceeded deadlines are reported as `UNAVAILABLE`.
 pub async fn once<T>(
     deadline: Duration,
     call: impl Future<Output = Result<T, Status>>,
@@ -77,15 +77,15 @@ pub async fn once<T>(
     }
 }
 
-/// Makes a call that may be repeated: again on `UNAVAILABLE` only, after an exponential delay
-/// with jitter, all within `deadline`.
+/// Makes a call that may be repeated. It is retried on `UNAVAILABLE` only, after an exponential delay
+/// with jitter, within one `deadline` for all attempts.
 ///
-/// Each attempt is told the time that is left. Give it to the [`request`], so that the server stops
-/// working for a caller that has gone. An attempt that could not begin in time is not made.
+/// `call` gets the remaining time. Pass it to [`request`], so that the server stops its work when
+/// the caller gives up. An attempt that could not begin in time is not made.
 ///
 /// # Errors
-/// The last status, where a lost connection and a passed deadline count as `UNAVAILABLE`: to
-/// the caller they are the same thing, a service that does not answer.
+/// The last status. Lost connections and exceeded deadlines are reported as `UNAVAILABLE`: both
+/// mean that the service does not answer.
 pub async fn retry<T, F, C>(deadline: Duration, mut call: F) -> Result<T, Status>
 where
     F: FnMut(Duration) -> C,
@@ -115,7 +115,7 @@ where
     }
 }
 
-/// A request that tells the server how long its caller waits for the answer.
+/// A request with a timeout, after which the server need not answer.
 #[must_use]
 pub fn request<T>(message: T, within: Duration) -> Request<T> {
     let mut request = Request::new(message);
@@ -123,10 +123,10 @@ pub fn request<T>(message: T, within: Duration) -> Request<T> {
     request
 }
 
-/// Makes one code of all the ways in which a service can fail to answer.
+/// Replaces the codes of a service that does not answer by `UNAVAILABLE`.
 ///
-/// A status with a source was made on this side, of a connection that could not be opened or
-/// broke; one that the server sent has none.
+/// A status with a source comes from this process, for a connection that failed or was lost. A status
+/// from the server has no source.
 fn unanswered(status: Status) -> Status {
     match status.code() {
         _ if status.source().is_some() => Status::unavailable(status.message()),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_attempt_is_told_the_time_that_is_left() {
+    async fn each_attempt_gets_the_remaining_time() {
         let deadline = Duration::from_secs(5);
         let mut told = Vec::new();
         let outcome: Result<(), Status> = retry(deadline, |left| {
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(outcome.unwrap_err().code(), Code::Unavailable);
         assert_eq!(told.len(), 1 + RETRIES);
         assert!(told[0] <= deadline);
-        // Between two attempts there is a delay.
+        // The shortest delay between two attempts.
         let delay = Duration::from_millis(25);
         assert!(
             told.is_sorted_by(|before, after| *after + delay <= *before),
@@ -220,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn no_attempt_begins_after_the_deadline() {
         let mut attempts = 0;
-        // Less than the shortest delay.
+        // The deadline is shorter than the shortest delay.
         let outcome: Result<(), Status> = retry(Duration::from_millis(20), |_| {
             attempts += 1;
             std::future::ready(Err(Status::unavailable("the reason")))
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_is_not_there_is_unavailable() {
+    async fn a_missing_server_is_unavailable() {
         let uri = Uri::from_static("http://127.0.0.1:1");
         let client = tonic_health::pb::health_client::HealthClient::new(channel(uri, &[]));
         let outcome = retry(Duration::from_secs(5), |_| {

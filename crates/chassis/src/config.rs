@@ -4,19 +4,19 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 
-/// The settings of a process, as far as every process has them.
+/// The settings that every process must provide.
 pub trait Config: Args {
-    /// The service that a health check asks for. No other program answers for it.
+    /// The gRPC service for health checks. No other program serves it.
     const SERVICE: &'static str;
 
     /// The address to listen on.
     fn address(&self) -> SocketAddr;
 
-    /// How the process reports on itself.
+    /// The settings of telemetry.
     fn telemetry(&self) -> telemetry::Settings;
 }
 
-/// Where a process listens; `PORT` is the default port.
+/// The listen address of a process; `PORT` is the default port.
 #[derive(Args, Clone, Copy, Debug)]
 #[group(skip)]
 pub struct Listen<const PORT: u16> {
@@ -30,7 +30,7 @@ pub struct Listen<const PORT: u16> {
     pub listen_address: IpAddr,
 
     /// TCP port to listen on
-    // Not `default_value_t`: it keeps the text in a static, which all values of `PORT` share.
+    // `default_value_t` would store the text in a static, which all values of `PORT` share.
     #[arg(long, env = "PORT", value_name = "PORT", default_value = PORT.to_string())]
     pub port: u16,
 }

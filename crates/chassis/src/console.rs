@@ -1,4 +1,4 @@
-//! Texts on the terminal beside the log.
+//! Messages on the terminal that are not log records.
 
 use std::{
     io::{self, Write},
@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-/// How long a reader may take.
+/// Time limit for a write to stderr.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Prints a text and a line break to stderr. A closed or full pipe is no error, and delays the
+/// Prints a text and a line break to stderr. A closed or full pipe is ignored, and delays the
 /// caller by a second at most.
 pub fn print_error(text: &str) {
     write(io::stderr(), format!("{text}\n"));

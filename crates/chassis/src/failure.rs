@@ -4,18 +4,19 @@ use std::process::ExitCode;
 
 use crate::console;
 
-/// A setting that only turned out to be wrong when it was used. Put it into the chain of an
-/// error: the process then ends with exit code 2, as for settings that cannot be parsed.
+/// A setting whose value was parsed but cannot be used. If it is in the chain of an error, the
+/// process ends with exit code 2, as for settings that cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {reason}")]
 pub struct BadSetting {
     /// The setting's name in the environment.
     pub name: &'static str,
-    /// What is wrong with it. Never its value: it may be a secret.
+    /// The reason why it is wrong, without its value, which may be a secret.
     pub reason: String,
 }
 
-/// Says on stderr why the process ends. Not by the log: its reader is whoever started it.
+/// Prints the error to stderr and returns the exit code. It does not use the log, because the message
+/// is for the shell or supervisor that started the process.
 #[must_use]
 pub fn failed(error: &anyhow::Error) -> ExitCode {
     console::print_error(&format!("error: {error:#}"));

@@ -1,4 +1,4 @@
-//! Health by the gRPC health checking protocol (grpc.health.v1).
+//! Health checks by the gRPC health checking protocol (grpc.health.v1).
 
 use std::{
     error::Error,
@@ -15,16 +15,16 @@ use tonic_health::pb::{
 
 use crate::Health;
 
-/// How long a check waits for an answer.
+/// Deadline of one check.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The `health` subcommand: 0 when the service at the address is ready, else 1 and the reason on
-/// stderr.
+/// The `health` subcommand. Its exit code is 0 if the service at the address is ready. Otherwise it
+/// is 1, and the reason is on stderr.
 pub async fn probe(address: SocketAddr, service: &str, health: Health) -> ExitCode {
-    /// Between two attempts.
+    /// Delay between two attempts.
     const PAUSE: Duration = Duration::from_millis(20);
     let url = url(address);
-    // None where it is too far away for the clock.
+    // `None` if the wait exceeds the range of the clock.
     let end = Instant::now().checked_add(health.wait);
     loop {
         match check(&url, service).await {
@@ -37,11 +37,11 @@ pub async fn probe(address: SocketAddr, service: &str, health: Health) -> ExitCo
     }
 }
 
-/// Asks the server at a URL whether a service is ready; without a name, whether the server is.
+/// Checks whether a service at a URL is ready; with an empty name, checks the whole server.
 ///
 /// # Errors
-/// When it cannot be reached within a second, does not have the service, or says that it is not
-/// ready.
+/// When the server does not answer within a second, does not have the service, or says that it is
+/// not ready.
 pub async fn check(url: &str, service: &str) -> anyhow::Result<()> {
     let channel = Endpoint::from_shared(url.to_owned())
         .with_context(|| format!("{url} is not an address"))?
@@ -69,7 +69,7 @@ pub async fn check(url: &str, service: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first cause of an error. What is above it says only that there was no connection.
+/// The root cause of an error. The errors above it say only that there was no connection.
 fn cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_is_not_there_has_one_cause() {
+    async fn the_error_for_a_missing_server_has_one_cause() {
         let error = check("http://127.0.0.1:1", "").await.unwrap_err();
         let text = format!("{error:#}");
         let cause = TcpStream::connect("127.0.0.1:1").await.unwrap_err();

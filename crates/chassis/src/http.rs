@@ -1,4 +1,4 @@
-//! Serving HTTP: limits of time and number for connections, and a drain at the end.
+//! HTTP server: limits for the time and number of connections, and a drain at the stop.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,19 +23,19 @@ use crate::{
     stop::drain,
 };
 
-/// What connections may consume.
+/// Limits of connections.
 #[derive(Clone, Copy, Debug)]
 struct ConnectionLimits {
-    /// How many may be open. At the limit, those without a request are closed for new ones.
+    /// Maximum number of open connections. At the limit, idle connections are closed for new ones.
     connections: usize,
-    /// How long the first request of a connection may take to arrive.
+    /// Time limit for the first request of a connection to arrive.
     first: Duration,
-    /// How long a connection may be idle, and how long the head of a further request may take.
+    /// Time limit for an idle connection, and for the head of each further request.
     idle: Duration,
 }
 
 impl ConnectionLimits {
-    /// The usual ones. Half of the process's file descriptors are left for everything else.
+    /// The limits in production. Half of the process's file descriptors stay free for other uses.
     fn new() -> Self {
         let files = Resource::NOFILE.get_soft().unwrap_or(1024);
         Self {
@@ -46,14 +46,13 @@ impl ConnectionLimits {
     }
 }
 
-/// The largest head of a request.
+/// Maximum size of a request's head.
 const HEAD_BYTES: u32 = 32 << 10;
 
-/// How often a connection of HTTP/2 with a request under way is asked whether it lives, and how
-/// long it may take to say so.
+/// Interval and timeout of the pings on an HTTP/2 connection with a request under way.
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
-/// Serves until `stop` ends: then takes no new connections, and waits for the requests under way.
+/// Serves until `stop` ends. Then it accepts no new connections, and waits for the requests under way.
 ///
 /// The wait takes up to [`DRAIN`](crate::stop::DRAIN). The address of a client is in the extensions of
 /// its requests, as [`ConnectInfo`].
@@ -99,9 +98,9 @@ async fn serve_within(
     drain(async { while connections.join_next().await.is_some() {} }).await;
 }
 
-/// A place for one more connection. Idle ones make room; where none is idle, it waits.
+/// A place for one more connection. At the limit, this closes idle connections, or waits if none is idle.
 async fn place(places: &Arc<Semaphore>, pressure: &Notify) -> Option<OwnedSemaphorePermit> {
-    /// Until idle connections are looked for again.
+    /// Delay between two searches for idle connections.
     const PAUSE: Duration = Duration::from_millis(50);
     if let Ok(place) = Arc::clone(places).try_acquire_owned() {
         return Some(place);
@@ -163,7 +162,7 @@ impl Connection {
                     }
                     continue;
                 }
-                // Closed, as nothing is ever sent.
+                // Nothing is ever sent, so this is the close of the channel.
                 _ = self.stopped.changed(), if !is_closing => {
                     is_closing = true;
                     connection.as_mut().graceful_shutdown();
@@ -199,7 +198,7 @@ mod tests {
     use super::*;
     use crate::stop::DRAIN;
 
-    /// Longer than anything here takes: what has not happened by then never will.
+    /// Deadline of each wait, longer than any step of the tests takes.
     const PATIENCE: Duration = Duration::from_secs(20);
 
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -215,7 +214,7 @@ mod tests {
         address: SocketAddr,
         stop: oneshot::Sender<()>,
         done: tokio::task::JoinHandle<()>,
-        /// Lets the answers to `/slow` go.
+        /// Releases the answers to `/slow`.
         go: watch::Sender<bool>,
     }
 
@@ -254,17 +253,17 @@ mod tests {
         format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").into_bytes()
     }
 
-    /// What comes until the server closes the connection.
+    /// The bytes that arrive until the server closes the connection.
     async fn rest(mut stream: TcpStream) -> String {
         let mut bytes = Vec::new();
-        // A reset is an end too.
+        // A reset closes the connection too.
         let _ = timeout(PATIENCE / 2, stream.read_to_end(&mut bytes))
             .await
-            .expect("the connection stays open");
+            .expect("the server closes the connection in time");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Reads an answer whose body ends with this word.
+    /// Reads an answer whose body ends with this text.
     async fn answer(stream: &mut TcpStream, last: &str) {
         let mut bytes = Vec::new();
         while !bytes.ends_with(last.as_bytes()) {
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_is_idle_is_closed_and_one_with_a_request_is_not() {
+    async fn idle_connections_are_closed_and_others_are_not() {
         let server = Server::start(ConnectionLimits {
             idle: Duration::from_millis(20),
             ..WIDE
@@ -348,7 +347,7 @@ mod tests {
             "x".repeat(2 * HEAD_BYTES as usize)
         );
         let mut stream = TcpStream::connect(server.address).await.unwrap();
-        // It may close before it has read all.
+        // The server may close the connection before it has read all.
         let _ = stream.write_all(head.as_bytes()).await;
         assert!(!rest(stream).await.contains("200 OK"));
     }

@@ -1,7 +1,7 @@
-//! What every process of the system does the same way, so that none does it differently:
-//! reading its settings, listening, answering health checks, stopping, and calling the others.
+//! Common parts of all processes: settings, listening, health checks, stopping, and calls of other
+//! services.
 //!
-//! Nothing here knows what a process is for.
+//! Nothing here depends on what a process does.
 
 pub mod client;
 pub mod health;

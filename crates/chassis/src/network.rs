@@ -1,11 +1,11 @@
-//! What a client address stands for in limits.
+//! The networks by which limits identify clients.
 
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The client: an IPv4 address, or a /64 network of IPv6, as a provider gives each customer a whole
-/// one.
+/// The client behind an address: an IPv4 address, or a /64 network of IPv6, since a provider gives
+/// each customer a whole /64.
 #[must_use]
 pub fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -14,8 +14,8 @@ pub fn client(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The network in which a client may get another address: providers give people another IPv4
-/// address now and then, mostly one of the same /24.
+/// The network in which a client may get a new address: providers sometimes change the IPv4 address of a
+/// customer, mostly within the same /24.
 #[must_use]
 pub fn nearby(address: IpAddr) -> IpNet {
     match address.to_canonical() {
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_nearby_are_one_network() {
+    fn nearby_addresses_are_one_network() {
         for (address, expected) in [
             ("192.0.2.1", "192.0.2.0/24"),
             ("::ffff:192.0.2.255", "192.0.2.0/24"),

@@ -1,8 +1,8 @@
-//! Panics that are caught: they fail one request or event, and not the process.
+//! Caught panics. A caught panic fails one request or event, and not the process.
 
 use std::any::Any;
 
-/// The text of a panic that was caught.
+/// The text of a caught panic.
 #[must_use]
 pub fn reason(panic: &(dyn Any + Send)) -> &str {
     panic

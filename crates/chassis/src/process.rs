@@ -1,4 +1,4 @@
-//! The life of a process: listen, run, stop.
+//! The phases of a process: listen, run, stop.
 
 use std::{io, net::SocketAddr, pin::Pin, process::ExitCode, sync::OnceLock};
 
@@ -21,14 +21,14 @@ use crate::{
     systemd,
 };
 
-/// Ends when the process is asked to stop.
+/// A future that ends when the process is asked to stop.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs a program to its end, with as many open files as the system allows.
+/// Runs a program to its end, with the highest limit of open files that the system allows.
 ///
-/// Blocking work that is left at the end is not waited for, such as a migration that a stop has cancelled.
+/// It does not wait for remaining blocking work, such as a migration that a stop has cancelled.
 pub fn main(program: impl Future<Output = ExitCode>) -> ExitCode {
-    // Where it fails, the limit stays as it is.
+    // If this fails, the limit stays as it is.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let runtime = match Runtime::new().context("cannot start the runtime") {
         Ok(runtime) => runtime,
@@ -39,8 +39,8 @@ pub fn main(program: impl Future<Output = ExitCode>) -> ExitCode {
     code
 }
 
-/// Runs the program of a service to its end: reads its settings, and does what its command line says. `command` is
-/// `clap::command!()`.
+/// Runs the program of a service to its end: reads its settings, then runs the service or the subcommand.
+/// `command` is `clap::command!()`.
 pub fn service<C, F, S>(command: clap::Command, service: F) -> ExitCode
 where
     C: Config,
@@ -65,7 +65,8 @@ where
 
 /// Binds the address, starts telemetry, and serves until `service` ends.
 ///
-/// The exit code is 0 after a clean stop and 1 where it could not start, failed, or did not stop in time.
+/// The exit code is 0 after a clean stop. It is 1 if the service could not start, failed or did not stop in
+/// time, and 2 if a setting cannot be used.
 async fn run<F, S>(
     settings: &Settings,
     name: &str,
@@ -99,10 +100,10 @@ where
     }
 }
 
-/// Runs a service to its end, and then flushes telemetry. After a signal both have [`STOP`] in all.
+/// Runs a service to its end, and then flushes telemetry. After a signal, both together may take [`STOP`].
 ///
 /// # Errors
-/// Those of the service, when it does not stop in time, and when spans are no longer sent.
+/// When the service fails or does not stop in time, or when spans are no longer sent.
 pub async fn observed<T, S>(
     mut telemetry: Telemetry,
     service: impl FnOnce(Shutdown) -> S,
@@ -121,7 +122,7 @@ where
             sleep_until(end - TELEMETRY).await;
         };
         tokio::select! {
-            // An error means that the sender is gone, which is the stop.
+            // The drop of the sender, which is an error here, means the stop.
             outcome = service(Box::pin(async { stopped.await.unwrap_or_default() })) => outcome,
             error = telemetry.failed() => Err(error.into()),
             () = overdue => Err(anyhow::anyhow!(
@@ -131,7 +132,7 @@ where
     };
     let outcome = serve.await;
 
-    // Flushed even when the service failed: its last spans say why.
+    // The flush also happens after a failure, because the last spans may show its cause.
     let left = end.get().map_or(STOP, |end| *end - Instant::now());
     let limit = left.min(4 * TELEMETRY);
     if timeout(limit, telemetry.shutdown()).await.is_err() {
@@ -140,11 +141,11 @@ where
     outcome
 }
 
-/// Binds an address, whose port is that of a variable.
+/// Binds an address. `variable` is the setting of its port.
 ///
 /// # Errors
-/// When the address cannot be bound. If the port is in use, the text names the process, if it can be
-/// found, and the variable.
+/// When the address cannot be bound. If the port is in use, the message names the variable and, if it
+/// can be found, the process that has the port.
 pub async fn listen(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
@@ -164,8 +165,8 @@ pub async fn listen(address: SocketAddr, variable: &str) -> anyhow::Result<TcpLi
         })
 }
 
-/// Ends at SIGTERM, SIGINT or SIGHUP. The handlers are in place when this returns, not only when
-/// the future is first polled.
+/// A future that ends at SIGTERM, SIGINT or SIGHUP. The signal handlers are installed before this returns, and
+/// not at the first poll.
 fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
@@ -201,7 +202,7 @@ fn is_hangup_ignored() -> bool {
 /// Whether the process was started by `nohup`, or in another way that lets it outlive its terminal.
 #[cfg(not(target_os = "linux"))]
 fn is_hangup_ignored() -> bool {
-    // A child inherits what is ignored.
+    // A child process inherits ignored signals.
     let mut command = std::process::Command::new("/bin/sh");
     let status = command.args(["-c", "kill -HUP $$"]).status();
     status.is_ok_and(|status| status.success())

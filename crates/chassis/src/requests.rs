@@ -1,4 +1,4 @@
-//! Counting the requests that are under way.
+//! Counts of the requests that are under way.
 
 use std::{
     pin::Pin,
@@ -15,12 +15,12 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-/// During a drain: a server or connection without a request for this long has nothing left to do.
-/// It covers an answer that has been given to the connection and not yet to the system.
+/// Time without requests after which a server or connection counts as drained. In this time, an answer
+/// in the buffers of a connection reaches the system.
 pub(crate) const LINGER: Duration = Duration::from_millis(50);
 
 /// The requests of a server, or of one connection. A request is under way until its whole answer
-/// has been handed to the connection. Clones share the count.
+/// is in the connection's buffers. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Requests(Arc<Counts>);
 
@@ -36,9 +36,9 @@ impl Requests {
         Request(Arc::clone(&self.0))
     }
 
-    /// How many have begun, if all of them have ended.
+    /// The number of requests since the start, if none is under way.
     pub(crate) fn at_rest(&self) -> Option<usize> {
-        // In this order: one that begins in between is seen as under way.
+        // In this order, a request that begins between the two reads counts as under way.
         let ended = self.0.ended.load(Ordering::Acquire);
         let begun = self.0.begun.load(Ordering::Acquire);
         (begun == ended).then_some(begun)
@@ -79,7 +79,7 @@ impl<S> Layer<S> for Requests {
     }
 }
 
-/// A service whose requests are counted.
+/// A service that counts its requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Counted<S> {
     inner: S,
@@ -108,7 +108,7 @@ where
 }
 
 pin_project! {
-    /// An answer to come.
+    /// The future of an answer.
     #[derive(Debug)]
     pub(crate) struct Counting<F> {
         #[pin]

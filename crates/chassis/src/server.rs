@@ -1,4 +1,4 @@
-//! Serving gRPC: health, reflection, observed calls, limits, a drain at the end.
+//! gRPC server: health, reflection, telemetry, limits, and a drain at the stop.
 
 use std::{any::Any, convert::Infallible, time::Duration};
 
@@ -23,30 +23,29 @@ use tower_http::{catch_panic::CatchPanicLayer, validate_request::ValidateRequest
 
 use crate::{accept::Acceptor, panics, requests::Requests, stop::drain};
 
-/// Calls of one connection that may be under way at once. One process of `auth` calls `user` by one
-/// connection: there must be room for reads when all places of the queue for password hashes are
-/// taken.
+/// Maximum number of concurrent calls on one connection. A process of `auth` calls `user` over one
+/// connection, so reads must find room even when the queue for password hashes is full.
 const STREAMS: u32 = 1024;
 
-/// The largest metadata of a call.
+/// Maximum size of a call's metadata.
 const HEAD_BYTES: u32 = 16 << 10;
 
-/// The largest message of a service that is not told otherwise: health and reflection.
+/// Maximum size of a message for health and reflection.
 const MESSAGE_BYTES: usize = 4 << 10;
 
-/// What a gRPC server serves besides its own services.
+/// The description of a service, for health, telemetry and reflection.
 #[derive(Clone, Copy, Debug)]
 pub struct Contract {
     /// The full name of the service, for health checks.
     pub service: &'static str,
     /// Its methods as `package.Service/Method`, for telemetry.
     pub methods: &'static [&'static str],
-    /// The encoded `FileDescriptorSet`, for reflection; empty where only health is served.
+    /// The encoded `FileDescriptorSet`, for reflection; empty if the server has health alone.
     pub descriptors: &'static [u8],
 }
 
-/// Serves until `shutdown` ends: then says so to health checks, takes no new calls, and waits
-/// up to [`DRAIN`](crate::stop::DRAIN) for those under way.
+/// Serves until `shutdown` ends. Then it answers `NOT_SERVING` to health checks, accepts no new calls,
+/// and waits up to [`DRAIN`](crate::stop::DRAIN) for the calls under way.
 ///
 /// # Errors
 /// When the server fails, or the descriptors cannot be read.
@@ -62,7 +61,7 @@ pub async fn serve(
         .await;
     let (stop, stopped) = watch::channel(());
     let reflection = || reflection(&contract);
-    // A client may keep its stream open for ever.
+    // A client may keep its stream open forever.
     let until_stop = MapRequestLayer::new({
         let stopped = stopped.clone();
         move |request| until(stopped.clone(), request)
@@ -104,7 +103,7 @@ pub async fn serve(
             health
                 .set_service_status(name, ServingStatus::NotServing)
                 .await;
-            // Ends the streams of those that watch it, after the last status.
+            // Ends the `Watch` streams, after the last status.
             health.clear_service_status(name).await;
         }
         drop(stop);
@@ -113,7 +112,7 @@ pub async fn serve(
 
     tokio::select! {
         outcome = server => outcome.context("the server failed")?,
-        // Connections without a call may still be open. They end with the process.
+        // Idle connections may still be open. They end with the process.
         () = drained => {}
     }
     Ok(())
@@ -128,7 +127,7 @@ fn incoming(
     })
 }
 
-/// Reflection of what the port serves, and of nothing else that the descriptors hold.
+/// Reflection of the services of this server alone, even if the descriptors have more.
 fn reflection(contract: &Contract) -> Reflection<'static> {
     let mut reflection = Reflection::configure()
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -145,7 +144,7 @@ fn reflection(contract: &Contract) -> Reflection<'static> {
     reflection
 }
 
-/// The request, whose body ends at the stop.
+/// The request with a body that ends at the stop.
 fn until(stopped: watch::Receiver<()>, request: Request<Body>) -> Request<Body> {
     request.map(|body| {
         let frames = BodyStream::new(body).take_until(Box::pin(ended(stopped)));
@@ -153,17 +152,17 @@ fn until(stopped: watch::Receiver<()>, request: Request<Body>) -> Request<Body> 
     })
 }
 
-/// Ends when the sender is gone.
+/// Ends when the sender is dropped.
 async fn ended(mut receiver: watch::Receiver<()>) {
     while receiver.changed().await.is_ok() {}
 }
 
-/// What is not gRPC is refused as the protocol says, which tonic leaves to its layers (gRPC over
-/// HTTP/2, "Requests": HTTP status 415).
+/// Refuses requests that are not gRPC with HTTP status 415, as the protocol requires (gRPC over
+/// HTTP/2, "Requests"). tonic leaves this to its layers.
 fn only_grpc<B: Default>(request: &mut Request<Body>) -> Result<(), Response<B>> {
     let content_type = request.headers().get(CONTENT_TYPE);
     let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
-    // Not application/grpc-web, which has another framing.
+    // application/grpc-web is refused too, because its framing differs.
     if rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';'))) {
         return Ok(());
     }
@@ -172,7 +171,7 @@ fn only_grpc<B: Default>(request: &mut Request<Body>) -> Result<(), Response<B>>
     Err(refusal)
 }
 
-/// A panic fails its own request and no other of the connection.
+/// The answer to a request that panicked. Other requests of the connection continue.
 fn internal_after_panic(panic: &(dyn Any + Send)) -> Response<Body> {
     tracing::error!(reason = panics::reason(panic), "a request panicked");
     crate::status::internal().into_http()

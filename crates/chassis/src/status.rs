@@ -1,11 +1,11 @@
-//! gRPC statuses that every service answers alike.
+//! gRPC statuses that all services share.
 
 use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-/// `INTERNAL`: no detail but the id of the trace, in the text for people and as
+/// `INTERNAL`, without details except the trace id. It is in the message for people and in a
 /// `google.rpc.RequestInfo` for programs.
 #[must_use]
 pub fn internal() -> Status {
@@ -37,7 +37,7 @@ pub fn invalid<'a>(violations: impl IntoIterator<Item = (&'a str, String)>) -> S
     )
 }
 
-/// A refusal that says, by `google.rpc.RetryInfo`, when to try again.
+/// A status with the delay until a retry, in a `google.rpc.RetryInfo`.
 #[must_use]
 pub fn retry_later(code: Code, text: &str, delay: Duration) -> Status {
     Status::with_error_details(code, text, ErrorDetails::with_retry_info(Some(delay)))

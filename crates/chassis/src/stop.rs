@@ -1,31 +1,31 @@
-//! How long a stop may take, from the signal to the end of the process.
+//! Time limits of a stop, from the signal to the end of the process.
 //!
-//! A supervisor that kills sooner than [`STOP`] cuts requests off and loses telemetry.
+//! If a supervisor kills a process before [`STOP`], requests are cut off and telemetry is lost.
 
 use std::{pin::Pin, time::Duration};
 
 use tokio::time::timeout;
 
-/// Requests that are under way may take this long to end.
+/// Time limit for requests under way to end.
 pub const DRAIN: Duration = Duration::from_secs(4);
 
-/// Events that are left in the outbox are sent for this long; the rest is sent after the next start.
+/// Time limit for sending the events in the outbox. The rest is sent after the next start.
 pub const FLUSH: Duration = Duration::from_secs(1);
 
-/// A client of the broker may take this long to close.
+/// Time limit for closing a client of the broker.
 pub const CLOSE: Duration = Duration::from_millis(500);
 
-/// What is reserved for flushing telemetry. The flush may take up to four times as long where the
-/// other steps have left time.
+/// Time that is reserved for flushing telemetry. If the other steps were faster than their limits, the
+/// flush may take up to four times as long.
 pub(crate) const TELEMETRY: Duration = Duration::from_millis(500);
 
-/// The whole stop.
+/// Time limit of the whole stop.
 pub const STOP: Duration = DRAIN
     .saturating_add(FLUSH)
     .saturating_add(CLOSE)
     .saturating_add(TELEMETRY);
 
-/// What `work` comes to; nothing where `shutdown` ends first. For what a service does before it serves.
+/// The outcome of `work`; `None` if `shutdown` ends first. For the steps of a service before it serves.
 pub async fn until<T>(
     shutdown: Pin<&mut impl Future<Output = ()>>,
     work: impl Future<Output = T>,
@@ -36,7 +36,7 @@ pub async fn until<T>(
     }
 }
 
-/// Waits for the end of the requests under way, for [`DRAIN`] at most.
+/// Waits for the requests under way, for [`DRAIN`] at most.
 pub(crate) async fn drain(requests: impl Future<Output = ()>) {
     if timeout(DRAIN, requests).await.is_err() {
         tracing::warn!(

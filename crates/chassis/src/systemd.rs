@@ -1,5 +1,5 @@
-//! What systemd is told (`sd_notify(3)`), where it asks for it: that the process is ready, that it still works,
-//! and that it stops. Both of the former are what `PROGRAM health` says.
+//! Notifications to systemd (`sd_notify(3)`), if the unit asks for them: the process is ready, still works, or
+//! stops. The first two depend on the same check as `PROGRAM health`.
 
 use std::{convert::Infallible, env, net::SocketAddr, time::Duration};
 
@@ -7,11 +7,11 @@ use sd_notify::NotifyState;
 
 use crate::health;
 
-/// Between two questions whether the process is ready.
+/// Delay between two checks whether the process is ready.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Tells systemd when the process at the address is ready, and from then on that it works, twice as often as the
-/// unit's `WatchdogSec=` asks for. What does not answer is not told of, so that systemd starts it again.
+/// Sends `READY=1` once the health check passes, then `WATCHDOG=1` at half of the unit's `WatchdogSec=`. If a
+/// check fails, nothing is sent, and systemd restarts the unit.
 pub(crate) async fn attend(address: SocketAddr, service: &str) -> Infallible {
     if env::var_os("NOTIFY_SOCKET").is_none() {
         return std::future::pending().await;
@@ -32,13 +32,13 @@ pub(crate) async fn attend(address: SocketAddr, service: &str) -> Infallible {
     }
 }
 
-/// Tells systemd that the process was asked to stop.
+/// Sends `STOPPING=1` when the process is asked to stop.
 pub(crate) fn stopping() {
     tell(&NotifyState::Stopping);
 }
 
 fn tell(state: &NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
-        tracing::warn!(state = %state, %error, "cannot tell systemd");
+        tracing::warn!(state = %state, %error, "cannot notify systemd");
     }
 }

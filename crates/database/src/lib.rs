@@ -1,16 +1,17 @@
-//! SQLite by Diesel: one writer, some readers, durable commits.
+//! SQLite through Diesel: one writer, several readers, durable commits.
 //!
-//! SQLite has one writer at a time. Connections that compete for it poll with sleeps; so here
-//! all writes go through one connection, for which they queue in order, and reads have their
+//! SQLite allows one writer at a time. Connections that compete for it poll with sleeps. So all
+//! writes go through one connection, where they queue in order, and reads have connections of their
 //! own.
 //!
-//! Each connection has a thread, and the threads share a queue. A query takes microseconds: to
-//! wake a thread for each, as the runtime's blocking pool does, costs more than the query. A
-//! thread that finds more in the queue just goes on.
+//! Each connection has a thread, and the threads of one role share a queue. A query takes
+//! microseconds. To wake a thread for each query, as the runtime's blocking pool does, would cost
+//! more than the query. A thread that finds more work in the queue continues without sleeping.
 //!
-//! Each operation is a span and a duration, of which its [`Statement`] says what they tell.
+//! Each operation is recorded as a span and in a histogram of durations. Its [`Statement`] provides
+//! their name and attributes.
 //!
-//! Nothing here knows a table.
+//! Nothing here depends on a table.
 
 mod lock;
 mod observation;
@@ -42,7 +43,7 @@ use diesel::{
     sqlite::Sqlite,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _};
-// Diesel links SQLite through this crate; naming it here builds the library from its source.
+// Diesel links SQLite through this crate. The dependency here enables the build from source.
 use libsqlite3_sys as _;
 use opentelemetry::Context;
 use scheduled_thread_pool::ScheduledThreadPool;
@@ -51,14 +52,14 @@ use tokio::sync::oneshot;
 
 use crate::observation::{Observer, Operation};
 
-/// Connections that read.
+/// Number of connections for reads.
 const READERS: u32 = 2;
 
-/// Work that may wait for a connection; further work is refused.
+/// Maximum number of operations that wait for a connection; further ones are refused.
 const QUEUE: usize = 1024;
 
-/// How long a statement waits for a lock that another process holds, and work for its turn.
-/// Shorter than the deadlines of the callers, so that they learn the reason.
+/// Time limit for a lock of another process, and for the wait in the queue. It is shorter than the
+/// deadlines of the callers, so that they get the reason.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An open database. Clones share the connections.
@@ -66,7 +67,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Database {
     writer: Connections,
     readers: Connections,
-    /// Against other processes. `None` for a URI of SQLite.
+    /// The lock against other processes; `None` for a URI of SQLite.
     _lock: Option<Arc<File>>,
 }
 
@@ -78,7 +79,7 @@ pub enum OpenError {
     Create {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// Another process has opened the database.
@@ -97,16 +98,16 @@ pub enum OpenError {
     Lock {
         /// The database.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// SQLite takes paths as UTF-8.
+    /// The path is not UTF-8, which SQLite requires.
     #[error("the path of the database {} is not UTF-8", .path.display())]
     NotText {
         /// The file.
         path: PathBuf,
     },
-    /// The users of other accounts can read the file, and its mode cannot be changed.
+    /// Other users of the system can read the file, and its mode cannot be changed.
     #[error(
         "{} has mode {mode:o}, which lets others read it, and the mode cannot be changed: \
          run chmod 600 as its owner", .path.display()
@@ -116,18 +117,18 @@ pub enum OpenError {
         path: PathBuf,
         /// Its permissions.
         mode: u32,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// SQLite cannot open it, or cannot write to it.
+    /// SQLite cannot open the file or cannot write to it.
     #[error("cannot open the database {}: {reason}", .path.display())]
     Open {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
+        /// The error of SQLite.
         reason: String,
     },
-    /// A newer program has changed its tables.
+    /// A newer version of the program has changed its tables.
     #[error(
         "the database {} is from a newer version (it has migration {migration}); \
          run that version, or one after it", .path.display()
@@ -138,20 +139,20 @@ pub enum OpenError {
         /// The first migration that this program does not know.
         migration: String,
     },
-    /// A migration failed; the database is as it was.
+    /// A migration failed. The database is unchanged.
     #[error("cannot migrate the database {}", .path.display())]
     Migrate {
         /// The file.
         path: PathBuf,
-        /// What the migration says.
+        /// The error of the migration.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// Why a read or a write failed. Nothing of a write that failed is stored.
+/// Why a read or a write failed. A failed write stores nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A lock was not to be had in time. May be repeated.
+    /// A lock or a connection was not available in time. A retry may succeed.
     #[error("the database is busy")]
     Busy,
     /// A row would have broken a unique index.
@@ -163,17 +164,18 @@ pub enum Error {
 }
 
 impl Database {
-    /// Opens a database file, creates it if missing, takes it from all but its owner, locks it
-    /// against other processes, and applies the migrations it lacks: those of all sources, in the
-    /// order of their versions.
+    /// Opens a database file.
+    ///
+    /// Creates the file if it is missing, gives it mode 0600, and locks it against other processes. Then
+    /// applies missing migrations of all sources, in the order of their versions.
     ///
     /// # Errors
-    /// Where the file cannot be opened for writing, is in use by another process, is no database, or
+    /// When the file cannot be opened for writing, is in use by another process, is not a database, or
     /// is from a newer version.
     pub fn open(path: &Path, migrations: &[EmbeddedMigrations]) -> Result<Self, OpenError> {
         let lock = create(path)?.then(|| lock::lock(path)).transpose()?;
 
-        // Opens the connections. A pool without it starts three such threads of its own.
+        // The thread that opens connections. Without it, each pool would start three threads.
         let opener = ScheduledThreadPool::builder()
             .num_threads(1)
             .thread_name_pattern("database-opener")
@@ -181,7 +183,7 @@ impl Database {
         let opener = Arc::new(opener);
         let pool = Role::Writer.pool(path, 1, &opener)?;
         let mut connection = pool.get().map_err(|error| open_error(path, &error))?;
-        // A file that is read-only says so at the first write; better now than then.
+        // A read-only file only fails at the first write, so this makes one now.
         connection
             .batch_execute("BEGIN IMMEDIATE; CREATE TABLE probe (x); ROLLBACK")
             .map_err(|error| open_error(path, &error))?;
@@ -199,7 +201,7 @@ impl Database {
     /// Runs a read.
     ///
     /// # Errors
-    /// Whatever the work fails with.
+    /// When `work` fails, or the database is busy.
     pub async fn read<T, F>(&self, statement: Statement, work: F) -> Result<T, Error>
     where
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
@@ -211,7 +213,7 @@ impl Database {
     /// Runs a write as one transaction, which is on disk when this returns.
     ///
     /// # Errors
-    /// Whatever the work fails with; nothing is stored then.
+    /// When `work` or the commit fails, or the database is busy. Then nothing is stored.
     pub async fn write<T, F>(&self, statement: Statement, work: F) -> Result<T, Error>
     where
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
@@ -221,15 +223,15 @@ impl Database {
         self.writer.run(statement, work, convert::identity).await
     }
 
-    /// Runs a write as one transaction, and `committed` once it is on disk: with what the work
-    /// returned, on the writer's thread and in the caller's context.
+    /// Runs a write as one transaction, and calls `committed` once it is on disk. `committed` gets the
+    /// value that `work` returned, and runs on the writer's thread in the caller's context.
     ///
-    /// A caller that goes away while the write is under way does not stop `committed`. So counts,
-    /// metrics and log records of a change belong into it. It must not block.
+    /// `committed` runs even if the caller gives up during the write. So use it for the counts, metrics
+    /// and log records of a change. It must not block.
     ///
     /// # Errors
-    /// Whatever the work or the commit fails with; nothing is stored then, and `committed` is not
-    /// called.
+    /// When `work` or the commit fails, or the database is busy. Then nothing is stored, and `committed`
+    /// is not called.
     pub async fn write_then<T, U, F, C>(
         &self,
         statement: Statement,
@@ -251,7 +253,7 @@ impl Database {
     }
 }
 
-/// A time as tables have it: microseconds since the Unix epoch.
+/// A time as tables store it: microseconds since the Unix epoch.
 #[must_use]
 pub fn microseconds(time: SystemTime) -> i64 {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -268,7 +270,7 @@ impl From<QueryError> for Error {
     fn from(error: QueryError) -> Self {
         match &error {
             QueryError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::NotUnique,
-            // SQLITE_BUSY and SQLITE_LOCKED; Diesel passes on their text only.
+            // SQLITE_BUSY and SQLITE_LOCKED, of which Diesel returns only the text.
             QueryError::DatabaseError(_, information)
                 if information.message().contains(" is locked") =>
             {
@@ -280,7 +282,7 @@ impl From<QueryError> for Error {
 }
 
 impl Error {
-    /// What telemetry calls it.
+    /// The name in telemetry.
     fn name(&self) -> &'static str {
         match self {
             Self::Busy => "busy",
@@ -290,14 +292,14 @@ impl Error {
     }
 }
 
-/// Threads of one role, each with a connection, and the queue that they share.
+/// The threads of one role, each with a connection, and the queue that they share.
 #[derive(Clone)]
 struct Connections {
     jobs: Arc<Sender<Job>>,
     observer: Arc<Observer>,
 }
 
-/// Work with a connection, or without one where none is to be had.
+/// Work with a connection, or with `None` if there is no connection.
 type Job = Box<dyn FnOnce(Option<&mut SqliteConnection>) + Send>;
 
 type ConnectionPool = Pool<ConnectionManager<SqliteConnection>>;
@@ -307,7 +309,7 @@ impl Connections {
         let (sender, receiver) = bounded(QUEUE);
         let jobs = Arc::new(sender);
         let size = pool.max_size();
-        // Weak: the threads end with the last sender.
+        // A strong reference would keep the threads, which end with the last sender.
         let queue = Arc::downgrade(&jobs);
         let pending = move || queue.upgrade().map(|jobs| jobs.len());
         let observer = Observer::start(&namespace(path), role.name(), size as usize, pending);
@@ -332,7 +334,7 @@ impl Connections {
         let (sender, receiver) = oneshot::channel::<Outcome<U>>();
         let operation = Operation::start(Arc::clone(&self.observer), statement);
         let job: Job = Box::new(move |connection| {
-            // Nobody waits for it any more, and it was not begun.
+            // The caller has given up before the work began.
             if sender.is_closed() {
                 return;
             }
@@ -349,7 +351,7 @@ impl Connections {
             });
             let outcome =
                 outcome.and_then(|outcome| catch_unwind(AssertUnwindSafe(|| outcome.map(done))));
-            // The caller may have gone meanwhile.
+            // Fails if the caller has given up meanwhile.
             let _ = sender.send(outcome);
         });
         if let Err(refused) = self.jobs.try_send(job) {
@@ -357,7 +359,7 @@ impl Connections {
         }
         match receiver.await {
             Ok(Ok(outcome)) => outcome,
-            // A panic of the work continues here, where the request can be failed.
+            // A panic of the work is resumed here, where it fails only its request.
             Ok(Err(panic)) => resume_unwind(panic),
             Err(_) => Err(Error::Busy),
         }
@@ -368,8 +370,8 @@ fn transaction<T>(
     connection: &mut SqliteConnection,
     work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
 ) -> QueryResult<T> {
-    // After some errors, a full disk among them, SQLite has rolled back already, and Diesel would
-    // answer that it cannot: the first error is the one to report.
+    // After some errors, such as a full disk, SQLite has rolled back already, and the rollback by Diesel
+    // fails. The first error is the one to report.
     let mut first = None;
     let outcome = connection.immediate_transaction(|connection| {
         work(connection).map_err(|error| {
@@ -380,7 +382,7 @@ fn transaction<T>(
     outcome.map_err(|error| first.unwrap_or(error))
 }
 
-/// The life of a thread: ends when the last [`Database`] that shares the queue is gone.
+/// The loop of a thread. It ends when the last [`Database`] with this queue is dropped.
 fn work(pool: &ConnectionPool, jobs: &Receiver<Job>, observer: &Observer) {
     while let Ok(job) = jobs.recv() {
         match pool.get() {
@@ -393,7 +395,7 @@ fn work(pool: &ConnectionPool, jobs: &Receiver<Job>, observer: &Observer) {
     }
 }
 
-/// What telemetry calls a database: its file's name without the extension.
+/// The name of a database in telemetry: the name of its file without the extension.
 fn namespace(path: &Path) -> Cow<'_, str> {
     path.file_stem().unwrap_or_default().to_string_lossy()
 }
@@ -429,7 +431,7 @@ impl Role {
             .max_size(size)
             .thread_pool(Arc::clone(opener))
             .connection_timeout(PATIENCE)
-            // A file does not go away like a server does.
+            // Unlike a server, a file does not close connections.
             .test_on_check_out(false)
             .connection_customizer(Box::new(self))
             .error_handler(Box::new(NopErrorHandler))
@@ -440,12 +442,12 @@ impl Role {
 
 impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Role {
     fn on_acquire(&self, connection: &mut SqliteConnection) -> Result<(), diesel::r2d2::Error> {
-        // The time-out first: switching to WAL takes a lock itself.
+        // The timeout comes first, because switching to WAL takes a lock.
         let patience = PATIENCE.as_millis();
         let role = match self {
             Self::Reader => "PRAGMA query_only = ON;",
-            // With WAL, FULL is what makes a commit survive a loss of power. On macOS that takes
-            // F_FULLFSYNC too; other systems ignore it.
+            // With WAL, a commit survives a loss of power only with FULL. macOS needs fullfsync
+            // too, which other systems ignore.
             Self::Writer => {
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;"
             }
@@ -458,9 +460,9 @@ impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Role {
     }
 }
 
-/// Creates the folder and an empty file for their owner alone; SQLite gives its side files the mode
-/// of the file. Takes a file that exists from others. Returns `false` for a URI, which is for SQLite
-/// to create.
+/// Creates the folder with mode 0700 and an empty file with mode 0600. SQLite gives its side files the
+/// mode of the file. Changes the mode of existing files. Returns `false` for a URI, whose file SQLite
+/// creates.
 fn create(path: &Path) -> Result<bool, OpenError> {
     let name = text(path)?;
     if ["file:", "sqlite://"]
@@ -488,7 +490,7 @@ fn create(path: &Path) -> Result<bool, OpenError> {
     Ok(true)
 }
 
-/// Takes a file from all but its owner, if it exists.
+/// Removes the permissions of group and others from a file, if it exists.
 fn make_private(path: PathBuf) -> Result<(), OpenError> {
     let Ok(metadata) = path.metadata() else {
         return Ok(());
@@ -507,13 +509,14 @@ fn text(path: &Path) -> Result<&str, OpenError> {
     })
 }
 
-/// Applies all migrations that are missing, or none of them.
+/// Applies all missing migrations, or none of them.
 fn migrate(
     connection: &mut SqliteConnection,
     path: &Path,
     migrations: &[EmbeddedMigrations],
 ) -> Result<(), OpenError> {
-    // One transaction from the look to the last change: another program may migrate it too.
+    // One transaction includes the check and all changes, because another program may migrate the
+    // database at the same time.
     let newer = connection
         .immediate_transaction(|connection| {
             let newer = first_unknown(connection, migrations)?;
@@ -535,7 +538,7 @@ fn migrate(
     }
 }
 
-/// The first migration of a database that this program does not know.
+/// The first migration in the database that this program does not know.
 fn first_unknown(
     connection: &mut SqliteConnection,
     migrations: &[EmbeddedMigrations],
@@ -550,7 +553,7 @@ fn first_unknown(
     Ok(unknown.map(|migration| migration.to_string()))
 }
 
-/// Several sources as one. Diesel sorts the migrations by version.
+/// Several sources of migrations as one. Diesel sorts the migrations by version.
 struct Sources<'a>(&'a [EmbeddedMigrations]);
 
 impl MigrationSource<Sqlite> for Sources<'_> {

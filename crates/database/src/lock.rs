@@ -1,7 +1,7 @@
-//! One process for each database file.
+//! Lock that allows one process for each database file.
 //!
-//! SQLite lets several processes write to a file. Here each process keeps counts of what is in it, and sends its
-//! events, so a second process would make both wrong.
+//! SQLite lets several processes write to a file. But a service keeps counts of its rows in memory and sends the
+//! events of the outbox. A second process would make the counts wrong and send events twice.
 
 use std::{
     collections::HashMap,
@@ -17,15 +17,15 @@ use crate::OpenError;
 /// The files that this process has locked.
 static LOCKED: Mutex<Option<HashMap<PathBuf, Weak<File>>>> = Mutex::new(None);
 
-/// Locks a database for this process, by a file beside it with the process id in it.
+/// Locks a database for this process, with a lock file beside it that holds the process id.
 ///
-/// The lock ends with the last copy of the returned handle. At the end of the process the system releases it,
-/// even after SIGKILL; the file stays. Within one process a database may be opened again.
+/// The lock ends with the last copy of the returned handle, or with the process, even after SIGKILL. The file
+/// stays. A process may open a database several times.
 ///
 /// # Errors
 /// When another process has locked it, or the file cannot be created.
 pub(crate) fn lock(database: &Path) -> Result<Arc<File>, OpenError> {
-    // The same file has the same lock, whatever path leads to it.
+    // Every path to a file must lead to the same lock.
     let database = fs::canonicalize(database).map_err(|source| cannot_lock(database, source))?;
     let mut name = database.clone().into_os_string();
     name.push(".lock");
@@ -67,12 +67,12 @@ fn write_pid(file: &mut File) -> io::Result<()> {
     writeln!(file, "{}", std::process::id())
 }
 
-/// The process that has the lock, in words.
+/// A description of the process that has the lock.
 fn holder(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     match text.trim().parse::<u32>() {
         Ok(pid) => format!("another process (pid {pid})"),
-        // It has not written its id yet.
+        // The process has not written its id yet.
         Err(_) => "another process".to_owned(),
     }
 }

@@ -1,7 +1,7 @@
-//! What is told of a database: a span and a duration of each operation, and how busy its
-//! connections are.
+//! Telemetry of a database: a span and a duration for each operation, and the use of its
+//! connections.
 //!
-//! What must not happen here: a value, or a query's text with values, in any of it.
+//! None of it has values, or the text of queries, which may have values.
 
 use std::{
     sync::{
@@ -24,7 +24,7 @@ use telemetry::{
 
 const SCOPE: &str = env!("CARGO_PKG_NAME");
 
-/// What a query does to which table: all that telemetry tells of it.
+/// The operation and the table of a query. Telemetry has nothing else of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Statement {
     summary: &'static str,
@@ -33,10 +33,10 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// Of a summary such as `SELECT users`: an operation and a table.
+    /// Parses a summary such as `SELECT users`: an operation and a table.
     ///
     /// # Panics
-    /// When there is no space in it. It is meant for constants, where that does not compile.
+    /// When the summary has no space. Use it for constants, so that the compiler reports the panic.
     #[must_use]
     pub const fn new(summary: &'static str) -> Self {
         let mut space = 0;
@@ -59,14 +59,14 @@ pub(crate) struct Observer {
     namespace: StringValue,
     connections: usize,
     busy: AtomicUsize,
-    /// By statement, and by the type of the error.
+    /// Outcomes by statement and by type of error.
     outcomes: Outcomes<(&'static str, Option<&'static str>)>,
     wait_time: BoundHistogram,
 }
 
 impl Observer {
-    /// `pending` is how many operations wait for a connection; it is asked at each export, until
-    /// it has no answer any more.
+    /// Starts the metrics of one role. At each export they call `pending`, which returns the number of
+    /// operations that wait for a connection, or `None` once the database is closed.
     pub(crate) fn start(
         namespace: &str,
         role: &str,
@@ -136,8 +136,8 @@ impl Observer {
     }
 }
 
-/// An operation under observation, from when it is asked for; one that is dropped before its end
-/// lost its caller.
+/// An operation under observation, from its request on. If it is dropped before its end, the caller
+/// has given up.
 #[derive(Debug)]
 pub(crate) struct Operation {
     span: Span,
@@ -147,7 +147,7 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    /// Begins one below the current span.
+    /// Starts an operation, with a span below the current one.
     pub(crate) fn start(observer: Arc<Observer>, statement: Statement) -> Self {
         let span = Context::map_current(|context| {
             Span::start(context, SpanKind::Client, statement.summary)
@@ -160,12 +160,12 @@ impl Operation {
         }
     }
 
-    /// How long ago it was asked for.
+    /// The time since the request.
     pub(crate) fn elapsed(&self) -> Duration {
         self.span.elapsed()
     }
 
-    /// Runs the work that a connection is there for now, within the operation's span.
+    /// Records the wait for a connection, and runs the work within the operation's span.
     pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         let context = self.span.context();
         self.observer
@@ -175,7 +175,7 @@ impl Operation {
         work()
     }
 
-    /// Ends it; with an error, of this type.
+    /// Ends the operation. `error` is the type of its error, if it failed.
     pub(crate) fn finish(mut self, error: Option<&'static str>) {
         self.end(error);
     }

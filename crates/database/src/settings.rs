@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use setup::DataFolder;
 
-/// Where the database is.
+/// The settings for the path of the database.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct Settings {
-    /// The folder of the file, unless the setting below names one.
+    /// The folder of the file, if `db_path` is not set.
     #[command(flatten)]
     pub data: DataFolder,
 
@@ -19,7 +19,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The file of the service of this name.
+    /// The path of the database of the service with this name.
     #[must_use]
     pub fn path(&self, service: &str) -> PathBuf {
         let default = || self.data.path.join(format!("{service}.db"));
@@ -28,7 +28,7 @@ impl Settings {
 }
 
 impl From<DataFolder> for Settings {
-    /// The default file in this folder.
+    /// Settings with the default file in this folder.
     fn from(data: DataFolder) -> Self {
         Self {
             data,

@@ -1,4 +1,4 @@
-//! Against real files.
+//! Tests with real files.
 
 use diesel::{
     Connection as _, RunQueryDsl as _,
@@ -17,7 +17,7 @@ const OTHER: Statement = Statement::new("PRAGMA notes");
 const NOTES: EmbeddedMigrations = embed_migrations!("src/tests/migrations");
 const MIGRATIONS: &[EmbeddedMigrations] = &[NOTES];
 
-/// The migrations of another crate: they change the table of [`MIGRATIONS`], so they run after it.
+/// Migrations of another crate. They change the table of [`MIGRATIONS`], so they must run after those.
 const ADDED: EmbeddedMigrations = embed_migrations!("src/tests/added");
 
 #[derive(diesel::QueryableByName)]
@@ -62,7 +62,7 @@ async fn count(database: &Database) -> i64 {
 }
 
 #[tokio::test]
-async fn what_was_written_is_read_after_reopening() {
+async fn a_written_row_can_be_read_after_reopening() {
     let folder = folder();
     insert(&open(&folder), "one").await.unwrap();
     assert_eq!(count(&open(&folder)).await, 1);
@@ -89,13 +89,13 @@ async fn a_new_folder_belongs_to_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn files_that_others_can_read_are_taken_from_them() {
+async fn files_that_others_can_read_become_private() {
     let folder = folder();
     insert(&open(&folder), "one").await.unwrap();
-    // A connection that stays open keeps the side files.
+    // An open connection keeps the side files.
     let path = folder.path().join("x.db");
     let mut other = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
-    // The connections of the first one may still be closing.
+    // The connections of the first database may still be closing.
     other
         .batch_execute("PRAGMA busy_timeout = 5000; SELECT count(*) FROM notes")
         .unwrap();
@@ -120,7 +120,7 @@ fn a_process_may_open_a_database_twice_and_leaves_its_id_beside_it() {
 fn a_database_that_another_process_has_locked_is_refused_by_any_path() {
     let folder = folder();
     drop(open(&folder));
-    // A lock belongs to an open file, so this one stands for another process.
+    // A lock belongs to an open file, so this file acts like another process.
     let path = folder.path().join("x.db.lock");
     let lock = File::options().write(true).open(&path).unwrap();
     lock.lock().unwrap();
@@ -141,7 +141,7 @@ fn a_database_that_another_process_has_locked_is_refused_by_any_path() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_path_that_is_no_text_is_refused() {
+fn a_path_that_is_not_utf8_is_refused() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
 
     let folder = folder();
@@ -175,7 +175,7 @@ async fn commits_are_durable() {
 }
 
 #[tokio::test]
-async fn a_duplicate_is_told_apart() {
+async fn a_duplicate_row_has_an_error_of_its_own() {
     let folder = folder();
     let database = open(&folder);
     insert(&database, "one").await.unwrap();
@@ -235,7 +235,7 @@ async fn a_lock_of_another_process_is_busy_for_writers_only() {
 }
 
 #[tokio::test]
-async fn a_panic_fails_its_own_work_and_is_rolled_back() {
+async fn a_panic_fails_only_its_own_work_and_is_rolled_back() {
     let folder = folder();
     let database = open(&folder);
     let panicking = database.clone();
@@ -254,7 +254,7 @@ async fn a_panic_fails_its_own_work_and_is_rolled_back() {
 }
 
 #[tokio::test]
-async fn work_that_nobody_waits_for_is_not_begun() {
+async fn work_of_a_caller_that_gave_up_is_not_begun() {
     let folder = folder();
     let database = open(&folder);
     let mut other =
@@ -266,14 +266,14 @@ async fn work_that_nobody_waits_for_is_not_begun() {
     });
     tokio::task::yield_now().await;
     let second = tokio::time::timeout(Duration::from_millis(50), insert(&database, "second")).await;
-    assert!(second.is_err(), "it waits behind the first");
+    assert!(second.is_err(), "the second write waits for the first");
     other.batch_execute("COMMIT").unwrap();
     first.await.unwrap().unwrap();
     insert(&database, "third").await.unwrap();
     assert_eq!(count(&database).await, 2);
 }
 
-/// Makes every commit that inserts a note fail: a deferred constraint is looked at by COMMIT.
+/// Makes every commit that inserts a note fail, because COMMIT checks deferred constraints.
 async fn break_commits(database: &Database) {
     database
         .write(OTHER, |connection| {
@@ -289,7 +289,7 @@ async fn break_commits(database: &Database) {
 }
 
 #[tokio::test]
-async fn a_commit_that_fails_stores_nothing_and_is_not_taken_for_one() {
+async fn a_failed_commit_stores_nothing_and_is_an_error() {
     let folder = folder();
     let database = open(&folder);
     break_commits(&database).await;
@@ -297,11 +297,11 @@ async fn a_commit_that_fails_stores_nothing_and_is_not_taken_for_one() {
         .write_then(
             INSERT,
             |connection| connection.batch_execute("INSERT INTO notes (text) VALUES ('lost')"),
-            |()| panic!("it was not committed"),
+            |()| panic!("called without a commit"),
         )
         .await;
     let Err(Error::Failed(source)) = outcome.map(|never: ()| never) else {
-        panic!("it was committed")
+        panic!("the commit succeeded")
     };
     assert_eq!(source.to_string(), "FOREIGN KEY constraint failed");
     assert_eq!(count(&database).await, 0);
@@ -314,7 +314,7 @@ async fn a_commit_that_fails_stores_nothing_and_is_not_taken_for_one() {
 }
 
 #[tokio::test]
-async fn what_follows_a_commit_happens_after_it_and_without_the_caller() {
+async fn the_function_after_a_commit_runs_even_without_the_caller() {
     let folder = folder();
     let database = open(&folder);
     let (begun, is_begun) = oneshot::channel();
@@ -331,7 +331,7 @@ async fn what_follows_a_commit_happens_after_it_and_without_the_caller() {
                 Ok("one")
             };
             let committed = move |text| {
-                // By a connection of its own: it sees only what is committed.
+                // Another connection sees only committed rows.
                 let mut other = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
                 let count = diesel::sql_query("SELECT count(*) AS n FROM notes")
                     .get_result::<Count>(&mut other)
@@ -349,7 +349,7 @@ async fn what_follows_a_commit_happens_after_it_and_without_the_caller() {
 }
 
 #[tokio::test]
-async fn what_follows_a_commit_is_in_the_context_of_the_caller() {
+async fn the_function_after_a_commit_runs_in_the_context_of_the_caller() {
     let folder = folder();
     let database = open(&folder);
     let caller = Context::new().with_value("caller");
@@ -392,7 +392,7 @@ async fn writers_queue_in_order() {
     }
     let folder = folder();
     let database = open(&folder);
-    // Few enough that the last one does not lose its patience on a slow disk.
+    // Few enough writes that the last one stays within PATIENCE on a slow disk.
     let numbers: Vec<_> = (0..20).map(|number| number.to_string()).collect();
     let writes: Vec<_> = numbers
         .iter()
@@ -434,7 +434,7 @@ fn migrations_of_two_sources_run_in_the_order_of_their_versions() {
     let folder = folder();
     let path = folder.path().join("x.db");
     drop(Database::open(&path, &[ADDED, NOTES]).unwrap());
-    // A program that has them in another order knows all of them.
+    // A program with another order of sources knows the same migrations.
     drop(Database::open(&path, &[NOTES, ADDED]).unwrap());
     let error = Database::open(&path, MIGRATIONS).unwrap_err();
     assert!(matches!(error, OpenError::Newer { .. }), "{error}");
@@ -449,15 +449,15 @@ fn a_source_is_added_to_a_database_that_exists() {
 }
 
 #[test]
-fn a_newer_database_is_refused_and_left_alone() {
+fn a_newer_database_is_refused() {
     let folder = folder();
     let path = folder.path().join("x.db");
     drop(Database::open(&path, MIGRATIONS).unwrap());
     let mut connection = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
     connection
         .batch_execute(
-            // The threads of the database close their connections after it was dropped, the last
-            // one under a lock.
+            // After a drop, the threads of the database close their connections, the last one under
+            // a lock.
             "PRAGMA busy_timeout = 5000;
              INSERT INTO __diesel_schema_migrations (version) VALUES ('99999999')",
         )
@@ -482,12 +482,12 @@ fn a_read_only_file_is_refused() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused() {
+fn a_file_that_is_not_a_database_is_refused() {
     let folder = folder();
     let path = folder.path().join("x.db");
     fs::write(
         &path,
-        "not a database, but long enough to be looked at ".repeat(100),
+        "not a database, but long enough to be checked ".repeat(100),
     )
     .unwrap();
     let error = Database::open(&path, MIGRATIONS).unwrap_err();

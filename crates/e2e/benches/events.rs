@@ -1,5 +1,6 @@
-//! What events cost a registration: without a broker, with one, and with one that is away. The
-//! password hash is made as cheap as it gets, since it would hide all else. Part of `just bench`.
+//! Benchmark of the cost of events for a registration: without a broker, with one, and with one that
+//! is away. The password hash is as cheap as possible, because it would hide all other costs. Part of
+//! `just bench`.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -21,13 +22,13 @@ const ROUND: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // `cargo test --benches` runs this too, with --test: then it is enough that it builds.
+    // `cargo test --benches` runs this too, with --test, to see that it builds.
     if std::env::args().any(|argument| argument == "--test") {
         return Ok(());
     }
     ensure!(
         !cfg!(debug_assertions),
-        "measure the release build: cargo bench"
+        "only the release build can be measured: use cargo bench"
     );
     let folder = tempfile::tempdir()?;
     let backends = Stack::start(folder.path(), &[BROKER]).await?;

@@ -1,4 +1,4 @@
-//! How fast the services are, how much memory they take, and what telemetry costs: `just bench`.
+//! Benchmark of the services' speed and memory, and of the cost of telemetry: `just bench`.
 //!
 //! Callers and services share this machine's processors, so compare within one run only.
 //! Telemetry off and on take turns, and the median round counts. The reference for `GetUser` is a
@@ -40,12 +40,12 @@ const STARTS: usize = 9;
 /// The argument that makes this program the reference server.
 const REFERENCE: &str = "--reference";
 
-/// The user that the reference server has.
+/// The id of the only user of the reference server.
 const USER_ID: &str = "018bcfe5-6800-7000-8000-000000000000";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // `cargo test --benches` runs this too, with --test: then it is enough that it builds.
+    // `cargo test --benches` runs this too, with --test, to see that it builds.
     if std::env::args().any(|argument| argument == "--test") {
         return Ok(());
     }
@@ -54,7 +54,7 @@ async fn main() -> anyhow::Result<()> {
     }
     ensure!(
         !cfg!(debug_assertions),
-        "measure the release build: cargo bench"
+        "only the release build can be measured: use cargo bench"
     );
     starts().await?;
     loads().await
@@ -70,7 +70,7 @@ async fn loads() -> anyhow::Result<()> {
         "p99 ms",
     ]);
     let mut memory = table(["process", "telemetry", "idle MB", "under load MB"]);
-    // By call, caller count, and telemetry off or on: the rounds.
+    // The rounds, by call, number of callers, and telemetry off or on.
     let mut samples = vec![[const { Vec::<Sample>::new() }; 2]; 2 * CALLERS.len() + 1];
     let mut references = vec![Vec::<Sample>::new(); CALLERS.len()];
     let mut megabytes = [[0.0; 4]; 2];
@@ -157,7 +157,7 @@ fn row(call: &str, callers: usize, telemetry: &str, sample: Sample) -> [String; 
     ]
 }
 
-/// Answers every look-up with the same user.
+/// A user service that answers every `GetUser` with the same user.
 struct Reference;
 
 #[tonic::async_trait]
@@ -201,7 +201,7 @@ async fn serve_reference() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts the reference server in a process of its own, as the services are.
+/// Starts the reference server as a separate process, like the services.
 async fn start_reference() -> anyhow::Result<(Process, String)> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(REFERENCE);
@@ -212,7 +212,7 @@ async fn start_reference() -> anyhow::Result<(Process, String)> {
     Ok((process, address))
 }
 
-/// Time from the start of each process to its being ready.
+/// Measures the time from the start of each process until it is ready.
 async fn starts() -> anyhow::Result<()> {
     let mut report = table(["process", "start to ready, median ms", "max ms"]);
     let secret = ("JWT_SECRET", e2e::system::SECRET);

@@ -1,5 +1,5 @@
-//! What telemetry costs the busiest call, `Me`: switched off, switched on, and with a collector that
-//! is dead, refuses or hangs. Part of `just bench`.
+//! Benchmark of the cost of telemetry for the most frequent call, `Me`: off, on, and with a collector
+//! that is dead, refuses data or hangs. Part of `just bench`.
 
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
@@ -20,13 +20,13 @@ const ROUND: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // `cargo test --benches` runs this too, with --test: then it is enough that it builds.
+    // `cargo test --benches` runs this too, with --test, to see that it builds.
     if std::env::args().any(|argument| argument == "--test") {
         return Ok(());
     }
     ensure!(
         !cfg!(debug_assertions),
-        "measure the release build: cargo bench"
+        "only the release build can be measured: use cargo bench"
     );
     let refusing = Collector::start_at("127.0.0.1:0", Answer::Refuse).await?;
     let hanging = Collector::start_at("127.0.0.1:0", Answer::Hang).await?;
@@ -58,7 +58,7 @@ async fn main() -> anyhow::Result<()> {
     print(&compare("telemetry", &mut candidates, ROUNDS, me).await?)
 }
 
-/// Somebody with a session, and a connection.
+/// Registers a user, and returns a client and the token of the session.
 async fn register(auth: SocketAddr) -> anyhow::Result<(AuthServiceClient<Channel>, String)> {
     let channel = Channel::from_shared(format!("http://{auth}"))?
         .tcp_nodelay(true)

@@ -1,4 +1,4 @@
-//! A headless Chromium, driven by WebDriver.
+//! A headless Chromium, controlled by WebDriver.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -15,28 +15,28 @@ use tokio::{net::TcpListener, process::Command};
 
 use crate::Process;
 
-/// A browser with an empty profile. Dropped, it is killed.
+/// A browser with an empty profile. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Browser {
-    /// Drives the browser.
+    /// The WebDriver client of the browser.
     pub client: Client,
     _group: Group,
     _driver: Process,
     _profile: TempDir,
 }
 
-/// The processes of the driver and of the browser, which does not end when its driver is killed.
+/// The process group of the driver and the browser. The browser does not end when its driver is killed.
 #[derive(Debug)]
 struct Group(Pid);
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // It may be gone already.
+        // Fails if the group has ended already.
         let _ = killpg(self.0, Signal::SIGKILL);
     }
 }
 
-/// The programs that a browser needs and this machine lacks, by name; empty where it can start.
+/// The names of programs that a browser needs and this machine lacks; empty if it can start.
 #[must_use]
 pub fn missing() -> Vec<String> {
     ["chromium", "chromedriver"]
@@ -54,14 +54,14 @@ fn find(program: &str) -> Option<PathBuf> {
 }
 
 impl Browser {
-    /// Starts one, with or without JavaScript.
+    /// Starts a browser, with or without JavaScript.
     ///
     /// # Errors
     /// When it does not start.
     pub async fn start(javascript: bool) -> anyhow::Result<Self> {
         let profile = tempfile::tempdir()?;
-        // WebDriver has no way to ask for a free port and to learn it: the one that was free a
-        // moment ago is still free, as the system hands ports out in turn.
+        // chromedriver cannot choose a free port and report it. A port that was just free stays
+        // free, because the system assigns ports in turn.
         let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
         let mut command = Command::new("chromedriver");
         command
@@ -76,7 +76,7 @@ impl Browser {
             .await?;
 
         let options = json!({
-            // chromedriver itself looks into a few folders alone, and not at PATH.
+            // chromedriver only searches a few folders, and not PATH.
             "binary": find("chromium").context("no Chromium on PATH")?,
             "args": [
                 "--headless=new",

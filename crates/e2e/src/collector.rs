@@ -1,4 +1,4 @@
-//! A collector that keeps what it receives, for tests to look at.
+//! A collector that keeps the telemetry that it receives, for tests.
 
 use std::{
     net::SocketAddr,
@@ -43,41 +43,41 @@ pub struct Collector {
     answer: Arc<Mutex<Answer>>,
 }
 
-/// What a collector does with what it is sent.
+/// How a collector answers exports.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Answer {
-    /// Takes it, and keeps it for the test.
+    /// Accepts the data, and keeps it for the test.
     Keep,
-    /// Refuses it, as a collector does that is short of memory.
+    /// Refuses the data, like a collector that is short of memory.
     Refuse,
     /// Never answers.
     Hang,
 }
 
-/// What has arrived, each with the `service.name` of its resource.
+/// The received data, each item with the `service.name` of its resource.
 #[derive(Clone, Debug, Default)]
 pub struct Received {
-    /// Finished spans.
+    /// Ended spans.
     pub spans: Vec<(String, Span)>,
-    /// Metrics, each as often as it was exported.
+    /// Metrics, one for each export.
     pub metrics: Vec<(String, Metric)>,
     /// Log records.
     pub logs: Vec<(String, LogRecord)>,
 }
 
 impl Collector {
-    /// Starts one that keeps everything.
+    /// Starts a collector that keeps everything.
     ///
     /// # Errors
-    /// When no port is to be had.
+    /// When no port is free.
     pub async fn start() -> anyhow::Result<Self> {
         Self::start_at("127.0.0.1:0", Answer::Keep).await
     }
 
-    /// Starts one on this address, which answers so.
+    /// Starts a collector on this address, with this answer.
     ///
     /// # Errors
-    /// When the address is not to be had.
+    /// When the address cannot be bound.
     pub async fn start_at(address: &str, answer: Answer) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).await.context("no port")?;
         let address = listener.local_addr()?;
@@ -101,18 +101,18 @@ impl Collector {
         })
     }
 
-    /// From now on it answers so.
+    /// Changes the answer.
     pub fn answer(&self, answer: Answer) {
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
     }
 
-    /// Its URL, as `OTEL_EXPORTER_OTLP_ENDPOINT` wants it.
+    /// The URL, for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What has arrived so far.
+    /// The data that has arrived so far.
     #[must_use]
     pub fn received(&self) -> Received {
         self.received
@@ -122,11 +122,11 @@ impl Collector {
     }
 }
 
-/// Starts a receiver that answers without reading what it is sent, and returns its URL: for
-/// benchmarks, in which a collector's own work would count as that of the services.
+/// Starts a receiver that answers without reading the data, and returns its URL. For benchmarks, in
+/// which the work of a collector would count as that of the services.
 ///
 /// # Errors
-/// When no port is to be had.
+/// When no port is free.
 pub async fn sink() -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("no port")?;
     let address = listener.local_addr()?;
@@ -142,7 +142,7 @@ pub async fn sink() -> anyhow::Result<String> {
 async fn discard(request: http::Request<Body>) -> http::Response<Body> {
     let mut body = request.into_body();
     while let Some(Ok(_)) = body.frame().await {}
-    // An empty message: a byte that says that it is not compressed, and its length.
+    // An empty gRPC message: one byte for "not compressed", and four for the length.
     let message = Full::new(Bytes::from_static(&[0; 5]));
     let trailers = HeaderMap::from_iter([(
         HeaderName::from_static("grpc-status"),
@@ -157,7 +157,7 @@ async fn discard(request: http::Request<Body>) -> http::Response<Body> {
     response
 }
 
-/// The text of an attribute, if it is there and is text.
+/// The value of an attribute, if it exists and is a text.
 #[must_use]
 pub fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     let value = attributes

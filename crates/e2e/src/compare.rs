@@ -1,8 +1,8 @@
-//! Systems that differ in one thing, measured side by side: for benchmarks.
+//! Comparison of systems that differ in one feature, for benchmarks.
 //!
-//! All run at once and take turns in short rounds, so that what else the machine does falls on all
-//! alike. The ratios are of one round each, to the mean of both that are without the thing; the
-//! median of them counts.
+//! All systems run at the same time and take turns in short rounds, so other work of the machine
+//! affects all of them alike. In each round, the ratio is that to the mean of the two systems without
+//! the feature. The median of these ratios counts.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     measure::{Sample, table},
 };
 
-/// One of them, and how it did.
+/// A system and its results.
 #[derive(Debug)]
 pub struct Candidate {
     name: &'static str,
@@ -25,12 +25,12 @@ pub struct Candidate {
 #[derive(Clone, Copy, Debug)]
 struct Round {
     calls: Sample,
-    /// Seconds of processor time that `auth` and `user` spent on a call.
+    /// Processor time of `auth` and `user` for each call, in seconds.
     processor: f64,
 }
 
 impl Candidate {
-    /// One that has done nothing yet.
+    /// A candidate without results.
     #[must_use]
     pub fn new(name: &'static str, system: System) -> Self {
         Self {
@@ -59,11 +59,11 @@ impl Candidate {
     }
 }
 
-/// Lets the candidates take turns, and tells how they did. The first two are those without the
-/// thing: how they differ is the noise.
+/// Measures the candidates in turns, and returns a table of the results. The first two are the ones
+/// without the feature. Their difference is the noise.
 ///
 /// # Errors
-/// When a call fails, or there are no two candidates.
+/// When a call fails, or there are fewer than two candidates.
 pub async fn compare(
     what: &str,
     candidates: &mut [Candidate],
@@ -72,7 +72,7 @@ pub async fn compare(
 ) -> anyhow::Result<Table> {
     let count = candidates.len();
     for round in 0..rounds {
-        // Another one begins each time.
+        // Each round begins with another candidate.
         for turn in 0..count {
             candidates[(round + turn) % count].round(&call).await?;
         }
@@ -92,7 +92,7 @@ pub async fn compare(
         "auth MB",
     ]);
     let [off, again, ..] = &*candidates else {
-        bail!("no two candidates");
+        bail!("fewer than two candidates");
     };
     for candidate in &*candidates {
         let value = |figure: fn(&Round) -> f64| median(candidate.rounds.iter().map(figure));

@@ -1,4 +1,4 @@
-//! `process-compose.yaml`, as far as tests follow it: what runs, how, and when it is ready.
+//! The parts of `process-compose.yaml` that tests use: processes, commands, probes and dependencies.
 
 use std::{
     collections::BTreeMap,
@@ -15,119 +15,118 @@ pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// The processes of one or more files.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Compose {
-    /// By name.
+    /// The processes by name.
     pub processes: BTreeMap<String, Described>,
 }
 
-/// A process, as it is described. What a file that is merged leaves out is absent.
+/// The description of a process. In a file that is merged, fields may be absent.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Described {
-    /// What it is, for people.
+    /// The description for people.
     pub description: Option<String>,
-    /// The group that it can be started with.
+    /// The namespace, by which groups of processes can be started.
     pub namespace: Option<String>,
-    /// What bash runs.
+    /// The command, which bash runs.
     pub command: Option<String>,
-    /// Whether it is left out.
+    /// Whether the process is not started.
     pub disabled: bool,
-    /// `NAME=value`.
+    /// Variables as `NAME=value`.
     pub environment: Vec<String>,
-    /// What it waits for, by process.
+    /// The processes that this one waits for.
     pub depends_on: BTreeMap<String, Dependency>,
-    /// What happens when it ends.
+    /// Whether it is restarted when it ends.
     pub availability: Option<Availability>,
-    /// How it is stopped.
+    /// The signal and the time limit of a stop.
     pub shutdown: Option<Shutdown>,
-    /// How it shows that it is ready.
+    /// The probe for readiness.
     pub readiness_probe: Option<Probe>,
-    /// The file of its output.
+    /// The log file.
     pub log_location: Option<String>,
-    /// How that is kept small.
+    /// The rotation of the log file.
     pub log_configuration: Option<Logging>,
 }
 
-/// What must be the case of another process.
+/// A condition that another process must meet.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Dependency {
-    /// `process_healthy`, for instance.
+    /// The condition, such as `process_healthy`.
     pub condition: String,
 }
 
-/// What happens when a process ends.
+/// The restart policy of a process.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Availability {
-    /// `always`, for instance.
+    /// The policy, such as `always`.
     pub restart: String,
 }
 
-/// How a process is stopped.
+/// The settings for the stop of a process.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Shutdown {
     /// The first signal.
     pub signal: u32,
-    /// Until it is killed.
+    /// The time in seconds after which it is killed.
     pub timeout_seconds: u64,
 }
 
-/// How a process shows that it is ready.
+/// A readiness probe.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Probe {
-    /// By a command that succeeds.
+    /// A command that must succeed.
     pub exec: Option<Exec>,
-    /// By a page that is there.
+    /// A page that must exist.
     pub http_get: Option<HttpGet>,
-    /// How long before the first.
+    /// The delay before the first probe, in seconds.
     #[serde(default)]
     pub initial_delay_seconds: u64,
-    /// How long between two.
+    /// The interval of probes, in seconds.
     pub period_seconds: u64,
-    /// How long one may take.
+    /// The time limit of a probe, in seconds.
     pub timeout_seconds: u64,
-    /// How many must fail in a row.
+    /// The number of failures in a row after which the process counts as failed.
     pub failure_threshold: u64,
 }
 
-/// A command that succeeds when a process is ready.
+/// A probe by a command.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Exec {
-    /// What bash runs.
+    /// The command, which bash runs.
     pub command: String,
 }
 
-/// A page that is there when a process is ready.
+/// A probe by a page.
 #[derive(Clone, Debug, Deserialize)]
 pub struct HttpGet {
-    /// Its host.
+    /// The host.
     pub host: String,
-    /// Its port, a text as it may come from a variable.
+    /// The port, a text because it may come from a variable.
     pub port: String,
-    /// Its path.
+    /// The path.
     pub path: String,
 }
 
-/// How output is kept small.
+/// The settings of a log file.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Logging {
-    /// When a file is put aside.
+    /// The rotation.
     pub rotation: Rotation,
 }
 
-/// When a file of output is put aside.
+/// The rotation of a log file.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Rotation {
-    /// At this size.
+    /// The size in MB at which a file is rotated.
     pub max_size_mb: u64,
-    /// So many are kept.
+    /// The number of old files that are kept.
     pub max_backups: u64,
 }
 
 impl Compose {
-    /// Reads files of the repository, of which a later one overrides the earlier ones, with these
-    /// variables.
+    /// Reads files of the repository with these variables. Later files override earlier ones.
     ///
     /// # Errors
-    /// When one is not there or cannot be read.
+    /// When a file is missing or cannot be parsed.
     pub fn read(files: &[&str], variables: &BTreeMap<String, String>) -> anyhow::Result<Self> {
         let mut all = Self {
             processes: BTreeMap::new(),
@@ -165,7 +164,7 @@ impl Described {
         over(&mut self.log_configuration, other.log_configuration);
     }
 
-    /// The names of its program, of which one has to be there.
+    /// The names of its program, at least one of which must be on PATH.
     #[must_use]
     pub fn programs(&self) -> Vec<String> {
         let command = self.command.as_deref().unwrap_or_default();
@@ -178,7 +177,7 @@ impl Described {
                 .map(ToOwned::to_owned)
                 .collect()
         };
-        // What it becomes is either named, or looked for: `exec "$(command -v one || ...)"`.
+        // The command names the program, or searches for it: `exec "$(command -v one || ...)"`.
         let named: Vec<String> = after("exec ")
             .into_iter()
             .filter(|word| !word.starts_with('$'))
@@ -191,8 +190,7 @@ impl Described {
     }
 }
 
-/// The text with the values of variables: `${NAME}`, `${NAME:-default}`, and `$$` for `$`, as
-/// process-compose has it.
+/// Expands variables like process-compose: `${NAME}`, `${NAME:-default}`, and `$$` for `$`.
 fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
@@ -218,7 +216,7 @@ fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
     expanded
 }
 
-/// Where a program is, on this path.
+/// The file of a program in the folders of `path`.
 #[must_use]
 pub fn find(program: &str, path: &std::ffi::OsStr) -> Option<PathBuf> {
     std::env::split_paths(path)
@@ -238,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_of_a_command_is_what_it_becomes() {
+    fn the_program_of_a_command_is_the_one_that_it_executes() {
         let process = |command: &str| Described {
             command: Some(command.to_owned()),
             ..Described::default()

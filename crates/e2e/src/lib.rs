@@ -1,7 +1,7 @@
-//! The harness of tests and benchmarks that run the real processes together.
+//! Harness for tests and benchmarks that run the real processes together.
 //!
-//! Processes listen on ports that the system chooses and say which in their log; what they
-//! store goes to a temporary folder.
+//! Processes listen on ports that the system chooses, which the harness reads from their logs. Their
+//! data goes to a temporary folder.
 
 pub mod browser;
 pub mod collector;

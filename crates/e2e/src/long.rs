@@ -1,16 +1,16 @@
-//! Tests that take minutes, which run when they are asked for.
+//! Tests that take minutes, which run only on request.
 
 use std::env;
 
 use libtest_mimic::{Completion, Trial};
 
-/// The variable that lets them run; `.ci/run --long` sets it.
+/// The variable that enables them; `.ci/run --long` sets it.
 const VARIABLE: &str = "OTELIX_LONG_TESTS";
 
 /// Ignores the tests whose names begin with one of these prefixes, unless `OTELIX_LONG_TESTS` is 1.
 ///
 /// # Panics
-/// When a prefix is that of no test.
+/// When no test begins with a prefix.
 #[must_use]
 pub fn ignore_long(trials: Vec<Trial>, prefixes: &[&str]) -> Vec<Trial> {
     for prefix in prefixes {

@@ -1,4 +1,4 @@
-//! Calls in a closed loop, and how fast they were answered: for benchmarks.
+//! Calls in a closed loop and their latencies, for benchmarks.
 
 use std::{
     fmt,
@@ -11,56 +11,56 @@ use comfy_table::{CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
 use tonic::Status;
 
-/// What the first calls find cold is not measured.
+/// Time before the measurement, in which caches fill and connections open.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// One round of calls.
+/// The results of one round of calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// Calls, with those of the warm-up.
+    /// The number of calls, including the warm-up.
     pub count: u64,
     /// Calls a second.
     pub rate: f64,
     /// Median duration in seconds.
     pub p50: f64,
-    /// Duration in seconds that one call of a hundred exceeds.
+    /// 99th percentile of the durations, in seconds.
     pub p99: f64,
 }
 
-/// How long things took, to the microsecond.
+/// A histogram of latencies in microseconds.
 #[derive(Clone)]
 pub struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    /// Of nothing yet.
+    /// An empty histogram.
     ///
     /// # Errors
-    /// When there is no memory for them.
+    /// When it cannot be created.
     pub fn new() -> anyhow::Result<Self> {
         Ok(Self(Histogram::new_with_bounds(1, 60_000_000, 3)?))
     }
 
-    /// Something took so long; at most a minute.
+    /// Records a latency, capped at one minute.
     pub fn record(&mut self, elapsed: Duration) {
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         self.0.saturating_record(micros);
     }
 
-    /// All of others too.
+    /// Adds the latencies of another histogram.
     ///
     /// # Errors
-    /// None that can happen: all have the same bounds.
+    /// When the bounds differ, which cannot happen.
     pub fn add(&mut self, others: &Self) -> anyhow::Result<()> {
         Ok(self.0.add(&others.0)?)
     }
 
-    /// How many there are.
+    /// The number of latencies.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// What this share of them did not exceed.
+    /// The latency that this share of all does not exceed.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Duration {
         Duration::from_micros(self.0.value_at_quantile(quantile))
@@ -72,15 +72,15 @@ impl fmt::Debug for Latencies {
         let [p50, p99, max] = [0.5, 0.99, 1.0].map(|quantile| self.quantile(quantile));
         write!(
             formatter,
-            "{} of p50 {p50:.1?}, p99 {p99:.1?}, at most {max:.1?}",
+            "{} with p50 {p50:.1?}, p99 {p99:.1?}, max {max:.1?}",
             self.count()
         )
     }
 }
 
-/// Calls in a closed loop: each caller makes its next call when it has the answer to the last.
+/// Calls in a closed loop: each caller makes its next call after the answer to its last one.
 ///
-/// `call` is given the number of its caller, and its own.
+/// `call` gets the number of its caller and the number of the call.
 ///
 /// # Errors
 /// When a call fails.
@@ -127,10 +127,10 @@ where
     })
 }
 
-/// The round in the middle, by rate.
+/// The median round, by rate.
 ///
 /// # Errors
-/// When there is none.
+/// When there are no rounds.
 pub fn median(rounds: &mut [Sample]) -> anyhow::Result<Sample> {
     rounds.sort_by(|a, b| a.rate.total_cmp(&b.rate));
     rounds.get(rounds.len() / 2).copied().context("no rounds")

@@ -1,4 +1,4 @@
-//! Running the workspace's programs.
+//! Programs of the workspace as processes.
 
 use std::{
     net::SocketAddr,
@@ -20,10 +20,10 @@ use tokio::{
     sync::watch,
 };
 
-/// How long a process may take to get ready or to end.
+/// Time limit for a process to become ready or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long the output of a process that has ended is waited for.
+/// Time limit for the rest of the output of a process that has ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The path of one of the workspace's programs, built in the profile of the running test.
@@ -39,8 +39,8 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     Ok(folder.join(name))
 }
 
-/// Builds what `cargo test --workspace` builds too, so that after it nothing is left to do; for a
-/// benchmark only the programs, as linking the tests would take longer than the benchmark.
+/// Builds the workspace as `cargo test --workspace` does, so that after it nothing is left to build. For a
+/// benchmark, builds only the programs, because linking the tests would take longer than the benchmark.
 fn build() -> anyhow::Result<PathBuf> {
     let exe = std::env::current_exe().context("cannot find this program")?;
     let folder = exe
@@ -58,8 +58,8 @@ fn build() -> anyhow::Result<PathBuf> {
     } else {
         command.arg("--tests");
     }
-    // Cargo has set these for the package of this test. The build script of `ring` depends on them,
-    // so all that depends on it would be built again, this program too.
+    // Cargo has set these variables for the package of this test. The build script of `ring` depends on
+    // them, so `ring` and all dependents would be built again.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_") {
@@ -71,7 +71,7 @@ fn build() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// A program that runs. Dropped, it is killed.
+/// A running program. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -81,8 +81,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program of the workspace with nothing of this process's environment but these
-    /// variables.
+    /// Starts a program of the workspace with only these variables, without this process's environment.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -128,10 +127,10 @@ impl Process {
         })
     }
 
-    /// Waits until the process says that it is ready, and returns the address it listens on.
+    /// Waits until the process logs that it is ready, and returns its address.
     ///
     /// # Errors
-    /// When it ends instead, or takes too long.
+    /// When it ends before, or takes too long.
     pub async fn ready(&mut self) -> anyhow::Result<SocketAddr> {
         let line = self
             .line(|line| {
@@ -159,12 +158,12 @@ impl Process {
             let left = deadline.saturating_duration_since(Instant::now());
             let change = tokio::time::timeout(left, self.lines.changed()).await;
             if !matches!(change, Ok(Ok(()))) {
-                bail!("{} did not say it: {:#?}", self.name, self.output());
+                bail!("{} did not print the line: {:#?}", self.name, self.output());
             }
         }
     }
 
-    /// All that the process has printed.
+    /// The output of the process so far.
     #[must_use]
     pub fn output(&self) -> Vec<String> {
         self.output
@@ -173,7 +172,7 @@ impl Process {
             .clone()
     }
 
-    /// The process's number, while it runs.
+    /// The process id, while it runs.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.child.id()
@@ -190,7 +189,7 @@ impl Process {
         kill(Pid::from_raw(id.try_into()?), signal).context("cannot signal")
     }
 
-    /// Kills the process as a loss of power would, and waits until it is gone.
+    /// Kills the process with SIGKILL, and waits for its end.
     ///
     /// # Errors
     /// When it has ended already.
@@ -200,7 +199,7 @@ impl Process {
         Ok(())
     }
 
-    /// Asks the process to stop, and waits until it has.
+    /// Asks the process to stop, and waits for its end.
     ///
     /// # Errors
     /// When it does not end in time.
@@ -217,13 +216,13 @@ impl Process {
         let status = tokio::time::timeout(PATIENCE, self.child.wait())
             .await
             .with_context(|| format!("{} does not end", self.name))?;
-        // What it wrote last is still on its way here; a child that it left behind may keep the way open.
+        // The last output may still be in the pipe, which a remaining child process may keep open.
         let written = async { while self.lines.changed().await.is_ok() {} };
         let _ = tokio::time::timeout(LAST_WORDS, written).await;
         Ok(status?)
     }
 
-    /// Processor time so far, by all of its threads.
+    /// Processor time of all threads so far.
     ///
     /// # Errors
     /// When the process has ended, or the system has no /proc.

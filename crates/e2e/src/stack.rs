@@ -1,8 +1,8 @@
-//! The processes of `process-compose.yaml` without their supervisor: commands, environment, probes and
-//! what waits for what are the file's, the configuration is the project's own.
+//! The processes of `process-compose.yaml` without their supervisor. Commands, environment, probes and
+//! dependencies come from that file, and the configurations from `configs/`.
 //!
-//! Each start has ports of its own, so it disturbs neither a stack that runs nor another test. The
-//! programs are those on PATH, else those that `.ci/backends/build` has built.
+//! Each stack has ports of its own, so it disturbs neither a running stack nor another test. Programs come
+//! from PATH, or else from the cache of `.ci/backends/build`.
 
 mod clients;
 
@@ -33,29 +33,29 @@ use crate::{
     system::eventually,
 };
 
-/// How long a program may take to get ready, on a machine that has other things to do.
+/// Time limit for a program to become ready, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// With Kafka in Redpanda's place, which machines without Nix do not have.
+/// The files of the stack. Kafka replaces Redpanda, which machines without Nix do not have.
 pub const FILES: &[&str] = &["process-compose.yaml", "process-compose.kafka.yaml"];
 
-/// Whatever telemetry goes through or to.
+/// The processes that forward or store telemetry.
 pub const TELEMETRY: &[&str] = &["otel-collector", "prometheus", "loki", "tempo"];
 
-/// What events go through.
+/// The process of the broker.
 pub const BROKER: &str = "broker";
 
-/// The services and the load on them.
+/// The services and the load generator.
 pub const SERVICES: &[&str] = &["user", "auth", "frontend", "loadgen"];
 
-/// Some processes of the stack, running. Dropped, they are killed.
+/// Running processes of the stack. They are killed when it is dropped.
 #[derive(Debug)]
 pub struct Stack {
-    /// Where Prometheus answers.
+    /// The client of Prometheus.
     pub prometheus: Prometheus,
-    /// Where Loki answers.
+    /// The client of Loki.
     pub loki: Loki,
-    /// Where Tempo answers.
+    /// The client of Tempo.
     pub tempo: Tempo,
     folder: PathBuf,
     compose: Compose,
@@ -71,7 +71,7 @@ impl Stack {
         &self.variables
     }
 
-    /// The programs of these processes that this machine lacks; empty where all can start.
+    /// The programs of these processes that this machine lacks; empty if all can start.
     #[must_use]
     pub fn missing(wanted: &[&str]) -> Vec<String> {
         let Ok(compose) = Compose::read(FILES, &BTreeMap::new()) else {
@@ -89,7 +89,7 @@ impl Stack {
     /// ready. Configuration, data and logs go to this folder.
     ///
     /// # Errors
-    /// When one does not get ready.
+    /// When a process does not become ready.
     pub async fn start(folder: &Path, wanted: &[&str]) -> anyhow::Result<Self> {
         let variables = variables(folder)?;
         let compose = Compose::read(FILES, &variables)?;
@@ -133,7 +133,7 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Which of these processes have to be ready before this one starts.
+    /// The processes among `others` that must be ready before this one starts.
     fn waits_for(&self, name: &str, others: &[&str]) -> Vec<String> {
         let process = self.compose.processes.get(name);
         let needed = process.into_iter().flat_map(|it| it.depends_on.keys());
@@ -143,19 +143,19 @@ impl Stack {
             .collect()
     }
 
-    /// Where the collector receives OTLP by gRPC.
+    /// The URL for OTLP over gRPC of the collector.
     #[must_use]
     pub fn otlp_grpc(&self) -> String {
         format!("http://{}", self.address("OTEL_COLLECTOR_OTLP_GRPC_PORT"))
     }
 
-    /// Where the collector receives OTLP by HTTP, without the path of a signal.
+    /// The URL for OTLP over HTTP of the collector, without the path of a signal.
     #[must_use]
     pub fn otlp_http(&self) -> String {
         format!("http://{}", self.address("OTEL_COLLECTOR_OTLP_HTTP_PORT"))
     }
 
-    /// Where the broker's clients begin, as HOST:PORT.
+    /// The address of the broker as HOST:PORT.
     #[must_use]
     pub fn broker(&self) -> String {
         self.address("BROKER_PORT")
@@ -168,7 +168,7 @@ impl Stack {
         format!("127.0.0.1:{port}")
     }
 
-    /// Kills one of them as a loss of power would, and waits until it is gone.
+    /// Kills a process with SIGKILL, and waits for its end.
     ///
     /// # Errors
     /// When it does not run.
@@ -181,16 +181,16 @@ impl Stack {
         Ok(())
     }
 
-    /// Starts one again, on the ports and with the data that it had, and waits until it is ready.
+    /// Restarts a process on the same ports and data, and waits until it is ready.
     ///
     /// # Errors
-    /// When there is no such process, or it does not get ready.
+    /// When there is no such process, or it does not become ready.
     pub async fn start_again(&mut self, name: &str) -> anyhow::Result<()> {
         self.spawn(name)?;
         self.ready(name).await
     }
 
-    /// What comes before all of them.
+    /// Runs preflight for these processes.
     async fn prepare(&self, wanted: &[&str]) -> anyhow::Result<()> {
         let only = format!("--only={}", wanted.join(","));
         let output = self
@@ -282,7 +282,7 @@ impl Stack {
     }
 }
 
-/// The variables of a stack of its own: its folders, and a free port for each.
+/// The variables of a new stack: its folders and free ports.
 ///
 /// # Errors
 /// When no port is free.
@@ -304,7 +304,7 @@ pub fn variables(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(variables)
 }
 
-/// PATH, with the folders of what was built, and that of the workspace's programs before all.
+/// PATH, with the folder of the workspace's programs before it and the cache of built backends.
 ///
 /// # Errors
 /// When the workspace does not build.
@@ -315,7 +315,7 @@ pub fn path() -> anyhow::Result<OsString> {
     Ok(env::join_paths(std::iter::once(folder).chain(others))?)
 }
 
-/// PATH, and the folders of what was built.
+/// PATH and the folders of the built backends.
 fn others() -> &'static OsString {
     static PATH: OnceLock<OsString> = OnceLock::new();
     PATH.get_or_init(|| {
@@ -327,7 +327,7 @@ fn others() -> &'static OsString {
 }
 
 fn is_there(process: &Described) -> bool {
-    // Those of the workspace are built when they are needed.
+    // Programs of the workspace are built when they are needed.
     if matches!(process.namespace.as_deref(), Some("services" | "load")) {
         return true;
     }
@@ -337,7 +337,7 @@ fn is_there(process: &Described) -> bool {
         .any(|program| find(program, others()).is_some())
 }
 
-/// The folders of what was built before.
+/// The folders of backends that were built before.
 fn built() -> OsString {
     let script = Path::new(ROOT).join(".ci/backends/build");
     std::process::Command::new(script)
@@ -350,8 +350,8 @@ fn built() -> OsString {
         .unwrap_or_default()
 }
 
-/// A port that nothing listens on. It is below those that the system hands out by itself, and other
-/// processes begin their search elsewhere, so that nobody takes it before its program does.
+/// A free port. It is below the range of ports that the system assigns, and other test processes begin
+/// their search elsewhere. So no other program takes it before its own does.
 fn free_port() -> anyhow::Result<u16> {
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 20_000;

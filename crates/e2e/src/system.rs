@@ -1,4 +1,4 @@
-//! The three services, each a process of its own.
+//! The three services as separate processes.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -11,11 +11,11 @@ use tempfile::TempDir;
 
 use crate::Process;
 
-/// A secret that only tests know.
+/// The signing secret of the tests.
 pub const SECRET: &str = "a secret that only these tests know, no service";
 
-/// A client address that no other call of this process gets: many registrations from one address
-/// would be limited. From the block that RFC 2544 keeps for benchmarks, 198.18.0.0/15.
+/// A new client address for each call, because many registrations from one address would be limited.
+/// It is from 198.18.0.0/15, which RFC 2544 reserves for benchmarks.
 #[must_use]
 pub fn another_address() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -23,39 +23,39 @@ pub fn another_address() -> String {
     Ipv4Addr::from_bits(Ipv4Addr::new(198, 18, 0, 0).to_bits() + host).to_string()
 }
 
-/// `user`, `auth` and `frontend`, running. Dropped, they are killed and their data removed.
+/// Running `user`, `auth` and `frontend`. When it is dropped, they are killed and their data is removed.
 #[derive(Debug)]
 pub struct System {
     /// The user service's process.
     pub user: Process,
-    /// Where it listens.
+    /// The address of the user service.
     pub user_address: SocketAddr,
     /// The auth service's process.
     pub auth: Process,
-    /// Where it listens.
+    /// The address of the auth service.
     pub auth_address: SocketAddr,
     /// The frontend's process.
     pub frontend: Process,
-    /// Where it listens.
+    /// The address of the frontend.
     pub frontend_address: SocketAddr,
-    /// Where they keep their data.
+    /// The folder of their data.
     pub folder: TempDir,
     user_variables: Vec<(String, String)>,
 }
 
 impl System {
-    /// Starts the three, with these variables besides those that connect them.
+    /// Starts the services with these variables, besides those that connect them.
     ///
     /// # Errors
-    /// When one does not get ready.
+    /// When a service does not become ready.
     pub async fn start(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         Self::start_each(|_| variables.to_vec()).await
     }
 
-    /// Starts the three, each with the variables that its name yields.
+    /// Starts the services, each with the variables that `variables` returns for its name.
     ///
     /// # Errors
-    /// When one does not get ready.
+    /// When a service does not become ready.
     pub async fn start_each<'a>(
         variables: impl Fn(&str) -> Vec<(&'a str, &'a str)>,
     ) -> anyhow::Result<Self> {
@@ -87,10 +87,10 @@ impl System {
         })
     }
 
-    /// Starts the user service again, where it was before.
+    /// Restarts the user service at its address.
     ///
     /// # Errors
-    /// When it does not get ready.
+    /// When it does not become ready.
     pub async fn restart_user(&mut self) -> anyhow::Result<()> {
         let port = self.user_address.port().to_string();
         (self.user, _) = start("user", &port, &[], &self.user_variables, &self.folder).await?;
@@ -103,11 +103,10 @@ impl System {
         format!("http://{}{path}", self.frontend_address)
     }
 
-    /// Starts a second frontend beside the first, with these variables besides those that connect
-    /// it.
+    /// Starts a second frontend with these variables, besides those that connect it.
     ///
     /// # Errors
-    /// When it does not get ready.
+    /// When it does not become ready.
     pub async fn another_frontend(
         &self,
         variables: &[(&str, &str)],
@@ -143,10 +142,10 @@ async fn start(
     Ok((process, address))
 }
 
-/// Waits until something holds, asking every few milliseconds.
+/// Waits until a condition holds, with a check every few milliseconds.
 ///
 /// # Errors
-/// The last reason, when it does not hold in time.
+/// The last error of the condition, if it does not hold in time.
 pub async fn eventually<T>(
     within: Duration,
     mut check: impl AsyncFnMut() -> anyhow::Result<T>,

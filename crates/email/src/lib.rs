@@ -1,7 +1,7 @@
-//! Email addresses, in the one form in which they are compared.
+//! Email addresses in the one form in which the services compare them.
 //!
-//! `user` stores this form, and `auth` counts attempts by it: if the two differed, each spelling
-//! of an account could be guessed at anew.
+//! `user` stores this form, and `auth` counts attempts by it. If the forms differed, an attacker
+//! could try passwords again with each spelling of an address.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use idna::{
     uts46::{Hyphens, Uts46},
 };
 
-/// The longest address that a mail server accepts, in bytes (RFC 5321, section 4.5.3.1.3, less
+/// The longest address that a mail server accepts, in bytes (RFC 5321, section 4.5.3.1.3, without
 /// the angle brackets).
 const MAX_BYTES: usize = 254;
 
-/// A valid address.
+/// A valid email address.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Email {
     normal: String,
@@ -25,10 +25,10 @@ pub struct Email {
 }
 
 impl Email {
-    /// Parses what a person typed.
+    /// Parses an address as a person types it.
     ///
     /// # Errors
-    /// With a text for that person.
+    /// When the address is not valid. The error is a message for that person.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.len() > MAX_BYTES {
@@ -40,21 +40,21 @@ impl Email {
         if !is_plain || !(is_address(text) || is_address(&normal)) {
             return Err("enter an email address, such as ada@example.com".to_owned());
         }
-        // Lower case can be longer than upper case outside ASCII, and Unicode than Punycode.
+        // Outside ASCII, lower case can be longer than upper case, and Unicode longer than Punycode.
         if plain.len().max(normal.len()) > MAX_BYTES {
             return Err(too_long());
         }
         Ok(Self { normal, plain })
     }
 
-    /// The address trimmed, in lower case, composed (NFC), and with its domain in Unicode as IDNA
-    /// has it (UTS 46).
+    /// The normal form: trimmed, in lower case, composed (NFC), with the domain in the Unicode form of
+    /// IDNA (UTS 46).
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.normal
     }
 
-    /// The address trimmed and in lower case: what earlier versions stored.
+    /// The form that earlier versions stored: trimmed and in lower case.
     #[must_use]
     pub fn as_plain(&self) -> &str {
         &self.plain
@@ -86,7 +86,7 @@ fn normalised(plain: &str) -> String {
     }
 }
 
-/// Says nothing: an email must not get into a log by accident.
+/// Shows no part of the address, so that it cannot get into a log by accident.
 impl fmt::Debug for Email {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Email(..)")
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_that_look_the_same_are_the_same() {
+    fn spellings_that_look_the_same_are_equal() {
         for (text, expected) in [
             ("jo\u{308}rg@example.com", "j\u{f6}rg@example.com"),
             ("JO\u{308}RG@example.com", "j\u{f6}rg@example.com"),
@@ -134,7 +134,7 @@ mod tests {
             ("ann@XN--EXMPLE-CUA.DE", "ann@ex\u{e4}mple.de"),
             ("ann@\u{ff45}xample.com", "ann@example.com"),
             ("ann@exam\u{ad}ple.com", "ann@example.com"),
-            // No valid Punycode.
+            // This is not valid Punycode.
             ("ann@xn--a.example", "ann@xn--a.example"),
         ] {
             assert_eq!(Email::parse(text).unwrap().as_str(), expected, "{text}");
@@ -144,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn what_earlier_versions_stored_is_known() {
+    fn the_form_of_earlier_versions_is_kept() {
         let email = Email::parse(" Ann@XN--exmple-cua.de").unwrap();
         assert_eq!(email.as_plain(), "ann@xn--exmple-cua.de");
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn texts_that_are_not_addresses_are_refused() {
         let long = format!("{}@example.com", "a".repeat(300));
         for text in [
             "",
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_hides_it() {
+    fn debug_output_hides_the_address() {
         assert_eq!(
             format!("{:?}", Email::parse("ann@example.com").unwrap()),
             "Email(..)"

@@ -1,5 +1,5 @@
-//! From the outbox to the handlers: `cargo bench -p events`. Over Apache Kafka, if it is on PATH, and
-//! over librdkafka's mock cluster.
+//! Benchmark of events from the outbox to the handlers: `cargo bench -p events`. It uses librdkafka's
+//! mock cluster and, if it is on PATH, Apache Kafka.
 
 use std::{
     sync::{
@@ -30,14 +30,14 @@ const INSERT: Statement = Statement::new("INSERT bench");
 /// Events in the full outbox.
 const FULL: usize = 100_000;
 
-/// Events of one transaction when it is filled.
+/// Events in one transaction when the outbox is filled.
 const BATCH: usize = 1_000;
 
-/// Events a second, one by one, and for how long.
+/// Rates of single events, in events a second, and the duration of each measurement.
 const RATES: [u32; 2] = [100, 1_000];
 const DURATION: Duration = Duration::from_secs(20);
 
-/// Notes how long each event took from its making to here.
+/// A handler that measures the time since the creation of each event.
 #[derive(Clone)]
 struct Stopwatch {
     latencies: Arc<Mutex<Latencies>>,
@@ -60,13 +60,13 @@ impl Handler for Stopwatch {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // `cargo test --benches` runs this too, with --test: then it is enough that it builds.
+    // `cargo test --benches` runs this too, with --test, to see that it builds.
     if std::env::args().any(|argument| argument == "--test") {
         return Ok(());
     }
     ensure!(
         !cfg!(debug_assertions),
-        "measure the release build: cargo bench"
+        "only the release build can be measured: use cargo bench"
     );
     let mut report = table([
         "broker",
@@ -105,7 +105,7 @@ async fn main() -> anyhow::Result<()> {
     print(&report)
 }
 
-/// How many events a second leave a full outbox, until the last is removed.
+/// Events a second that a full outbox sends, until the last one is removed.
 async fn full(settings: &Settings) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
     let database = Database::open(&folder.path().join("bench.db"), &[events::MIGRATIONS])?;
@@ -163,9 +163,9 @@ async fn empty(database: &Database) -> anyhow::Result<()> {
     }
 }
 
-/// Has events at a rate, each in a transaction of its own, and returns how long they took from
-/// before that transaction to the handler, and how many the database refused, which takes no more
-/// work than the disk can keep up with.
+/// Writes events at a rate, each in a transaction of its own. Returns the latencies from before that
+/// transaction to the handler, and the number of events that the database refused because the disk was
+/// too slow.
 async fn steady(
     settings: &Settings,
     rate: u32,
@@ -196,7 +196,7 @@ async fn steady(
         tokio::time::sleep_until(begin + index * (Duration::from_secs(1) / rate)).await;
         let (outbox, event) = (outbox.clone(), event());
         let (database, refused) = (database.clone(), Arc::clone(&refused));
-        // Not waited for, as other requests would not.
+        // Not awaited, because requests do not wait for each other either.
         writes.spawn(async move {
             let insert =
                 database.write(INSERT, move |connection| outbox.insert(connection, &event));

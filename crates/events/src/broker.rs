@@ -1,8 +1,8 @@
 //! A broker in this process, for `otelix` and for tests: librdkafka's mock cluster.
 //!
-//! It keeps the last events in memory only, and differs from Kafka in more: it cannot create topics
-//! on request, it answers a fetch only after `fetch.wait.max.ms`, even with data, and the first
-//! member of a group joins after three seconds.
+//! It keeps the last events in memory only. It also differs from Kafka in other ways: it cannot
+//! create topics on request, it answers a fetch only after `fetch.wait.max.ms`, even with data, and
+//! the first member of a group joins after three seconds.
 
 use anyhow::Context as _;
 use rdkafka::{
@@ -17,7 +17,7 @@ use crate::{Brokers, client::Quiet, event::TOPICS, topics};
 /// A broker that runs until this is dropped.
 #[must_use = "the broker ends when this is dropped"]
 pub struct Broker {
-    // Owns the mock cluster. It sends nothing, so nothing polls it.
+    // Owns the mock cluster. This client sends nothing, so nothing polls it.
     _client: BaseProducer<Quiet>,
     address: Brokers,
 }
@@ -26,7 +26,7 @@ impl Broker {
     /// Starts a broker on a port that the system chooses, with the topics of the project.
     ///
     /// # Errors
-    /// When the system has no port or no thread left.
+    /// When no port is free, or the system cannot start a thread.
     pub fn start(partitions: u16) -> anyhow::Result<Self> {
         let mut config = ClientConfig::new();
         config.set("test.mock.num.brokers", "1");

@@ -1,4 +1,4 @@
-//! What all Kafka clients here share: configuration, retries, and the state of the broker.
+//! Common parts of all Kafka clients: configuration, retries, and the state of the broker.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -36,19 +36,19 @@ pub(crate) fn config(brokers: &str, name: &str) -> ClientConfig {
     config
 }
 
-/// A producer without gaps: whatever fails, the broker has a prefix of what was sent to a
-/// partition.
+/// The configuration of a producer without gaps: whatever fails, the broker has a prefix of the messages that
+/// were sent to a partition.
 pub(crate) fn producer(brokers: &str, name: &str) -> ClientConfig {
     let mut config = config(brokers, name);
     config
         .set("enable.idempotence", "true")
         .set("enable.gapless.guarantee", "true")
         .set("acks", "all")
-        // A delivery says sooner that the broker is back; this is for an idle producer.
+        // Statistics show an idle producer that the broker is back. A delivery shows it sooner.
         .set("statistics.interval.ms", "5000")
         // No limit: if a message timed out, later ones would overtake it.
         .set("message.timeout.ms", "0")
-        // Milliseconds that a message waits for others.
+        // Milliseconds that a message waits for its batch to fill.
         .set("linger.ms", "1");
     config
 }
@@ -58,7 +58,7 @@ pub(crate) fn producer(brokers: &str, name: &str) -> ClientConfig {
 pub(crate) struct ClientError {
     /// The error of the client.
     pub(crate) reason: String,
-    /// Whether the client had sent or received something.
+    /// Whether the client has sent or received a message.
     pub(crate) progress: bool,
 }
 
@@ -71,9 +71,9 @@ impl From<KafkaError> for ClientError {
     }
 }
 
-/// Runs a client until it is stopped, and a new one after each failure. A client that made
-/// progress, or that lasted longer than any delay, resets the delay and the log: further failures
-/// without progress are not logged again.
+/// Runs a client until it is stopped, and a new one after each failure. Repeated failures are logged
+/// once, and the delay grows. A client that made progress, or that lasted longer than any delay,
+/// resets both.
 pub(crate) async fn supervise<F: Future<Output = Result<(), ClientError>>>(
     problem: &str,
     stop: &CancellationToken,
@@ -98,7 +98,7 @@ pub(crate) async fn supervise<F: Future<Output = Result<(), ClientError>>>(
     }
 }
 
-/// Delays between attempts, without end.
+/// Delays between attempts, without a limit of attempts.
 pub(crate) fn delays() -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
@@ -109,7 +109,7 @@ pub(crate) fn delays() -> ExponentialBuilder {
 }
 
 /// Runs a blocking Kafka call on a plain thread: at a shutdown the runtime would wait for a
-/// `spawn_blocking` task, however long the call takes. A panic of the call continues here.
+/// `spawn_blocking` task, however long the call takes. A panic of the call is resumed in the caller.
 pub(crate) async fn blocking<T, F>(work: F) -> T
 where
     F: FnOnce() -> T + Send + 'static,
@@ -122,8 +122,8 @@ where
             // Fails if the caller was cancelled.
             let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
         })
-        .expect("the system has a thread left");
-    let outcome = receiver.await.expect("the thread sends in any case");
+        .expect("the system can start a thread");
+    let outcome = receiver.await.expect("the thread sends even after a panic");
     outcome.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
@@ -202,8 +202,8 @@ impl ClientContext for Quiet {
     fn error(&self, _error: KafkaError, _reason: &str) {}
 }
 
-/// Passes on a log line of librdkafka at the level `debug`: librdkafka repeats itself while the
-/// broker is away, and [`BrokerStatus`] logs that once.
+/// Logs a line of librdkafka at level debug only: while the broker is away, librdkafka repeats its
+/// lines, and [`BrokerStatus`] logs the outage once.
 pub(crate) fn log(facility: &str, message: &str) {
     tracing::debug!(facility, "librdkafka: {message}");
 }
@@ -216,7 +216,7 @@ mod tests {
 
     use super::*;
 
-    /// How long anything may take.
+    /// Deadline of each wait.
     const PATIENCE: Duration = Duration::from_secs(30);
 
     fn failed(progress: bool) -> Result<(), ClientError> {
@@ -226,8 +226,8 @@ mod tests {
         })
     }
 
-    /// Runs clients that last so long and fail, with or without progress, and then one that is
-    /// stopped. Returns the delay before each but the first, and how many failures were logged.
+    /// Runs clients that fail after `lasting`, with or without progress. The last one is stopped. Returns the
+    /// delay before each client except the first, and the number of logged failures.
     async fn run(progress: &[bool], lasting: Duration) -> (Vec<Duration>, usize) {
         let log = NamedTempFile::new().unwrap();
         let writer = Mutex::new(log.reopen().unwrap());
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_that_repeats_itself_is_logged_once_and_retried_ever_more_slowly() {
+    async fn a_repeated_failure_is_logged_once_and_retried_with_growing_delays() {
         let (delays, logged) = run(&[false; 10], Duration::ZERO).await;
         assert_eq!(delays.len(), 10);
         assert!(delays[0] < Duration::from_millis(500), "{delays:?}");
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_of_a_blocking_call_continues_in_its_caller() {
+    async fn a_panic_of_a_blocking_call_is_resumed_in_its_caller() {
         let call = tokio::spawn(blocking::<(), _>(|| panic!("of a test")));
         let outcome = tokio::time::timeout(PATIENCE, call).await.unwrap();
         assert!(outcome.unwrap_err().is_panic());

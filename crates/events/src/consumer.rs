@@ -4,7 +4,7 @@
 //! event is committed after the handler has returned, not before. [`follow`] reads all partitions
 //! without a group, for data that each instance of a service keeps for itself.
 //!
-//! What must not happen here: an event that is lost, or that blocks the next ones for ever.
+//! No event is lost, and none blocks the next ones forever.
 
 mod assignment;
 mod callbacks;
@@ -34,7 +34,8 @@ use receiver::Receiver;
 
 /// A member of a consumer group: each event goes to one of its members.
 ///
-/// For services that act on events. None of the project does so yet: the frontend [follows](follow).
+/// Use it for services that act on events. No service of the project does so yet: the frontend
+/// [follows](follow).
 #[derive(Clone, Debug)]
 pub struct Consumer {
     settings: Settings,
@@ -44,7 +45,7 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// A member of the group of this name, which begins with the oldest event that the broker
+    /// A member of the group of this name. The group begins with the oldest event that the broker
     /// keeps.
     #[must_use]
     pub fn new(settings: &Settings, group: &str, topics: &[&str]) -> Self {
@@ -63,9 +64,9 @@ impl Consumer {
         self
     }
 
-    /// Handles events until `stop` ends, and commits those that were handled. A handler that
-    /// fails is retried some times; then the event goes to the topic's dead letters. A record that
-    /// cannot be decoded goes there at once.
+    /// Handles events until `stop` ends, and commits the handled ones. If the handler keeps failing
+    /// after some retries, the event goes to the topic's dead letters. A record that cannot be
+    /// decoded goes there at once.
     pub async fn run<H: Handler>(self, handler: H, stop: impl Future<Output = ()>) {
         let mode = Mode::Member {
             group: self.group,
@@ -122,7 +123,7 @@ async fn run<H: Handler>(
     let stop = async {
         stop.await;
         stopping.cancel();
-        // The work ends by itself: its event and its clients have deadlines.
+        // Never ends, because the work ends by itself: its event and its clients have deadlines.
         std::future::pending::<()>().await;
     };
     tokio::select! {
@@ -132,7 +133,7 @@ async fn run<H: Handler>(
     }
 }
 
-/// Tells the handler when the broker goes away, and when it is back; without end.
+/// Notifies the handler when the broker goes away and when it is back. Never ends.
 async fn report<H: Handler>(broker: &BrokerStatus, handler: &H) {
     let mut was_away = false;
     loop {

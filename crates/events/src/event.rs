@@ -16,25 +16,25 @@ pub const AUTH_TOPIC: &str = "otelix.auth.v1";
 /// All topics.
 pub(crate) const TOPICS: &[&str] = &[USER_TOPIC, AUTH_TOPIC];
 
-/// Something that has happened.
+/// An event: something that has happened in a service.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// A UUID, version 7, by which consumers deduplicate.
+    /// A UUID, version 7. Consumers deduplicate by it.
     pub id: Uuid,
     /// When it happened.
     pub time: SystemTime,
     /// The service where it happened.
     pub source: String,
-    /// The user that it is about; `None` if unknown.
+    /// The user that the event is about; `None` if unknown.
     pub subject: Option<Uuid>,
     /// What has happened.
     pub data: Data,
-    /// The trace context: of a new event that in which it happened, of a received event that of
-    /// the producer's span.
+    /// The trace context. For a new event, it is the context in which the event happened. For a
+    /// received event, it is the context of the producer's span.
     pub trace: Context,
 }
 
-/// What has happened: the messages of `proto::events::v1`.
+/// The data of an event: a message of `proto::events::v1`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
     /// An account was created.
@@ -43,7 +43,7 @@ pub enum Data {
     LoginSucceeded(LoginSucceeded),
     /// An attempt to sign in was refused.
     LoginFailed(LoginFailed),
-    /// A session was closed before its time.
+    /// A session was closed before it expired.
     SessionRevoked(SessionRevoked),
 }
 
@@ -79,7 +79,7 @@ impl Data {
         }
     }
 
-    /// The topic that it belongs to.
+    /// The topic of the event.
     #[must_use]
     pub fn topic(&self) -> &'static str {
         match self {

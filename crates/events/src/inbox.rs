@@ -33,10 +33,10 @@ mod schema {
     }
 }
 
-/// Whether the event is new. Its id is stored with the transaction.
+/// Whether the event is new. Stores its id in the transaction.
 ///
 /// # Errors
-/// Whatever the database says; the transaction must fail with it.
+/// When the database fails. The transaction must fail with that error.
 pub fn first_time(connection: &mut SqliteConnection, id: Uuid) -> QueryResult<bool> {
     let inserted = diesel::insert_or_ignore_into(inbox::table)
         .values((
@@ -47,11 +47,11 @@ pub fn first_time(connection: &mut SqliteConnection, id: Uuid) -> QueryResult<bo
     Ok(inserted > 0)
 }
 
-/// Deletes the ids that were received before a time. Choose one beyond the retention of the topic:
-/// older events cannot be delivered again.
+/// Deletes the ids that were received before a time. Choose a time beyond the retention of the topic,
+/// because older events cannot be delivered again.
 ///
 /// # Errors
-/// Whatever the database says.
+/// When the database fails.
 pub fn forget(connection: &mut SqliteConnection, before: SystemTime) -> QueryResult<usize> {
     diesel::delete(inbox::table.filter(inbox::received_at.lt(microseconds(before))))
         .execute(connection)

@@ -8,7 +8,7 @@
 //! On the wire an event is a CloudEvent in binary content mode: its attributes are headers of the
 //! record, and its value is a message of `proto::events::v1`.
 //!
-//! What must not happen here: a request that waits for the broker, or fails with it.
+//! No request waits for the broker, or fails because of it.
 
 pub mod inbox;
 

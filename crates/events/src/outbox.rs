@@ -18,7 +18,7 @@ use crate::{
 /// The capacity of the queue of [`Outbox::later`].
 const LATER: usize = 1024;
 
-/// The sending side of a service's events. Clones share it.
+/// The outbox of a service, which takes its events. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Outbox(Option<Inner>);
 
@@ -29,21 +29,21 @@ struct Inner {
     dropped: Counter<u64>,
 }
 
-/// A notification that an event was written. Return it from the transaction: dropping it wakes the
-/// relay, which can only see the event after the commit.
+/// A notification that an event was written. Return it from the transaction, because dropping it wakes
+/// the relay, which can see the event only after the commit.
 #[derive(Debug, Default)]
-#[must_use = "return it from the transaction, and call `committed` after the commit"]
+#[must_use = "return it from the transaction and call `committed` after the commit"]
 pub struct Written(Option<NewEvent>);
 
 #[derive(Debug)]
 struct NewEvent {
     state: Arc<State>,
-    /// When it happened, in microseconds since the Unix epoch.
+    /// The time of the event, in microseconds since the Unix epoch.
     time: i64,
 }
 
 impl Outbox {
-    /// The outbox of the service of this name, and its relay. Without brokers both do nothing.
+    /// The outbox of the service of this name, and its relay. Without brokers, both do nothing.
     ///
     /// Call this once for each database: two relays would send each event twice.
     pub fn new(settings: &Settings, name: &str) -> (Self, Relay) {
@@ -85,7 +85,7 @@ impl Outbox {
     /// Writes an event in the transaction of its change.
     ///
     /// # Errors
-    /// Whatever the database says; the transaction must fail with it.
+    /// When the database fails. The transaction must fail with that error.
     pub fn insert(&self, connection: &mut SqliteConnection, event: &Event) -> QueryResult<Written> {
         let Some(inner) = &self.0 else {
             return Ok(Written(None));
@@ -97,8 +97,8 @@ impl Outbox {
         })))
     }
 
-    /// Queues an event of something that changed nothing, and returns at once. The event is
-    /// written soon, together with others. It is lost if the process is killed before that. It is
+    /// Queues an event that belongs to no change, such as a failed sign-in, and returns at once. The
+    /// event is written soon, in a batch. It is lost if the process is killed before that. It is
     /// dropped and counted if the queue is full, or if the database is busy during a stop.
     pub fn later(&self, event: &Event) {
         let Some(inner) = &self.0 else {
@@ -111,7 +111,7 @@ impl Outbox {
 }
 
 impl Written {
-    /// Counts the event, now that its transaction is committed.
+    /// Counts the event. Call it after the commit of its transaction.
     pub fn committed(self) {
         if let Some(event) = &self.0 {
             event.state.add(1, event.time);

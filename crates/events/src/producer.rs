@@ -17,13 +17,13 @@ use rdkafka::{
     producer::{BaseProducer, ProducerContext},
 };
 
-/// How long one poll waits for an event. librdkafka waits in whole milliseconds, and `poll` spends
-/// the rest of its timeout in a busy loop. With a timeout just above whole milliseconds the rest
-/// is over when the wait is. `ThreadedProducer` polls for 100 ms and so spins for almost one of
-/// them, which takes 1 % of a processor for each idle producer.
+/// Timeout of one poll. librdkafka waits in whole milliseconds, and `poll` spends the rest of its
+/// timeout in a busy loop. With a timeout just above whole milliseconds, the rest has passed when the
+/// wait ends. `ThreadedProducer` polls for 100 ms, so it spins for almost one millisecond of them:
+/// 1 % of a processor for each idle producer.
 const POLL: Duration = Duration::from_micros(100_100);
 
-/// A producer that is polled until it is dropped.
+/// A producer with a thread that polls it until it is dropped.
 pub(crate) struct Producer<C: ProducerContext + 'static> {
     client: Arc<BaseProducer<C>>,
     is_stopped: Arc<AtomicBool>,
@@ -43,7 +43,7 @@ impl<C: ProducerContext + 'static> Producer<C> {
                         client.poll(POLL);
                     }
                 })
-                .expect("the system has a thread left")
+                .expect("the system can start a thread")
         };
         Ok(Self {
             client,
@@ -66,7 +66,7 @@ impl<C: ProducerContext + 'static> Drop for Producer<C> {
     fn drop(&mut self) {
         self.is_stopped.store(true, Ordering::Relaxed);
         if let Some(poll) = self.poll.take() {
-            // A panic of a callback was reported when it happened.
+            // A panic of a callback has been logged already.
             let _ = poll.join();
         }
     }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use crate::client::{Quiet, config};
 
-    /// Clock ticks of processor time that the threads of this name have used. Linux has 100 a second.
+    /// Processor time of the threads of this name, in clock ticks. Linux has 100 ticks a second.
     fn ticks(name: &str) -> u64 {
         let threads = fs::read_dir("/proc/self/task").unwrap();
         threads
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn an_idle_producer_takes_no_processor_time() {
-        // Nothing listens there: the producers only wait. Ten of them make the effect ten times as large.
+        // Nothing listens there, so the producers only wait. Ten of them make the effect ten times as large.
         let producers: Vec<_> = (0..10)
             .map(|_| Producer::start(&config("127.0.0.1:9", "test"), Quiet).unwrap())
             .collect();
@@ -107,7 +107,7 @@ mod tests {
             reason = "the test's own thread, not a worker's"
         )]
         thread::sleep(Duration::from_secs(3));
-        // With a busy loop of 0.9 ms in each poll it would be about 27 ticks.
+        // A busy loop of 0.9 ms in each poll would take about 27 ticks.
         let ticks = ticks("kafka-producer");
         assert!(ticks <= 9, "{ticks}");
         drop(producers);

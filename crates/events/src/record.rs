@@ -1,7 +1,7 @@
 //! An event as a Kafka record: a CloudEvent 1.0 in binary content mode, by the Kafka protocol
 //! binding 1.0.
 //!
-//! What must not happen here: trust in a record, which any producer may have written.
+//! Records are not trusted: any producer may have written them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,16 +19,16 @@ use crate::{Data, Event, table::Row};
 const SPECVERSION: &str = "1.0";
 const CONTENT_TYPE: &str = "application/protobuf";
 
-/// Why a record is no event of ours.
+/// Why a record is not an event of this project.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Undecodable {
     /// A required header is missing.
     #[error("no header {0}")]
     Missing(&'static str),
-    /// A header has an impossible value.
+    /// A header has an invalid value.
     #[error("a malformed header {0}")]
     Malformed(&'static str),
-    /// The payload is no message of the event's type.
+    /// The payload is not a message of the event's type.
     #[error("malformed data")]
     Data(#[source] DecodeError),
 }

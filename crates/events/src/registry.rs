@@ -1,5 +1,5 @@
-//! The schema of the events, published to a schema registry for consumers that are not part of
-//! this project. Nothing here reads from the registry.
+//! Publishes the schema of the events to a schema registry, for consumers outside this project.
+//! Nothing here reads from the registry.
 
 use std::time::Duration;
 
@@ -7,14 +7,13 @@ use anyhow::{Context as _, ensure};
 use backon::{ExponentialBuilder, Retryable as _};
 use reqwest::{Client, Url, header::CONTENT_TYPE, redirect::Policy};
 
-/// How long the registry may take to answer.
+/// Deadline of a request to the registry.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How much of an answer is read: enough for the log.
+/// Maximum number of bytes that are read of an answer, which is enough for the log.
 const MAX_ANSWER_BYTES: usize = 4096;
 
-/// Publishes the schema for the values of these topics. A failure is retried some times, and then
-/// logged.
+/// Publishes the schema for the values of these topics. If it still fails after some retries, logs it.
 pub(crate) async fn publish(registry: &Url, topics: &[&str]) {
     let delays = ExponentialBuilder::default()
         .with_min_delay(Duration::from_secs(1))
@@ -44,7 +43,7 @@ pub(crate) async fn publish(registry: &Url, topics: &[&str]) {
 
 async fn register(http: &Client, registry: &Url, topic: &str) -> anyhow::Result<()> {
     let mut url = registry.clone();
-    // An http URL has segments.
+    // Always true for an http URL.
     if let Ok(mut path) = url.path_segments_mut() {
         let subject = format!("{topic}-value");
         path.pop_if_empty()

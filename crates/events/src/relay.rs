@@ -2,9 +2,9 @@
 //! acknowledges.
 //!
 //! Events of a key stay in order when the producer or the broker fails. The producer never gives
-//! up on a message and leaves no gaps, so the broker has a prefix of what was sent to a partition.
-//! The next producer begins with the first event that is not acknowledged: some events are sent
-//! twice, and consumers deduplicate.
+//! up on a message and leaves no gaps, so the broker has a prefix of the events that were sent to a
+//! partition. The next producer begins with the first event that is not acknowledged. So some events
+//! are sent twice, and consumers deduplicate.
 
 mod dispatcher;
 mod queries;
@@ -35,7 +35,7 @@ use queries::{INSERT, SELECT, quietly};
 
 const FAILED: &str = "the relay of events failed";
 
-/// Events that [`crate::Outbox::later`] took and that are written in one transaction.
+/// Maximum number of events of [`crate::Outbox::later`] that are written in one transaction.
 const BATCH: usize = 256;
 
 /// The sender of an outbox's events.
@@ -76,13 +76,12 @@ impl Relay {
         }))
     }
 
-    /// Sends events while `service` runs, and then, for a few seconds at most, those that are
-    /// left. Events that the broker has not acknowledged by then stay in the outbox until the next
-    /// start.
+    /// Sends events while `service` runs, and then the remaining ones, for a few seconds at most.
+    /// Events that the broker has not acknowledged by then stay in the outbox until the next start.
     ///
     /// # Errors
-    /// When the service fails, or the relay: then the service is cancelled, so that a supervisor
-    /// restarts the process instead of leaving it without a relay.
+    /// When the service or the relay fails. If the relay fails, the service is cancelled, so that a
+    /// supervisor restarts the process.
     pub async fn during<T>(
         self,
         database: Database,
@@ -97,7 +96,7 @@ impl Relay {
             tracing::error!(error, "cannot count the events in the outbox");
         }
         let stop = CancellationToken::new();
-        // A task of its own, so that a long turn of the relay does not hold up the service.
+        // The relay has its own task, so that a long poll of it does not delay the service.
         let mut relay = AbortOnDropHandle::new(tokio::spawn(inner.run(database, stop.clone())));
         let outcome = tokio::select! {
             outcome = service => outcome,
@@ -125,7 +124,7 @@ impl Inner {
             dropped,
         } = self;
         let broker = Arc::new(BrokerStatus::default());
-        // Cancelled after the stop, when every event is in the outbox.
+        // Cancelled after the stop, once every event is in the outbox.
         let written = CancellationToken::new();
         let write = async {
             let lost = write_later(&database, &state, later, &stop).await;
@@ -161,7 +160,7 @@ impl Inner {
         tokio::join!(write, send, publish);
     }
 
-    /// Counts the events that an earlier process has left in the outbox.
+    /// Counts the events of earlier processes in the outbox.
     async fn count(&self, database: &Database) -> Result<(), database::Error> {
         let count = database.read(SELECT, |connection| {
             let events = table::outbox::table;
@@ -178,8 +177,8 @@ impl Inner {
     }
 }
 
-/// Writes the events of [`crate::Outbox::later`] until the stop, and then those that are left.
-/// Returns how many of them are lost.
+/// Writes the events of [`crate::Outbox::later`] until the stop, and then the remaining ones.
+/// Returns the number of lost events.
 async fn write_later(
     database: &Database,
     state: &State,
@@ -199,7 +198,7 @@ async fn write_later(
         }
         let rows: Arc<[Row]> = rows.into();
         if let Err(error) = write_batch(database, &rows, stop).await {
-            // The rest would meet the same database, and the stop has a deadline.
+            // The other writes would fail too, and the stop has a deadline.
             later.close();
             let mut lost = rows.len() as u64;
             while later.recv().await.is_some() {
@@ -209,7 +208,7 @@ async fn write_later(
             tracing::warn!(
                 error,
                 count = lost,
-                "failed sign-ins have no event: cannot write them"
+                "failed sign-ins have no event: cannot write to the outbox"
             );
             return lost;
         }
@@ -219,7 +218,7 @@ async fn write_later(
     }
 }
 
-/// Writes these events, with as many attempts as it takes; after the stop, with one.
+/// Writes these events, with retries until it succeeds. After the stop, there is one attempt.
 async fn write_batch(
     database: &Database,
     rows: &Arc<[Row]>,
@@ -276,7 +275,7 @@ mod tests {
         read.await.unwrap().count
     }
 
-    /// A database that refuses events as a busy one does, and as many events on their way there.
+    /// A database that refuses events as a busy one does, and a queue with `events` events.
     async fn busy(
         events: usize,
     ) -> (
@@ -298,7 +297,7 @@ mod tests {
         (folder, database, sender, receiver)
     }
 
-    /// How long anything may take.
+    /// Deadline of each wait.
     const PATIENCE: Duration = Duration::from_secs(30);
 
     #[tokio::test]
@@ -306,11 +305,11 @@ mod tests {
         let (_folder, database, sender, receiver) = busy(300).await;
         let (state, stop) = (State::default(), CancellationToken::new());
         let free = async {
-            // The first batch was taken, and its first attempt goes to the database.
+            // Waits until the first batch is taken for its first attempt.
             while sender.capacity() == 0 {
                 tokio::task::yield_now().await;
             }
-            // The database has one writer: that attempt has failed when this is done.
+            // The database has one writer, so this runs after that attempt has failed.
             execute(&database, "DROP TRIGGER busy").await;
             while length(&database).await < 300 {
                 tokio::time::sleep(Duration::from_millis(5)).await;

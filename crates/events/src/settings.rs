@@ -8,16 +8,16 @@ use reqwest::Url;
 /// The broker, the schema registry, and the topics.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Events")]
-// Clap's default is the name of the struct, which telemetry's settings have too.
+// Clap's default is the name of the struct, which the settings of telemetry use already.
 #[group(id = "events")]
 pub struct Settings {
-    /// Kafka brokers, as HOST:PORT,...; without them there are no events. Connections have neither
+    /// Kafka brokers, as HOST:PORT,...; without them there are no events. Connections use neither
     /// TLS nor SASL
     #[arg(long, env = "KAFKA_BROKERS", value_name = "ADDRESSES")]
     pub kafka_brokers: Option<Brokers>,
 
-    /// Where the schema of the events is published: a registry that speaks Confluent's protocol,
-    /// as <http://HOST:PORT>; without it the schema is not published
+    /// Schema registry with Confluent's API, as <http://HOST:PORT>, to which the schema of the
+    /// events is published; without it the schema is not published
     #[arg(
         long,
         env = "SCHEMA_REGISTRY_URL",
@@ -26,25 +26,24 @@ pub struct Settings {
     )]
     pub schema_registry_url: Option<Registry>,
 
-    /// Partitions of topics that are missing
+    /// Number of partitions for topics that are missing and so created
     #[arg(long, env = "KAFKA_PARTITIONS", value_name = "COUNT", default_value_t = 6,
         value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub kafka_partitions: u16,
 
-    /// Brokers that keep a copy of topics that are missing
+    /// Number of brokers that keep a copy of each created topic
     #[arg(long, env = "KAFKA_REPLICATION_FACTOR", value_name = "COUNT", default_value_t = 1,
         value_parser = clap::value_parser!(u16).range(1..=100))]
     pub kafka_replication_factor: u16,
 
-    /// How long events are kept in topics that are missing; four times as long in those of
-    /// events that could not be handled
+    /// How long created topics keep events; topics of dead letters keep them four times as long
     #[arg(long, env = "KAFKA_RETENTION", value_name = "DURATION", default_value = "7d",
         value_parser = humantime::parse_duration)]
     pub kafka_retention: Duration,
 }
 
-/// The URL of a schema registry; the empty string means that there is none. It is logged, so it
-/// holds no password.
+/// The URL of a schema registry; an empty string means none. It is logged, so it must not hold a
+/// password.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Registry(Option<Url>);
 
@@ -87,7 +86,7 @@ impl Settings {
 impl FromStr for Brokers {
     type Err = String;
 
-    /// The empty string is accepted too: it means that there are no brokers.
+    /// Accepts an empty string too, which means no brokers.
     fn from_str(text: &str) -> Result<Self, String> {
         let is_address = |address: &str| {
             let (host, port) = address.rsplit_once(':')?;
@@ -171,14 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn no_brokers_are_none() {
+    fn empty_settings_count_as_unset() {
         let settings = parse(&["--kafka-brokers=", "--schema-registry-url="]).unwrap();
         assert_eq!(settings.brokers(), None);
         assert_eq!(settings.registry(), None);
     }
 
     #[test]
-    fn what_cannot_work_is_refused() {
+    fn values_that_cannot_work_are_refused() {
         for bad in [
             "--schema-registry-url=127.0.0.1:8081",
             "--schema-registry-url=https://x",

@@ -1,4 +1,4 @@
-//! The table of the outbox, and what its writers and its relay know of it.
+//! The table of the outbox, and the state that its writers share with its relay.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -36,7 +36,7 @@ diesel::table! {
     }
 }
 
-/// An event as it is stored: the parts of its Kafka record.
+/// A stored event: the parts of its Kafka record.
 #[derive(Clone, Debug, HasQuery, Insertable)]
 #[diesel(table_name = outbox)]
 pub(crate) struct Row {
@@ -56,7 +56,7 @@ pub(crate) struct Row {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) written: Notify,
-    /// Events in the table. The relay corrects it when it has read all of them.
+    /// The number of events in the table. The relay corrects it after it has read all of them.
     pub(crate) length: AtomicI64,
     /// The time of the oldest event that is not acknowledged, in microseconds since the Unix
     /// epoch; 0 if there is none.
@@ -64,13 +64,12 @@ pub(crate) struct State {
 }
 
 impl Row {
-    /// Converts an event, within the span `send TOPIC`, the parent of the consumers' spans. The
-    /// span ends here: delivery to the broker may happen minutes later, and is measured by a
-    /// metric.
+    /// Converts an event, within the span `send TOPIC`, which is the parent of the consumers' spans. The
+    /// span ends here, because delivery to the broker may happen minutes later. A metric measures the delivery.
     pub(crate) fn new(event: &Event) -> Self {
         let topic = event.data.topic();
         let mut span = Span::start(&event.trace, SpanKind::Producer, format!("send {topic}"));
-        // Baggage belongs to the request, and does not go to consumers.
+        // Baggage belongs to the request, and is not sent to consumers.
         let mut headers = propagate::kafka::inject(span.context());
         let mut header = |name: &str| {
             let index = headers.iter().position(|(header, _)| header == name)?;
@@ -102,8 +101,8 @@ impl Row {
         row
     }
 
-    /// The key of the record. Events of a user stay in order, so it is the user's id; without a
-    /// user it is the event's id.
+    /// The key of the record: the user's id, so that the events of a user stay in order. Without a
+    /// user, it is the event's id.
     pub(crate) fn key(&self) -> &str {
         self.subject.as_deref().unwrap_or(&self.id)
     }
@@ -122,7 +121,7 @@ impl State {
     /// Records that events were added; `time` is that of the oldest.
     pub(crate) fn add(&self, count: i64, time: i64) {
         self.length.fetch_add(count, Ordering::Relaxed);
-        // An event that is there already is older.
+        // Another event that waits already is older.
         let _ = self
             .oldest
             .compare_exchange(0, time, Ordering::Relaxed, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The topics, created if they are missing.
+//! Creation of missing topics.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
 /// Deadline of a request to the broker.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How much longer dead letters are kept than events: an operator has to look at them.
+/// Factor by which dead letters are kept longer than events, since an operator has to look at them.
 const DEAD_LETTER_RETENTION: u32 = 4;
 
 /// The topic of the dead letters of a topic.
@@ -26,7 +26,7 @@ pub(crate) fn dead_letters(topic: &str) -> String {
     format!("{topic}.dlq")
 }
 
-/// Creates those of these topics, and of their dead letters, that are missing. Retries until the
+/// Creates the missing ones of these topics and of their dead letters. Retries until the
 /// broker answers. Existing topics are not changed.
 pub(crate) async fn ensure(
     settings: &Settings,
@@ -46,7 +46,7 @@ pub(crate) async fn ensure(
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, "cannot create topics");
                 }
-                // The topics may be created by other means.
+                // An operator may create the topics.
                 if is_final {
                     return;
                 }
@@ -115,7 +115,7 @@ async fn create_with(
     Ok(())
 }
 
-/// Whether a retry cannot help.
+/// Whether retries cannot help.
 fn is_final(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),

@@ -1,7 +1,8 @@
-//! What exemplars cost where measurements are recorded: `cargo bench -p exemplars`.
+//! Benchmark of the cost of exemplars when a measurement is recorded: `cargo bench -p exemplars`.
 //!
-//! Variants take turns. One thread's quickest round counts: what is slower is the machine's other
-//! work. Of two threads the median round does: in the quickest they did not meet.
+//! Variants take turns. For one thread, the fastest round counts, because other work of the machine
+//! slows the others. For two threads, the median round counts, because in the fastest one the threads did
+//! not compete.
 
 use std::{
     hint::black_box,
@@ -27,7 +28,7 @@ use opentelemetry_sdk::{
     },
 };
 
-/// By threads, from one.
+/// Number of rounds for one thread and for two.
 const ROUNDS: [usize; 2] = [400, 40];
 const RECORDS: [u32; 2] = [10_000, 200_000];
 const BOUNDARIES: [f64; 14] = [
@@ -35,12 +36,12 @@ const BOUNDARIES: [f64; 14] = [
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // `cargo test --benches` runs this too, with --test: then it is enough that it builds.
+    // `cargo test --benches` runs this too, with --test, to see that it builds.
     if std::env::args().any(|argument| argument == "--test") {
         return Ok(());
     }
     if cfg!(debug_assertions) {
-        return Err("measure the release build: cargo bench".into());
+        return Err("only the release build can be measured: use cargo bench".into());
     }
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
@@ -120,7 +121,7 @@ impl Subject {
         }
     }
 
-    /// Nanoseconds of one thread for each record.
+    /// Nanoseconds that a thread takes for each record.
     fn round(&self, threads: usize, context: &Context) -> f64 {
         let barrier = Barrier::new(threads);
         thread::scope(|scope| {
@@ -171,7 +172,7 @@ fn context(flags: TraceFlags) -> Context {
     ))
 }
 
-/// Attaches as an exporter does, and sends nothing.
+/// An exporter that attaches exemplars and sends nothing.
 struct Discard(Exemplars);
 
 impl PushMetricExporter for Discard {

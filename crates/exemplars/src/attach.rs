@@ -1,4 +1,4 @@
-//! Exemplars to the data points they belong to.
+//! Adds exemplars to the data points of a message.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -25,12 +25,12 @@ use crate::{
     sampler::{Candidate, Sampler},
 };
 
-/// Marks the data point of the sets for which the SDK had no room.
+/// The attribute of the data point for sets above the SDK's limit.
 const OVERFLOW: &str = "otel.metric.overflow";
 
-/// Moves what a sampler gathered into the message.
+/// Moves the samples of an instrument into the message.
 pub(crate) fn attach(sampler: &Sampler, request: &mut ExportMetricsServiceRequest) {
-    // More than one where views make several streams of an instrument.
+    // There are several streams if views split the instrument.
     let mut streams: Vec<Vec<Point<'_>>> = request
         .resource_metrics
         .iter_mut()
@@ -71,13 +71,13 @@ struct Point<'a> {
     time_unix_nano: u64,
     min: Option<f64>,
     max: Option<f64>,
-    /// Empty where there are no explicit buckets.
+    /// Empty for an exponential histogram.
     boundaries: &'a [f64],
     counts: &'a [u64],
     exemplars: &'a mut Vec<Exemplar>,
 }
 
-/// The data points that may take exemplars: none where the SDK has seen to it itself.
+/// The data points that may get exemplars; none if the SDK has added its own.
 fn points(metric: &mut Metric) -> Vec<Point<'_>> {
     let mut points: Vec<Point<'_>> = match &mut metric.data {
         Some(Data::Histogram(histogram)) => {
@@ -129,7 +129,7 @@ impl Point<'_> {
         matches!(self.attributes, [only] if only.key == OVERFLOW)
     }
 
-    /// Whether the point can have counted the sample: it may be of another interval.
+    /// Whether the point can have counted the sample, which may belong to another interval.
     fn covers(&self, sample: &Sample) -> bool {
         let Sample {
             time_unix_nano,
@@ -144,8 +144,8 @@ impl Point<'_> {
             && self.counts.get(bucket).is_none_or(|count| *count > 0)
     }
 
-    /// What competes with the candidate for the same place. A view may have changed the
-    /// boundaries, and what counts is the buckets as they are exported.
+    /// The cell in which the candidate competes with others. Exported buckets define the cells, because
+    /// a view may have changed the boundaries.
     fn cell(&self, reservoir: &Reservoir, candidate: &Candidate) -> usize {
         match reservoir {
             Reservoir::Aligned(_) if !self.boundaries.is_empty() => {
@@ -156,16 +156,16 @@ impl Point<'_> {
     }
 }
 
-/// A candidate for a data point, and those of its attributes that the point does not have.
+/// A candidate for a data point, and the attributes of it that the point does not have.
 struct Contender<'a> {
-    /// The least wins: exponentially distributed, the faster the more the candidate stands for,
-    /// so that all measurements behind the candidates are about equally likely.
+    /// A random rank; the lowest wins. It is exponentially distributed with the candidate's weight as
+    /// rate, so all measurements behind the candidates are about equally likely to win.
     rank: f64,
     sample: &'a Sample,
     filtered: Arc<[wire::KeyValue]>,
 }
 
-/// Puts the candidates into the points of one stream.
+/// Adds the candidates to the points of one stream.
 fn place(reservoir: &Reservoir, candidates: &[Candidate], points: &mut [Point<'_>]) {
     let index = Index::new(points);
     let mut contests = BTreeMap::<(usize, usize), Vec<Contender<'_>>>::new();
@@ -191,7 +191,7 @@ fn place(reservoir: &Reservoir, candidates: &[Candidate], points: &mut [Point<'_
         }
     }
 
-    // A cell has more than one set's where a view has dropped attributes, or they overflow.
+    // A cell has candidates of several sets if a view has dropped attributes, or if the sets overflow.
     for ((place, _), mut contenders) in contests {
         contenders.sort_by(|one, other| one.rank.total_cmp(&other.rank));
         contenders.truncate(reservoir.capacity());
@@ -223,14 +223,14 @@ impl From<&Contender<'_>> for Exemplar {
     }
 }
 
-/// An attribute as bytes: equal where key, type and value are.
+/// An attribute as bytes. Two are equal if their keys, types and values are.
 type Encoded = Vec<u8>;
 
-/// The points of a stream by their attributes.
+/// An index of the points of a stream by their attributes.
 struct Index<'a> {
     points: HashMap<Vec<Encoded>, usize>,
     overflow: Option<usize>,
-    /// The keys that any of the points has: those that no view has dropped.
+    /// The keys of all points, which no view has dropped.
     keys: HashSet<&'a str>,
 }
 
@@ -253,12 +253,12 @@ impl<'a> Index<'a> {
         index
     }
 
-    /// The place of the point that counts the measurements of a set, and those attributes of the
+    /// The position of the point that counts the measurements of a set, and the attributes of the
     /// set that the point does not have.
     ///
-    /// A view drops keys, not values, so that a key that one point has is dropped from none: the
-    /// set's point is the one that has all of the set's attributes with such keys. Where there is
-    /// none, the SDK had no room for the set.
+    /// A view drops keys, not values. So a key that one point has is dropped from no point, and the
+    /// set's point has all attributes of the set with such keys. If there is no such point, the set was
+    /// above the SDK's limit.
     fn find(&self, attributes: &[KeyValue]) -> Option<(usize, Arc<[wire::KeyValue]>)> {
         let (kept, dropped): (Vec<_>, Vec<_>) = attributes
             .iter()
@@ -272,7 +272,7 @@ impl<'a> Index<'a> {
     }
 }
 
-/// The attributes by key; the first of duplicates counts, as in the SDK.
+/// The attributes sorted by key. Of duplicates, the first one counts, as in the SDK.
 fn identity(attributes: &[wire::KeyValue]) -> Vec<Encoded> {
     let mut attributes: Vec<_> = attributes.iter().collect();
     attributes.sort_by(|one, other| one.key.cmp(&other.key));
@@ -295,7 +295,7 @@ mod tests {
 
     const NAME: &str = "duration";
 
-    /// A sampler that was offered 1.5 without attributes, and times before and after.
+    /// A sampler with the measurement 1.5 without attributes, and times before and after it.
     fn sampled() -> (Sampler, u64, u64) {
         let reservoir = Reservoir::Aligned(vec![1.0, 2.0]);
         let sampler = Sampler::new(InstrumentationScope::default(), NAME, reservoir);
@@ -354,14 +354,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_later_than_the_collection_waits_for_the_next() {
+    fn a_sample_after_the_collection_waits_for_the_next_one() {
         let (sampler, before, after) = sampled();
         assert_eq!(attached(&sampler, point(0, before)), []);
         assert_eq!(attached(&sampler, point(before, after)).len(), 1);
     }
 
     #[test]
-    fn what_is_still_later_is_given_up() {
+    fn a_sample_after_two_collections_is_dropped() {
         let (sampler, before, after) = sampled();
         assert_eq!(attached(&sampler, point(0, before)), []);
         assert_eq!(attached(&sampler, point(0, before)), []);
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_earlier_than_the_interval_is_dropped() {
+    fn a_sample_before_the_interval_is_dropped() {
         let (sampler, _, after) = sampled();
         assert_eq!(attached(&sampler, point(after, after + 1)), []);
         assert_eq!(attached(&sampler, point(0, after)), []);

@@ -10,7 +10,7 @@ use crate::{
     sampler::{Sampler, Set, ordered},
 };
 
-/// A [`Histogram`] for one attribute set, which is not forgotten while this lives.
+/// A [`Histogram`] for one attribute set, which is not forgotten as long as this value exists.
 #[derive(Debug)]
 pub struct BoundHistogram<T> {
     instrument: metrics::BoundHistogram<T>,
@@ -19,7 +19,7 @@ pub struct BoundHistogram<T> {
 }
 
 impl<T: Number> Histogram<T> {
-    /// This histogram for one attribute set, which need not be looked up for each value.
+    /// A handle for one attribute set, which saves a lookup for each value.
     pub fn bind(&self, attributes: &[KeyValue]) -> BoundHistogram<T> {
         BoundHistogram {
             instrument: self.instrument.bind(attributes),
@@ -30,7 +30,7 @@ impl<T: Number> Histogram<T> {
 }
 
 impl<T: Number> BoundHistogram<T> {
-    /// Records a value in the SDK's histogram, and offers it with this span.
+    /// Records a value in the SDK's histogram, and offers it as an exemplar with this span.
     pub fn record_in(&self, span: &SpanContext, value: T) {
         self.instrument.record(value);
         if self.filter.admits(span) {
@@ -39,11 +39,11 @@ impl<T: Number> BoundHistogram<T> {
     }
 }
 
-/// A set that is offered to without being looked up.
+/// An attribute set that needs no lookup.
 #[derive(Debug)]
 struct BoundSet {
     sampler: Arc<Sampler>,
-    /// None where there was no room for it.
+    /// `None` if the instrument had no room for the set.
     set: Option<Arc<Set>>,
     attributes: Arc<[KeyValue]>,
 }
@@ -57,7 +57,7 @@ impl BoundSet {
             .unwrap_or_else(PoisonError::into_inner);
         let set = known.learn(attributes, &ordered, || sampler.reservoir().cells());
         if let Some(set) = &set {
-            // While the lock is held: a collection may be about to forget it.
+            // Done under the lock, because a collection may be about to forget the set.
             set.bound.fetch_add(1, Ordering::Relaxed);
         }
         drop(known);
@@ -73,7 +73,7 @@ impl BoundSet {
         let Some(set) = &self.set else {
             return self.sampler.offer(value, &self.attributes, origin);
         };
-        // Aggregations leave these out too.
+        // The SDK's aggregations ignore values that are not finite too.
         if value.is_finite() {
             let cell = self.sampler.reservoir().cell_of(value);
             self.sampler.offer_to(set, cell, value, origin);
@@ -125,10 +125,13 @@ mod tests {
             bound.offer(f64::NAN, origin());
             sampler.offer(1.0, &attributes(7), origin());
             let [candidate] = sampler.take(u64::MAX).try_into().unwrap();
-            assert_eq!(candidate.weight as usize, 2, "both are of one set");
+            assert_eq!(
+                candidate.weight as usize, 2,
+                "both measurements belong to one set"
+            );
         }
 
-        // The lookup's copies are gone when it is.
+        // The copies of the lookup are dropped with it.
         let kept = Arc::downgrade(bound.set.as_ref().unwrap());
         drop(bound);
         for _ in 0..=MAX_IDLE {

@@ -1,25 +1,25 @@
-//! Which measurements may become exemplars: the specification's `ExemplarFilter`.
+//! The filter of measurements that may become exemplars.
 
 use std::{fmt, str::FromStr};
 
 use opentelemetry::trace::SpanContext;
 
-/// Which measurements are offered to the reservoirs: the specification's `ExemplarFilter`.
+/// The filter of measurements that may become exemplars: the specification's `ExemplarFilter`.
 ///
-/// Parses from, and prints as, the values of `OTEL_METRICS_EXEMPLAR_FILTER`. Nothing here reads
-/// that variable: to do so is for the program.
+/// Its texts are the values of `OTEL_METRICS_EXEMPLAR_FILTER`. This crate does not read that
+/// variable; a program can.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Filter {
-    /// All, also those outside a trace.
+    /// All measurements, even those outside a trace.
     AlwaysOn,
-    /// None.
+    /// No measurements.
     AlwaysOff,
-    /// Those made within a span that is sampled.
+    /// Measurements within a sampled span.
     #[default]
     TraceBased,
 }
 
-/// A text that names no [`Filter`].
+/// A text that is not the name of a [`Filter`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("an exemplar filter is always_on, always_off or trace_based")]
 pub struct UnknownFilter;
@@ -35,7 +35,7 @@ impl Filter {
         }
     }
 
-    /// Whether a measurement made within this span may become an exemplar.
+    /// Whether a measurement within this span may become an exemplar.
     #[inline]
     pub(crate) fn admits(self, span: &SpanContext) -> bool {
         match self {
@@ -49,7 +49,7 @@ impl Filter {
 impl FromStr for Filter {
     type Err = UnknownFilter;
 
-    /// The case does not matter, as everywhere in OpenTelemetry's variables.
+    /// Parses a name in any case, as for all variables of OpenTelemetry.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL
             .into_iter()
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parses_what_it_prints() {
+    fn a_printed_filter_can_be_parsed() {
         for filter in Filter::ALL {
             assert_eq!(filter.to_string().parse(), Ok(filter));
         }

@@ -1,4 +1,4 @@
-//! Histograms that sample what they record.
+//! Histograms that sample their measurements.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use opentelemetry::{
 
 use crate::{Filter, reservoir::Origin, sampler::Sampler};
 
-/// A histogram that offers what it records as exemplars. Clones share the reservoirs.
+/// A histogram that offers its measurements as exemplars. Clones share the reservoirs.
 #[derive(Clone, Debug)]
 pub struct Histogram<T> {
     pub(crate) instrument: metrics::Histogram<T>,
@@ -17,9 +17,9 @@ pub struct Histogram<T> {
     pub(crate) sampler: Arc<Sampler>,
 }
 
-/// What histograms measure in.
+/// The types of a histogram's values.
 pub trait Number: Copy {
-    /// The nearest value that an exemplar can have.
+    /// The nearest value that an exemplar can hold.
     fn to_f64(self) -> f64;
 }
 
@@ -48,8 +48,8 @@ impl<T: Number> Histogram<T> {
         }
     }
 
-    /// Records a value in the SDK's histogram, and offers it with the span of the current
-    /// [`Context`].
+    /// Records a value in the SDK's histogram, and offers it as an exemplar with the span of the
+    /// current [`Context`].
     pub fn record(&self, value: T, attributes: &[KeyValue]) {
         self.instrument.record(value, attributes);
         if self.filter == Filter::AlwaysOff {
@@ -61,8 +61,8 @@ impl<T: Number> Histogram<T> {
         }
     }
 
-    /// Records a value in the SDK's histogram, and offers it with this span: for callers that
-    /// have the span in hand, or measure after it was left.
+    /// Records a value in the SDK's histogram, and offers it as an exemplar with this span. For
+    /// callers that have the span, or that measure outside its context.
     pub fn record_in(&self, span: &SpanContext, value: T, attributes: &[KeyValue]) {
         self.instrument.record(value, attributes);
         if let Some(origin) = self.origin(span) {

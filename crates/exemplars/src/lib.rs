@@ -29,7 +29,7 @@ pub struct Exemplars {
 }
 
 impl Exemplars {
-    /// Without histograms yet.
+    /// An empty collection of exemplars with this filter.
     #[must_use]
     pub fn new(filter: Filter) -> Self {
         Self {
@@ -38,11 +38,11 @@ impl Exemplars {
         }
     }
 
-    /// A histogram that records in this one, and offers what it records as exemplars.
+    /// Wraps a histogram so that it offers its measurements as exemplars.
     ///
-    /// `scope` is that of the meter that made it, and `name` the name under which it is exported:
-    /// its own, unless a view changes it. A histogram of the same scope and name shares the
-    /// reservoirs of the first.
+    /// `scope` is that of the histogram's meter. `name` is the name in exports: the histogram's own
+    /// name, unless a view changes it. Histograms with the same scope and name share the reservoirs of
+    /// the first.
     pub fn histogram<T: Number>(
         &self,
         scope: &InstrumentationScope,
@@ -62,13 +62,13 @@ impl Exemplars {
         Histogram::new(instrument, self.filter, sampler)
     }
 
-    /// Moves the exemplars gathered since the last call into the data points they belong to.
+    /// Moves the exemplars since the last call into their data points.
     ///
-    /// To be called once for each collection, before its message is sent. A histogram that is not
-    /// in the message keeps its exemplars.
+    /// Call it once for each collection, before its message is sent. A histogram that is not in the
+    /// message keeps its exemplars.
     pub fn attach(&self, request: &mut ExportMetricsServiceRequest) {
         let samplers = self.samplers.lock().unwrap_or_else(PoisonError::into_inner);
-        // Not held while they work, so that histograms can be made meanwhile.
+        // The lock is not held during the work, so that histograms can be created meanwhile.
         let samplers = samplers.clone();
         for sampler in samplers {
             attach::attach(&sampler, request);

@@ -1,8 +1,8 @@
-//! What keeps samples of measurements: the specification's `ExemplarReservoir`.
+//! Reservoirs of samples: the specification's `ExemplarReservoir`.
 //!
-//! A reservoir is made of cells, each of which keeps a uniform sample of what it was offered
-//! (Algorithm R). Few offers are kept, so that most cost a count and a random number: neither
-//! lock nor clock.
+//! A reservoir consists of cells. Each cell keeps a uniform sample of the measurements that it was
+//! offered (Algorithm R). Few of them are kept, so most offers cost a count and a random number, and
+//! neither a lock nor a clock.
 
 use std::{
     sync::{
@@ -17,29 +17,29 @@ use opentelemetry::{
     trace::{SpanContext, SpanId, TraceId},
 };
 
-/// How many exemplars an instrument keeps for each attribute set, and which.
+/// The number and choice of exemplars for each attribute set of an instrument.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reservoir {
     /// At most one for each bucket of a histogram with these boundaries: the specification's
     /// `AlignedHistogramBucketExemplarReservoir`.
     ///
-    /// A bucket's measurements are all equally likely to be kept. (The last would be simpler, and
-    /// is allowed too, but then a burst just before the collection hides the rest.)
+    /// All measurements of a bucket are equally likely to be kept. (The specification also allows the
+    /// last one, but then a burst just before the collection would hide the others.)
     Aligned(Vec<f64>),
-    /// At most this many, whatever their values, all measurements being equally likely: the
-    /// specification's `SimpleFixedSizeExemplarReservoir`.
+    /// At most this number, whatever their values: the specification's
+    /// `SimpleFixedSizeExemplarReservoir`. All measurements are equally likely to be kept.
     Fixed(usize),
 }
 
 impl Reservoir {
-    /// What the specification has for exponential histograms of at most so many buckets (the
-    /// SDK's default is 160): one exemplar for each, but at most 20.
+    /// The specification's default for exponential histograms with at most `max_size` buckets: one
+    /// exemplar for each bucket, but at most 20. The SDK's default of `max_size` is 160.
     #[must_use]
     pub const fn exponential(max_size: usize) -> Self {
         Self::Fixed(if max_size < 20 { max_size } else { 20 })
     }
 
-    /// How many samples a cell keeps.
+    /// The number of samples that a cell keeps.
     pub(crate) fn capacity(&self) -> usize {
         match self {
             Self::Aligned(_) => 1,
@@ -47,7 +47,7 @@ impl Reservoir {
         }
     }
 
-    /// The place of the cell that a value belongs to.
+    /// The index of the cell for a value.
     pub(crate) fn cell_of(&self, value: f64) -> usize {
         match self {
             Self::Aligned(boundaries) => bucket(boundaries, value),
@@ -66,7 +66,7 @@ impl Reservoir {
 }
 
 impl Default for Reservoir {
-    /// Aligned with the buckets of histograms for which no boundaries are given.
+    /// Aligned with the SDK's default boundaries.
     fn default() -> Self {
         Self::Aligned(vec![
             0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0,
@@ -75,12 +75,12 @@ impl Default for Reservoir {
     }
 }
 
-/// The place of the bucket that a value belongs to: a boundary is the last value of its bucket.
+/// The index of the bucket for a value. A boundary belongs to the bucket below it.
 pub(crate) fn bucket(boundaries: &[f64], value: f64) -> usize {
     boundaries.partition_point(|boundary| *boundary < value)
 }
 
-/// The span that a measurement was made in.
+/// The span of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
     pub(crate) trace_id: TraceId,
@@ -97,10 +97,10 @@ impl Origin {
     }
 }
 
-/// A measurement that was kept.
+/// A kept measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
-    /// All of them, in order and without duplicates.
+    /// All attributes, sorted by key and without duplicates.
     pub(crate) attributes: Arc<[KeyValue]>,
     pub(crate) origin: Origin,
     pub(crate) time_unix_nano: u64,
@@ -108,9 +108,9 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// A sample of now.
+    /// A sample with the current time.
     pub(crate) fn new(attributes: Arc<[KeyValue]>, origin: Origin, value: f64) -> Self {
-        // The SDK's clock, which says when a collection was.
+        // The same clock as the SDK uses for the times of collections.
         let time = opentelemetry::time::now().duration_since(UNIX_EPOCH);
         Self {
             attributes,
@@ -122,7 +122,7 @@ impl Sample {
     }
 }
 
-/// A uniform sample of the measurements that were offered since it was last taken.
+/// A uniform sample of the measurements that were offered since the last [`Cell::take`].
 #[derive(Debug, Default)]
 pub(crate) struct Cell {
     offered: AtomicUsize,
@@ -130,7 +130,7 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// Keeps the measurement if chance has it.
+    /// Keeps the measurement at random, with the probability of a uniform sample.
     #[inline]
     pub(crate) fn offer(&self, capacity: usize, sample: impl FnOnce() -> Sample) {
         let earlier = self.offered.fetch_add(1, Ordering::Relaxed);
@@ -147,8 +147,8 @@ impl Cell {
     #[cold]
     fn keep(&self, capacity: usize, place: usize, sample: Sample) {
         let mut kept = self.kept();
-        // Threads may come here in another order than they were counted in, and after what they
-        // were counted with was taken.
+        // Threads may arrive here in another order than the counter has seen them, or after a `take`
+        // that has reset the counter.
         if kept.len() < capacity {
             kept.push(sample);
         } else if let Some(slot) = kept.get_mut(place) {
@@ -156,9 +156,9 @@ impl Cell {
         }
     }
 
-    /// Moves out what was kept, and says how many were offered; `None` where nothing was.
+    /// Moves the samples out, and returns the number of offers; `None` if there were none.
     pub(crate) fn take(&self, into: &mut Vec<Sample>) -> Option<usize> {
-        // Most cells of most sets: not worth a lock.
+        // Most cells are empty, so this saves most locks.
         if self.offered.load(Ordering::Relaxed) == 0 {
             return None;
         }
@@ -168,7 +168,7 @@ impl Cell {
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<Sample>> {
-        // Whoever panicked while it was held left whole samples.
+        // A panic under the lock leaves only complete samples.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -184,7 +184,7 @@ mod tests {
         Sample::new(Arc::default(), origin, value as f64)
     }
 
-    /// How often each of some measurements is kept.
+    /// How often each of `offers` measurements is kept in `rounds` rounds.
     fn kept(capacity: usize, offers: usize, rounds: usize) -> Vec<usize> {
         let cell = Cell::default();
         let mut counts = vec![0; offers];
@@ -202,7 +202,8 @@ mod tests {
         counts
     }
 
-    /// Six deviations of a binomial distribution: once in a hundred million runs it is outside.
+    /// Asserts that counts are within six standard deviations of a binomial distribution. By chance, they are outside
+    /// once in a hundred million runs.
     fn assert_uniform(counts: &[usize], rounds: usize, chance: f64) {
         let expected = rounds as f64 * chance;
         let bound = 6.0 * (expected * (1.0 - chance)).sqrt();
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boundary_is_the_last_value_of_its_bucket() {
+    fn a_boundary_belongs_to_the_bucket_below_it() {
         let reservoir = Reservoir::Aligned(vec![0.0, 5.0]);
         let cells = [-1.0, 0.0, 0.1, 5.0, 5.1].map(|value| reservoir.cell_of(value));
         assert_eq!(cells, [0, 0, 1, 1, 2]);
@@ -231,13 +232,13 @@ mod tests {
     }
 
     #[test]
-    fn exponential_histograms_have_twenty_at_most() {
+    fn exponential_histograms_keep_twenty_at_most() {
         assert_eq!(Reservoir::exponential(160), Reservoir::Fixed(20));
         assert_eq!(Reservoir::exponential(8), Reservoir::Fixed(8));
     }
 
     #[test]
-    fn a_poisoned_lock_is_as_good_as_another() {
+    fn a_poisoned_lock_can_be_used() {
         let cell = Cell::default();
         thread::scope(|scope| {
             let holder = scope.spawn(|| {

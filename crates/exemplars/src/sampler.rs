@@ -15,26 +15,26 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 
 use crate::reservoir::{Cell, Origin, Reservoir, Sample};
 
-/// Attribute sets that have reservoirs of their own, by instrument: the SDK's default limit of
-/// data points. Further sets share one reservoir.
+/// Maximum number of attribute sets of an instrument with reservoirs of their own: the SDK's default
+/// limit of data points. Further sets share one reservoir.
 pub(crate) const MAX_SETS: usize = 2000;
 
-/// Orders and repetitions of known sets that are found without sorting.
+/// Maximum number of other spellings of known sets (order, duplicates) that are found without sorting.
 const MAX_ALIASES: usize = MAX_SETS;
 
-/// Collections that a set outlives without a measurement.
+/// Number of collections without a measurement after which a set is still kept.
 pub(crate) const MAX_IDLE: u8 = 3;
 
-/// Samples measurements of one instrument.
+/// Sampler for the measurements of one instrument.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     scope: InstrumentationScope,
     name: String,
     reservoir: Reservoir,
     pub(crate) known: RwLock<Known>,
-    /// Shared by the sets for which there is no room in `known`.
+    /// The reservoir of all sets that find no room in `known`.
     rest: Box<[Cell]>,
-    /// Measured after the last collection, but before its result was seen here.
+    /// Samples from after the last collection that were taken together with it.
     late: Mutex<Vec<Candidate>>,
 }
 
@@ -43,13 +43,13 @@ pub(crate) struct Sampler {
 pub(crate) struct Candidate {
     pub(crate) sample: Sample,
     pub(crate) cell: usize,
-    /// How many measurements it stands for.
+    /// The number of measurements that this sample represents.
     pub(crate) weight: f64,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// The sets as they are written: in order and, beside it, as they were met.
+    /// The sets by their attributes: sorted, and also in the spellings of their measurements.
     spellings: HashMap<Arc<[KeyValue]>, Arc<Set>, RandomState>,
     sets: Vec<Arc<Set>>,
 }
@@ -60,7 +60,7 @@ pub(crate) struct Set {
     cells: Box<[Cell]>,
     /// Collections since the last measurement.
     idle: AtomicU8,
-    /// Those who hold it, and would measure where nobody looks if it were forgotten.
+    /// The number of bound histograms with this set. If the set were forgotten, their samples would be lost.
     pub(crate) bound: AtomicUsize,
 }
 
@@ -80,7 +80,7 @@ impl Sampler {
         &self.scope
     }
 
-    /// Whether this is the instrument's name; the case does not matter, as in the SDK.
+    /// Whether this is the instrument's name. Case is ignored, as in the SDK.
     pub(crate) fn is_named(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
@@ -89,10 +89,10 @@ impl Sampler {
         &self.reservoir
     }
 
-    /// Keeps the measurement if chance has it.
+    /// Offers a measurement to the reservoir of its attribute set.
     #[inline]
     pub(crate) fn offer(&self, value: f64, attributes: &[KeyValue], origin: Origin) {
-        // Aggregations leave these out too.
+        // The SDK's aggregations ignore values that are not finite too.
         if !value.is_finite() {
             return;
         }
@@ -140,8 +140,8 @@ impl Sampler {
         }
     }
 
-    /// Takes what was kept until a collection that was at this time, forgets sets that are no
-    /// longer measured, and holds back what was measured later for the next call.
+    /// Takes the samples until the collection at this time. Keeps later samples for the next call, and
+    /// forgets sets that are no longer measured.
     pub(crate) fn take(&self, collected_unix_nano: u64) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         take_cells(&self.rest, &mut candidates);
@@ -184,7 +184,7 @@ impl Known {
         self.spellings.len() < self.sets.len() + MAX_ALIASES
     }
 
-    /// The set of these attributes, made if there is room for it.
+    /// The set of these attributes, which is created if there is room.
     pub(crate) fn learn(
         &mut self,
         attributes: &[KeyValue],
@@ -219,7 +219,7 @@ impl Set {
     }
 }
 
-/// Empties the cells, and says whether there had been measurements.
+/// Empties the cells, and returns whether they had measurements.
 fn take_cells(cells: &[Cell], candidates: &mut Vec<Candidate>) -> bool {
     let mut samples = Vec::new();
     let mut any = false;
@@ -238,7 +238,7 @@ fn take_cells(cells: &[Cell], candidates: &mut Vec<Candidate>) -> bool {
     any
 }
 
-/// The attributes by key; the first of duplicates counts, as in the SDK.
+/// The attributes sorted by key. Of duplicates, the first one counts, as in the SDK.
 pub(crate) fn ordered(attributes: &[KeyValue]) -> Cow<'_, [KeyValue]> {
     if attributes.is_sorted_by(|one, next| one.key < next.key) {
         return attributes.into();
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(lengths(&sampler), (MAX_SETS, 2 * MAX_SETS));
         let candidates = sampler.take(u64::MAX);
         assert_eq!(candidates.len(), MAX_SETS + 1);
-        // One stands for all that had no room.
+        // One sample represents all sets that found no room.
         let rest = candidates.iter().map(|candidate| candidate.weight as usize);
         assert_eq!(rest.max(), Some(2 * MAX_SETS));
 
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_measurement_begins_the_wait_anew() {
+    fn a_measurement_resets_the_idle_count() {
         let sampler = sampler();
         for _ in 0..3 {
             offer(&sampler, &[]);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_are_no_set_of_their_own() {
+    fn duplicates_make_no_new_set() {
         let sampler = sampler();
         let [first, second] = [1, 2].map(|value| KeyValue::new("key", value));
         offer(&sampler, &[first.clone(), second]);
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_of_one_set_are_bounded() {
+    fn spellings_of_one_set_are_bounded() {
         let sampler = sampler();
         let mut attributes =
             ["a", "b", "c", "d", "e", "f", "g", "h"].map(|key| KeyValue::new(key, key));

@@ -1,11 +1,11 @@
-//! The contracts: messages, clients and server traits of `user` and `auth`, and the messages of
+//! The gRPC contracts: messages, clients and server traits of `user` and `auth`, and the messages of
 //! events.
 //!
 //! The code in `generated/` is generated from the files under `proto/` and checked in; a test compares
-//! both. The comments in `proto/` are the documentation. Domain types do not live here: each service
-//! converts at its edge.
+//! both. The comments in `proto/` are the documentation. There are no domain types here: each service
+//! converts messages at its edge.
 //!
-//! `Debug` shows a field as `..` if its name says that it is an email, a password or a token.
+//! `Debug` shows a field as `..` if its name says that it is an email, a password, a secret or a token.
 
 /// Accounts: `proto/user/v1/user.proto`.
 pub mod user {
@@ -37,7 +37,7 @@ pub const DESCRIPTORS: &[u8] = include_bytes!("generated/descriptors.bin");
 /// Every method of every service, as `package.Service/Method`.
 pub const METHODS: &[&str] = include!("generated/methods.rs");
 
-/// The source of the messages of events, for schema registries.
+/// The `.proto` source of the events, for schema registries.
 pub const EVENTS: &str = include_str!("../../../proto/events/v1/events.proto");
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What `Debug` shows of the messages, and of all other types that hold a secret.
+//! Tests of `Debug` for the messages and for all other types that hold a secret.
 
 use std::{
     fmt, fs,
@@ -24,7 +24,7 @@ fn is_secret(field: &str) -> bool {
 /// Decodes a message and formats it.
 type Format = fn(&[u8]) -> String;
 
-/// Every message of the contracts. A new one is missed by the test until it is added here.
+/// Every message of the contracts. The test fails for a new message until it is added here.
 const MESSAGES: &[(&str, Format)] = &[
     (".auth.v1.LoginRequest", format::<auth::LoginRequest>),
     (".auth.v1.LoginResponse", format::<auth::LoginResponse>),
@@ -76,7 +76,7 @@ fn format<M: Message + Default + fmt::Debug>(bytes: &[u8]) -> String {
     format!("{:?}", M::decode(bytes).unwrap())
 }
 
-/// The messages that the contracts declare, by their paths.
+/// The messages of the contracts, with their paths.
 fn declared(descriptors: &FileDescriptorSet) -> Vec<(String, &DescriptorProto)> {
     let mut declared: Vec<_> = descriptors
         .file
@@ -104,7 +104,7 @@ fn declared(descriptors: &FileDescriptorSet) -> Vec<(String, &DescriptorProto)> 
     declared
 }
 
-/// A field on the wire whose bytes are `content`.
+/// An encoded field with the bytes `content`.
 fn encode(field: &FieldDescriptorProto, content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode_key(field.number() as u32, WireType::LengthDelimited, &mut bytes);
@@ -113,11 +113,11 @@ fn encode(field: &FieldDescriptorProto, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Every way to a text below a message: the names of its fields, and a message in which nothing
-/// else is set.
+/// Every text field in a message and its submessages: the path of field names, and an encoded message
+/// in which only that field is set.
 fn texts(declared: &[(String, &DescriptorProto)], path: &str) -> Vec<(String, Vec<u8>)> {
     let Some((_, message)) = declared.iter().find(|(declared, _)| declared == path) else {
-        return Vec::new(); // of Google
+        return Vec::new(); // a message of Google
     };
     let mut found = Vec::new();
     for field in &message.field {
@@ -165,7 +165,7 @@ fn secrets_are_hidden_and_all_else_is_shown() {
     assert!(hidden > 10 && shown > 10, "{hidden} {shown}");
 }
 
-/// The files of Rust below a folder.
+/// The Rust files below a folder.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());

@@ -1,8 +1,8 @@
-//! Compares the code under `src/generated` with what `proto/` and the generator give now.
+//! Compares the code under `src/generated` with new output of the generator.
 //!
 //! The code is checked in so that a build needs neither a protobuf compiler nor a code generator.
-//! `OTELIX_WRITE=1 cargo test -p proto` writes it anew. protox is a protobuf compiler in Rust, so no
-//! machine needs protoc.
+//! `OTELIX_WRITE=1 cargo test -p proto` regenerates it. The generator uses protox, a protobuf compiler
+//! in Rust, so it does not need protoc.
 
 use std::{
     collections::BTreeMap,
@@ -62,7 +62,7 @@ fn generate() -> BTreeMap<PathBuf, Vec<u8>> {
     let descriptors = protox::compile(FILES, [&root]).unwrap();
     let out = tempfile::tempdir().unwrap();
 
-    // Reflection serves the same descriptors that the code was made from.
+    // Reflection serves the same descriptors that the code is generated from.
     let encoded = descriptors.encode_to_vec();
     fs::write(out.path().join("descriptors.bin"), encoded).unwrap();
 
@@ -91,7 +91,7 @@ fn methods(descriptors: &FileDescriptorSet) -> String {
     format!("&[\n{list}]\n")
 }
 
-/// Has `Debug` show the fields as `..` that must not be printed, and all others as they are.
+/// Makes `Debug` show secret fields as `..` and all others with their values.
 fn hide_secrets(mut builder: Builder, descriptors: &FileDescriptorSet) -> Builder {
     let mut hiding: Vec<String> = Vec::new();
     for file in &descriptors.file {
@@ -113,7 +113,7 @@ fn hide_secrets(mut builder: Builder, descriptors: &FileDescriptorSet) -> Builde
                     None => (format!("{path}.{name}"), r#"#[debug("..")]"#.to_owned()),
                 };
                 builder = builder.field_attribute(field, attribute);
-                // What is set for a message counts for the types in it too: set it once.
+                // An attribute of a message also applies to the types in it, so set it only once.
                 let is_set = |set: &String| format!("{path}.").starts_with(&format!("{set}."));
                 if !hiding.iter().any(is_set) {
                     builder = builder.type_attribute(&path, "#[derive(::derive_more::Debug)]");

@@ -1,4 +1,4 @@
-//! Folders of data.
+//! The data folder and its mode.
 
 use std::{
     fs::DirBuilder,
@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 
-/// The setting that says where data is kept.
+/// The setting for the data folder.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct DataFolder {
@@ -24,7 +24,7 @@ pub struct DataFolder {
     pub path: PathBuf,
 }
 
-/// Creates a folder, and those above it, for its owner alone. One that exists stays as it is.
+/// Creates a folder and its missing parents, with mode 0700. Existing folders are not changed.
 ///
 /// # Errors
 /// When the system refuses.
@@ -32,8 +32,8 @@ pub fn create_private(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Adds to a refusal which user was refused: in a container that is rarely the owner of a folder
-/// of the host.
+/// Adds the user of this process to a "permission denied" error. In a container, that user is rarely
+/// the owner of a folder of the host.
 #[must_use]
 pub fn name_user(error: io::Error) -> io::Error {
     if error.kind() != io::ErrorKind::PermissionDenied {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_names_the_user_and_nothing_else_does() {
+    fn only_a_denied_permission_names_the_user() {
         let user = nix::unistd::geteuid().to_string();
         let refused = name_user(io::ErrorKind::PermissionDenied.into());
         assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);

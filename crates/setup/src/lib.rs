@@ -1,6 +1,6 @@
 //! Private folders, secrets, ports in use, and port settings that ignore service links.
 //!
-//! Services, `otelix` and `preflight` share it, so that all of them make the same files.
+//! Services, `otelix` and `preflight` share this crate, so all of them make the same files.
 
 mod folders;
 mod secrets;

@@ -1,4 +1,4 @@
-//! Secrets: files in `DATA/secrets` that only their owner may read. Once made, a secret is never
+//! Secrets: files in `DATA/secrets` that only their owner can read. A secret is made once, never
 //! replaced and never printed.
 
 use std::{
@@ -14,10 +14,10 @@ use zeroize::Zeroizing;
 
 use crate::{create_private, name_user};
 
-/// The rights of everyone but the owner.
+/// The permissions of group and others.
 const OTHERS: u32 = 0o077;
 
-/// A secret, which is text without a line break.
+/// A secret: a text without a line break.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Secret {
     /// The key that signs sessions.
@@ -26,28 +26,28 @@ pub enum Secret {
     GrafanaAdminPassword,
 }
 
-/// A file or folder that must not be used as it is. The text holds nothing of the secret.
+/// A file or folder that is not safe to use. The message has no part of the secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} {remedy}")]
 pub struct Unusable {
-    /// A sentence that names the path.
+    /// The problem, a sentence that names the path.
     pub what: String,
-    /// A sentence.
+    /// The remedy, a sentence.
     pub remedy: String,
 }
 
 /// Why there is no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// There is something in its place that must not be used.
+    /// The existing file or folder is not safe to use.
     #[error(transparent)]
     Unusable(#[from] Unusable),
-    /// It cannot be made.
+    /// The file cannot be created.
     #[error("cannot create the secret {}", .path.display())]
     Create {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -61,7 +61,7 @@ pub fn folder(data: &Path) -> PathBuf {
 /// Checks the mode of the folder of secrets, if it exists.
 ///
 /// # Errors
-/// When others may enter it.
+/// When group or others can enter it.
 pub fn check_folder(data: &Path) -> Result<(), Unusable> {
     let folder = folder(data);
     let Ok(metadata) = folder.metadata() else {
@@ -83,13 +83,14 @@ pub fn check_folder(data: &Path) -> Result<(), Unusable> {
 }
 
 impl Secret {
-    /// The secret's file, which is made if it is missing.
+    /// The secret's file, which is created if it is missing.
     ///
-    /// Several programs may call this at once: all of them get the same secret. A file is moved here
-    /// from the place where earlier versions had it.
+    /// Several programs may call this at the same time: all of them get the same secret. A file from an
+    /// earlier version, which had another path, is moved here.
     ///
     /// # Errors
-    /// When it cannot be made, or when [`Secret::check`] finds fault with what there is.
+    /// When the file cannot be created, or when [`check_secrets_folder`](crate::check_secrets_folder) or
+    /// [`Secret::check`] fails.
     pub fn provide(self, data: &Path) -> Result<PathBuf, SecretError> {
         check_folder(data)?;
         self.check(data)?;
@@ -104,8 +105,8 @@ impl Secret {
         }
     }
 
-    /// The file of an earlier version, if [`Self::provide`] could not move it because the new place
-    /// was taken.
+    /// The file of an earlier version, if [`Self::provide`] did not move it because the new path was
+    /// taken.
     #[must_use]
     pub fn former(self, data: &Path) -> Option<PathBuf> {
         self.former_path(data).filter(|path| path.exists())
@@ -114,7 +115,7 @@ impl Secret {
     /// Checks the secret's file, if it exists.
     ///
     /// # Errors
-    /// When it cannot be read, when others may read it, or when it is too short.
+    /// When it cannot be read, when group or others can read it, or when it is too short.
     pub fn check(self, data: &Path) -> Result<(), Unusable> {
         let paths = [Some(self.path(data)), self.former_path(data)];
         paths
@@ -124,7 +125,7 @@ impl Secret {
             .unwrap_or(Ok(()))
     }
 
-    /// Where it is.
+    /// The path of the secret's file.
     #[must_use]
     pub fn path(self, data: &Path) -> PathBuf {
         folder(data).join(match self {
@@ -133,12 +134,12 @@ impl Secret {
         })
     }
 
-    /// Where earlier versions of otelix had it.
+    /// The path of the secret in earlier versions of otelix.
     fn former_path(self, data: &Path) -> Option<PathBuf> {
         (self == Self::Jwt).then(|| data.join("jwt-secret"))
     }
 
-    /// The fewest bytes that can be a secret.
+    /// The minimum length in bytes.
     fn least(self) -> u64 {
         match self {
             Self::Jwt => 32,
@@ -146,7 +147,7 @@ impl Secret {
         }
     }
 
-    /// Nothing where there is no such file.
+    /// Checks a file; `None` if it does not exist.
     fn check_file(self, path: &Path) -> Option<Result<(), Unusable>> {
         let unusable = |what, remedy| Some(Err(Unusable { what, remedy }));
         let metadata = match File::open(path).and_then(|file| file.metadata()) {
@@ -182,8 +183,8 @@ impl Secret {
         Some(Ok(()))
     }
 
-    /// The file appears complete and for its owner alone, or not at all. The first program that
-    /// makes it wins, and the others use its file.
+    /// Creates the file with mode 0600. It appears complete or not at all. If several programs create it,
+    /// the first one wins, and the others use its file.
     fn make(self, data: &Path, path: &Path) -> io::Result<()> {
         if path.symlink_metadata().is_ok() {
             return Ok(());
@@ -206,7 +207,7 @@ impl Secret {
         }
     }
 
-    /// A new one: 256 bits for sessions, 142 for the password, which people may have to type.
+    /// A new secret: 256 random bits for sessions, and 142 for the password, which people may have to type.
     fn draw(self) -> io::Result<Zeroizing<String>> {
         let (length, alphabet): (_, &[u8]) = match self {
             Self::Jwt => (64, b"0123456789abcdef"),
@@ -221,7 +222,7 @@ impl Secret {
             SysRng
                 .try_fill_bytes(&mut bytes[..])
                 .map_err(io::Error::other)?;
-            // All are equally likely: what is beyond the alphabet is left out and not folded into it.
+            // Values beyond the alphabet are skipped, so all characters are equally likely.
             let mask = alphabet.len().next_power_of_two() - 1;
             let drawn = bytes
                 .iter()
@@ -233,11 +234,11 @@ impl Secret {
     }
 }
 
-/// Moves a file that exists, never over another one. Whether the target is there then.
+/// Moves a file if it exists, never over another one. Returns whether the target exists afterwards.
 fn is_moved(from: &Path, to: &Path) -> io::Result<bool> {
     match fs::hard_link(from, to) {
         Ok(()) => {}
-        // Another program was faster.
+        // Another program has created the target first.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
@@ -257,7 +258,7 @@ mod tests {
 
     use super::*;
 
-    /// A file with a mode, in the place of a secret.
+    /// Writes a file with a mode, at the path of a secret.
     fn write(path: &Path, text: &str, mode: u32) {
         create_private(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -268,7 +269,7 @@ mod tests {
         path.metadata().unwrap().permissions().mode() & 0o777
     }
 
-    /// What eight programs read that start at once.
+    /// The secrets that eight programs read which start at the same time.
     fn started_at_once(data: &TempDir) -> BTreeSet<String> {
         let barrier = Barrier::new(8);
         let start = || {
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_made_once_and_for_its_owner_alone() {
+    fn a_secret_is_made_once_and_only_its_owner_can_read_it() {
         let data = tempfile::tempdir().unwrap();
         let path = Secret::Jwt.provide(data.path()).unwrap();
         assert_eq!(path, data.path().join("secrets/jwt"));
@@ -338,19 +339,19 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_there_stands_and_the_one_of_an_earlier_version_stays() {
+    fn an_existing_secret_is_kept_and_so_is_the_file_of_an_earlier_version() {
         let data = tempfile::tempdir().unwrap();
         let former = data.path().join("jwt-secret");
         write(&former, &"x".repeat(64), 0o600);
         write(&data.path().join("secrets/jwt"), &"y".repeat(64), 0o600);
         assert_eq!(started_at_once(&data), BTreeSet::from(["y".repeat(64)]));
-        // As if it had been made between the look and the move.
+        // As if another program had created the file between the check and the move.
         assert!(is_moved(&former, &data.path().join("secrets/jwt")).unwrap());
         assert!(former.exists());
     }
 
     #[test]
-    fn a_secret_that_others_can_read_is_named_and_left_alone() {
+    fn a_secret_that_others_can_read_is_named_and_not_changed() {
         for name in ["secrets/jwt", "jwt-secret"] {
             let data = tempfile::tempdir().unwrap();
             let path = data.path().join(name);
@@ -380,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_has_left_is_named_and_left_alone() {
+    fn a_file_that_a_crash_has_left_is_named_and_not_changed() {
         for (name, text) in [
             ("secrets/jwt", ""),
             ("secrets/jwt", "short"),

@@ -1,13 +1,13 @@
-//! Variables that Kubernetes and Docker set for the services beside a container.
+//! Service links: variables that Kubernetes and Docker set in a container for other services.
 //!
-//! A service `user` in the same namespace gives every container `USER_PORT=tcp://10.96.0.7:8080`:
-//! the name of a setting of ours, with the address of another program.
+//! For a service `user` in the same namespace, every container has `USER_PORT=tcp://10.96.0.7:8080`.
+//! This is the name of a setting of this project, but its value is no port.
 
 use std::ffi::OsStr;
 
 use clap::Command;
 
-/// Whether the value of a variable is that of a service link and no port.
+/// Whether the value of a variable is a service link and not a port.
 #[must_use]
 pub fn is_service_link(value: &OsStr) -> bool {
     let value = value.as_encoded_bytes();
@@ -16,7 +16,7 @@ pub fn is_service_link(value: &OsStr) -> bool {
         .any(|scheme| value.starts_with(*scheme))
 }
 
-/// Makes every port setting of a command ignore a variable that is a service link: the setting keeps
+/// Makes the port settings of a command ignore variables that are service links. Such a setting keeps
 /// its default.
 #[must_use]
 pub fn without_service_links(command: Command) -> Command {

@@ -1,7 +1,8 @@
-//! What a span costs in processor time: made, encoded and sent by this crate, and by the SDK with its
-//! batch processor. `cargo bench -p telemetry`.
+//! Benchmark of a span's processor time, by this crate and by the SDK with its batch processor:
+//! `cargo bench -p telemetry`.
 //!
-//! The SDK's spans are encoded and not sent, since it comes without an exporter: that is to its favour.
+//! Spans of this crate are made, encoded and sent. Those of the SDK are not sent, since it has no exporter, which
+//! favours the SDK.
 
 use std::time::Duration;
 
@@ -27,9 +28,9 @@ use telemetry::trace::{Attributes, Span};
 
 const ROUNDS: usize = 10;
 const BURSTS: usize = 40;
-/// Spans that are made at once; both batch as many.
+/// Number of spans in a burst, which is the batch size of both.
 const BURST: usize = 512;
-/// Time to export a burst, so that none is dropped.
+/// Pause after a burst, so that its spans are exported and none is dropped.
 const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(clap::Parser)]
@@ -40,7 +41,7 @@ struct Cli {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // `cargo test --benches` runs this too, with --test: then it is enough that it builds.
+    // `cargo test --benches` runs this too, with --test, to see that it builds.
     if std::env::args().any(|argument| argument == "--test") {
         return Ok(());
     }
@@ -77,7 +78,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     sdk.shutdown()?;
     let spans = (ROUNDS * BURSTS * BURST) as f64;
     let line = format!(
-        "microseconds of processor time a span: {:.2} here, {:.2} by the SDK\n",
+        "microseconds of processor time per span: {:.2} in this crate, {:.2} in the SDK\n",
         ours / spans * 1e6,
         theirs / spans * 1e6
     );
@@ -93,7 +94,7 @@ fn attributes() -> Vec<KeyValue> {
     ]
 }
 
-/// Seconds of processor time of this process while it makes some bursts of spans.
+/// Seconds of processor time that this process takes for some bursts of spans.
 async fn measure(mut span: impl FnMut()) -> Result<f64, Box<dyn std::error::Error>> {
     let before = processor_time()?;
     for _ in 0..BURSTS {
@@ -110,7 +111,7 @@ fn processor_time() -> Result<f64, Box<dyn std::error::Error>> {
     Ok((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)
 }
 
-/// What the SDK's OTLP exporter does before it sends.
+/// Encodes spans as the SDK's OTLP exporter does before it sends them.
 #[derive(Debug, Default)]
 struct Encoder(ResourceAttributesWithSchema);
 

@@ -1,11 +1,11 @@
-//! Work that blocks, off the runtime's workers.
+//! Blocking work, outside the worker threads of the runtime.
 
 use opentelemetry::Context;
 use tracing::Span;
 
 /// Runs blocking work (a database, a password hash) on the blocking pool, in the current span.
 ///
-/// A panic of the work continues here, where the request that asked for it can be failed.
+/// A panic of the work is resumed in the caller, so it fails only the request that caused it.
 pub async fn spawn_blocking<F, T>(work: F) -> T
 where
     F: FnOnce() -> T + Send + 'static,
@@ -14,7 +14,7 @@ where
     let (context, span) = (Context::current(), Span::current());
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place that may: it keeps the span"
+        reason = "the only use allowed, because it keeps the span"
     )]
     let task = tokio::task::spawn_blocking(move || {
         let _guard = context.attach();
@@ -24,7 +24,7 @@ where
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Only a runtime that is going away cancels: nobody is left to answer.
+            // Only a runtime that shuts down cancels the task, and then no caller waits.
             Err(_) => std::future::pending().await,
         },
     }

@@ -1,10 +1,12 @@
-//! The way out: bounded queues, OTLP, and an account of what is lost.
+//! Export by OTLP: bounded queues, senders, and the accounting of losses.
 //!
-//! Log records go through the SDK's batch processor and the exporter of `opentelemetry-otlp`. Spans
-//! do not: the SDK's way costs several times what it takes to encode them where they end. Metrics do
-//! not: that exporter has no exemplars. One [`Sender`] for each of the two sends what is encoded. TLS,
-//! URLs and headers are the same for all three. A [`Flow`] for each signal lets in what the queue can
-//! hold, and counts what it cannot, and what the collector did not take.
+//! Log records use the SDK's batch processor and the exporter of `opentelemetry-otlp`. Spans are encoded as they end,
+//! because the SDK's processor takes several times the processor time. Metrics have an exporter of their own, because
+//! that of `opentelemetry-otlp` has no exemplars. Spans and metrics each have a [`Sender`] for encoded messages. All
+//! three signals share the code for TLS, URLs and headers.
+//!
+//! Each signal has a [`Flow`]. It refuses items that find no room in the queue, and counts them and the items that
+//! the collector did not accept.
 
 pub(crate) mod encode;
 mod flow;

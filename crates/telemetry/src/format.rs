@@ -1,4 +1,4 @@
-//! Log records on stdout, each with the id of the trace it was made in.
+//! Log records on stdout, each with the id of its trace.
 //!
 //! The ids come from the active OpenTelemetry context and not from span fields, so that a
 //! record and the span it belongs to cannot disagree.
@@ -33,7 +33,7 @@ use crate::export::cut;
 /// and `span_id`.
 #[derive(Debug)]
 pub(crate) struct Json {
-    /// Characters of a text that are written; the rest is cut off.
+    /// Maximum number of characters of a text. Longer texts are truncated.
     pub(crate) limit: usize,
 }
 
@@ -84,7 +84,7 @@ fn current() -> Option<SpanContext> {
     span.is_valid().then_some(span)
 }
 
-/// An error with all its causes: a log record is the edge where an error stops.
+/// An error and all its causes: the log record is the last place that sees them.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

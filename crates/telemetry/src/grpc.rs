@@ -1,8 +1,8 @@
-//! A span and a duration of every RPC, on the server's and on the client's side.
+//! Tower layers that record a span and a duration for every RPC, on the server and on the client.
 //!
-//! A call ends with its trailers, so that a streamed answer counts whole. At level debug, a server
-//! also logs each call. Calls of the health
-//! and reflection services are not observed: probes would drown what people do.
+//! A call ends with its trailers, so the duration includes the whole streamed response. At level
+//! debug, a server also logs each call. Calls of the health and reflection services are not
+//! observed: probes would outnumber the calls of users.
 
 use std::{
     error::Error,
@@ -31,25 +31,25 @@ use crate::{
     trace::Span,
 };
 
-/// Observes the calls that a server answers, continues the caller's trace, and keeps its deadline.
+/// Observes the calls that a server answers, continues the caller's trace, and enforces its deadline.
 ///
-/// At the deadline tonic would drop a call and answer `CANCELLED`. This layer is sooner, by the
-/// little time that it takes to get here.
+/// At the deadline, tonic would drop the call and answer `CANCELLED`. The timer of this layer starts
+/// before that of tonic, so the answer is `DEADLINE_EXCEEDED`.
 #[derive(Clone, Debug)]
 pub struct ServerLayer(Observer);
 
-/// Observes the calls that a client makes, and passes its trace on.
+/// Observes the calls that a client makes, and propagates its trace context.
 #[derive(Clone, Debug)]
 pub struct ClientLayer(Observer);
 
-/// What [`ServerLayer`] makes of a service.
+/// A service with a [`ServerLayer`].
 #[derive(Clone, Debug)]
 pub struct Server<S> {
     inner: S,
     observer: Observer,
 }
 
-/// What [`ClientLayer`] makes of a channel.
+/// A channel with a [`ClientLayer`].
 #[derive(Clone, Debug)]
 pub struct Client<S> {
     inner: S,
@@ -59,7 +59,7 @@ pub struct Client<S> {
 impl ServerLayer {
     /// A layer that knows these methods, each as `package.Service/Method`.
     ///
-    /// Others are reported as [`names::OTHER`], so that a caller cannot make series.
+    /// Others are reported as [`names::OTHER`], so that a caller cannot create new series.
     #[must_use]
     pub fn new(methods: &'static [&'static str]) -> Self {
         Self(Observer::new(
@@ -72,7 +72,7 @@ impl ServerLayer {
 }
 
 impl ClientLayer {
-    /// A layer for calls of this server that knows these methods, each as
+    /// A layer for calls to this server that knows these methods, each as
     /// `package.Service/Method`.
     #[must_use]
     pub fn new(methods: &'static [&'static str], server: &Uri) -> Self {
@@ -199,7 +199,7 @@ where
     }
 }
 
-/// The answer, or the status of a call whose deadline has passed.
+/// The answer, or `DEADLINE_EXCEEDED` once the deadline has passed.
 async fn in_time<F, P, E>(deadline: &mut Option<Deadline>, answer: F) -> Result<Response<P>, E>
 where
     F: Future<Output = Result<Response<P>, E>>,
@@ -220,7 +220,7 @@ fn too_late() -> Status {
     Status::deadline_exceeded("the deadline of the call has passed")
 }
 
-/// When a caller stops waiting.
+/// The time at which the caller stops waiting.
 #[derive(Debug)]
 struct Deadline {
     at: Instant,
@@ -233,7 +233,7 @@ impl Deadline {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // The clock decides: tonic's own timer, though later, may be the one that wakes the task.
+        // The clock is checked because tonic's later timer may wake the task first.
         if Instant::now() >= self.at {
             return Poll::Ready(());
         }
@@ -243,7 +243,7 @@ impl Deadline {
     }
 }
 
-/// How long the caller waits. A malformed time is none.
+/// The timeout of the caller. A malformed one is ignored.
 fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let (unit, digits) = headers.get("grpc-timeout")?.as_bytes().split_last()?;
     if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
@@ -262,7 +262,7 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
     Some(unit * number)
 }
 
-/// The code of a failure that no server sent.
+/// The code of a failure that did not come from the server.
 fn local_code(error: &(dyn Error + 'static)) -> Code {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -291,13 +291,13 @@ struct Observer {
     calls: Arc<Calls>,
 }
 
-/// What all calls of a server or of a client have in common.
+/// The data that all calls of a server or of a client share.
 #[derive(Debug)]
 struct Calls {
     side: Side,
     /// Attributes of every call.
     attributes: Vec<KeyValue>,
-    /// By method and code.
+    /// Outcomes by method and code.
     outcomes: Outcomes<(&'static str, Code)>,
 }
 
@@ -347,7 +347,7 @@ impl Observer {
     }
 }
 
-/// A call under observation. One that is dropped before its end was cancelled, or ran out of time.
+/// A call under observation. If it is dropped before its end, it was cancelled or its deadline has passed.
 #[derive(Debug)]
 struct Call {
     span: Span,
@@ -387,8 +387,8 @@ impl Call {
         );
     }
 
-    /// Whether the caller's time is over, or so nearly that the caller may think it is: it measures
-    /// by another clock.
+    /// Whether at least nine tenths of the caller's timeout are over. The caller's clock differs, so it may
+    /// have given up already.
     fn is_out_of_time(&self) -> bool {
         self.timeout
             .is_some_and(|timeout| self.span.elapsed() >= timeout - timeout / 10)
@@ -428,8 +428,8 @@ impl Drop for Call {
     }
 }
 
-/// On the server a client's mistake is no failure; the client was not served in any case.
-/// (Semantic conventions for gRPC, "Span status".)
+/// Whether a code marks the span as failed (semantic conventions for gRPC, "Span status"). On the
+/// server, mistakes of the client do not. On the client, every code except OK does.
 fn is_failure(side: Side, code: Code) -> bool {
     match side {
         Side::Client => code != Code::Ok,
@@ -470,14 +470,14 @@ pub fn code_name(code: Code) -> &'static str {
 }
 
 pin_project_lite::pin_project! {
-    /// A body that ends its call's span with its trailers, and at the deadline.
+    /// A body that ends its call's span with its trailers, or at the deadline.
     #[derive(Debug)]
     pub struct Observed<B> {
         #[pin]
         inner: B,
         call: Option<Call>,
         deadline: Option<Deadline>,
-        // The deadline has passed, and the trailers say so.
+        // The deadline has passed, and the trailers with that status were sent.
         ended: bool,
     }
 }
@@ -553,7 +553,7 @@ mod tests {
 
     const METHODS: &[&str] = &["x.Y/Z"];
 
-    /// A body that has nothing to say, and does not end.
+    /// A body that has no data and does not end.
     #[derive(Debug, Default)]
     struct Silence;
 

@@ -1,4 +1,4 @@
-//! A span and a duration of every HTTP request, on the server's and on the client's side.
+//! Tower layers that record a span and a duration for every HTTP request, on the server and on the client.
 //!
 //! At level debug, a server also logs each request.
 
@@ -27,16 +27,16 @@ use crate::{
     trace::{Attributes, Span},
 };
 
-/// Finds the route, such as `/users/{id}`, that the router has left in a request's extensions.
+/// Finds the route, such as `/users/{id}`, that the router has put into a request's extensions.
 pub type Route = fn(&Extensions) -> Option<&str>;
 
-/// What a server knows of the sender of a request.
+/// The sender of a request, as far as the server knows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
-    /// Whether its trace context and baggage are believed. Without trust, the request begins a
-    /// trace that links to the context that was sent.
+    /// Whether its trace context and baggage are used. If not, the request starts a new trace, which
+    /// links to the context that was sent.
     pub trusted: bool,
-    /// Whether the person behind the request uses `https`; `None` where the request itself says.
+    /// Whether the original client uses `https`; `None` if the request's own scheme applies.
     pub https: Option<bool>,
 }
 
@@ -44,7 +44,7 @@ type FindCaller = dyn Fn(&Extensions, &HeaderMap) -> Caller + Send + Sync;
 
 /// Observes the requests that a server answers, and continues the trace of a trusted caller.
 ///
-/// It must be applied where the router has matched already (in axum: `Router::layer`).
+/// Apply it behind the router's matching (in axum: `Router::layer`), or it finds no route.
 #[derive(Clone)]
 pub struct ServerLayer {
     route: Route,
@@ -60,7 +60,7 @@ impl fmt::Debug for ServerLayer {
     }
 }
 
-/// What [`ServerLayer`] makes of a service.
+/// A service with a [`ServerLayer`].
 #[derive(Clone, Debug)]
 pub struct Server<S> {
     inner: S,
@@ -68,7 +68,7 @@ pub struct Server<S> {
 }
 
 impl ServerLayer {
-    /// A layer that asks `route` for the route of a request, and `caller` for its sender.
+    /// A layer that calls `route` for the route of a request, and `caller` for its sender.
     #[must_use]
     pub fn new(
         route: Route,
@@ -123,7 +123,7 @@ where
             KeyValue::new(names::URL_SCHEME, if https { "https" } else { "http" }),
         ];
         let mut of_span: Vec<_> = original.into_iter().collect();
-        // A path that is no route is whatever somebody typed, an email for instance: it stays here.
+        // A path without a route may be anything, even an email, so it is not recorded.
         if let Some(route) = route {
             attributes.push(KeyValue::new(names::HTTP_ROUTE, route));
             of_span.push(KeyValue::new(
@@ -149,19 +149,19 @@ where
     }
 }
 
-/// What a request's path is made from, such as `/users/{id}`; among its extensions, where few
-/// values are possible.
+/// The template of a request's path, such as `/users/{id}`. A client adds it to the request's
+/// extensions; there must be few templates.
 #[derive(Clone, Copy, Debug)]
 pub struct UrlTemplate(pub &'static str);
 
-/// Observes the requests that a client makes, until the head of the answer, and passes its trace
-/// on.
+/// Observes the requests that a client makes, until the head of the response, and propagates its
+/// trace context.
 #[derive(Clone, Debug)]
 pub struct ClientLayer {
     duration: Histogram,
 }
 
-/// What [`ClientLayer`] makes of a client.
+/// A client with a [`ClientLayer`].
 #[derive(Clone, Debug)]
 pub struct Client<S> {
     inner: S,
@@ -169,7 +169,7 @@ pub struct Client<S> {
 }
 
 impl ClientLayer {
-    /// A layer for a client of few servers: each makes series of its own.
+    /// A layer for a client of few servers, because each server adds series.
     #[must_use]
     pub fn new() -> Self {
         let duration = metrics::HTTP_CLIENT_REQUEST_DURATION.histogram(env!("CARGO_PKG_NAME"));
@@ -229,7 +229,7 @@ where
         if let Some(UrlTemplate(template)) = template {
             attributes.push(KeyValue::new(names::URL_TEMPLATE, *template));
         }
-        // Without query and credentials, which may be secrets.
+        // Query and credentials are left out, since they may be secrets.
         let url = format!("{scheme}://{host}:{port}{}", uri.path());
         let mut of_span = vec![KeyValue::new(names::URL_FULL, url)];
         of_span.extend(original);
@@ -266,7 +266,7 @@ enum Side {
     Server,
 }
 
-/// A request under observation; one that is dropped before its end lost its caller.
+/// A request under observation. If it is dropped before its end, the caller has disconnected.
 struct Exchange {
     span: Span,
     side: Side,
@@ -277,7 +277,7 @@ struct Exchange {
 }
 
 impl Exchange {
-    /// Ends it with a status, or with the type of an error.
+    /// Ends the request with a status, or with the type of an error.
     fn finish(&mut self, outcome: Result<StatusCode, &'static str>) {
         self.finished = true;
         let attributes = &mut self.attributes;
@@ -318,7 +318,7 @@ fn log(span: &Span, attributes: &[KeyValue], elapsed: Duration) {
         attribute.map(|it| it.value.as_str())
     };
     let route = of(names::HTTP_ROUTE);
-    // A request that lost its caller ends outside its context.
+    // A request whose caller has disconnected ends outside its context.
     let _guard = span.context().clone().attach();
     tracing::debug!(
         target: REQUEST,
@@ -333,7 +333,8 @@ fn log(span: &Span, attributes: &[KeyValue], elapsed: Duration) {
     );
 }
 
-/// A client's mistake is a failure of the client alone (semantic conventions for HTTP spans).
+/// Whether a status marks the span as failed: 4xx on the client alone, 5xx on both sides (semantic
+/// conventions for HTTP spans).
 fn is_failure(side: Side, status: StatusCode) -> bool {
     match side {
         Side::Client => status.is_client_error() || status.is_server_error(),
@@ -349,8 +350,8 @@ impl Drop for Exchange {
     }
 }
 
-/// The method, its name in that of a span, and for spans the method as it was sent if that is not
-/// one that HTTP defines: a caller must not be able to make series.
+/// The method as an attribute, the method in a span's name, and an attribute with the original method for spans, if
+/// HTTP does not define it. So a caller cannot create new series.
 fn method(method: &Method) -> (&'static str, &'static str, Option<KeyValue>) {
     let known = match *method {
         Method::CONNECT => "CONNECT",
@@ -380,7 +381,7 @@ mod tests {
     use super::*;
     use crate::requests::tests::Log;
 
-    /// What a router leaves in a request's extensions.
+    /// The route that a router puts into a request's extensions.
     #[derive(Clone)]
     struct Matched(&'static str);
 
@@ -418,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_of_the_callers_own_makes_no_series() {
+    fn an_unknown_method_makes_no_new_series() {
         assert_eq!(method(&Method::GET), ("GET", "GET", None));
         let (value, of_name, original) = method(&Method::from_bytes(b"BREW").unwrap());
         assert_eq!((value, of_name), ("_OTHER", "HTTP"));

@@ -1,4 +1,4 @@
-//! Starting and stopping the three signals.
+//! Start and stop of the three signals.
 
 use std::{
     ffi::OsString,
@@ -41,12 +41,12 @@ use crate::{
 /// Why telemetry could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A certificate or a key cannot be used.
+    /// The certificate or key of an exporter cannot be used.
     #[error("cannot export {signal}")]
     Exporter {
-        /// The signal that it was for.
+        /// The signal of the exporter.
         signal: &'static str,
-        /// The variable, and what is wrong with it.
+        /// The variable, and the reason why its value cannot be used.
         source: BadSetting,
     },
     /// The thread that writes logs could not be started.
@@ -62,7 +62,7 @@ pub enum Error {
 
 /// Telemetry that is running. [Shut it down](Self::shutdown) before the process ends.
 #[derive(Debug)]
-#[must_use = "what is not shut down loses its last spans, metrics and logs"]
+#[must_use = "without a shutdown, the last spans, metrics and logs are lost"]
 pub struct Telemetry {
     meters: Option<SdkMeterProvider>,
     loggers: Option<SdkLoggerProvider>,
@@ -79,7 +79,7 @@ pub struct Telemetry {
 /// Logs always go to stdout. Signals with an endpoint are exported to it; without one, requests
 /// still have trace ids, so that logs and pages can name them.
 ///
-/// Must be called on a tokio runtime: the exporters' connections live there.
+/// Must be called on a tokio runtime, which runs the exporters' connections.
 ///
 /// # Errors
 /// When an exporter cannot be made, or when the process has a subscriber already.
@@ -120,14 +120,14 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
     };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let color = is_terminal && !no_color;
-    // With `debug`, the reader wants every record.
+    // At level debug, the reader wants every record.
     let levels = filter.iter().map(|(_, level)| level);
     let is_brief = levels
         .chain(filter.default_level())
         .all(|level| level <= LevelFilter::INFO);
     let limit = (text && is_terminal && is_brief).then(|| limit(stdout.clone(), color));
     let lines = tracing_subscriber::fmt::layer()
-        // `eprintln!` panics where stderr is broken too.
+        // `eprintln!` would panic if stderr is broken too.
         .log_internal_errors(false)
         .with_writer(stdout.clone());
     let lines = if text {
@@ -147,7 +147,7 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
             .boxed()
     };
 
-    // The exporter's own traffic must not become records that are exported in turn.
+    // Log records about the exporter's own traffic would be exported in turn, without end.
     let without_transport = Targets::new()
         .with_default(LevelFilter::TRACE)
         .with_targets(
@@ -218,11 +218,11 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
     })
 }
 
-/// The bound for lines of requests on a terminal.
+/// The limit for lines of requests on a terminal.
 fn limit(stdout: Stdout, color: bool) -> format::Limit {
     format::Limit::new(move |left_out| {
         let note = format!("{left_out} records of requests are left out; RUST_LOG=debug shows all");
-        // A reader that is gone needs no note.
+        // Without a reader of stdout, the note is not needed.
         let _ = stdout
             .clone()
             .write_all(format::Text::note(color, &note).as_bytes());
@@ -230,8 +230,8 @@ fn limit(stdout: Stdout, color: bool) -> format::Limit {
 }
 
 impl Telemetry {
-    /// Returns when the task that sends spans has ended, which it does on its own only if it panics.
-    /// Without traces to send it never returns.
+    /// Waits for the task that sends spans to end, which it does only if it panics. If no traces are exported, it
+    /// never returns.
     pub async fn failed(&mut self) -> Error {
         match &mut self.sending {
             Some(task) => {
@@ -243,8 +243,8 @@ impl Telemetry {
         }
     }
 
-    /// Sends what is queued and stops. Metrics last, so that they can report on the others. Takes at
-    /// most some seconds when the collector does not answer.
+    /// Sends all queued items and stops. Metrics are sent last, because they count the other signals' items. If the
+    /// collector does not answer, this takes some seconds.
     pub async fn shutdown(self) {
         let Self {
             meters,
@@ -258,10 +258,10 @@ impl Telemetry {
         if let Some(limit) = limit {
             limit.tell();
         }
-        // A deadline of the caller may drop this future before its end.
+        // Flushes even if a deadline of the caller drops this future.
         let _flushed = FlushOnDrop(stdout);
         crate::spawn_blocking(move || {
-            // Side by side: each may wait for a collector that does not answer.
+            // Concurrently, since each may wait for a collector that does not answer.
             let (traces, logs) = thread::scope(|scope| {
                 let traces = scope.spawn(|| tracers.map(|provider| provider.shutdown()));
                 let logs = loggers.map(|provider| provider.shutdown());
@@ -273,7 +273,7 @@ impl Telemetry {
                 .iter()
                 .filter(|(_, outcome)| matches!(outcome, Some(Err(_))));
             let failed: Vec<_> = failed.map(|(signal, _)| *signal).collect();
-            // An outage was logged, with its cause, which the SDK does not pass on.
+            // The log of an outage has its cause, which the SDK does not return.
             if !failed.is_empty() && !outage.lasts() {
                 tracing::warn!(signals = failed.join(","), "telemetry was not flushed");
             }
@@ -314,7 +314,7 @@ fn resource(settings: &Settings, service: &str, version: &str) -> Resource {
         ])
         .with_attributes(environment)
         .with_detector(Box::new(TelemetryResourceDetector))
-        // What the operator says wins over what we say.
+        // The environment overrides the attributes above.
         .with_detector(Box::new(EnvResourceDetector::new()));
     match name {
         Some(name) if !name.is_empty() => builder.with_service_name(name),
@@ -323,7 +323,7 @@ fn resource(settings: &Settings, service: &str, version: &str) -> Resource {
     .build()
 }
 
-/// The architecture, in the words of the semantic conventions.
+/// The architecture, by its name in the semantic conventions.
 fn host_arch() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -332,7 +332,7 @@ fn host_arch() -> &'static str {
     }
 }
 
-/// The system, in the words of the semantic conventions.
+/// The operating system, by its name in the semantic conventions.
 fn os_type() -> &'static str {
     match std::env::consts::OS {
         "macos" => "darwin",
@@ -340,7 +340,7 @@ fn os_type() -> &'static str {
     }
 }
 
-/// The makers of spans: the SDK's for those of `tracing`, and our own.
+/// The SDK's tracer for spans of `tracing`, and the tracer of this crate.
 fn traces(
     settings: &Settings,
     export: &Export,
@@ -368,7 +368,7 @@ fn traces(
     );
     let provider = SdkTracerProvider::builder()
         .with_resource(resource)
-        // Not those of the environment, which the spans of our own have not.
+        // Ignores the limits of the environment, which this crate's spans do not obey either.
         .with_span_limits(SpanLimits::default())
         .with_sampler(settings.sampler())
         .with_span_processor(spans.clone())
@@ -434,8 +434,8 @@ fn meter_provider(
     .build())
 }
 
-/// The view that drops what the SDK says of itself: it would be counted twice, as [`Flow`] says the
-/// same of all signals.
+/// The view that drops the SDK's metrics about itself. [`Flow`] exports the same metrics for all signals,
+/// so they would be counted twice.
 fn of_the_sdk(instrument: &Instrument) -> Option<Stream> {
     let of_the_sdk = instrument.scope().name() == "otel.sdk";
     of_the_sdk
@@ -448,7 +448,7 @@ fn of_the_sdk(instrument: &Instrument) -> Option<Stream> {
         .flatten()
 }
 
-/// The view that makes histograms exponential, but for those whose bounds have a meaning.
+/// The view that makes histograms exponential, except those with bounds of their own.
 fn exponential(instrument: &Instrument) -> Option<Stream> {
     let ours = instrument.kind() == InstrumentKind::Histogram
         && !metrics::has_boundaries(instrument.name());
@@ -503,7 +503,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_process_learns_that_spans_are_no_longer_sent() {
+    async fn a_panic_of_the_task_that_sends_spans_is_reported() {
         let mut telemetry = Telemetry {
             meters: None,
             loggers: None,
@@ -514,7 +514,7 @@ mod tests {
             outage: Outage::default(),
         };
         let Error::Ended(Some(error)) = telemetry.failed().await else {
-            panic!("it must say that the task has ended");
+            panic!("expected the error for an ended task");
         };
         assert!(error.is_panic());
         telemetry.shutdown().await;

@@ -1,12 +1,12 @@
 //! Traces, metrics and logs of a process.
 //!
-//! [`init`] sets the three signals up from [`Settings`]; the value it returns must be
+//! [`init`] sets the three signals up from [`Settings`]. The value it returns must be
 //! [shut down](Telemetry::shutdown) before the process ends, or the last spans are lost.
-//! [`grpc`] and [`http`] are the tower layers that make a span and a duration of every request;
+//! [`grpc`] and [`http`] are tower layers that record a span and a duration for every request.
 //! [`propagate`] is the one place where trace context crosses a process boundary.
 //!
-//! What must not happen here: a request waiting for an exporter. Spans, metrics and log records
-//! go to bounded queues that drop when they are full.
+//! A request never waits for an exporter: spans and log records go to bounded queues, which drop
+//! items when they are full.
 
 pub mod grpc;
 pub mod http;
@@ -42,7 +42,7 @@ use opentelemetry::trace::TraceContextExt as _;
 
 /// The id of the trace that the current code runs in, as 32 hexadecimal digits.
 ///
-/// `None` outside any span, and where telemetry is switched off.
+/// `None` outside any span, or if telemetry is switched off.
 #[must_use]
 pub fn current_trace_id() -> Option<String> {
     let context = opentelemetry::Context::current();

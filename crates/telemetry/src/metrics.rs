@@ -1,9 +1,9 @@
 //! Every metric of the project, declared once.
 //!
-//! `docs/telemetry.md` says what each is for; a test keeps the two alike. What a crate measures
-//! it makes instruments of at its start, after [`crate::init`]: earlier ones measure nothing.
+//! `docs/telemetry.md` says what each is for; a test compares the two. Crates create their
+//! instruments at their start, after [`crate::init`]. Instruments from before it record nothing.
 //!
-//! What must not happen here: an attribute whose values a caller can choose.
+//! No attribute may have values that a caller can choose.
 
 pub use opentelemetry::metrics::Counter;
 
@@ -16,37 +16,37 @@ use opentelemetry::{
 
 use crate::{HistogramAggregation, names};
 
-/// What a metric is, for everyone who measures or reads it.
+/// The declaration of a metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// Its name, one of [`names`].
+    /// The name, one of [`names`].
     pub name: &'static str,
-    /// What its values can do.
+    /// The kind of instrument.
     pub kind: Kind,
-    /// Its unit, by the Unified Code for Units of Measure.
+    /// The unit, by the Unified Code for Units of Measure.
     pub unit: &'static str,
-    /// What it counts or measures.
+    /// The description in exports.
     pub description: &'static str,
     /// Upper bounds of a histogram's buckets; empty for the default aggregation.
     pub boundaries: &'static [f64],
-    /// The attributes that its values may have.
+    /// The attributes that its data points may have.
     pub attributes: &'static [&'static str],
 }
 
-/// What the values of a metric can do.
+/// The kind of instrument of a metric.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
-    /// Only grow, and can be added up.
+    /// Values only grow, and can be summed.
     Counter,
-    /// Grow and shrink, and can be added up.
+    /// Values grow and shrink, and can be summed.
     UpDownCounter,
-    /// Grow and shrink; a sum of them means nothing.
+    /// Values grow and shrink, and their sum has no meaning.
     Gauge,
-    /// Are many, of which the distribution is of interest.
+    /// The distribution of many values.
     Histogram,
 }
 
-/// Makes the constants and, so that none can be missing, [`ALL`] of them.
+/// Makes a constant for each metric, and [`ALL`], in which so no metric can be missing.
 macro_rules! metrics {
     ($(
         #[doc = $description:literal]
@@ -72,10 +72,10 @@ macro_rules! metrics {
     (@boundaries $boundaries:expr) => { $boundaries };
 }
 
-/// Bucket bounds, in seconds, that the conventions advise for database operations.
+/// Bucket bounds, in seconds, that the conventions recommend for database operations.
 const DATABASE_BOUNDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
-/// Bucket bounds, in seconds, around what a password hash is meant to cost.
+/// Bucket bounds, in seconds, around the intended duration of a password hash.
 const HASH_BOUNDS: &[f64] = &[
     0.01, 0.015, 0.025, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5,
 ];
@@ -85,66 +85,66 @@ metrics! {
     HTTP_SERVER_REQUEST_DURATION: Histogram = names::HTTP_SERVER_REQUEST_DURATION, "s",
         [HTTP_REQUEST_METHOD, URL_SCHEME, HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE];
 
-    /// Duration of HTTP requests that were made, until the head of the answer
+    /// Duration of HTTP client requests, until the head of the response
     HTTP_CLIENT_REQUEST_DURATION: Histogram = names::HTTP_CLIENT_REQUEST_DURATION, "s",
         [HTTP_REQUEST_METHOD, SERVER_ADDRESS, SERVER_PORT, URL_TEMPLATE, HTTP_RESPONSE_STATUS_CODE,
         ERROR_TYPE];
 
-    /// Duration of RPCs, as the server sees them
+    /// Duration of RPCs, measured by the server
     RPC_SERVER_CALL_DURATION: Histogram = names::RPC_SERVER_CALL_DURATION, "s",
         [RPC_SYSTEM_NAME, RPC_METHOD, RPC_RESPONSE_STATUS_CODE, ERROR_TYPE];
 
-    /// Duration of RPCs, as the client sees them
+    /// Duration of RPCs, measured by the client
     RPC_CLIENT_CALL_DURATION: Histogram = names::RPC_CLIENT_CALL_DURATION, "s",
         [RPC_SYSTEM_NAME, RPC_METHOD, RPC_RESPONSE_STATUS_CODE, SERVER_ADDRESS, SERVER_PORT,
         ERROR_TYPE];
 
-    /// Calls of another service that were made again because it did not answer
+    /// Retries of calls that failed with UNAVAILABLE
     RPC_CLIENT_CALL_RETRIES: Counter = names::RPC_CLIENT_CALL_RETRIES, "{call}", [];
 
-    /// Duration of database operations, with the wait for a connection
+    /// Duration of database operations, including the wait for a connection
     DB_CLIENT_OPERATION_DURATION: Histogram = names::DB_CLIENT_OPERATION_DURATION, "s",
         [DB_SYSTEM_NAME, DB_NAMESPACE, DB_OPERATION_NAME, DB_COLLECTION_NAME, ERROR_TYPE],
         within DATABASE_BOUNDS;
 
-    /// How long operations waited for a connection
+    /// Time that database operations waited for a connection
     DB_CLIENT_CONNECTION_WAIT_TIME: Histogram = names::DB_CLIENT_CONNECTION_WAIT_TIME, "s",
         [DB_CLIENT_CONNECTION_POOL_NAME];
 
-    /// Operations that wait for a connection
+    /// Database operations that wait for a connection
     DB_CLIENT_CONNECTION_PENDING_REQUESTS: UpDownCounter =
         names::DB_CLIENT_CONNECTION_PENDING_REQUESTS, "{request}",
         [DB_CLIENT_CONNECTION_POOL_NAME];
 
-    /// Open connections to the database, by what they are doing
+    /// Open connections to the database, by state
     DB_CLIENT_CONNECTION_COUNT: UpDownCounter = names::DB_CLIENT_CONNECTION_COUNT, "{connection}",
         [DB_CLIENT_CONNECTION_POOL_NAME, DB_CLIENT_CONNECTION_STATE];
 
     /// Sign-ins that succeeded
     SUCCESS_LOGIN: Counter = names::SUCCESS_LOGIN, "{call}", [];
 
-    /// Sign-ins that did not succeed
+    /// Sign-ins that failed
     FAILED_LOGIN: Counter = names::FAILED_LOGIN, "{call}", [RPC_RESPONSE_STATUS_CODE];
 
-    /// Accounts that were read
+    /// Account pages that were shown
     SUCCESS_ME: Counter = names::SUCCESS_ME, "{call}", [];
 
-    /// Accounts that were not read
+    /// Account pages that could not be shown
     FAILED_ME: Counter = names::FAILED_ME, "{call}", [RPC_RESPONSE_STATUS_CODE];
 
     /// Registrations that succeeded
     SUCCESS_REGISTER: Counter = names::SUCCESS_REGISTER, "{call}", [];
 
-    /// Registrations that did not succeed
+    /// Registrations that failed
     FAILED_REGISTER: Counter = names::FAILED_REGISTER, "{call}", [RPC_RESPONSE_STATUS_CODE];
 
     /// Accounts that were created
     USER_REGISTRATIONS: Counter = names::USER_REGISTRATIONS, "{account}", [];
 
-    /// Accounts that there are
+    /// Accounts in the database
     USER_ACCOUNT_COUNT: UpDownCounter = names::USER_ACCOUNT_COUNT, "{account}", [];
 
-    /// How long a password hash takes, without the wait for its turn
+    /// Duration of a password hash, without the wait in the queue
     USER_PASSWORD_HASH_DURATION: Histogram = names::USER_PASSWORD_HASH_DURATION, "s", [],
         within HASH_BOUNDS;
 
@@ -152,7 +152,7 @@ metrics! {
     USER_PASSWORD_HASH_QUEUE_LENGTH: UpDownCounter = names::USER_PASSWORD_HASH_QUEUE_LENGTH,
         "{password}", [];
 
-    /// Passwords that were not hashed because too many waited
+    /// Passwords that were refused because the queue was full
     USER_PASSWORD_HASH_REFUSED: Counter = names::USER_PASSWORD_HASH_REFUSED, "{password}", [];
 
     /// Sessions that were opened
@@ -167,11 +167,11 @@ metrics! {
     /// Tokens that were rejected
     AUTH_TOKENS_REJECTED: Counter = names::AUTH_TOKENS_REJECTED, "{token}", [AUTH_REASON];
 
-    /// Sign-ins that were refused because too many had failed
+    /// Attempts to sign in or register that were refused because there were too many
     AUTH_ATTEMPTS_LIMITED: Counter = names::AUTH_ATTEMPTS_LIMITED, "{attempt}",
         [AUTH_LIMIT_SCOPE];
 
-    /// Messages that were given to the broker, which has them or refused them
+    /// Messages that were sent to the broker and acknowledged or refused
     MESSAGING_CLIENT_SENT_MESSAGES: Counter = names::MESSAGING_CLIENT_SENT_MESSAGES, "{message}",
         [MESSAGING_SYSTEM, MESSAGING_OPERATION_NAME, MESSAGING_DESTINATION_NAME, ERROR_TYPE];
 
@@ -180,20 +180,20 @@ metrics! {
         "s", [MESSAGING_SYSTEM, MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE,
             MESSAGING_DESTINATION_NAME, ERROR_TYPE];
 
-    /// Messages that were received
+    /// Messages that a consumer has handled, or failed to handle
     MESSAGING_CLIENT_CONSUMED_MESSAGES: Counter = names::MESSAGING_CLIENT_CONSUMED_MESSAGES,
         "{message}", [MESSAGING_SYSTEM, MESSAGING_OPERATION_NAME, MESSAGING_DESTINATION_NAME,
             MESSAGING_CONSUMER_GROUP_NAME, ERROR_TYPE];
 
-    /// How long the handling of a message takes, with all attempts
+    /// Duration of the handling of a message, including retries
     MESSAGING_PROCESS_DURATION: Histogram = names::MESSAGING_PROCESS_DURATION, "s",
         [MESSAGING_SYSTEM, MESSAGING_OPERATION_NAME, MESSAGING_DESTINATION_NAME,
             MESSAGING_CONSUMER_GROUP_NAME, ERROR_TYPE];
 
-    /// Events that wait to be sent
+    /// Events in the outbox that wait to be sent
     EVENTS_OUTBOX_LENGTH: UpDownCounter = names::EVENTS_OUTBOX_LENGTH, "{event}", [];
 
-    /// Age of the oldest event that the broker does not have
+    /// Age of the oldest event that the broker does not have yet
     EVENTS_OUTBOX_OLDEST_AGE: Gauge = names::EVENTS_OUTBOX_OLDEST_AGE, "s", [];
 
     /// Events that were dropped because the outbox did not take them in time
@@ -204,7 +204,7 @@ metrics! {
         [MESSAGING_DESTINATION_NAME, MESSAGING_DESTINATION_PARTITION_ID,
             MESSAGING_CONSUMER_GROUP_NAME];
 
-    /// Events that came again and were dropped
+    /// Duplicate events that were ignored
     EVENTS_CONSUMER_DUPLICATES: Counter = names::EVENTS_CONSUMER_DUPLICATES, "{event}", [];
 
     /// Events that were skipped because this version does not know their type
@@ -213,11 +213,11 @@ metrics! {
     /// Attempts to handle an event again
     EVENTS_CONSUMER_RETRIES: Counter = names::EVENTS_CONSUMER_RETRIES, "{attempt}", [];
 
-    /// Events that were set aside because they could not be handled
+    /// Events that were sent to the dead letters because they could not be handled
     EVENTS_DEAD_LETTERED: Counter = names::EVENTS_DEAD_LETTERED, "{event}",
         [MESSAGING_DESTINATION_NAME, ERROR_TYPE];
 
-    /// Streams of the Activity page that are open
+    /// Open streams of the Activity page
     ACTIVITY_STREAMS: UpDownCounter = names::ACTIVITY_STREAMS, "{stream}", [];
 
     /// Streams of the Activity page that were refused because too many were open
@@ -226,18 +226,18 @@ metrics! {
     /// Whether the supervisor answers: 1 or 0
     SUPERVISOR_UP: Gauge = names::SUPERVISOR_UP, "{supervisor}", [];
 
-    /// Requests that the supervisor did not answer
+    /// Failed requests to the supervisor
     SUPERVISOR_REQUESTS_FAILED: Counter = names::SUPERVISOR_REQUESTS_FAILED, "{request}", [];
 
     /// Whether a process of the supervisor runs: 1 or 0
     SUPERVISOR_PROCESS_UP: Gauge = names::SUPERVISOR_PROCESS_UP, "{process}",
         [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
 
-    /// Whether the probe of a process says that it is ready: 1 or 0
+    /// Whether a process is ready by its probe: 1 or 0
     SUPERVISOR_PROCESS_READY: Gauge = names::SUPERVISOR_PROCESS_READY, "{process}",
         [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
 
-    /// How often the supervisor started a process again
+    /// Restarts of a process by the supervisor
     SUPERVISOR_PROCESS_RESTARTS: Counter = names::SUPERVISOR_PROCESS_RESTARTS, "{restart}",
         [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
 
@@ -245,31 +245,31 @@ metrics! {
     SUPERVISOR_PROCESS_AGE: Gauge = names::SUPERVISOR_PROCESS_AGE, "s",
         [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
 
-    /// What a process ended with the last time
+    /// Last exit code of a process
     SUPERVISOR_PROCESS_EXIT_CODE: Gauge = names::SUPERVISOR_PROCESS_EXIT_CODE, "{exit_code}",
         [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
 
-    /// Processor time of a process and of all that it started
+    /// Processor time of a process and its child processes
     SUPERVISOR_PROCESS_CPU_TIME: Counter = names::SUPERVISOR_PROCESS_CPU_TIME, "s",
         [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
 
-    /// Physical memory in use by a process and all that it started
+    /// Physical memory in use by a process and its child processes
     SUPERVISOR_PROCESS_MEMORY_USAGE: UpDownCounter = names::SUPERVISOR_PROCESS_MEMORY_USAGE,
         "By", [SUPERVISOR_PROCESS_NAME, SUPERVISOR_PROCESS_NAMESPACE];
 
-    /// Processor time
+    /// Processor time of the process
     PROCESS_CPU_TIME: Counter = names::PROCESS_CPU_TIME, "s", [CPU_MODE];
 
-    /// Physical memory in use
+    /// Physical memory in use by the process
     PROCESS_MEMORY_USAGE: UpDownCounter = names::PROCESS_MEMORY_USAGE, "By", [];
 
-    /// Virtual memory
+    /// Virtual memory of the process
     PROCESS_MEMORY_VIRTUAL: UpDownCounter = names::PROCESS_MEMORY_VIRTUAL, "By", [];
 
-    /// Threads
+    /// Threads of the process
     PROCESS_THREAD_COUNT: UpDownCounter = names::PROCESS_THREAD_COUNT, "{thread}", [];
 
-    /// Open file descriptors
+    /// Open file descriptors of the process
     PROCESS_UNIX_FILE_DESCRIPTOR_COUNT: UpDownCounter =
         names::PROCESS_UNIX_FILE_DESCRIPTOR_COUNT, "{file_descriptor}", [];
 
@@ -282,51 +282,51 @@ metrics! {
     /// Tasks of the runtime that have not ended
     TOKIO_RUNTIME_TASK_COUNT: UpDownCounter = names::TOKIO_RUNTIME_TASK_COUNT, "{task}", [];
 
-    /// Tasks that wait for any worker of the runtime
+    /// Tasks in the global queue of the runtime
     TOKIO_RUNTIME_GLOBAL_QUEUE_LENGTH: UpDownCounter = names::TOKIO_RUNTIME_GLOBAL_QUEUE_LENGTH,
         "{task}", [];
 
-    /// Log records that were dropped because stdout did not take them
+    /// Log records that were dropped because the reader of stdout was too slow or gone
     LOG_STDOUT_DROPPED: Counter = names::LOG_STDOUT_DROPPED, "{log_record}", [];
 
-    /// Spans that were given to the exporter, or dropped
+    /// Spans that were passed to the exporter or dropped
     OTEL_SDK_PROCESSOR_SPAN_PROCESSED: Counter = names::OTEL_SDK_PROCESSOR_SPAN_PROCESSED,
         "{span}", [OTEL_COMPONENT_TYPE, OTEL_COMPONENT_NAME, ERROR_TYPE];
 
-    /// Log records that were given to the exporter, or dropped
+    /// Log records that were passed to the exporter or dropped
     OTEL_SDK_PROCESSOR_LOG_PROCESSED: Counter = names::OTEL_SDK_PROCESSOR_LOG_PROCESSED,
         "{log_record}", [OTEL_COMPONENT_TYPE, OTEL_COMPONENT_NAME, ERROR_TYPE];
 
-    /// Spans whose export has ended, well or not
+    /// Spans whose export has succeeded or failed
     OTEL_SDK_EXPORTER_SPAN_EXPORTED: Counter = names::OTEL_SDK_EXPORTER_SPAN_EXPORTED,
         "{span}", [OTEL_COMPONENT_TYPE, OTEL_COMPONENT_NAME, ERROR_TYPE];
 
-    /// Log records whose export has ended, well or not
+    /// Log records whose export has succeeded or failed
     OTEL_SDK_EXPORTER_LOG_EXPORTED: Counter = names::OTEL_SDK_EXPORTER_LOG_EXPORTED,
         "{log_record}", [OTEL_COMPONENT_TYPE, OTEL_COMPONENT_NAME, ERROR_TYPE];
 
-    /// Metric data points whose export has ended, well or not
+    /// Metric data points whose export has succeeded or failed
     OTEL_SDK_EXPORTER_METRIC_DATA_POINT_EXPORTED: Counter =
         names::OTEL_SDK_EXPORTER_METRIC_DATA_POINT_EXPORTED, "{data_point}",
         [OTEL_COMPONENT_TYPE, OTEL_COMPONENT_NAME, ERROR_TYPE];
 }
 
-/// A histogram of durations and the like, with exemplars.
+/// A histogram with exemplars.
 #[derive(Clone, Debug)]
 pub struct Histogram(exemplars::Histogram<f64>);
 
 impl Histogram {
-    /// Records a value within the current span.
+    /// Records a value, with the current span for exemplars.
     pub fn record(&self, value: f64, attributes: &[KeyValue]) {
         self.0.record(value, attributes);
     }
 
-    /// Records a value within this span.
+    /// Records a value, with this span for exemplars.
     pub fn record_in(&self, span: &SpanContext, value: f64, attributes: &[KeyValue]) {
         self.0.record_in(span, value, attributes);
     }
 
-    /// This histogram for these attributes alone, which need not be looked up for each value.
+    /// A handle for these attributes, which saves a lookup for each value.
     #[must_use]
     pub fn bind(&self, attributes: &[KeyValue]) -> BoundHistogram {
         BoundHistogram(self.0.bind(attributes))
@@ -338,15 +338,15 @@ impl Histogram {
 pub struct BoundHistogram(exemplars::BoundHistogram<f64>);
 
 impl BoundHistogram {
-    /// Records a value within this span.
+    /// Records a value, with this span for exemplars.
     pub fn record_in(&self, span: &SpanContext, value: f64) {
         self.0.record_in(span, value);
     }
 }
 
-/// How histograms that are made from now on are exported. Of several, the first stays.
+/// Configures the export of histograms that are created afterwards. Only the first call has an effect.
 pub(crate) fn configure(exemplars: Exemplars, aggregation: HistogramAggregation) {
-    // The meter provider of the process is set once as well.
+    // The meter provider of the process is also set only once.
     let _ = HISTOGRAMS.set((exemplars, aggregation));
 }
 
@@ -359,8 +359,8 @@ pub(crate) fn has_boundaries(name: &str) -> bool {
 }
 
 impl Metric {
-    /// A counter for the crate of this name. Without attributes it is exported from the start,
-    /// as zero: a rate needs a value before the first count.
+    /// A counter for the crate of this name. If it has no attributes, it is exported as zero from the
+    /// start, since a rate needs a value before the first count.
     #[must_use]
     pub fn counter(&self, scope: &'static str) -> Counter<u64> {
         debug_assert_eq!(self.kind, Kind::Counter, "{}", self.name);
@@ -384,7 +384,7 @@ impl Metric {
             (none, HistogramAggregation::Exponential)
         });
         let (boundaries, explicit) = match self.boundaries {
-            // Advice, which the view for exponential histograms does not take.
+            // These bounds are a recommendation, which the view for exponential histograms overrides.
             [] => (
                 names::DURATION_BOUNDS.as_slice(),
                 aggregation == HistogramAggregation::Explicit,
@@ -406,8 +406,8 @@ impl Metric {
         Histogram(exemplars.histogram(&scope, self.name, instrument, reservoir))
     }
 
-    /// A counter that is read by `callback` at each export, on the exporter's thread: it must
-    /// not wait for anything. The same holds for the others that are observed.
+    /// A counter that `callback` reads at each export. The callback runs on the exporter's thread and must
+    /// not block. The same holds for the other observed instruments.
     pub fn observed_counter<F>(&self, scope: &'static str, callback: F)
     where
         F: Fn(&dyn AsyncInstrument<f64>) + Send + Sync + 'static,
@@ -421,7 +421,7 @@ impl Metric {
             .build();
     }
 
-    /// An up-down counter that is read by `callback` at each export.
+    /// An up-down counter that `callback` reads at each export.
     pub fn observed_up_down_counter<F>(&self, scope: &'static str, callback: F)
     where
         F: Fn(&dyn AsyncInstrument<i64>) + Send + Sync + 'static,
@@ -435,7 +435,7 @@ impl Metric {
             .build();
     }
 
-    /// A gauge that is read by `callback` at each export.
+    /// A gauge that `callback` reads at each export.
     pub fn observed_gauge<F>(&self, scope: &'static str, callback: F)
     where
         F: Fn(&dyn AsyncInstrument<f64>) + Send + Sync + 'static,

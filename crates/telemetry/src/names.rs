@@ -1,7 +1,7 @@
-//! The names of everything that is exported.
+//! The names of exported metrics and attributes.
 //!
-//! Semantic conventions first (OpenTelemetry semantic conventions 1.42); what they lack is
-//! named in their manner. [`crate::metrics`] says what each metric is.
+//! They come from the OpenTelemetry semantic conventions 1.42. Names that these lack follow their
+//! style. [`crate::metrics`] describes each metric.
 
 pub use opentelemetry_semantic_conventions::{
     attribute::{
@@ -37,16 +37,16 @@ pub const SQLITE: &str = "sqlite";
 /// The value of [`MESSAGING_SYSTEM`] here.
 pub const KAFKA: &str = "kafka";
 
-/// What replaces a value that is not one of a known few, so that a caller cannot make series.
+/// Replaces unknown values of an attribute, so that a caller cannot create new series.
 pub const OTHER: &str = "_OTHER";
 
 /// Why a session was closed, or a token rejected.
 pub const AUTH_REASON: &str = "auth.reason";
 
-/// What attempts are counted by: `account`, `address` or `registration`.
+/// The limit that refused an attempt: `account`, `address` or `registration`.
 pub const AUTH_LIMIT_SCOPE: &str = "auth.limit.scope";
 
-/// Calls that were made again.
+/// Retries of calls.
 pub const RPC_CLIENT_CALL_RETRIES: &str = "rpc.client.call.retries";
 
 /// Worker threads of the runtime.
@@ -55,43 +55,43 @@ pub const TOKIO_RUNTIME_WORKER_COUNT: &str = "tokio.runtime.worker.count";
 /// Tasks of the runtime.
 pub const TOKIO_RUNTIME_TASK_COUNT: &str = "tokio.runtime.task.count";
 
-/// Tasks that wait for any worker.
+/// Tasks in the runtime's global queue.
 pub const TOKIO_RUNTIME_GLOBAL_QUEUE_LENGTH: &str = "tokio.runtime.global_queue.length";
 
-/// Log records that stdout did not take
+/// Log records that were dropped before stdout.
 pub const LOG_STDOUT_DROPPED: &str = "log.stdout.dropped";
 
 /// Sign-ins that succeeded.
 pub const SUCCESS_LOGIN: &str = "success_login";
 
-/// Sign-ins that did not succeed.
+/// Sign-ins that failed.
 pub const FAILED_LOGIN: &str = "failed_login";
 
-/// Accounts that were read.
+/// Account pages that were shown.
 pub const SUCCESS_ME: &str = "success_me";
 
-/// Accounts that were not read.
+/// Account pages that could not be shown.
 pub const FAILED_ME: &str = "failed_me";
 
 /// Registrations that succeeded.
 pub const SUCCESS_REGISTER: &str = "success_register";
 
-/// Registrations that did not succeed.
+/// Registrations that failed.
 pub const FAILED_REGISTER: &str = "failed_register";
 
 /// Accounts that were created.
 pub const USER_REGISTRATIONS: &str = "user.registrations";
 
-/// Accounts that there are.
+/// Accounts in the database.
 pub const USER_ACCOUNT_COUNT: &str = "user.account.count";
 
-/// How long password hashes take.
+/// Duration of password hashes.
 pub const USER_PASSWORD_HASH_DURATION: &str = "user.password.hash.duration";
 
 /// Passwords that wait to be hashed.
 pub const USER_PASSWORD_HASH_QUEUE_LENGTH: &str = "user.password.hash.queue.length";
 
-/// Passwords that were not hashed because too many waited.
+/// Passwords that were refused because the queue was full.
 pub const USER_PASSWORD_HASH_REFUSED: &str = "user.password.hash.refused";
 
 /// Sessions that were opened.
@@ -106,31 +106,31 @@ pub const AUTH_SESSIONS_ACTIVE: &str = "auth.sessions.active";
 /// Tokens that were rejected.
 pub const AUTH_TOKENS_REJECTED: &str = "auth.tokens.rejected";
 
-/// Sign-ins that were refused because too many had failed.
+/// Attempts to sign in or register that were refused because there were too many.
 pub const AUTH_ATTEMPTS_LIMITED: &str = "auth.attempts.limited";
 
 /// Events that wait to be sent.
 pub const EVENTS_OUTBOX_LENGTH: &str = "events.outbox.length";
 
-/// Age of the oldest of them.
+/// Age of the oldest event that the broker does not have yet.
 pub const EVENTS_OUTBOX_OLDEST_AGE: &str = "events.outbox.oldest.age";
 
-/// Events that were dropped because too many waited to be written down.
+/// Events that were dropped before they were written to the outbox.
 pub const EVENTS_OUTBOX_DROPPED: &str = "events.outbox.dropped";
 
 /// Events that a consumer has not handled yet.
 pub const EVENTS_CONSUMER_LAG: &str = "events.consumer.lag";
 
-/// Events that came again and were dropped.
+/// Duplicate events that were ignored.
 pub const EVENTS_CONSUMER_DUPLICATES: &str = "events.consumer.duplicates";
 
 /// Events that were skipped because their type is unknown.
 pub const EVENTS_CONSUMER_SKIPPED: &str = "events.consumer.skipped";
 
-/// Events that were handled again because they had failed.
+/// Attempts to handle an event again.
 pub const EVENTS_CONSUMER_RETRIES: &str = "events.consumer.retries";
 
-/// Events that were set aside because they could not be handled.
+/// Events that were sent to the dead letters.
 pub const EVENTS_DEAD_LETTERED: &str = "events.dead_lettered";
 
 /// Open streams of the Activity page.
@@ -139,16 +139,16 @@ pub const ACTIVITY_STREAMS: &str = "activity.streams";
 /// Streams of the Activity page that were refused because too many were open.
 pub const ACTIVITY_STREAMS_REFUSED: &str = "activity.streams.refused";
 
-/// A process of the supervisor, by the name that it is configured with.
+/// The name of a process in the supervisor's configuration.
 pub const SUPERVISOR_PROCESS_NAME: &str = "supervisor.process.name";
 
-/// The group of processes that it is of.
+/// The namespace of a process in the supervisor's configuration.
 pub const SUPERVISOR_PROCESS_NAMESPACE: &str = "supervisor.process.namespace";
 
 /// Whether the supervisor answers.
 pub const SUPERVISOR_UP: &str = "supervisor.up";
 
-/// Requests that it did not answer.
+/// Failed requests to the supervisor.
 pub const SUPERVISOR_REQUESTS_FAILED: &str = "supervisor.requests.failed";
 
 /// Whether a process runs.
@@ -157,22 +157,22 @@ pub const SUPERVISOR_PROCESS_UP: &str = "supervisor.process.up";
 /// Whether a process is ready.
 pub const SUPERVISOR_PROCESS_READY: &str = "supervisor.process.ready";
 
-/// How often a process was started again.
+/// Restarts of a process.
 pub const SUPERVISOR_PROCESS_RESTARTS: &str = "supervisor.process.restarts";
 
-/// How long a process runs.
+/// Time since the last start of a process.
 pub const SUPERVISOR_PROCESS_AGE: &str = "supervisor.process.age";
 
-/// What a process ended with.
+/// Last exit code of a process.
 pub const SUPERVISOR_PROCESS_EXIT_CODE: &str = "supervisor.process.exit_code";
 
-/// Processor time of a process and of what it started.
+/// Processor time of a process and its child processes.
 pub const SUPERVISOR_PROCESS_CPU_TIME: &str = "supervisor.process.cpu.time";
 
-/// Memory of a process and of what it started.
+/// Memory of a process and its child processes.
 pub const SUPERVISOR_PROCESS_MEMORY_USAGE: &str = "supervisor.process.memory.usage";
 
-/// Bucket bounds, in seconds, that the conventions advise for durations of calls.
+/// Bucket bounds, in seconds, that the conventions recommend for durations of calls.
 pub const DURATION_BOUNDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];

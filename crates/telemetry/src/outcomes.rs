@@ -1,7 +1,7 @@
-//! The ways in which operations of one kind end.
+//! Cache of the data that all operations with the same outcome share.
 //!
-//! An operation of a kind, such as an RPC, ends in one of few ways, and each way has its
-//! attributes. They are made once for each, and its durations are not sorted out again.
+//! Operations such as RPCs have few different outcomes, for example a method with a status. The
+//! encoded attributes and the histogram handle of each outcome are made once.
 
 use std::{
     collections::HashMap,
@@ -17,15 +17,14 @@ use crate::{
     trace::{Attributes, Span},
 };
 
-/// What is known of the ways in which operations end, which have keys of type `K`. There must
-/// be few keys: they are kept for ever.
+/// The outcomes of operations, by keys of type `K`. There must be few keys: they are never evicted.
 #[derive(Debug)]
 pub struct Outcomes<K> {
     duration: Histogram,
     known: RwLock<HashMap<K, Arc<Outcome>, RandomState>>,
 }
 
-/// How an operation ended.
+/// The outcome of an operation.
 #[derive(Debug, Default)]
 pub struct Description {
     /// Attributes of its span and of its duration.
@@ -44,7 +43,7 @@ struct Outcome {
 }
 
 impl<K: Eq + Hash> Outcomes<K> {
-    /// Outcomes of operations whose durations are recorded here.
+    /// An empty cache for operations whose durations go to this histogram.
     #[must_use]
     pub fn new(duration: Histogram) -> Self {
         Self {
@@ -53,7 +52,7 @@ impl<K: Eq + Hash> Outcomes<K> {
         }
     }
 
-    /// Ends an operation and its span. `describe` is asked once for each key.
+    /// Ends an operation and its span. `describe` is called once for each key.
     pub fn end(&self, span: &mut Span, key: K, describe: impl FnOnce(&K) -> Description) {
         let elapsed = span.elapsed();
         let outcome = self.outcome(key, describe);

@@ -1,7 +1,6 @@
-//! What this process uses of the machine, and how busy its runtime is.
+//! Metrics of this process and of its runtime.
 //!
-//! What a system does not tell is absent: memory, threads and processor time come from `/proc`,
-//! which Linux has.
+//! Memory, threads and processor time come from `/proc`, so only Linux has these metrics.
 
 use std::time::Instant;
 
@@ -11,9 +10,9 @@ use crate::metrics;
 
 const SCOPE: &str = env!("CARGO_PKG_NAME");
 
-/// Measures the process and the runtime it is called on, at each export from now on.
+/// Measures the process and the current runtime at each export.
 ///
-/// To be called once, at the start, when the meter provider is in place.
+/// Call it once at the start, after the meter provider is set.
 pub fn observe() {
     let started = Instant::now();
     metrics::PROCESS_UPTIME.observed_gauge(SCOPE, move |uptime| {
@@ -78,7 +77,7 @@ mod linux {
         metrics::PROCESS_UNIX_FILE_DESCRIPTOR_COUNT.observed_up_down_counter(
             SCOPE,
             |descriptors| {
-                // One of them is that of the listing.
+                // One descriptor is that of the listing itself.
                 let count = std::fs::read_dir("/proc/self/fd").map(|entries| entries.count() - 1);
                 observe_if_known(descriptors, count);
             },

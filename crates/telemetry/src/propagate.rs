@@ -15,8 +15,8 @@ pub(crate) mod w3c;
 
 static PROPAGATORS: OnceLock<Propagators> = OnceLock::new();
 
-/// The formats in which context is read from requests and written into them, in this order. Of
-/// several that a request holds, the last one counts.
+/// The formats of trace context in requests, in the order in which they are read and written. If a
+/// request has several, the last one counts.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Propagators {
     formats: Vec<Format>,
@@ -32,12 +32,12 @@ enum Format {
 }
 
 impl Propagators {
-    /// The names that no propagator here has.
+    /// The names in the setting that are not names of propagators.
     pub(crate) fn unknown(&self) -> &[String] {
         &self.unknown
     }
 
-    /// Those of this process.
+    /// The propagators of this process.
     fn get() -> &'static Self {
         PROPAGATORS.get_or_init(Self::default)
     }
@@ -97,18 +97,18 @@ impl FromStr for Propagators {
     }
 }
 
-/// From now on this process propagates context so. Of several, the first stays.
+/// Sets the propagators of this process. Only the first call has an effect.
 pub(crate) fn install(propagators: Propagators) {
-    // The subscriber of the process, which is installed before, refuses a second start.
+    // A second start has failed before, because the process has a subscriber already.
     let _ = PROPAGATORS.set(propagators);
 }
 
-/// Marks a context whose span has ids for logs and pages alone, as this process exports no traces.
+/// Marks a context whose span has ids for logs and pages alone, because this process exports no traces.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unexported;
 
-/// Whether others may continue the span of this context. A span that nobody exports would only
-/// switch off their traces.
+/// Whether other processes may continue the span of this context. A span that is not exported
+/// would only switch off their traces.
 fn is_for_others(context: &Context) -> bool {
     context.span().span_context().is_valid() && context.get::<Unexported>().is_none()
 }

@@ -1,8 +1,8 @@
-//! Log records of requests, one for each.
+//! Log records of requests, one for each request.
 
 use std::time::Duration;
 
-/// The target of these records: `RUST_LOG=info,request=debug` shows them, and no others at debug.
+/// The target of these records. `RUST_LOG=info,request=debug` shows them, and no other record at level debug.
 pub(crate) const REQUEST: &str = "request";
 
 /// A duration in milliseconds, with one decimal place.

@@ -19,14 +19,14 @@ use tracing_subscriber::filter::Targets;
 
 use crate::propagate::Propagators;
 
-/// What `--help` says about the variables that have no option.
+/// The paragraph of `--help` about variables without an option.
 pub const STANDARD_VARIABLES: &str = "\
 Also read, as the OpenTelemetry specification defines it:
   OTEL_RESOURCE_ATTRIBUTES
-Of the OTEL_* variables, empty ones count as unset. Those with an unknown name or an invalid number
-are ignored with a warning. NO_COLOR, if it is not empty, switches colors off.";
+Empty OTEL_* variables count as unset. Values that are unknown names or invalid numbers
+are ignored with a warning. A NO_COLOR that is not empty switches colors off.";
 
-/// How a process reports on itself.
+/// Settings of telemetry.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Telemetry")]
 pub struct Settings {
@@ -49,7 +49,7 @@ pub struct Settings {
         value_name = "EXPORTER", default_value_t = Exporter::Otlp)]
     pub logs_exporter: Exporter,
 
-    /// Name under which the process appears, if not its own
+    /// The service.name in telemetry, if not the name of the program
     #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME")]
     pub service_name: Option<String>,
 
@@ -58,7 +58,7 @@ pub struct Settings {
         default_value_t = TracesSampler::ParentbasedAlwaysOn)]
     pub traces_sampler: TracesSampler,
 
-    /// The share of traces that a `traceidratio` sampler records, from 0 to 1
+    /// Share of traces that a `traceidratio` sampler records, from 0 to 1
     #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", value_name = "SHARE", default_value = "1",
         value_parser = share)]
     pub traces_sampler_arg: f64,
@@ -68,37 +68,38 @@ pub struct Settings {
         value_parser = clap::value_parser!(u64).range(1..))]
     pub metric_export_interval: u64,
 
-    /// Milliseconds that a finished span waits for others before they are sent
+    /// Longest time in milliseconds that an ended span waits for its batch to fill
     #[arg(long, env = "OTEL_BSP_SCHEDULE_DELAY", value_name = "MS", default_value = "1000",
         value_parser = clap::value_parser!(u64).range(1..))]
     pub span_export_delay: u64,
 
-    /// Milliseconds that a log record waits for others before they are sent
+    /// Longest time in milliseconds that a log record waits for its batch to fill
     #[arg(long, env = "OTEL_BLRP_SCHEDULE_DELAY", value_name = "MS", default_value = "1000",
         value_parser = clap::value_parser!(u64).range(1..))]
     pub log_export_delay: u64,
 
-    /// Finished spans that may wait to be sent; further ones are dropped, and counted
+    /// Maximum number of ended spans in the queue; further ones are dropped and counted
     #[arg(long, env = "OTEL_BSP_MAX_QUEUE_SIZE", value_name = "N", default_value = "2048",
         value_parser = queue_size)]
     pub span_queue_size: usize,
 
-    /// Finished spans that are sent at once when they have come together
+    /// Number of queued spans that are sent without waiting for the delay
     #[arg(long, env = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", value_name = "N", default_value = "512",
         value_parser = queue_size)]
     pub span_batch_size: usize,
 
-    /// Log records that may wait to be sent; further ones are dropped, and counted
+    /// Maximum number of log records in the queue; further ones are dropped and counted
     #[arg(long, env = "OTEL_BLRP_MAX_QUEUE_SIZE", value_name = "N", default_value = "2048",
         value_parser = queue_size)]
     pub log_queue_size: usize,
 
-    /// Log records that are sent at once when they have come together
+    /// Number of queued log records that are sent without waiting for the delay
     #[arg(long, env = "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", value_name = "N", default_value = "512",
         value_parser = queue_size)]
     pub log_batch_size: usize,
 
-    /// Characters of a text in an exported attribute or a JSON log record; the rest is cut off
+    /// Maximum number of characters of a text in an exported attribute or a JSON log record; longer
+    /// texts are truncated
     #[arg(
         long,
         env = "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
@@ -107,7 +108,7 @@ pub struct Settings {
     )]
     pub attribute_value_length_limit: usize,
 
-    /// The same for spans alone
+    /// The same limit for spans alone
     #[arg(
         long,
         env = "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
@@ -115,7 +116,7 @@ pub struct Settings {
     )]
     pub span_attribute_value_length_limit: Option<usize>,
 
-    /// The same for log records alone
+    /// The same limit for log records alone
     #[arg(
         long,
         env = "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
@@ -123,8 +124,8 @@ pub struct Settings {
     )]
     pub logrecord_attribute_value_length_limit: Option<usize>,
 
-    /// How histograms without bounds of their own are exported; exponential ones are stored as
-    /// native histograms by Prometheus
+    /// How histograms without bounds of their own are exported; Prometheus stores exponential ones
+    /// as native histograms
     #[arg(long, env = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", value_enum,
         ignore_case = true, value_name = "AGGREGATION", default_value_t = HistogramAggregation::Exponential)]
     pub histogram_aggregation: HistogramAggregation,
@@ -135,26 +136,26 @@ pub struct Settings {
         exemplars: always_on, always_off, or trace_based, those made within a sampled trace")]
     pub exemplar_filter: exemplars::Filter,
 
-    /// Switches traces, metrics and exported logs off; logs on stdout stay
+    /// Switches traces, metrics and exported logs off, but not logs on stdout
     #[arg(long, env = "OTEL_SDK_DISABLED", num_args = 0..=1, default_value_t = false,
         default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
     pub sdk_disabled: bool,
 
     /// Which log records are written: a level, or directives such as info,auth=debug. With
-    /// info,request=debug there is one for each request
+    /// info,request=debug, each request is logged
     #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
     pub log: Targets,
 
-    /// The `deployment.environment.name` where `OTEL_RESOURCE_ATTRIBUTES` has none.
+    /// The `deployment.environment.name` if `OTEL_RESOURCE_ATTRIBUTES` has none.
     #[arg(skip)]
     pub environment: Option<&'static str>,
 
-    /// How log records look on stdout; auto is text on a terminal and JSON elsewhere. At level info, a
-    /// terminal shows at most 5 lines of requests a second, and how many more there are
+    /// Format of log records on stdout; auto is text on a terminal and JSON elsewhere. At level info, a
+    /// terminal shows at most 5 lines a second for requests, one of which counts the skipped records
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
 
-    /// How HTTP and gRPC requests carry trace context: tracecontext, baggage, b3, b3multi, or none,
+    /// Formats of trace context in HTTP and gRPC requests: tracecontext, baggage, b3, b3multi, or none,
     /// separated by commas
     #[arg(
         long,
@@ -168,30 +169,30 @@ pub struct Settings {
 /// Whether a signal is exported.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Exporter {
-    /// By OTLP, if there is an endpoint.
+    /// Exported by OTLP, if there is an endpoint.
     Otlp,
-    /// No.
+    /// Not exported.
     None,
 }
 
-/// How log records look on stdout.
+/// The format of log records on stdout.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     Auto,
     /// One JSON object a line.
     Json,
-    /// A line for people.
+    /// Text for people.
     Text,
 }
 
 /// How histograms without bounds of their own are exported.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum HistogramAggregation {
-    /// With the bounds that the semantic conventions advise.
+    /// With the bounds that the semantic conventions recommend.
     #[value(name = "explicit_bucket_histogram")]
     Explicit,
-    /// With buckets that grow with the value, as fine as the range of values allows.
+    /// With exponentially growing buckets, at the highest resolution that the range of values allows.
     #[value(name = "base2_exponential_bucket_histogram")]
     Exponential,
 }
@@ -207,16 +208,16 @@ pub enum TracesSampler {
     /// A share of all.
     #[value(name = "traceidratio")]
     Traceidratio,
-    /// Those that the caller records; of those that begin here, all.
+    /// Traces that the caller records, and all that start in this process.
     ParentbasedAlwaysOn,
-    /// Those that the caller records; of those that begin here, none.
+    /// Traces that the caller records, and none that start in this process.
     ParentbasedAlwaysOff,
-    /// Those that the caller records; of those that begin here, a share.
+    /// Traces that the caller records, and a share of those that start in this process.
     ParentbasedTraceidratio,
 }
 
 impl Settings {
-    /// How a signal is exported; `None` where it is not.
+    /// The export settings of a signal; `None` if it is not exported.
     pub(crate) fn export(&self, signal: Signal) -> Option<Export> {
         let exporter = match signal {
             Signal::Traces => self.traces_exporter,
@@ -229,13 +230,13 @@ impl Settings {
         }
     }
 
-    /// Characters of a text in a log record.
+    /// Maximum number of characters of a text in a log record.
     pub(crate) fn log_length_limit(&self) -> usize {
         self.logrecord_attribute_value_length_limit
             .unwrap_or(self.attribute_value_length_limit)
     }
 
-    /// Characters of a text in a span.
+    /// Maximum number of characters of a text in a span.
     pub(crate) fn span_length_limit(&self) -> usize {
         self.span_attribute_value_length_limit
             .unwrap_or(self.attribute_value_length_limit)
@@ -275,7 +276,7 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A queue without places would lose everything.
+/// Accepts a number from 1: an empty queue would drop every item.
 fn queue_size(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
@@ -362,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused() {
+    fn values_that_cannot_work_are_refused() {
         for bad in [
             "--otlp-protocol=http/json",
             "--otlp-traces-timeout=0",

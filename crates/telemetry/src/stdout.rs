@@ -1,8 +1,8 @@
-//! Log records on their way to stdout.
+//! The writer of log records to stdout.
 //!
 //! A thread writes them, so a reader that stops reading blocks only that thread. Records that find no
-//! room in the queue are dropped and counted. `tracing-appender` does the same, but if its queue is
-//! full at the end, its guard prints to stdout, and so waits for the reader for ever.
+//! room in the queue are dropped and counted. `tracing-appender` does the same. But if its queue is
+//! full at the end, its guard prints to stdout and waits for the reader forever.
 
 use std::{
     io::{self, Write},
@@ -19,24 +19,24 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::metrics::LOG_STDOUT_DROPPED;
 
-/// Bytes of records that may wait for the reader.
+/// Maximum number of bytes in the queue.
 const QUEUE: usize = 4 << 20;
 
-/// How long [`Stdout::flush`] waits for the reader.
+/// Time limit of [`Stdout::flush`].
 const FLUSH: Duration = Duration::from_millis(200);
 
-/// Runs a write to stdout.
+/// A function that runs a write to stdout.
 type Around = dyn Fn(&mut dyn FnMut()) + Send + Sync;
 
 static AROUND: OnceLock<Box<Around>> = OnceLock::new();
 
-/// From now on each write of the log happens within `around`, which may clear a picture on the terminal meanwhile. Of
-/// several, the first stays.
+/// Wraps each later write of the log in `around`, which can clear a progress line on the terminal meanwhile. Only
+/// the first call has an effect.
 pub fn around_writes(around: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) {
     let _ = AROUND.set(Box::new(around));
 }
 
-/// The way to stdout. Clones share the queue.
+/// A writer to stdout with a queue. Clones share the queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Stdout {
     messages: mpsc::Sender<Message>,
@@ -54,7 +54,7 @@ impl Stdout {
     /// Starts the thread that writes to `out`.
     ///
     /// # Errors
-    /// When the system has no thread left.
+    /// When the system cannot start a thread.
     pub(crate) fn start(mut out: impl Write + Send + 'static) -> io::Result<Self> {
         let (messages, receiver) = mpsc::channel();
         let stdout = Self {
@@ -79,7 +79,7 @@ impl Stdout {
                         waiting.fetch_sub(record.len(), Relaxed);
                     }
                     Message::Flush(done) => {
-                        // A reader that is gone gets nothing more.
+                        // Fails if the reader is gone, which loses nothing more.
                         let _ = out.flush();
                         let _ = done.try_send(());
                     }
@@ -92,7 +92,7 @@ impl Stdout {
         Ok(stdout)
     }
 
-    /// Counts what is lost from now on.
+    /// Exports the number of dropped records.
     pub(crate) fn observe(&self) {
         let lost = Arc::clone(&self.lost);
         LOG_STDOUT_DROPPED.observed_counter(env!("CARGO_PKG_NAME"), move |records| {
@@ -100,7 +100,7 @@ impl Stdout {
         });
     }
 
-    /// Waits until what was written so far has been read, for a while.
+    /// Waits until all earlier records are written, for at most [`FLUSH`].
     pub(crate) fn flush(&self) {
         let (done, flushed) = mpsc::sync_channel(1);
         if self.messages.send(Message::Flush(done)).is_ok() {
@@ -109,11 +109,11 @@ impl Stdout {
     }
 
     fn put(&self, record: &[u8]) {
-        // The formatter has left it out.
+        // The formatter has skipped the record.
         if record.is_empty() {
             return;
         }
-        // A record of any size is taken while there is any room.
+        // A record of any size is accepted while there is any room.
         if self.waiting.fetch_add(record.len(), Relaxed) >= QUEUE {
             self.waiting.fetch_sub(record.len(), Relaxed);
             self.lost.fetch_add(1, Relaxed);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_does_not_read_costs_records_and_no_time() {
+    fn without_a_reader_records_are_lost_and_writes_do_not_block() {
         let (go, wait) = mpsc::channel();
         let mut stdout = Stdout::start(Stuck(wait)).unwrap();
         let record = vec![b'x'; 1 << 20];
@@ -177,7 +177,7 @@ mod tests {
         stdout.flush();
         assert_eq!(stdout.lost.load(Relaxed), 6);
 
-        // Now the reader goes away: what waited is lost too.
+        // Without a reader, the queued records are lost too.
         drop(go);
         Stdout::flush(&stdout);
         assert_eq!(stdout.lost.load(Relaxed), 10);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_before_a_flush_is_there_after_it() {
+    fn a_flush_writes_all_earlier_records() {
         let (read, out) = io::pipe().unwrap();
         let mut stdout = Stdout::start(io::BufWriter::new(out)).unwrap();
         stdout.write_all(b"one\n").unwrap();

@@ -1,10 +1,10 @@
-//! Spans of the hot path, made and encoded here.
+//! Spans of the hot path.
 //!
-//! Each request has half a dozen of them. A `tracing` span would be kept twice, in the
-//! subscriber's registry and as what `tracing-opentelemetry` makes of it, and a span of the SDK is
-//! an object with a lock, of which nothing but its ids is asked while it lasts. These are their
-//! ids in a [`Context`], and become bytes when they end. All kinds nest in each other, as all make
-//! theirs the current context.
+//! Each request has half a dozen of them. A `tracing` span would be stored twice: in the
+//! subscriber's registry and as the data of `tracing-opentelemetry`. An SDK span is an object with
+//! a lock, but while it is open only its ids are read. These spans are only ids in a [`Context`],
+//! and are encoded when they end. They nest with `tracing` and SDK spans, because all of them set
+//! the current context.
 
 use std::{
     borrow::Cow,
@@ -30,31 +30,31 @@ use crate::{
 
 static TRACER: OnceLock<Tracer> = OnceLock::new();
 
-/// Makes the spans of this process.
+/// The tracer of this process.
 #[derive(Debug)]
 pub(crate) enum Tracer {
-    /// Of traces that are exported.
+    /// Traces are exported.
     Exporting {
-        /// Says which.
+        /// Selects the traces to record.
         sampler: Sampler,
-        /// Where ended spans go.
+        /// The queue of ended spans.
         spans: Spans,
     },
-    /// Of traces that are not exported. A caller's context is passed on as it is, so that the
-    /// trace goes on as if this process were not there. Without a caller, a span has ids for logs
-    /// and pages, and no other process gets to see them.
+    /// Traces are not exported. A caller's context is passed on unchanged, so the trace continues as
+    /// if this process were not part of it. Without a caller, a span gets ids for logs and pages,
+    /// which are not passed to other processes.
     Silent,
 }
 
-/// From now on spans are made by this tracer. Of several, the first stays.
+/// Sets the tracer of this process. Only the first call has an effect.
 pub(crate) fn install(tracer: Tracer) {
-    // The subscriber of the process, which is installed before, refuses a second start.
+    // A second start has failed before, because the process has a subscriber already.
     let _ = TRACER.set(tracer);
 }
 
-/// A span that has begun. One that is dropped before it is ended is not exported.
+/// An open span. If it is dropped before [`Self::end`], it is not exported.
 ///
-/// Where traces are switched off or not exported there is no span, and its context is the parent.
+/// Without a tracer, or if telemetry is suppressed, there is no span, and the context is that of the parent.
 #[derive(Debug)]
 pub struct Span {
     context: Context,
@@ -62,7 +62,7 @@ pub struct Span {
     recorded: Option<Recorded>,
 }
 
-/// What is known of a sampled span before it ends.
+/// The data of a sampled span before it ends.
 #[derive(Debug)]
 struct Recorded {
     spans: &'static Spans,
@@ -75,7 +75,7 @@ struct Recorded {
 }
 
 impl Span {
-    /// Begins a span below `parent`.
+    /// Starts a span below `parent`.
     #[must_use]
     pub fn start(parent: &Context, kind: SpanKind, name: impl Into<Cow<'static, str>>) -> Self {
         match TRACER.get() {
@@ -90,7 +90,7 @@ impl Span {
         }
     }
 
-    /// Begins a span of work within this process, below the current one.
+    /// Starts a span for work within this process, below the current span.
     #[must_use]
     pub fn internal(name: &'static str) -> Self {
         Self::start(&Context::current(), SpanKind::Internal, name)
@@ -105,20 +105,20 @@ impl Span {
         self
     }
 
-    /// The context that the span is current in.
+    /// The context in which this span is the current one.
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// How long ago it began.
+    /// The time since the start of the span.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Ends the span, which took so long, with all its attributes. What comes after the first
-    /// end is ignored.
+    /// Ends the span after a duration of `elapsed`, with all its attributes. Only the first call has an
+    /// effect.
     pub fn end(&mut self, elapsed: Duration, attributes: &Attributes, failed: bool) {
         let Some(recorded) = self.recorded.take() else {
             return;
@@ -131,7 +131,7 @@ impl Span {
             kind: &recorded.kind,
             name: &recorded.name,
             start_time: recorded.started,
-            // By the clock that nobody sets.
+            // Computed with the monotonic clock, which is never set.
             end_time: recorded.started + elapsed,
             attributes: &attributes.0,
             status: if failed { &FAILED } else { &Status::Unset },
@@ -139,13 +139,13 @@ impl Span {
     }
 }
 
-/// The attributes of spans, as OTLP writes them: many spans have the same.
+/// Encoded attributes, which many spans can share.
 #[derive(Debug, Default)]
 pub struct Attributes(Vec<u8>);
 
 impl Attributes {
-    /// Encodes attributes; after [`crate::init`], which knows how long they may be. There are
-    /// none where no spans are exported.
+    /// Encodes attributes. Call it after [`crate::init`], which sets the limit of their length. If no
+    /// spans are exported, the result is empty.
     #[must_use]
     pub fn new(attributes: Vec<KeyValue>) -> Self {
         match TRACER.get() {
@@ -210,12 +210,14 @@ impl Tracer {
 /// The context of a new span.
 fn child(parent: &Context, trace_id: TraceId, flags: TraceFlags, state: TraceState) -> Context {
     let span_id = RandomIdGenerator::default().new_span_id();
-    // "Remote" by the method's name alone: a span context without the object behind it.
+    // Despite its name, the method fits local spans too: it stores ids without an SDK span.
     parent.with_remote_span_context(SpanContext::new(trace_id, span_id, flags, false, state))
 }
 
-/// What a sampler has to take for the parent where a B3 sender said something else than the span
-/// context there: to decide as for a root, or a decision without a span.
+/// The parent context for the sampler, if a B3 sender's decision is not in the span context of `parent`.
+///
+/// If the sender deferred the decision, the sampler decides as for a root. If it sent a decision
+/// without a span, the sampler gets a span with that decision.
 fn decided(parent: &Context, trace_id: TraceId) -> Option<Context> {
     let decision = *parent.get::<Decision>()?;
     let span = parent.span();
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_b3_sender_can_leave_the_decision_or_make_it_without_a_span() {
+    fn a_b3_sender_can_defer_the_decision_or_make_it_without_a_span() {
         let sampler = |root| Sampler::ParentBased(Box::new(root));
         let samples = |sampler: &Sampler, parent: &Context| {
             let trace_id = TraceId::from(7);
@@ -282,7 +284,7 @@ mod tests {
             assert_eq!(samples(&off, &parent), sampled);
             assert!(samples(&Sampler::AlwaysOn, &parent));
         }
-        // A span of this process has decided for those below it.
+        // A span of this process has made the decision for the spans below it.
         let below = child(
             &deferred,
             TraceId::from(7),

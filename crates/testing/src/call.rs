@@ -1,4 +1,4 @@
-//! Calling a service.
+//! Calls of a service.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,12 +13,12 @@ use tonic_types::StatusExt as _;
 pub fn channel(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}"))
         .unwrap()
-        // What takes longer hangs.
+        // A call that takes longer hangs.
         .timeout(Duration::from_secs(20))
         .connect_lazy()
 }
 
-/// The fields that an `INVALID_ARGUMENT` names, each with a description.
+/// The fields in an `INVALID_ARGUMENT`, each with its description.
 #[must_use]
 pub fn fields(status: &Status) -> Vec<String> {
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");

@@ -13,18 +13,18 @@ use tonic_health::pb::{
 };
 use tonic_reflection::pb::{v1, v1alpha};
 
-/// Streams and connections that a client may hold open for ever.
+/// Streams and connections that a client may hold open forever.
 #[derive(Debug)]
 pub struct Held {
     watched: Streaming<HealthCheckResponse>,
     _v1: Streaming<v1::ServerReflectionResponse>,
     _v1alpha: Streaming<v1alpha::ServerReflectionResponse>,
-    /// Connections that answer nothing: one has sent nothing, one has begun to speak HTTP/2.
+    /// Connections without requests: one has sent nothing, one has sent the start of HTTP/2.
     _mute: [TcpStream; 2],
 }
 
 impl Held {
-    /// Opens them at the server with this address.
+    /// Opens streams and connections to the server at this address.
     pub async fn open(address: SocketAddr) -> Self {
         let url = format!("http://{address}");
         let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
@@ -36,7 +36,7 @@ impl Held {
 
         let silent = TcpStream::connect(address).await.unwrap();
         let mut idle = TcpStream::connect(address).await.unwrap();
-        // The preface, and SETTINGS without any.
+        // The HTTP/2 preface and an empty SETTINGS frame.
         idle.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
             .await
             .unwrap();
@@ -60,7 +60,7 @@ impl Held {
         }
     }
 
-    /// Whether the last status was that nothing is served any more, and the stream ended properly.
+    /// Whether the last status on the health stream was `NOT_SERVING`, and the stream ended without an error.
     pub async fn was_told(mut self) -> bool {
         let last = self.watched.message().await.unwrap().unwrap();
         let end = self.watched.message().await.unwrap();
@@ -68,5 +68,6 @@ impl Held {
     }
 }
 
-/// A stop with open streams takes a tenth of a second; one that waits for them takes four.
+/// Time limit of a stop with open streams. It takes a tenth of a second; if it waited for the streams, it
+/// would take four seconds.
 pub const AT_ONCE: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use std::{
 
 use events::{Broker, Event, Handler, HandlerError, Settings};
 
-/// A broker whose events of one topic are remembered.
+/// A broker, and a consumer that keeps the events of one topic.
 #[derive(Debug)]
 pub struct Listener {
     broker: Broker,
@@ -24,7 +24,7 @@ impl Handler for Memory {
 }
 
 impl Listener {
-    /// Starts a broker, and listens to this topic.
+    /// Starts a broker, and consumes this topic.
     #[must_use]
     pub fn start(topic: &'static str) -> Self {
         let broker = Broker::start(6).unwrap();
@@ -38,13 +38,13 @@ impl Listener {
         Self { broker, events }
     }
 
-    /// The argument that tells a service of the broker.
+    /// The argument with which a service uses this broker.
     #[must_use]
     pub fn argument(&self) -> String {
         format!("--kafka-brokers={}", self.broker.address())
     }
 
-    /// All events, in the order in which they happened, when there are that many.
+    /// All events in the order in which they happened, once there are `count`.
     pub async fn events(&self, count: usize) -> Vec<Event> {
         let wait = async {
             while self.events.lock().unwrap().len() < count {

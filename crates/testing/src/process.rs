@@ -1,4 +1,4 @@
-//! A service's program as a process of its own.
+//! The program of a service as a separate process.
 
 use std::{
     fs::{self, File},
@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Longer than anything here takes: what is not there by then will never be.
+/// Deadline of each wait, longer than any step of the tests takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A process, which is killed when it is dropped.
@@ -26,9 +26,9 @@ pub struct Process {
 pub struct Ended {
     /// The exit code; `None` if a signal ended the process.
     pub code: Option<i32>,
-    /// All that it wrote to stdout.
+    /// The output on stdout.
     pub stdout: String,
-    /// All that it wrote to stderr.
+    /// The output on stderr.
     pub stderr: String,
 }
 
@@ -40,20 +40,20 @@ pub fn program(path: impl AsRef<Path>) -> Command {
     command
 }
 
-/// Asks until there is an answer.
+/// Calls `ask` until it returns a value.
 pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(started.elapsed() < PATIENCE, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 impl Process {
-    /// Starts a program. What it writes goes to files, so that it can never wait for a reader.
+    /// Starts a program. Its output goes to files, so it never waits for a reader.
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
         let output = tempfile::tempdir().unwrap();
@@ -72,7 +72,7 @@ impl Process {
         Self::start(command).ended().await
     }
 
-    /// Where the process listens, as soon as it does.
+    /// Waits until the process listens, and returns its address.
     pub async fn address(&mut self) -> SocketAddr {
         eventually("the process listens", async || {
             let ready = self
@@ -81,7 +81,11 @@ impl Process {
                 .find(|line| line["message"] == "ready");
             if ready.is_none() {
                 let ended = self.child.try_wait().unwrap();
-                assert!(ended.is_none(), "ended at once: {}", self.read("stderr"));
+                assert!(
+                    ended.is_none(),
+                    "the process has ended: {}",
+                    self.read("stderr")
+                );
             }
             ready
         })
@@ -96,7 +100,7 @@ impl Process {
     #[must_use]
     pub fn log(&self) -> Vec<Value> {
         let text = self.read("stdout");
-        // The last line may not be written to its end yet.
+        // The last line may be incomplete.
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
         complete
             .lines()
@@ -107,7 +111,7 @@ impl Process {
             .collect()
     }
 
-    /// The first log record whose field has this value, as soon as it is there.
+    /// Waits for a log record whose field has this value, and returns the first one.
     pub async fn logged(&self, field: &str, value: &str) -> Value {
         eventually(value, async || {
             self.log().into_iter().find(|line| line[field] == value)
@@ -120,7 +124,7 @@ impl Process {
         self.signal("TERM");
     }
 
-    /// Sends a signal of this name.
+    /// Sends the signal of this name.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let status = program("/bin/sh")
@@ -145,10 +149,10 @@ impl Process {
     }
 }
 
-/// Kills it by SIGKILL, and waits until it is gone.
+/// Kills the process with SIGKILL, and waits for its end.
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only where it has ended.
+        // Both calls fail only if the process has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! What holds for the program of every service.
+//! Tests that apply to the program of every service.
 
 use std::{
     collections::BTreeSet, ffi::OsStr, net::TcpListener, os::unix::ffi::OsStrExt as _,
@@ -14,8 +14,8 @@ use tonic_reflection::pb::{v1, v1alpha};
 
 use crate::{AT_ONCE, Held, Process};
 
-/// `health`, as this command runs it with the port in its environment, says whether the program
-/// serves.
+/// The exit code of `health` says whether the program serves. `health` is a command that gets the port
+/// in its environment.
 pub async fn says_whether_it_serves(serve: &mut Command, health: &mut Command) {
     let mut process = Process::start(serve);
     let port = process.address().await.port().to_string();
@@ -53,8 +53,7 @@ pub async fn explains_every_setting<C: Args>(program: &mut Command) {
     }
 }
 
-/// Each of these variables with its wrong value ends the program with code 2, and with one line that
-/// names the variable.
+/// With each of these wrong values, the program ends with code 2 and one line that names the variable.
 pub async fn names_wrong_settings(program: impl Fn() -> Command, settings: &[(&str, &[u8])]) {
     for (name, value) in settings {
         let value = OsStr::from_bytes(value);
@@ -67,7 +66,7 @@ pub async fn names_wrong_settings(program: impl Fn() -> Command, settings: &[(&s
     }
 }
 
-/// A port that another process has ends the program with code 1, and with one line that says so.
+/// If another process has its port, the program ends with code 1 and one line that says so.
 pub async fn says_that_its_port_is_in_use(program: &mut Command) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -85,7 +84,7 @@ pub async fn says_that_its_port_is_in_use(program: &mut Command) {
     }
 }
 
-/// Streams and connections that clients hold open do not delay a stop.
+/// Open streams and connections of clients do not delay a stop.
 pub async fn stops_at_once(program: &mut Command) {
     let mut process = Process::start(program);
     let held = Held::open(process.address().await).await;
@@ -98,7 +97,7 @@ pub async fn stops_at_once(program: &mut Command) {
     assert!(held.was_told().await);
 }
 
-/// The server is healthy by its own name and by the empty one, and by no other.
+/// The health service knows the server's own name and the empty one, and no other.
 pub async fn is_healthy(channel: &Channel, service: &str) {
     let mut health = HealthClient::new(channel.clone());
     for name in ["", service] {
@@ -140,7 +139,7 @@ macro_rules! listed {
     }};
 }
 
-/// Reflection lists what the server serves, this service among them, and nothing else.
+/// Reflection lists this service, health and reflection, and nothing else.
 pub async fn describes_itself(channel: &Channel, service: &str) {
     let expected = [
         "grpc.health.v1.Health",

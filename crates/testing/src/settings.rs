@@ -1,8 +1,8 @@
-//! Settings of a service in the process of a test.
+//! Settings of a service that runs in the process of a test.
 
 use clap::{Args, Command};
 
-/// Settings from these arguments alone: the environment of the tests is ignored.
+/// Settings from these arguments alone, without the environment of the tests.
 #[must_use]
 pub fn settings<C: Args>(arguments: &[&str]) -> C {
     let command = C::augment_args(Command::new("service"));

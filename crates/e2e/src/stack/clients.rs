@@ -1,4 +1,4 @@
-//! What tests ask the backends for.
+//! Clients of the backends for tests.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::collector::service;
 
-/// How far back they look.
+/// The time range of queries, back from now.
 const WINDOW: Duration = Duration::from_secs(60 * 60);
 
 /// Prometheus's HTTP API.
@@ -29,7 +29,7 @@ pub struct Loki(Api);
 #[derive(Clone, Debug)]
 pub struct Tempo(Api);
 
-/// A log line as Loki has it.
+/// A log line of Loki.
 #[derive(Clone, Debug)]
 pub struct LogLine {
     /// Index labels and structured metadata.
@@ -39,7 +39,7 @@ pub struct LogLine {
 }
 
 impl Prometheus {
-    /// One at this address.
+    /// A client for this URL.
     #[must_use]
     pub fn new(url: String, http: Client) -> Self {
         Self(Api { url, http })
@@ -74,7 +74,7 @@ impl Prometheus {
         list(&answer["data"]["result"])
     }
 
-    /// The exemplars of the last hour, each with its series' labels beside it.
+    /// The exemplars of the last hour, grouped by the labels of their series.
     ///
     /// # Errors
     /// When the expression is wrong or nothing answers.
@@ -116,11 +116,11 @@ impl Prometheus {
         Ok(serde_json::from_value(answer["data"].clone())?)
     }
 
-    /// What a scraped metric says that it is: `counter`, `gauge`, `histogram` and so on. Prometheus
-    /// does not tell it of metrics that were sent to it.
+    /// The type of a scraped metric: `counter`, `gauge`, `histogram` and so on. Prometheus does not know
+    /// the type of metrics that were sent to it.
     ///
     /// # Errors
-    /// When it says nothing.
+    /// When Prometheus does not know the type.
     pub async fn metric_type(&self, metric: &str) -> anyhow::Result<String> {
         let parameters = [("metric", metric)];
         let answer = self.0.get("/api/v1/metadata", &parameters).await?;
@@ -132,13 +132,13 @@ impl Prometheus {
 }
 
 impl Loki {
-    /// One at this address.
+    /// A client for this URL.
     #[must_use]
     pub fn new(url: String, http: Client) -> Self {
         Self(Api { url, http })
     }
 
-    /// What a query yields of the last hour, streams of lines or series of numbers, as Loki's JSON.
+    /// The result of a query over the last hour, streams of lines or series of numbers, as Loki's JSON.
     ///
     /// # Errors
     /// When the query is wrong or nothing answers.
@@ -166,7 +166,7 @@ impl Loki {
         lines(self.result(logql).await?)
     }
 
-    /// The same between two times, in milliseconds since 1970.
+    /// The lines between two times, in milliseconds since 1970, that a query yields.
     ///
     /// # Errors
     /// When the query is wrong or nothing answers.
@@ -180,7 +180,7 @@ impl Loki {
 }
 
 impl Tempo {
-    /// One at this address.
+    /// A client for this URL.
     #[must_use]
     pub fn new(url: String, http: Client) -> Self {
         Self(Api { url, http })
@@ -196,10 +196,10 @@ impl Tempo {
         Ok(answer["trace"].clone())
     }
 
-    /// The same, looked for between two times, in milliseconds since 1970.
+    /// A trace by its id, searched for between two times, in milliseconds since 1970.
     ///
     /// # Errors
-    /// When there is none then, or nothing answers.
+    /// When there is none in that time, or nothing answers.
     pub async fn trace_between(&self, id: &str, time: &Range<u64>) -> anyhow::Result<Value> {
         let parameters = [
             ("start", (time.start / 1000).to_string()),
@@ -214,8 +214,8 @@ impl Tempo {
         Ok(answer["trace"].clone())
     }
 
-    /// The spans of a trace, each with the `service.name` of its resource, as the collector of these
-    /// tests has them too.
+    /// The spans of a trace, each with the `service.name` of its resource, in the form of
+    /// [`crate::collector::Received`].
     ///
     /// # Errors
     /// When there is none, or nothing answers.
@@ -291,12 +291,12 @@ fn lines(streams: Vec<Value>) -> anyhow::Result<Vec<LogLine>> {
     Ok(lines)
 }
 
-/// Milliseconds since 1970 in seconds, as the backends read them.
+/// Converts milliseconds since 1970 to seconds, for queries.
 fn seconds(milliseconds: u64) -> String {
     format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
 }
 
-/// The last hour, and a bit of the future, in seconds since 1970.
+/// The last hour and a short time after now, in seconds since 1970.
 fn window() -> anyhow::Result<(u64, u64)> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     Ok(((now - WINDOW).as_secs(), now.as_secs() + 1))

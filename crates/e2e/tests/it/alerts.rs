@@ -1,4 +1,4 @@
-//! The way of an alert: a rule of Prometheus, Alertmanager, and the page that people look at.
+//! Test of an alert from a rule of Prometheus through Alertmanager to the status page.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::trial_with;
 
 const NEEDED: &[&str] = &["prometheus", "alertmanager", "loki"];
 
-/// The rule waits for a minute; then come the evaluation, the way, and the page.
+/// Time limit for the alert: one minute of the rule, the evaluation, the delivery, and the page.
 const FIRES: Duration = Duration::from_secs(120);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial_with(
-        "alerts::what_fails_is_on_the_status_page_until_it_works_again",
+        "alerts::the_status_page_shows_an_alert_until_its_cause_is_gone",
         Stack::missing(NEEDED),
         async || fires().await,
     )]

@@ -1,4 +1,4 @@
-//! The collector, Prometheus, Loki and Tempo, configured as the project configures them.
+//! Tests of the collector, Prometheus, Loki and Tempo with the project's configurations.
 
 use std::time::{Duration, SystemTime};
 
@@ -157,7 +157,7 @@ fn resource() -> Value {
     ] })
 }
 
-/// A second ago and now, as OTLP's JSON writes them.
+/// The times a second ago and now, as OTLP's JSON writes them.
 fn times() -> anyhow::Result<(String, String)> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let before = now - Duration::from_secs(1);

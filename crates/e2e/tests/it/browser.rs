@@ -1,4 +1,4 @@
-//! What a person does, in a real browser.
+//! Tests of the pages in a real browser.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::trial_with;
 
 const PASSWORD: &str = "correct horse battery";
 
-/// How long anything may take.
+/// Deadline of each wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -32,7 +32,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             },
         ),
         trial_with(
-            "browser::all_of_it_works_without_javascript",
+            "browser::registering_and_signing_in_work_without_javascript",
             missing(),
             async || {
                 let system = System::start(&[]).await?;
@@ -46,7 +46,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             mistakes_are_explained,
         ),
         trial_with(
-            "browser::what_was_typed_survives_a_service_that_is_down",
+            "browser::typed_text_is_kept_when_a_service_is_down",
             missing(),
             typed_text_survives,
         ),
@@ -56,7 +56,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             works_by_keyboard,
         ),
         trial_with(
-            "browser::what_happens_is_seen_at_once_in_every_instance",
+            "browser::every_instance_shows_new_activity_at_once",
             missing(),
             activity_is_seen,
         ),
@@ -66,7 +66,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             refused_stream_is_shown,
         ),
         trial_with(
-            "browser::what_happened_is_seen_without_javascript",
+            "browser::the_activity_page_works_without_javascript",
             missing(),
             activity_is_seen_without_javascript,
         ),
@@ -105,7 +105,7 @@ async fn mistakes_are_explained() -> anyhow::Result<()> {
     let page = &browser.client;
 
     page.goto(&system.url("/register")).await?;
-    // The browser's own checks are for convenience: the server must not rely on them.
+    // The browser's own validation is switched off, because the server must not rely on it.
     page.execute("document.forms[0].noValidate = true", vec![])
         .await
         .ok();
@@ -203,11 +203,11 @@ async fn activity_is_seen() -> anyhow::Result<()> {
     let page = &browser.client;
     page.goto(&system.url("/activity")).await?;
     link_is(page, "Live").await?;
-    // What a reload would lose.
+    // A reload would lose this variable.
     page.execute("window.isSame = true", vec![]).await?;
 
     register(&system).await?;
-    // Two processes made them, maybe within a millisecond: either may be the newer one.
+    // Two processes made the events, perhaps within a millisecond, so either may be the newer one.
     e2e::system::eventually(PATIENCE, async || {
         let mut states = Vec::new();
         for state in page.find_all(Locator::Css("#events .state")).await? {
@@ -220,7 +220,7 @@ async fn activity_is_seen() -> anyhow::Result<()> {
     })
     .await?;
     let same = page.execute("return window.isSame", vec![]).await?;
-    ensure!(same == true, "the page was loaded again");
+    ensure!(same == true, "the page was reloaded");
     let mut traces = Vec::new();
     for link in page.find_all(Locator::Css("#events a")).await? {
         let (trace, href) = (link.text().await?, link.attr("href").await?);
@@ -235,24 +235,24 @@ async fn activity_is_seen() -> anyhow::Result<()> {
     }
     ensure!(
         traces.len() == 2 && traces[0] == traces[1],
-        "one request made both happen: {traces:?}"
+        "both events come from one request: {traces:?}"
     );
     ensure!(
         !page.source().await?.contains("ann@example.com"),
         "an email is shown"
     );
 
-    // What the other instance rendered, before any script.
+    // The page as the other instance has rendered it, before any script.
     e2e::system::eventually(PATIENCE, async || {
         let text = reqwest::get(format!("http://{address}/activity")).await?;
         let count = text.text().await?.matches(&traces[0]).count();
-        ensure!(count >= 2, "another instance has not both");
+        ensure!(count >= 2, "the other instance does not have both events");
         Ok(())
     })
     .await?;
 
     drop(broker);
-    // Whoever gets one of its ports next may accept connections, which takes a client long to give up.
+    // Another program may get one of its ports and accept connections. Then a client needs long to give up.
     page.wait()
         .at_most(4 * PATIENCE)
         .for_element(Locator::Css("#notice .alert"))
@@ -263,7 +263,7 @@ async fn activity_is_seen() -> anyhow::Result<()> {
 async fn refused_stream_is_shown() -> anyhow::Result<()> {
     let broker = Broker::start(6)?;
     let system = System::start(&[("KAFKA_BROKERS", &broker.address().to_string())]).await?;
-    // All streams that one address may have.
+    // Opens all streams that one address may have.
     let mut streams = Vec::new();
     loop {
         let stream = reqwest::get(system.url("/activity/events")).await?;
@@ -288,7 +288,7 @@ async fn refused_stream_is_shown() -> anyhow::Result<()> {
     .await?;
     link_is(page, "Not live").await?;
 
-    // The script tries again within 15 s.
+    // The script retries within 15 s.
     drop(streams);
     link_is(page, "Live").await?;
     let reload = page.find(Locator::Id("reload")).await?;
@@ -296,7 +296,7 @@ async fn refused_stream_is_shown() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the page shows this state of its stream.
+/// Waits until the page shows this state of its event stream.
 async fn link_is(page: &Client, state: &str) -> anyhow::Result<()> {
     e2e::system::eventually(2 * PATIENCE, async || {
         let text = page.find(Locator::Id("link")).await?.text().await?;

@@ -1,4 +1,4 @@
-//! A system that people use all the time, well and badly, and the whole stack that watches it.
+//! A system under constant load, with valid and invalid input, and the stack that observes it.
 
 use anyhow::{Context as _, bail};
 use e2e::{Process, Stack, System};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::shared::Start;
 
-/// What every dashboard needs.
+/// The backends that every dashboard needs.
 pub(crate) const BACKENDS: &[&str] = &[
     "otel-collector",
     "prometheus",
@@ -17,13 +17,13 @@ pub(crate) const BACKENDS: &[&str] = &[
     "tempo",
 ];
 
-/// What shows telemetry; it runs where this machine has it.
+/// The process of Grafana, which runs if this machine has it.
 pub(crate) const GRAFANA: &str = "grafana";
 
 /// A system under load, and its stack.
 pub(crate) struct Busy {
     pub(crate) stack: Stack,
-    /// Where the stack has its data and its logs.
+    /// The folder of the stack's data and logs.
     pub(crate) folder: TempDir,
     _load: Process,
     _system: System,
@@ -64,7 +64,7 @@ impl Start for Busy {
     }
 }
 
-/// Tries passwords of an account until that is refused.
+/// Tries wrong passwords for an account until the limit refuses an attempt.
 async fn guess(system: &System) -> anyhow::Result<()> {
     let http = Client::new();
     for attempt in 0..20 {
@@ -77,5 +77,5 @@ async fn guess(system: &System) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    bail!("nobody refuses guesses")
+    bail!("no attempt was refused")
 }

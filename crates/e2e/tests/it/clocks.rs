@@ -1,4 +1,4 @@
-//! Services whose clocks disagree.
+//! Test of services with different clocks.
 
 use std::process::{Command, Stdio};
 
@@ -22,7 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Err(_) => vec!["faketime".to_owned()],
     };
     vec![trial_with(
-        "clocks::an_hour_apart_disturb_neither_people_nor_traces",
+        "clocks::that_differ_by_an_hour_disturb_neither_users_nor_traces",
         missing,
         async || an_hour_apart().await,
     )]
@@ -42,7 +42,7 @@ async fn an_hour_apart() -> anyhow::Result<()> {
         variables.extend([
             ("LD_PRELOAD", preload.as_str()),
             ("FAKETIME", offset),
-            // A wrong clock is wrong about the time of day. What measures durations is not set.
+            // Only the time of day is wrong. The monotonic clock, which measures durations, cannot be set.
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
         ]);
         variables
@@ -93,7 +93,7 @@ async fn an_hour_apart() -> anyhow::Result<()> {
     let seen = tree(&trace);
     ensure!(seen == sign_up(), "{seen}");
 
-    // The clocks were apart indeed.
+    // Checks that the clocks really differed.
     for (service, offset) in [("auth", HOUR), ("user", -HOUR)] {
         let (_, span) = trace
             .iter()
@@ -109,8 +109,8 @@ fn seconds(span: &Span) -> i64 {
     i64::try_from(span.start_time_unix_nano / 1_000_000_000).unwrap_or_default()
 }
 
-/// The library of faketime, as the program tells it to those that it starts. Started by themselves,
-/// they get our signals, which the program keeps to itself.
+/// The value of `LD_PRELOAD` that faketime sets for its child processes. The services are started without
+/// faketime itself, which would not pass signals on to them.
 fn preload() -> anyhow::Result<String> {
     let output = Command::new("faketime")
         .args(["-f", "+1h", "env"])

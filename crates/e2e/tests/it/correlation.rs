@@ -1,7 +1,7 @@
-//! From each signal to the others, in the real programs, by what a person has in hand: a log
-//! line, the trace that a page names, an exemplar.
+//! Tests of the way from each signal to the others: from a log line, from the trace that a page names, and
+//! from an exemplar.
 //!
-//! One stack with the users' own settings serves all of these tests.
+//! All of these tests share one stack with the default settings.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,10 +34,11 @@ const EMAIL: &str = "ann@example.com";
 const PASSWORD: &str = "correct horse battery";
 const WRONG_PASSWORD: &str = "wrong horse battery";
 
-/// Metrics are exported every five seconds; all else is faster.
+/// Deadline of each wait. Metrics are exported every five seconds; the other signals are faster.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// Tempo waits for the other side of an edge, and a Tempo that has just started is some 20 seconds late with the first.
+/// Deadline for the service graph. Tempo waits for both sides of an edge, and the first edges after its start take
+/// some 20 s.
 const GRAPH_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -49,7 +50,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             async |run| from_log_to_trace(run).await,
         ),
         check(
-            "correlation::the_trace_that_a_page_names_is_the_pages",
+            "correlation::a_page_names_its_own_trace",
             &shared,
             async |run| from_page_to_trace(run).await,
         ),
@@ -74,7 +75,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             async |run| documented_metrics(run).await,
         ),
         check(
-            "correlation::the_service_graph_has_an_edge_for_each_who_asks_whom",
+            "correlation::the_service_graph_has_an_edge_for_each_pair_of_caller_and_callee",
             &shared,
             async |run| service_graph(run).await,
         ),
@@ -98,7 +99,7 @@ where
     shared.trial(name, Stack::missing(TELEMETRY), test)
 }
 
-/// What was done, and where it can be looked at.
+/// The requests of the tests, and the stack with their telemetry.
 struct Run {
     system: System,
     backends: Stack,
@@ -113,14 +114,14 @@ struct Run {
 }
 
 impl Start for Run {
-    /// Everything that people do, well and badly.
+    /// Makes requests of every kind, successful and failed.
     async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let backends = Stack::start(folder.path(), TELEMETRY).await?;
         let broker = Broker::start(6)?;
         let system = System::start(&[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &backends.otlp_grpc()),
-            // As process-compose.yaml has it.
+            // The same value as in process-compose.yaml.
             (
                 "OTEL_RESOURCE_ATTRIBUTES",
                 "deployment.environment.name=development",
@@ -176,7 +177,7 @@ impl Start for Run {
 }
 
 impl Run {
-    /// A trace of this many spans.
+    /// Waits for a trace with this number of spans.
     async fn trace(&self, id: &str, spans: usize) -> anyhow::Result<Vec<(String, Span)>> {
         eventually(WITHIN, async || {
             let trace = self.backends.tempo.spans(id).await?;
@@ -186,7 +187,7 @@ impl Run {
         .await
     }
 
-    /// The one line of a service that says this.
+    /// The only log line of a service with this text.
     async fn line(&self, service: &str, text: &str) -> anyhow::Result<LogLine> {
         let query = format!("{{service_name=\"{service}\"}} |= \"{text}\"");
         eventually(WITHIN, async || {
@@ -208,7 +209,7 @@ impl Run {
     }
 }
 
-/// The trace that a page says that it was made by.
+/// The trace that a page names as its own.
 fn named_trace(page: &str) -> anyhow::Result<String> {
     let (_, rest) = page
         .split_once("made by trace <code>")
@@ -260,7 +261,7 @@ async fn from_trace_to_logs(run: &Run) -> anyhow::Result<()> {
     let trace = run.trace(id, 13).await?;
     let mut count = 0;
     for service in SERVICES {
-        // The field of JSON is the label of Loki, and the message is the line.
+        // Loki has the fields of the JSON record as labels, and its message as the line.
         let stdout: BTreeSet<(String, String)> = run
             .stdout(service)
             .iter()
@@ -333,7 +334,7 @@ messaging.operation.type=process, messaging.system=kafka}
 }
 
 async fn from_exemplar_to_span(run: &Run) -> anyhow::Result<()> {
-    // The histogram, what its span is, and which label and attribute it has in common with it.
+    // Each histogram, with the kind of its spans, and a label of it that equals an attribute of the spans.
     let metrics = [
         (
             "rpc_server_call_duration_seconds",
@@ -393,8 +394,8 @@ async fn from_exemplar_to_span(run: &Run) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets the load generator report on itself. It calls services of its own that report nothing, and
-/// makes no spans, so that all else is of what [`Run::start`] did.
+/// Runs the load generator, so that its metrics are exported. It calls other services, which export
+/// nothing, and it makes no spans. So all other telemetry comes from [`Run::start`].
 async fn load(collector: &str) -> anyhow::Result<()> {
     let system = System::start(&[]).await?;
     let target = system.url("");
@@ -410,14 +411,14 @@ async fn load(collector: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A metric, as its row of the documentation describes it.
+/// A metric as its row in the documentation describes it.
 struct Documented {
     prometheus: &'static str,
     kind: &'static str,
     unit: &'static str,
     from: Vec<&'static str>,
     with_bounds: bool,
-    /// Missing where nothing fails, or on other systems.
+    /// Whether the metric may be missing: it appears only after a failure or on other systems.
     conditional: bool,
 }
 
@@ -459,8 +460,8 @@ async fn documented_metrics(run: &Run) -> anyhow::Result<()> {
         }
     }
 
-    // And nothing but what is documented. What Prometheus itself makes of rules has the labels of the service too:
-    // recorded series, whose names have a colon, and alerts.
+    // All stored metrics must be documented, except the recorded series (with a colon in their names) and alerts of
+    // Prometheus, which have the labels of the service too.
     let expected: BTreeSet<String> = documented.iter().flat_map(names).collect();
     for service in SERVICES {
         let series = format!(
@@ -477,7 +478,7 @@ async fn documented_metrics(run: &Run) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the translation appends for a unit.
+/// The suffix of a Prometheus name for a unit.
 fn suffix(unit: &str) -> &'static str {
     match unit {
         "s" => "_seconds",
@@ -498,7 +499,7 @@ fn names(metric: &Documented) -> Vec<String> {
     }
 }
 
-/// Whether the series of a service have the shape that the type of the metric has in Prometheus.
+/// Checks that the series of a service have the shape of the metric's type in Prometheus.
 async fn stored(run: &Run, metric: &Documented, service: &str) -> anyhow::Result<()> {
     let name = metric.prometheus;
     let count = async |query: String| -> anyhow::Result<usize> {
@@ -583,7 +584,7 @@ async fn resource(run: &Run) -> anyhow::Result<()> {
 }
 
 async fn secrets(run: &Run) -> anyhow::Result<()> {
-    // What came last of each signal is there, so all is.
+    // The last item of each signal is stored, so all are.
     let last = run.line("auth", "session refused").await?;
     run.trace(label(&last, "trace_id")?, 3).await?;
     eventually(WITHIN, async || {
@@ -596,7 +597,7 @@ async fn secrets(run: &Run) -> anyhow::Result<()> {
 
     let mut texts = Vec::new();
     let found = run.backends.tempo.search("{}").await?;
-    ensure!(found.len() < 100, "more traces than the search tells");
+    ensure!(found.len() < 100, "the search does not return all traces");
     for trace in &found {
         let trace = run.backends.tempo.trace(&said(&trace["traceID"])).await?;
         strings(&trace, &mut texts);
@@ -604,7 +605,7 @@ async fn secrets(run: &Run) -> anyhow::Result<()> {
     let traces = texts.len();
     let mut of_collector = Vec::new();
     let lines = run.backends.loki.query(r#"{service_name=~".+"}"#).await?;
-    ensure!(lines.len() < 1000, "more lines than the search tells");
+    ensure!(lines.len() < 1000, "the search does not return all lines");
     for line in lines {
         let texts = match label(&line, "service_name")? {
             "otel-collector" => &mut of_collector,
@@ -634,7 +635,7 @@ async fn secrets(run: &Run) -> anyhow::Result<()> {
 
     let find =
         |texts: &[String], wanted: &str| texts.iter().find(|text| text.contains(wanted)).cloned();
-    // The search finds what there is, in each signal.
+    // Checks that the search finds known texts in each signal.
     for (texts, known) in [
         (&texts[..traces], "POST /login"),
         (&texts[traces..logs], "user registered"),
@@ -661,13 +662,13 @@ async fn secrets(run: &Run) -> anyhow::Result<()> {
         let found = find(&texts, secret).or_else(|| find(&of_collector, secret));
         ensure!(found.is_none(), "{secret} is stored: {found:?}");
     }
-    // Nor did a service let slip what the collector took out; it logs how it does that.
+    // The collector had nothing to redact: it would have replaced it by this text.
     let found = find(&texts, "[redacted]");
     ensure!(found.is_none(), "the collector had to redact: {found:?}");
     Ok(())
 }
 
-/// All text of a value, but for ids, which are random and so may spell anything.
+/// All texts in a value, except ids, which are random and may contain any word.
 fn strings(value: &Value, texts: &mut Vec<String>) {
     match value {
         Value::String(text) => texts.push(text.clone()),

@@ -1,5 +1,5 @@
-//! The dashboards: what each says of itself, and that every query of theirs and of the rules gives data where people
-//! have used the system for a minute.
+//! Tests of the dashboards: their texts and links, and that every query of dashboards and rules returns data after a
+//! minute of use.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +23,7 @@ use crate::{
     trial,
 };
 
-/// Rates are of a minute, and rules are evaluated four times in it.
+/// Deadline for data. Rates are over one minute, and rules are evaluated every 15 s.
 const WITHIN: Duration = Duration::from_secs(150);
 
 pub(crate) fn trials(busy: &Arc<Shared<Busy>>) -> Vec<Trial> {
@@ -127,12 +127,12 @@ pub(crate) struct Link {
 }
 
 impl Dashboard {
-    /// All that is not just a heading.
+    /// All panels except headings of rows.
     pub(crate) fn panels(&self) -> impl Iterator<Item = &Panel> {
         self.panels.iter().filter(|panel| panel.r#type != "row")
     }
 
-    /// In rows of the grid.
+    /// The height in rows of the grid.
     pub(crate) fn height(&self) -> u32 {
         let ends = self
             .panels
@@ -141,7 +141,7 @@ impl Dashboard {
         ends.max().unwrap_or_default()
     }
 
-    /// A query as Grafana sends it, with every variable at *All*.
+    /// A query as Grafana sends it, with the value *All* for every variable.
     fn filled(&self, query: &str) -> String {
         let mut filled = query
             .replace("$__rate_interval", "1m")
@@ -180,7 +180,7 @@ fn each_panel_says() -> anyhow::Result<()> {
             "{file}"
         );
         for variable in &dashboard.templating.list {
-            // A service need not say what its environment is.
+            // A service may have no environment.
             ensure!(
                 variable.name != "environment" || variable.all_value.as_deref() == Some(".*"),
                 "{file}: services without an environment are not shown"
@@ -190,7 +190,10 @@ fn each_panel_says() -> anyhow::Result<()> {
         let mut cells = BTreeSet::new();
         for panel in &dashboard.panels {
             let name = format!("{file}: {}", panel.title);
-            ensure!(ids.insert(panel.id), "{name}: its id is another's too");
+            ensure!(
+                ids.insert(panel.id),
+                "{name}: another panel has the same id"
+            );
             ensure!(
                 !panel.title.is_empty(),
                 "{file}: panel {} has no title",
@@ -199,7 +202,7 @@ fn each_panel_says() -> anyhow::Result<()> {
             let Place { x, y, w, h } = panel.grid_pos;
             ensure!(w > 0 && h > 0 && x + w <= 24, "{name}: no place");
             for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
-                ensure!(cells.insert(cell), "{name}: it lies on another");
+                ensure!(cells.insert(cell), "{name}: it overlaps another panel");
             }
         }
         for panel in dashboard.panels() {
@@ -274,13 +277,13 @@ fn documented_panels() -> anyhow::Result<()> {
             let dashboard = dashboard.with_context(|| format!("{metric}: no dashboard {file}"))?;
             let name = format!("{metric}: {file}: {title}");
             let panel = dashboard.panels().find(|panel| panel.title == title);
-            let panel = panel.with_context(|| format!("{name}: there is no such panel"))?;
+            let panel = panel.with_context(|| format!("{name}: no such panel"))?;
             let shown: BTreeSet<String> = panel
                 .targets
                 .iter()
                 .flat_map(|target| metrics(&target.expr))
                 .collect();
-            // What a rule has recorded counts too.
+            // A recording rule that reads the metric counts too.
             let behind = rules
                 .iter()
                 .filter(|rule| shown.contains(rule.name()))
@@ -301,7 +304,7 @@ fn is_suffix(text: &str) -> bool {
 
 /// A row of the documentation's tables.
 struct Documented {
-    /// As Prometheus calls it.
+    /// The name in Prometheus.
     metric: &'static str,
     /// Files of dashboards, and titles of panels.
     panels: Vec<(String, String)>,
@@ -346,7 +349,7 @@ fn asked() -> anyhow::Result<Vec<Asked>> {
             for target in &panel.targets {
                 match datasource.uid.as_str() {
                     "tempo" if target.query.is_empty() => {
-                        // The service graph is made of these.
+                        // Tempo's service graph reads these series.
                         let series = "traces_service_graph_request_total".to_owned();
                         ask(who.clone(), Store::Prometheus, series);
                     }
@@ -365,7 +368,7 @@ fn asked() -> anyhow::Result<Vec<Asked>> {
     Ok(asked)
 }
 
-/// Whether all that a panel shows comes from somebody who is not here.
+/// Whether all metrics of a panel come from sources that these tests lack.
 pub(crate) fn is_absent(panel: &Panel) -> bool {
     let mut shown = panel
         .targets
@@ -397,7 +400,7 @@ pub(crate) async fn every_query(busy: &Busy) -> anyhow::Result<()> {
             }
         }
         empty = still;
-        // Whoever has none yet gets some with the next export, or the next evaluation.
+        // Queries without data may get some with the next export or evaluation.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let names = empty.iter();
         let names: Vec<_> = names

@@ -1,4 +1,4 @@
-//! What happens when a caller's time is over.
+//! Test of a call whose deadline passes.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial(
-        "deadlines::one_that_is_missed_is_a_failure_of_the_server",
+        "deadlines::a_missed_deadline_is_a_failure_of_the_server",
         async || missed().await,
     )]
 }
 
-/// Calls of a client that sets a deadline and waits for the answer all the same.
+/// Calls of a client that sets a deadline, but waits longer for the answer.
 async fn missed() -> anyhow::Result<()> {
     const CALLS: usize = 20;
     let collector = Collector::start().await?;
@@ -35,7 +35,7 @@ async fn missed() -> anyhow::Result<()> {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
         ("OTEL_BSP_SCHEDULE_DELAY", "50"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
-        // One password at a time, each of which takes longer than its caller waits.
+        // One password at a time, and each takes longer than the caller's deadline.
         ("HASH_MEMORY_KIB", "262144"),
         ("HASH_CONCURRENCY", "1"),
         ("PORT", "0"),

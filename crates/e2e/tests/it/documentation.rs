@@ -4,14 +4,14 @@ use anyhow::Context as _;
 
 const TEXT: &str = include_str!("../../../../docs/telemetry.md");
 
-/// A metric, as its row describes it.
+/// A metric as its row describes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) prometheus: &'static str,
     pub(crate) kind: &'static str,
     pub(crate) unit: &'static str,
-    /// The programs that have it, or `all`.
+    /// The programs that export it, or `all`.
     pub(crate) from: &'static str,
     pub(crate) attributes: &'static str,
     pub(crate) meaning: &'static str,

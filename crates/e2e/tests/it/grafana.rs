@@ -1,4 +1,4 @@
-//! Grafana, provisioned and started as the project does it, and its dashboards as a person sees them.
+//! Tests of Grafana with the project's provisioning, and of its dashboards in a browser.
 
 use std::{collections::BTreeSet, env, fs, path::PathBuf, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     shared::Shared,
 };
 
-/// What tells of each store that it answers Grafana, where Grafana has no check of its own.
+/// The data sources, each with a path that shows that it answers, for those without a health check in Grafana.
 const STORES: &[(&str, &str)] = &[
     ("prometheus", "api/v1/labels"),
     ("alertmanager", "api/v2/status"),
@@ -28,23 +28,23 @@ const STORES: &[(&str, &str)] = &[
     ("tempo", "api/echo"),
 ];
 
-/// A row of a dashboard, and the gap below it, in pixels.
+/// Height of a dashboard's row and the gap below it, in pixels.
 const ROW: u32 = 38;
 
-/// A dashboard asks again every ten seconds, and a machine that has other things to do draws slowly.
+/// Deadline of each wait. A dashboard refreshes every ten seconds, and a busy machine draws slowly.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// How a panel says that it has nothing to show.
+/// Texts of a panel without data.
 const EMPTY: &[&str] = &["No data", "No logs"];
 
-/// How it says that it does not show it, or not yet.
+/// Texts of a panel that is not drawn, or not yet.
 const NOT_DRAWN: &[&str] = &[
     "An unexpected error",
     "Computing layout",
     "Panel plugin not found",
 ];
 
-/// A folder for screenshots, for a person to look at.
+/// The variable with a folder for screenshots.
 const SCREENSHOTS: &str = "OTELIX_SCREENSHOTS";
 
 pub(crate) fn trials(busy: &Arc<Shared<Busy>>) -> Vec<Trial> {
@@ -57,7 +57,7 @@ pub(crate) fn trials(busy: &Arc<Shared<Busy>>) -> Vec<Trial> {
             async |busy| provisioned(busy).await,
         ),
         busy.trial(
-            "grafana::links_lead_somebody_who_has_not_signed_in_to_traces_and_logs",
+            "grafana::links_lead_to_traces_and_logs_without_signing_in",
             all.clone(),
             async |busy| links(busy).await,
         ),
@@ -96,7 +96,7 @@ async fn provisioned(busy: &Busy) -> anyhow::Result<()> {
         let is_known = known.iter().any(|store| store["uid"] == *uid);
         ensure!(is_known, "no {uid} in {known:?}");
         let health = get(&format!("/api/datasources/uid/{uid}/health")).await?;
-        // What is asked by the browser alone, such as Alertmanager, has no part in Grafana that could be.
+        // Data sources that only the browser queries, such as Alertmanager, have no health check in Grafana.
         let without_check = [StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE];
         let health = if without_check.contains(&health.status()) {
             get(&format!("/api/datasources/proxy/uid/{uid}/{path}")).await?
@@ -116,7 +116,7 @@ async fn provisioned(busy: &Busy) -> anyhow::Result<()> {
         .map(|(_, dashboard)| (dashboard.uid, dashboard.title))
         .collect();
     eventually(WITHIN, async || {
-        // As somebody who has not signed in.
+        // Without signing in.
         let found = http
             .get(url(busy, "/api/search?type=dash-db"))
             .send()
@@ -136,14 +136,15 @@ async fn provisioned(busy: &Busy) -> anyhow::Result<()> {
     let errors: Vec<_> = log
         .lines()
         .filter(|line| line.contains("logger=provisioning") && line.contains("level=error"))
-        // A folder that Grafana has not asked for since version 11.
+        // Versions before 11 log an error because this folder is missing.
         .filter(|line| !line.contains("provisioning/notifiers"))
         .collect();
     ensure!(errors.is_empty(), "{errors:#?}");
     Ok(())
 }
 
-/// A Grafana that does not let somebody in leads them to its first page, without a word.
+/// Follows the links without signing in. If Grafana denies access, it redirects to its home page without an
+/// error.
 async fn links(busy: &Busy) -> anyhow::Result<()> {
     let browser = Browser::start(true).await?;
     let page = &browser.client;
@@ -193,7 +194,7 @@ async fn panels(busy: &Busy, width: u32) -> anyhow::Result<()> {
         let outcome = eventually(WITHIN, async || {
             looks_right(page, &dashboard).await?;
             screenshot(page, &file).await?;
-            // What it shows is what was looked at, unless it has asked again meanwhile.
+            // The screenshot shows the checked state, unless the dashboard has refreshed meanwhile.
             looks_right(page, &dashboard).await
         });
         if let Err(error) = outcome.await {
@@ -205,7 +206,7 @@ async fn panels(busy: &Busy, width: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives the page this size, whatever of the window is not the page.
+/// Sets the size of the page, which is smaller than the window.
 async fn resize(page: &Page, width: u32, height: u32) -> anyhow::Result<()> {
     page.set_window_size(width, height).await?;
     let inner = page
@@ -217,7 +218,7 @@ async fn resize(page: &Page, width: u32, height: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a person sees of a panel.
+/// The visible state of a panel.
 #[derive(Debug, Deserialize)]
 struct Seen {
     is_there: bool,
@@ -226,7 +227,7 @@ struct Seen {
     lines: Vec<String>,
 }
 
-/// How each of these panels looks. The names of things are those of Grafana 13, or else of Grafana 9.
+/// A script that returns the visible state of panels. Its selectors are for Grafana 13 and Grafana 9.
 const LOOK: &str = r#"
 const [titles] = arguments;
 const all = [...document.querySelectorAll('[data-testid], [aria-label]')];

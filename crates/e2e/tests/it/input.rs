@@ -1,4 +1,4 @@
-//! Trace context that callers get wrong, or mean to: it costs no request, and no trace.
+//! Tests of malformed and hostile trace context, which must fail no request and break no trace.
 
 use std::collections::BTreeSet;
 
@@ -22,27 +22,27 @@ use crate::{tree::hex, trial};
 
 const PARENT: &str = "b7ad6b7169203331";
 
-/// What callers put into baggage is theirs, and no business of our log.
+/// A value in baggage, which may be private, so no log may have it.
 const PRIVATE: &str = "ann of baggage";
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial(
-            "input::no_trace_context_costs_a_page_or_breaks_its_trace",
+            "input::no_trace_context_fails_a_page_or_breaks_its_trace",
             async || pages().await,
         ),
         trial(
-            "input::no_trace_context_costs_a_call_or_breaks_its_trace",
+            "input::no_trace_context_fails_a_call_or_breaks_its_trace",
             async || calls().await,
         ),
     ]
 }
 
-/// Headers, and what they are.
+/// A set of headers and its description.
 struct Case {
     what: &'static str,
     headers: Vec<(&'static str, Vec<u8>)>,
-    /// The trace that is to be continued; without one, a new one begins.
+    /// The trace that must be continued; `None` if a new one must begin.
     continues: Option<String>,
 }
 
@@ -94,7 +94,7 @@ fn cases() -> Vec<Case> {
     cases.extend([
         ("not UTF-8", vec![("traceparent", vec![0xff, 0xfe, 0x80])]),
         ("very long", vec![("traceparent", b"0".repeat(8 << 10))]),
-        // Which of them is right nobody can know.
+        // The server cannot know which one is right.
         (
             "two parents",
             vec![
@@ -160,7 +160,7 @@ fn cases() -> Vec<Case> {
             "baggage",
             [b"a=".to_vec(), b"b".repeat(8 << 10)].concat(),
         ),
-        // Whoever passes it on encodes each of these letters as three.
+        // Encoded again, each of these characters takes three bytes.
         (
             "baggage that grows",
             "baggage",
@@ -176,7 +176,7 @@ fn cases() -> Vec<Case> {
             continues: Some(id),
         });
     }
-    // Versions to come add to what there is.
+    // Future versions may add fields.
     for (what, version, rest) in [
         ("a later version", "01", ""),
         ("a far later version", "cc", "-x"),
@@ -204,7 +204,7 @@ impl Case {
         Ok(headers)
     }
 
-    /// What is wrong with a trace that began with these headers.
+    /// The fault of a trace with these headers; `None` if it is right.
     fn fault(&self, root: &Span) -> Option<String> {
         let (id, parent) = (hex(&root.trace_id), hex(&root.parent_span_id));
         let right = match &self.continues {
@@ -226,7 +226,7 @@ async fn start(collector: &Collector) -> anyhow::Result<System> {
     .await
 }
 
-/// Stops the services, none of which may have been disturbed, and returns what they exported.
+/// Stops the services, checks that none has failed, and returns their exports.
 async fn stop(system: System, collector: &Collector) -> anyhow::Result<Received> {
     for mut process in [system.frontend, system.auth, system.user] {
         process.signal(Signal::SIGTERM)?;
@@ -244,7 +244,7 @@ async fn pages() -> anyhow::Result<()> {
     let collector = Collector::start().await?;
     let system = start(&collector).await?;
     let client = Client::builder().redirect(Policy::none()).build()?;
-    // A page that takes all three services, and names its trace.
+    // This page involves all three services and names its trace.
     let page = async |headers: HeaderMap| -> anyhow::Result<(StatusCode, String, String)> {
         let form = [
             ("email", "ann@example.com"),
@@ -330,7 +330,7 @@ async fn calls() -> anyhow::Result<()> {
             .map(|(_, span)| span)
             .filter(|span| span.name == name && span.kind() == SpanKind::Server)
             .collect();
-        // In the order of the calls, as one was made after the other.
+        // The calls were made one after the other, so this is their order.
         roots.sort_by_key(|span| span.start_time_unix_nano);
         ensure!(roots.len() == cases().len(), "{name}: {}", roots.len());
         let pairs = cases().into_iter().zip(roots);

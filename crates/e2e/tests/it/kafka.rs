@@ -1,4 +1,4 @@
-//! Events over a real broker, whatever is killed.
+//! Tests of events over a real broker, while processes are killed.
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +33,7 @@ use crate::trial_with;
 
 const PASSWORD: &str = "correct horse battery";
 
-/// How long the last event may take when everything runs again.
+/// Deadline for the last event after all processes run again.
 const DRAIN: Duration = Duration::from_secs(60);
 
 type Auth = AuthServiceClient<Channel>;
@@ -46,14 +46,14 @@ pub(crate) fn trials() -> Vec<Trial> {
             async || deaths().await,
         ),
         trial_with(
-            "kafka::a_broker_that_is_away_for_a_minute_holds_up_nobody",
+            "kafka::a_broker_that_is_away_for_a_minute_delays_no_request",
             Stack::missing(&[BROKER]),
             async || absence().await,
         ),
     ]
 }
 
-/// What a user's events must be: of `user`, and of `auth` in this order.
+/// The expected events of each user: those of `user`, and those of `auth` in this order.
 type Expected = BTreeMap<Uuid, (Vec<&'static str>, Vec<&'static str>)>;
 
 const REGISTERED: &str = "otelix.user.registered.v1";
@@ -62,7 +62,7 @@ const REVOKED: &str = "otelix.auth.session_revoked.v1";
 
 async fn deaths() -> anyhow::Result<()> {
     const INTERVAL: Duration = Duration::from_millis(25);
-    /// At least; more, if the deaths take longer.
+    /// The minimum number of registrations. There are more if the kills take longer.
     const PEOPLE: usize = 2000;
 
     let folder = tempfile::tempdir()?;
@@ -93,7 +93,7 @@ async fn deaths() -> anyhow::Result<()> {
         backends.kill(BROKER).await?;
         sleep(Duration::from_secs(1)).await;
         if round == 1 {
-            // Of both at once, too.
+            // In this round, both are down at the same time.
             kill_user(&mut system).await?;
         }
         backends.start_again(BROKER).await?;
@@ -106,7 +106,7 @@ async fn deaths() -> anyhow::Result<()> {
     let expected = load.await??;
     ensure!(expected.len() >= PEOPLE, "{} accounts", expected.len());
 
-    // Whoever was there all the time has seen all of it once, and so does who comes later.
+    // A consumer from the start has received every event once, and so does a later one.
     agree(&witness, &expected).await?;
     let late = Witness::start(&brokers)?;
     agree(&late, &expected).await?;
@@ -120,9 +120,9 @@ async fn kill_user(system: &mut System) -> anyhow::Result<()> {
     system.restart_user().await
 }
 
-/// Somebody who registers, and tries again until it succeeds. Every fifth then signs out and in
-/// again, and with every tenth somebody else wants the same email at the same time. Says what the
-/// events of the account must be.
+/// Registers a user, with retries until it succeeds. Every fifth user then signs out and in again. For
+/// every tenth user, a concurrent registration uses the same email. Returns the expected events of the
+/// account.
 async fn person(auth: Auth, number: usize) -> anyhow::Result<(Uuid, Vec<&'static str>)> {
     let email = format!("{number}@example.com");
     let rival = number
@@ -138,7 +138,7 @@ async fn person(auth: Auth, number: usize) -> anyhow::Result<(Uuid, Vec<&'static
         registered = registered.or(rival);
     }
     let mut sessions = Vec::new();
-    // A registration whose answer was lost has an account, perhaps without a session.
+    // If the answer to a registration was lost, there is an account, perhaps without a session.
     let (user, token) = match registered {
         Some(registered) => registered,
         None => sign_in(&auth, &email).await?,
@@ -149,14 +149,14 @@ async fn person(auth: Auth, number: usize) -> anyhow::Result<(Uuid, Vec<&'static
         client.logout(LogoutRequest { token }).await?;
         sessions.push(REVOKED);
         let (again, _) = sign_in(&auth, &email).await?;
-        ensure!(again == user, "{email} is somebody else now");
+        ensure!(again == user, "{email} belongs to another account now");
         sessions.push(SUCCEEDED);
     }
     Ok((user, sessions))
 }
 
-/// The user and the token of a session; `None` where the email was taken, if only by an attempt
-/// whose answer was lost.
+/// The user and the token of a session; `None` if the email was taken, even by an earlier attempt whose
+/// answer was lost.
 async fn register(mut auth: Auth, email: String) -> anyhow::Result<Option<(Uuid, String)>> {
     loop {
         let request = RegisterRequest {
@@ -202,7 +202,7 @@ fn session(
     Ok((user.id.parse()?, session.context("no session")?.token))
 }
 
-/// Waits before another attempt, if one may help.
+/// Waits before a retry, if it may help.
 async fn again(status: Status) -> anyhow::Result<()> {
     match status.code() {
         Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => {
@@ -213,7 +213,7 @@ async fn again(status: Status) -> anyhow::Result<()> {
     }
 }
 
-/// Waits until somebody has seen exactly these events.
+/// Waits until a witness has received exactly these events.
 async fn agree(witness: &Witness, expected: &Expected) -> anyhow::Result<()> {
     eventually(DRAIN, async || {
         let seen = witness.seen()?;
@@ -223,7 +223,10 @@ async fn agree(witness: &Witness, expected: &Expected) -> anyhow::Result<()> {
             let found = seen.get(id);
             bail!("{missing} users differ; {id} has {found:?} instead of {wanted:?}");
         }
-        ensure!(seen.len() == expected.len(), "events of nobody's account");
+        ensure!(
+            seen.len() == expected.len(),
+            "there are events of unknown accounts"
+        );
         Ok(())
     })
     .await
@@ -232,7 +235,7 @@ async fn agree(witness: &Witness, expected: &Expected) -> anyhow::Result<()> {
 async fn absence() -> anyhow::Result<()> {
     const BEFORE: Duration = Duration::from_secs(10);
     const AWAY: Duration = Duration::from_secs(60);
-    /// What a registration may take longer without a broker.
+    /// The time by which registrations may be slower without a broker.
     const TOLERANCE: Duration = Duration::from_millis(20);
 
     let folder = tempfile::tempdir()?;
@@ -258,14 +261,14 @@ async fn absence() -> anyhow::Result<()> {
     );
     ensure!(
         witness.has(before + 1).is_err(),
-        "a broker that is away has an event"
+        "an event has arrived without a broker"
     );
 
     backends.start_again(BROKER).await?;
     eventually(DRAIN, async || witness.has(count)).await
 }
 
-/// Registrations, twenty a second. Each must succeed at once.
+/// Makes twenty registrations a second, each of which must succeed without a retry.
 async fn registrations(
     auth: &Auth,
     duration: Duration,
@@ -305,7 +308,7 @@ async fn connect(system: &System) -> anyhow::Result<Auth> {
     Ok(AuthServiceClient::new(channel.connect().await?))
 }
 
-/// Somebody who sees all events, from the first on, as each instance of the frontend does.
+/// A consumer that receives all events from the first one on, like each instance of the frontend.
 struct Witness {
     memory: Memory,
     task: JoinHandle<()>,
@@ -340,11 +343,11 @@ impl Witness {
         events.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What it has seen of each user, in the order in which it came.
+    /// The received events of each user, in the order of their arrival.
     fn seen(&self) -> anyhow::Result<Expected> {
         let mut seen = Expected::new();
         for event in self.events() {
-            let subject = event.subject.context("an event of nobody")?;
+            let subject = event.subject.context("an event without a user")?;
             let (of_user, of_auth) = seen.entry(subject).or_default();
             match event.data {
                 Data::UserRegistered(_) => of_user.push(event.data.kind()),
@@ -354,7 +357,7 @@ impl Witness {
         Ok(seen)
     }
 
-    /// Fails while it has seen fewer registrations.
+    /// Fails if it has received fewer registrations.
     fn has(&self, registrations: usize) -> anyhow::Result<()> {
         let is_registration = |event: &&Event| matches!(event.data, Data::UserRegistered(_));
         let seen = self.events().iter().filter(is_registration).count();

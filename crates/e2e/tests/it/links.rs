@@ -1,5 +1,5 @@
-//! Every link of `datasources.yaml` from one signal to another, followed as Grafana 13 follows it, from everything that
-//! a system under load has at hand: exemplars, log lines, and spans of each kind.
+//! Tests of every link of `datasources.yaml` between signals. They follow each link as Grafana 13 does, from exemplars,
+//! log lines and spans of each kind, in a system under load.
 
 mod settings;
 mod streaming;
@@ -38,7 +38,7 @@ use crate::{
     trial,
 };
 
-/// The settings that are links, each with the test that follows it.
+/// The settings that are links. For each one there is a test that follows it.
 const LINKS: &[(&str, &str)] = &[
     ("prometheus", "exemplarTraceIdDestinations"),
     ("loki", "derivedFields"),
@@ -50,17 +50,17 @@ const LINKS: &[(&str, &str)] = &[
     ("tempo", "tracesToMetrics"),
 ];
 
-/// A label that no program here has: those of Grafana Labs and their libraries name a trace so when they are traced
-/// themselves. For it a test stands in for such a program.
+/// A label for trace ids that no program here uses. Programs of Grafana Labs use it when they are traced themselves. A
+/// test sends telemetry as such a program does.
 const FOREIGN_LABEL: &str = "traceID";
 
-/// As often as metrics are exported and scraped, which is Grafana's smallest step.
+/// The interval of exports and scrapes, which is Grafana's smallest step.
 const STEP: Duration = Duration::from_secs(5);
 
-/// Rates of five minutes want two exports of a series.
+/// Deadline of each wait. A rate needs two exports of a series.
 const WITHIN: Duration = Duration::from_secs(90);
 
-/// So many traces are enough to have met whatever differs between them.
+/// Number of traces that are followed, enough to include all kinds.
 const MANY: usize = 40;
 
 pub(crate) fn trials(busy: &Arc<Shared<Busy>>) -> Vec<Trial> {
@@ -105,7 +105,7 @@ pub(crate) fn trials(busy: &Arc<Shared<Busy>>) -> Vec<Trial> {
 
 type Following<'a> = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
-/// A span, and where it was found.
+/// A span with its trace and service.
 #[derive(Clone, Debug)]
 struct Found {
     trace: String,
@@ -119,7 +119,7 @@ impl Found {
         (self.service.clone(), kind, self.span.name.clone())
     }
 
-    /// From its first millisecond to its last, as Grafana takes it, and further by these shifts.
+    /// The time range of the span in milliseconds, extended by these shifts, as Grafana computes it.
     fn time(&self, start: &str, end: &str) -> anyhow::Result<Range<u64>> {
         let of = |nanoseconds: u64, by: &str| -> anyhow::Result<u64> {
             let time = (nanoseconds / 1_000_000).checked_add_signed(shift(by)?);
@@ -145,7 +145,7 @@ impl Found {
         tags
     }
 
-    /// What Grafana knows of it. Of its resource it is the name of the service alone.
+    /// The variables that Grafana offers for the span. Of its resource, only the name of the service is used.
     fn variables(&self, tags: &[Tag]) -> Value {
         let own = self.tags();
         let labels = tags.iter().filter_map(|tag| {
@@ -166,13 +166,13 @@ impl Found {
     }
 }
 
-/// Service, kind and name: what spans have in common that a metric counts together.
+/// Service, kind and name of a span. A metric counts spans with the same ones together.
 type Kind = (String, String, String);
 
-/// A span of each kind that happens again and again. What has happened once, such as what is done at a start, has
-/// neither a rate nor quantiles.
+/// A span of each kind that occurs repeatedly. Spans that occur once, such as those of a start, have neither a rate
+/// nor quantiles.
 async fn kinds(busy: &Busy) -> anyhow::Result<BTreeMap<Kind, Found>> {
-    // Whoever counts spans has met all kinds; a search tells of the newest traces alone.
+    // The metrics of spans include all kinds. A search returns only the newest traces.
     let counter = "traces_spanmetrics_calls_total";
     let named = async |counted: &str| -> anyhow::Result<BTreeSet<(String, String)>> {
         let query = format!("sum by (service, span_name) ({counted}) > 0");
@@ -271,7 +271,7 @@ async fn from_exemplars(busy: &Busy) -> anyhow::Result<()> {
             url_display_label,
         } = destination;
         ensure!(datasource_uid == "tempo" && !url_display_label.is_empty());
-        // Of each metric the newest: older ones lead nowhere else.
+        // The newest exemplar of each metric is enough, since older ones have the same kind of links.
         let newest = eventually(WITHIN, async || {
             let mut newest = BTreeMap::new();
             let all = busy.stack.prometheus.query_exemplars(r#"{__name__=~".+"}"#);
@@ -285,7 +285,7 @@ async fn from_exemplars(busy: &Busy) -> anyhow::Result<()> {
             }
             let expected: &[&str] = match name.as_str() {
                 FOREIGN_LABEL => &["foreign_calls_total"],
-                // Of a service's own metrics and of those that Tempo makes of spans.
+                // Metrics of services, and metrics that Tempo generates from spans.
                 _ => &[
                     "http_server_request_duration_seconds",
                     "rpc_server_call_duration_seconds",
@@ -310,7 +310,7 @@ async fn from_exemplars(busy: &Busy) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Does what a program does that spells the label in its own way.
+/// Sends telemetry as a program does that uses [`FOREIGN_LABEL`].
 async fn foreign(busy: &Busy, trace: &str) -> anyhow::Result<()> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let time = now.as_nanos().to_string();
@@ -355,7 +355,7 @@ async fn from_lines(busy: &Busy) -> anyhow::Result<()> {
             url_display_label,
         } = field;
         ensure!(datasource_uid == "tempo" && !name.is_empty() && !url_display_label.is_empty());
-        // A regular expression without any of its signs is found where it is part of a label.
+        // As a regular expression, the name would also match labels that contain it.
         ensure!(matcher_type == "label", "{matcher_type}");
         ensure!(!matcher_regex.contains(|sign: char| !sign.is_alphanumeric() && sign != '_'));
         let mut ids = BTreeMap::new();
@@ -394,10 +394,10 @@ async fn to_lines(busy: &Busy) -> anyhow::Result<()> {
     ensure!(link.datasource_uid == "loki");
     ensure!(
         link.custom_query,
-        "another query would be asked: {}",
+        "the custom query is not used: {}",
         link.query
     );
-    // What is in the middle of the load is there as a whole.
+    // Traces in the middle of the load are complete.
     let ids: BTreeSet<String> = lines(busy)
         .await?
         .iter()
@@ -417,7 +417,7 @@ async fn to_lines(busy: &Busy) -> anyhow::Result<()> {
             let seen = texts(&seen);
             ensure!(seen == of_trace, "{query}: {seen:?} is not {of_trace:?}");
 
-            // What is added by a click on that label of a line.
+            // The filter that a click on that label of a line adds.
             let query = format!(r#"{query} | this_span = "true""#);
             let own = busy.stack.loki.query_range(&query, &time).await?;
             let span = hex(&found.span.span_id);
@@ -438,7 +438,7 @@ async fn to_lines(busy: &Busy) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Service, span and text of each.
+/// Service, span id and text of each line.
 fn texts(lines: &[e2e::stack::LogLine]) -> BTreeSet<(String, String, String)> {
     let label =
         |line: &e2e::stack::LogLine, name: &str| line.labels.get(name).cloned().unwrap_or_default();
@@ -521,7 +521,7 @@ async fn service_map(busy: &Busy) -> anyhow::Result<()> {
         ensure!(native == all, "{native:?} is not {all:?}");
         let failed = edges("traces_service_graph_request_failed_total").await?;
         ensure!(!failed.is_empty() && failed.is_subset(&all), "{failed:?}");
-        // The table beside the graph.
+        // The queries of the table beside the graph.
         for query in [
             "topk(5, sum(rate(traces_spanmetrics_calls_total{}[15m])) by (span_name))",
             "topk(5, sum(rate(traces_spanmetrics_calls_total{status_code=\"STATUS_CODE_ERROR\"}[15m])) by (span_name))",
@@ -541,7 +541,7 @@ async fn node_graph(busy: &Busy) -> anyhow::Result<()> {
     let NodeGraph { enabled } = setting("tempo", "nodeGraph")?;
     ensure!(enabled);
     for id in traces(busy).await? {
-        // What comes by an event comes later than the rest.
+        // Spans of consumers arrive later than the others.
         eventually(WITHIN, async || {
             let spans = busy.stack.tempo.spans(&id).await?;
             let nodes: BTreeSet<&[u8]> = spans.iter().map(|(_, span)| &*span.span_id).collect();
@@ -561,7 +561,7 @@ async fn around_its_time(busy: &Busy) -> anyhow::Result<()> {
     ensure!(link.time_shift_enabled);
     for id in traces(busy).await? {
         for found in trace(busy, &id).await? {
-            // Somebody looks at no more than the span itself.
+            // Searches in the time of the span alone, extended by the shifts.
             let time = found.time(&link.span_start_time_shift, &link.span_end_time_shift)?;
             busy.stack.tempo.trace_between(&id, &time).await?;
         }
@@ -572,7 +572,7 @@ async fn around_its_time(busy: &Busy) -> anyhow::Result<()> {
 async fn streams(busy: &Busy) -> anyhow::Result<()> {
     let Streams { search, metrics } = setting("tempo", "streamingEnabled")?;
     ensure!(search && metrics);
-    // Grafana streams from where it asks everything else: the port of HTTP.
+    // Grafana streams over the same port as its other requests, which is that of HTTP.
     let url = format!("http://{}", busy.stack.address("TEMPO_PORT"));
     let channel = Endpoint::from_shared(url)?.connect().await?;
     traces(busy).await?;

@@ -1,4 +1,4 @@
-//! A thousand journeys by the load generator, over HTTP and over gRPC.
+//! Tests of the load generator with a thousand journeys, over HTTP and over gRPC.
 
 use anyhow::{Context as _, ensure};
 use e2e::{Process, System};
@@ -61,7 +61,7 @@ async fn thousand_journeys(system: &System, target: &str) -> anyhow::Result<()> 
     let status = loadgen.ended().await?;
     let output = loadgen.output();
     ensure!(status.success(), "{status}: {output:#?}");
-    // Nothing but the report goes to stdout, and nothing to stderr.
+    // Only the report goes to stdout, and nothing to stderr.
     let report: Value = serde_json::from_str(&output.join("\n")).context("no report")?;
     ensure!(report["passed"] == true, "{report:#}");
     ensure!(report["total"]["count"] == 1000, "{report:#}");

@@ -1,4 +1,4 @@
-//! The real processes together, as people and machines use them.
+//! Tests of the real processes together.
 
 mod alerts;
 mod backends;
@@ -42,7 +42,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{busy::Busy, shared::Shared};
 
-/// Tests of the whole stack under load, and of what a browser shows of it.
+/// Tests of the whole stack under load, and of its dashboards in a browser.
 const LONG: &[&str] = &["dashboards::every_query_gives_data", "grafana::", "links::"];
 
 fn main() -> ExitCode {
@@ -74,13 +74,13 @@ fn main() -> ExitCode {
         visibility::trials(),
         whole::trials(),
     ];
-    // From here on only the tests of it hold it: it ends with the last of them.
+    // Only its tests hold the stack from here on, so it ends with the last of them.
     drop(busy);
     let trials = ignore_long(trials.into_iter().flatten().collect(), LONG);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// A test that needs nothing but the workspace.
+/// A test that only needs programs of the workspace.
 fn trial<F>(name: &str, test: F) -> Trial
 where
     F: AsyncFnOnce() -> anyhow::Result<()> + Send + 'static,
@@ -88,7 +88,7 @@ where
     trial_with(name, Vec::new(), test)
 }
 
-/// A test that is ignored, by name, where a program is missing.
+/// A test that is ignored, by name, if a program is missing.
 fn trial_with<F>(name: &str, missing: Vec<String>, test: F) -> Trial
 where
     F: AsyncFnOnce() -> anyhow::Result<()> + Send + 'static,
@@ -96,7 +96,7 @@ where
     blocking_trial(name, missing, || runtime()?.block_on(test()))
 }
 
-/// The same of a test that brings a runtime of its own.
+/// A test with a runtime of its own, which is ignored, by name, if a program is missing.
 fn blocking_trial<F>(name: &str, missing: Vec<String>, test: F) -> Trial
 where
     F: FnOnce() -> anyhow::Result<()> + Send + 'static,
@@ -112,7 +112,7 @@ where
     })
 }
 
-/// The files of a folder of the repository, in the order of their names.
+/// The files in a folder of the repository, sorted by name.
 fn files(folder: &str, extension: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(Path::new(ROOT).join(folder))? {

@@ -1,4 +1,4 @@
-//! What the services export, against what `docs/telemetry.md` says that they do.
+//! Compares the exported metrics with `docs/telemetry.md`.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -32,7 +32,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     )]
 }
 
-/// A metric, as its row in the documentation describes it.
+/// A metric as its row in the documentation describes it.
 #[derive(Debug)]
 struct Documented {
     name: &'static str,
@@ -44,7 +44,7 @@ struct Documented {
     bounds: bool,
 }
 
-/// What people do, well and badly, and a service that goes away. Returns all that was exported.
+/// Makes requests of every kind, successful and failed, and stops a service. Returns all exports.
 async fn a_day() -> anyhow::Result<Received> {
     let collector = Collector::start().await?;
     let broker = Broker::start(6)?;
@@ -78,7 +78,7 @@ async fn a_day() -> anyhow::Result<Received> {
     ensure!(page.status() == StatusCode::OK, "{}", page.status());
     ensure!(account(&browser().build()?).await? == StatusCode::SEE_OTHER);
 
-    // That something was exported is itself exported the next time.
+    // Counts of exports are themselves part of the next export.
     eventually(Duration::from_secs(10), async || {
         let name = "otel.sdk.exporter.metric_data_point.exported";
         collector
@@ -91,7 +91,7 @@ async fn a_day() -> anyhow::Result<Received> {
     })
     .await?;
     system.user.stop().await?;
-    // Calls of a service that is not there are made again.
+    // Calls of a service that is down are retried.
     let page = ann.get(url("/account")).send().await?;
     ensure!(page.status() == StatusCode::SERVICE_UNAVAILABLE);
     ensure!(post("/logout", "").await? == StatusCode::SEE_OTHER);
@@ -178,7 +178,7 @@ fn described(metric: &Metric) -> anyhow::Result<(&'static str, bool, Vec<&KeyVal
     })
 }
 
-/// The rows of the tables of metrics, less those that this system cannot have.
+/// The documented metrics, without those that this system cannot have.
 fn documented() -> anyhow::Result<Vec<Documented>> {
     let rows = documentation::metrics()?.into_iter();
     let here =

@@ -1,5 +1,5 @@
-//! A collector that is dead, refuses or hangs: nobody waits for it, what it costs is counted and
-//! said once, and the export goes on when it is back.
+//! Tests with a collector that is dead, refuses data or hangs. No request waits for it, lost items are counted and
+//! logged once, and exports continue when it is back.
 
 use std::{net::TcpListener, time::Duration};
 
@@ -18,11 +18,11 @@ use serde_json::Value as Json;
 
 use crate::trial;
 
-/// More than the queue holds, several times over.
+/// Number of requests, several times the capacity of the queue.
 const REQUESTS: usize = 400;
 
-/// What a request may take while the collector is away. It takes a few milliseconds; a request
-/// that waits for an export takes at least as long as the export's time-out.
+/// Time limit of a request while the collector is away. A request takes a few milliseconds. If it waited for an
+/// export, it would take at least the timeout of the export.
 const PATIENCE: Duration = Duration::from_millis(400);
 
 const LOST: &str = "telemetry is dropped until the collector takes it again";
@@ -31,7 +31,7 @@ const AGAIN: &str = "telemetry is exported again";
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("outage::of_a_collector_that_is_dead", async || {
-            // A port that was just free, for the collector that comes back.
+            // A port that was just free, on which the collector starts later.
             let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
             outage(&address, None).await
         }),
@@ -85,11 +85,11 @@ async fn outage(address: &str, collector: Option<Collector>) -> anyhow::Result<(
     })
     .await?;
     let said = lines(&system.frontend, LOST);
-    ensure!(said.len() == 1, "not once for all signals: {said:?}");
+    ensure!(said.len() == 1, "not logged once for all signals: {said:?}");
     let endpoint = &said[0]["endpoint"];
     ensure!(*endpoint == format!("http://{address}"), "{endpoint}");
 
-    // Whatever is queued arrives; then each span is accounted for.
+    // All queued spans arrive, and then each span is accounted for.
     ensure!(system.frontend.stop().await?.success());
     let received = collector.received();
     let arrived = received
@@ -115,11 +115,11 @@ async fn visit(client: &Client, system: &System) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails while a process has not logged this.
+/// Fails if a process has not logged this message.
 fn says(process: &Process, message: &str) -> anyhow::Result<()> {
     ensure!(
         !lines(process, message).is_empty(),
-        "it does not say that {message}"
+        "it has not logged: {message}"
     );
     Ok(())
 }

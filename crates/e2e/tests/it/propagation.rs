@@ -1,4 +1,4 @@
-//! Trace context between processes: what is believed, and what is passed on.
+//! Tests of trace context between processes: from which callers it is used, and how it is passed on.
 
 use std::fmt::Write as _;
 
@@ -30,17 +30,17 @@ pub(crate) fn trials() -> Vec<Trial> {
             async || load_without_an_endpoint().await,
         ),
         trial(
-            "propagation::a_stranger_decides_nothing_about_traces",
+            "propagation::untrusted_trace_context_is_only_linked",
             async || strangers().await,
         ),
         trial(
-            "propagation::b3_is_understood_and_spoken_where_it_is_chosen",
+            "propagation::b3_is_read_and_written_if_it_is_chosen",
             async || b3().await,
         ),
     ]
 }
 
-/// Of the three, `auth` exports nothing.
+/// Of the three services, only `auth` exports nothing.
 async fn service_without_an_endpoint() -> anyhow::Result<()> {
     let collector = Collector::start().await?;
     let endpoint = collector.endpoint();
@@ -68,7 +68,7 @@ async fn service_without_an_endpoint() -> anyhow::Result<()> {
     let expected: String = sign_up()
         .lines()
         .filter(|line| !line.trim_start().starts_with("auth "))
-        // The spans of `user` are as deep as if there were no `auth`.
+        // The spans of `user` have the depth that they have without `auth`.
         .map(|line| {
             let depth = if line.contains("user ") { 4 } else { 0 };
             format!("{}\n", line.replacen(&" ".repeat(depth), "", 1))
@@ -99,7 +99,7 @@ async fn load_without_an_endpoint() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A frontend behind a proxy that is not this test.
+/// A frontend that does not trust this test as a proxy.
 async fn strangers() -> anyhow::Result<()> {
     let collector = Collector::start().await?;
     let endpoint = collector.endpoint();
@@ -168,7 +168,7 @@ async fn strangers() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// B3 from a proxy, through services of which the one in the middle exports nothing.
+/// B3 from a proxy, through three services of which the middle one exports nothing.
 async fn b3() -> anyhow::Result<()> {
     let collector = Collector::start().await?;
     let endpoint = collector.endpoint();
@@ -189,7 +189,7 @@ async fn b3() -> anyhow::Result<()> {
     let multiple = [("x-b3-traceid", short), ("x-b3-spanid", PARENT)];
     register(&system, "bob", &multiple).await?;
     register(&system, "cid", &[("b3", "0")]).await?;
-    // Another format than the chosen one.
+    // This format is not chosen.
     let unread = [("traceparent", &*format!("00-{TRACE}-{PARENT}-00"))];
     register(&system, "dan", &unread).await?;
     for process in [&system.frontend, &system.auth] {
@@ -226,7 +226,7 @@ async fn register(system: &System, name: &str, headers: &[(&str, &str)]) -> anyh
     Ok(())
 }
 
-/// Stops the services, and returns what they exported.
+/// Stops the services, and returns their exports.
 async fn stop(system: System, collector: &Collector) -> anyhow::Result<Received> {
     for process in [system.frontend, system.auth, system.user] {
         process.stop().await?;
@@ -234,7 +234,7 @@ async fn stop(system: System, collector: &Collector) -> anyhow::Result<Received>
     Ok(collector.received())
 }
 
-/// A service's spans of what it answered, in the order of their start.
+/// The server spans of a service, in the order of their start.
 fn servers<'a>(received: &'a Received, service: &str) -> Vec<&'a Span> {
     let mut spans: Vec<_> = received
         .spans

@@ -1,20 +1,20 @@
-//! What dashboards and rules ask the stores: which metrics a query reads, and whether there is data.
+//! Queries of dashboards and rules: the metrics that a query reads, and whether it returns data.
 
 use std::collections::BTreeSet;
 
 use e2e::Stack;
 
-/// What these tests have no source of: a supervisor, and Redpanda.
+/// Prefixes of metrics without a source in these tests: a supervisor and Redpanda.
 pub(crate) const ABSENT: &[&str] = &["supervisor_", "redpanda_"];
 
-/// What is there only when something has gone wrong, or when there is a consumer with a group.
+/// Prefixes of metrics that appear only after a failure, or with a consumer that has a group.
 pub(crate) const ONLY_IN_TROUBLE: &[&str] = &[
     "events_dead_lettered_total",
     "otelcol_exporter_send_failed_",
     "otelcol_exporter_enqueue_failed_",
 ];
 
-/// A query, who asks it, and of whom.
+/// A query, the panel or rule that has it, and its store.
 #[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) who: String,
@@ -34,7 +34,7 @@ impl Asked {
         Ok(match self.store {
             Store::Prometheus => {
                 let series = stack.prometheus.query(&self.query).await?;
-                // Of a histogram there is no value, but it is data.
+                // A histogram has no value, but counts as data.
                 series.iter().any(|series| series["value"][1] != "NaN")
             }
             Store::Loki => !stack.loki.result(&self.query).await?.is_empty(),
@@ -62,7 +62,7 @@ pub(crate) fn metrics(promql: &str) -> BTreeSet<String> {
         "unless",
         "without",
     ];
-    // With their lists of labels.
+    // These are followed by a list of labels.
     const LISTS: &[&str] = &[
         "by",
         "group_left",
@@ -102,7 +102,7 @@ pub(crate) fn metrics(promql: &str) -> BTreeSet<String> {
     metrics
 }
 
-/// What follows a string, which begins here.
+/// The text after a string that begins here.
 fn after_string(text: &str) -> &str {
     let mut is_escaped = false;
     for (index, character) in text.char_indices().skip(1) {
@@ -115,7 +115,7 @@ fn after_string(text: &str) -> &str {
     ""
 }
 
-/// What follows brackets, which open here and have none of their kind in them.
+/// The text after brackets that open here. They must not be nested.
 fn after_brackets(text: &str) -> &str {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {

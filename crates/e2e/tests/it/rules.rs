@@ -1,4 +1,4 @@
-//! The rules of Prometheus: what each says of itself, and what it reads.
+//! Tests of the rules of Prometheus: their texts, and the metrics that they read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use crate::{
     trial,
 };
 
-/// What no declaration of ours has: metrics of the backends, of Prometheus itself and of the traces.
+/// Prefixes of metrics that the project does not declare: those of the backends, of Prometheus itself and of traces.
 const OF_BACKENDS: &[&str] = &[
     "ALERTS",
     "alertmanager_",
@@ -75,7 +75,7 @@ struct Prometheus {
     rule_files: Vec<String>,
 }
 
-/// The metrics that somebody has.
+/// The names of all known metrics.
 pub(crate) struct Known(BTreeSet<String>);
 
 impl Rule {
@@ -86,7 +86,7 @@ impl Rule {
 }
 
 impl Known {
-    /// What is documented, and what rules record.
+    /// Reads the documented metrics and those that rules record.
     pub(crate) fn read() -> anyhow::Result<Self> {
         let documented = documentation::metrics()?.into_iter();
         let documented = documented.map(|row| row.prometheus.to_owned());
@@ -94,7 +94,7 @@ impl Known {
         Ok(Self(documented.chain(recorded).collect()))
     }
 
-    /// Fails where a query reads what nobody has.
+    /// Fails if a query reads an unknown metric.
     pub(crate) fn check(&self, who: &str, promql: &str) -> anyhow::Result<()> {
         for metric in metrics(promql) {
             let plain = ["_bucket", "_count", "_sum"]
@@ -103,7 +103,7 @@ impl Known {
                 .unwrap_or(&metric);
             let is_known =
                 self.0.contains(&metric) || self.0.contains(plain) || is_any(&metric, OF_BACKENDS);
-            ensure!(is_known, "{who}: who has {metric}?");
+            ensure!(is_known, "{who}: unknown metric {metric}");
         }
         Ok(())
     }
@@ -125,7 +125,7 @@ pub(crate) fn rules() -> anyhow::Result<Vec<Rule>> {
     Ok(rules)
 }
 
-/// What rules ask for that can have data where nothing is wrong.
+/// The queries of rules that have data in a healthy system.
 pub(crate) fn asked() -> anyhow::Result<Vec<Asked>> {
     let mut asked = Vec::new();
     for rule in rules()? {
@@ -141,7 +141,7 @@ pub(crate) fn asked() -> anyhow::Result<Vec<Asked>> {
             ask(record.clone());
             continue;
         }
-        // An alert's query has data when it fires. What it is about is there before.
+        // The query of an alert has data only when it fires. The metrics that it reads always have some.
         for metric in metrics(&rule.expr) {
             if !is_any(&metric, ABSENT) && !is_any(&metric, ONLY_IN_TROUBLE) {
                 ask(metric);

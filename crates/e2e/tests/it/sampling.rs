@@ -1,5 +1,5 @@
-//! Head sampling by the standard variables: what is not sampled costs spans and exemplars, and
-//! nothing else.
+//! Tests of head sampling by the standard variables. A trace that is not sampled has no spans and no exemplars, but it
+//! has logs and metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial(
-            "sampling::without_any_sampler_each_trace_is_exported_with_exemplars",
+            "sampling::without_a_sampler_each_trace_is_exported_with_exemplars",
             async || {
                 let run = sign_ups(&[], &[], 2).await?;
                 ensure!(whole_traces(&run)?.len() == 2, "{:#?}", run.logged);
@@ -28,7 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             },
         ),
         trial(
-            "sampling::of_nothing_leaves_requests_logs_and_metrics",
+            "sampling::of_no_traces_keeps_logs_and_metrics",
             async || {
                 let run = sign_ups(&[("OTEL_TRACES_SAMPLER", "always_off")], &[], 2).await?;
                 ensure!(run.received.spans.is_empty(), "{:#?}", run.received.spans);
@@ -53,22 +53,22 @@ async fn half_of_the_traces() -> anyhow::Result<()> {
         ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
         ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
     ];
-    // It is the first service that decides: what the last would do by itself does not count.
+    // The first service decides. The sampler of the last one is not used.
     let none = [
         ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
         ("OTEL_TRACES_SAMPLER_ARG", "0"),
     ];
     let run = sign_ups(&half, &none, COUNT).await?;
     let whole = whole_traces(&run)?.len();
-    // Fewer than one run in a million has all or none of them.
+    // By chance, fewer than one run in a million has all or none of them.
     ensure!(0 < whole && whole < COUNT, "{whole} of {COUNT}");
     Ok(())
 }
 
-/// What some sign-ups leave.
+/// The telemetry of some sign-ups.
 struct Run {
     received: Received,
-    /// The services that named a trace in their log, by the trace: on stdout and exported alike.
+    /// The services with a trace in their logs, by trace. The logs on stdout and the exported ones are the same.
     logged: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -111,8 +111,8 @@ async fn sign_ups(
     } = system;
     frontend.stop().await?;
     for (service, process) in [("auth", &mut auth), ("user", &mut user)] {
-        // A record is written to stdout after its request was answered, and at the end of the
-        // process at the latest.
+        // A record may be written to stdout after its request was answered, so the process must
+        // end first.
         process.signal(Signal::SIGTERM)?;
         process.ended().await?;
         for line in process.output() {
@@ -139,7 +139,7 @@ async fn sign_ups(
     Ok(Run { received, logged })
 }
 
-/// The sign-ups whose traces have arrived, all of them whole.
+/// The sign-ups with an exported trace. Checks that these traces are complete.
 fn whole_traces(run: &Run) -> anyhow::Result<Vec<String>> {
     let mut whole = Vec::new();
     for id in run.logged.keys() {

@@ -1,4 +1,4 @@
-//! `docs/settings.md`, which is written from the `--help` of each program.
+//! Compares `docs/settings.md` with the `--help` of each program, from which it is generated.
 
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path, process::Command};
 
@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 
 use crate::blocking_trial;
 
-/// The commands whose help is read, in the order of the page.
+/// The commands in the order of the page.
 const COMMANDS: [&[&str]; 9] = [
     &["otelix"],
     &["user"],
@@ -42,7 +42,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     })]
 }
 
-/// What a command can be told, by the headings of its help.
+/// The settings of a command, by the headings of its help.
 #[derive(Debug)]
 struct Help {
     command: String,
@@ -148,7 +148,7 @@ fn table(page: &mut String, group: &Group) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The anchor that Markdown viewers give to a heading.
+/// The anchor of a heading in Markdown viewers.
 fn anchor(heading: &str) -> String {
     heading.to_lowercase().replace(' ', "-")
 }
@@ -158,7 +158,7 @@ fn help(command: &[&str]) -> anyhow::Result<Help> {
     let output = Command::new(binary(program)?)
         .args(rest)
         .arg("--help")
-        // Help shows the values of variables.
+        // The help shows the values of variables.
         .env_clear()
         .output()?;
     ensure!(output.status.success(), "{program}: {}", output.status);
@@ -171,15 +171,15 @@ fn help(command: &[&str]) -> anyhow::Result<Help> {
     }
     let about = text.lines().next().unwrap_or_default();
     Ok(Help {
-        // All programs have it, and it is the same.
+        // All programs have the same `health` subcommand.
         command: command.join(" ").replace("user health", "PROGRAM health"),
         about: about.to_owned(),
         groups: groups(&text),
     })
 }
 
-/// The settings of a help text. A group has a heading without indentation, a setting six spaces before its flag, and its
-/// description ten.
+/// Parses the settings in a help text. Headings of groups have no indentation, flags have six spaces before them, and
+/// descriptions ten.
 fn groups(text: &str) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut is_option = false;
@@ -220,7 +220,7 @@ fn groups(text: &str) -> Vec<Group> {
     groups
 }
 
-/// Adds a line of its description to a setting.
+/// Adds a line to the description of a setting.
 fn add(setting: Option<&mut Setting>, line: &str) {
     let Some(setting) = setting else {
         return;

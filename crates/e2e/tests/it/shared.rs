@@ -1,4 +1,4 @@
-//! What several tests have in common: it starts with the first of them and ends with the last.
+//! Fixtures that several tests share. A fixture starts with the first test and ends with the last.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,14 +7,14 @@ use tokio::{runtime::Runtime, sync::OnceCell};
 
 use crate::{blocking_trial, runtime};
 
-/// What starts once, for several tests.
+/// A fixture that starts once for several tests.
 pub(crate) trait Start: Sized + Send + Sync + 'static {
     async fn start() -> anyhow::Result<Self>;
 }
 
-/// One of these, running or yet to start. Its processes are of a runtime that outlives each test.
+/// A fixture that runs or has not started yet. Its processes belong to a runtime that outlives each test.
 pub(crate) struct Shared<T> {
-    // Before the runtime: the processes are killed when it is dropped.
+    // Declared before the runtime, because dropping it kills the processes, which needs the runtime.
     running: OnceCell<T>,
     runtime: OnceLock<Runtime>,
 }
@@ -27,7 +27,7 @@ impl<T: Start> Shared<T> {
         })
     }
 
-    /// A test of it, which is ignored, by name, where a program is missing.
+    /// A test with this fixture. It is ignored, by name, if a program is missing.
     pub(crate) fn trial<F>(self: &Arc<Self>, name: &str, missing: Vec<String>, test: F) -> Trial
     where
         F: AsyncFnOnce(&T) -> anyhow::Result<()> + Send + 'static,
@@ -36,7 +36,7 @@ impl<T: Start> Shared<T> {
         blocking_trial(name, missing, move || {
             let runtime = shared
                 .runtime
-                .get_or_init(|| runtime().expect("a runtime is to be had"));
+                .get_or_init(|| runtime().expect("a runtime can be started"));
             runtime.block_on(async {
                 let running = shared.running.get_or_try_init(T::start).await?;
                 test(running).await

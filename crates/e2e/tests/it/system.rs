@@ -1,4 +1,4 @@
-//! Three processes that lose and find each other.
+//! Tests of the three services when one of them is down.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,11 @@ use crate::trial;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial(
-            "system::a_user_service_that_dies_is_missed_and_found_again",
+            "system::a_killed_user_service_is_unavailable_until_it_is_back",
             async || dies_and_comes_back().await,
         ),
         trial(
-            "system::a_user_service_that_hangs_is_given_up_in_time",
+            "system::calls_of_a_hanging_user_service_fail_in_time",
             async || hangs_and_goes_on().await,
         ),
         trial(
@@ -32,7 +32,7 @@ pub(crate) fn trials() -> Vec<Trial> {
                 Ok(())
             },
         ),
-        trial("system::the_status_page_tells_what_is_down", async || {
+        trial("system::the_status_page_shows_what_is_down", async || {
             status_tells_what_is_down().await
         }),
     ]
@@ -44,7 +44,7 @@ async fn status_tells_what_is_down() -> anyhow::Result<()> {
 
     system.user.signal(Signal::SIGKILL)?;
     system.user.ended().await?;
-    // Answers are good for a second.
+    // The frontend caches the answers for a second.
     eventually(Duration::from_secs(5), async || {
         let down = parts_down(&system).await?;
         ensure!(down == 1, "{down} parts are not ready");

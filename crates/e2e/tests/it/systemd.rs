@@ -1,4 +1,4 @@
-//! A service as a unit of systemd with `Type=notify` and a watchdog.
+//! Test of a service as a unit of systemd with `Type=notify` and a watchdog.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use tokio::{net::UnixDatagram, time::timeout};
 
 use crate::trial;
 
-/// How long a process may take to say something.
+/// Time limit for a notification.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What `WatchdogSec=` is.
+/// The value of `WatchdogSec=`.
 const WATCHDOG: Duration = Duration::from_secs(1);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial(
-        "systemd::a_service_says_that_it_is_ready_that_it_works_and_that_it_stops",
+        "systemd::a_service_notifies_that_it_is_ready_works_and_stops",
         async || notifies().await,
     )]
 }
@@ -45,10 +45,10 @@ async fn notifies() -> anyhow::Result<()> {
     }
 
     user.signal(Signal::SIGSTOP)?;
-    // What it said before may be there still.
+    // Drops notifications from before SIGSTOP.
     while said(&socket, Duration::ZERO).await.is_ok() {}
     let told = said(&socket, 2 * WATCHDOG).await;
-    ensure!(told.is_err(), "it hangs and says {told:?}");
+    ensure!(told.is_err(), "it hangs and sends {told:?}");
     user.signal(Signal::SIGCONT)?;
     ensure!(said(&socket, PATIENCE).await? == "WATCHDOG=1");
 
@@ -63,13 +63,13 @@ async fn notifies() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The next thing that the process says.
+/// The next notification of the process.
 async fn said(socket: &UnixDatagram, within: Duration) -> anyhow::Result<String> {
     let mut buffer = [0; 64];
     let length = timeout(within, socket.recv(&mut buffer)).await??;
     let text = std::str::from_utf8(&buffer[..length])?.trim();
     match text {
         "READY=1" | "WATCHDOG=1" | "STOPPING=1" => Ok(text.to_owned()),
-        other => bail!("it says {other}"),
+        other => bail!("it sends {other}"),
     }
 }

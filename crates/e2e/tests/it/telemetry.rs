@@ -1,4 +1,4 @@
-//! What a sign-up leaves behind: one trace, its logs, and its metrics.
+//! Tests of the telemetry of a sign-up: one trace, its logs and its metrics.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -87,7 +87,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             async || exports_are_silent().await,
         ),
         trial(
-            "telemetry::a_collector_that_is_away_stops_nobody",
+            "telemetry::requests_and_stops_work_without_a_collector",
             async || {
                 let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")];
                 let system = System::start(&variables).await?;
@@ -108,15 +108,15 @@ async fn sign_up() -> anyhow::Result<Received> {
     let collector = Collector::start().await?;
     let system = start(&collector).await?;
     post(&system, "/register", PASSWORD).await?;
-    // Whatever is queued must arrive: that is what the flush at the end is for.
+    // The stop flushes all queued telemetry.
     for process in [system.frontend, system.auth, system.user] {
         process.stop().await?;
     }
     Ok(collector.received())
 }
 
-/// At the most talkative level, idle services export their metrics ten times a second. If the
-/// records of one export made another, they would never end.
+/// At level trace, idle services export their metrics ten times a second. If an export made log records, these would
+/// be exported in turn, without end.
 async fn exports_are_silent() -> anyhow::Result<()> {
     let collector = Collector::start().await?;
     let system = System::start(&[
@@ -132,7 +132,7 @@ async fn exports_are_silent() -> anyhow::Result<()> {
         sign_up_span(&collector.received()).map(drop)
     })
     .await?;
-    // What the request and the first connections left behind arrives.
+    // Waits for the remaining telemetry of the request and of the first connections.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let before = collector.received();
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -197,7 +197,7 @@ fn one_trace(received: &Received) -> anyhow::Result<()> {
         "auth.v1.AuthService/Register",
         "user.v1.UserService/CreateUser",
     );
-    // In the order of their start, each with the place of its parent.
+    // The spans in the order of their start, each with the index of its parent.
     let expected = [
         ("frontend", "POST /register", SpanKind::Server, None),
         ("frontend", register, SpanKind::Client, Some(0)),

@@ -1,4 +1,4 @@
-//! Traces as text, so that a test can say what a whole one looks like.
+//! Traces as text, so that tests can compare whole traces.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +7,8 @@ use opentelemetry_proto::tonic::{
     trace::v1::{Span, span::SpanKind, status::StatusCode},
 };
 
-/// Every span as a line `service kind name {attributes}` below its parent, with `error` where it
-/// has failed; siblings by their start. A span whose parent is not there is at the margin, after
-/// `remote` if it has one.
+/// Every span as a line `service kind name {attributes}` below its parent, with `error` if it has failed. Siblings are
+/// in the order of their start. A span whose parent is missing is not indented, and begins with `remote`.
 pub(crate) fn tree(spans: &[(String, Span)]) -> String {
     let known: BTreeSet<&[u8]> = spans.iter().map(|(_, span)| &*span.span_id).collect();
     let mut spans: Vec<_> = spans.iter().collect();
@@ -56,7 +55,7 @@ fn branch(node: &(String, Span), spans: &[&(String, Span)], depth: usize) -> Str
     text
 }
 
-/// A name and its value; without the value where it is another one each time.
+/// The name and value of an attribute; only the name if the value differs in each run.
 fn attribute(attribute: &KeyValue) -> String {
     let name = attribute.key.as_str();
     let is_random = matches!(
@@ -78,7 +77,7 @@ fn attribute(attribute: &KeyValue) -> String {
     format!("{name}={value}")
 }
 
-/// An id as everything else writes it.
+/// An id in hexadecimal digits.
 pub(crate) fn hex(id: &[u8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -93,7 +92,7 @@ pub(crate) fn sign_up() -> String {
         .collect()
 }
 
-/// The tree of a sign-up: each service's event is handled by the frontend.
+/// The tree of a sign-up, in which the frontend handles the event of each service.
 pub(crate) const SIGN_UP_WITH_EVENTS: &str = "\
 frontend server POST /register {http.request.method=POST, http.response.status_code=303, \
 http.route=/register, url.path=/register, url.scheme=http}

@@ -1,4 +1,4 @@
-//! How long it takes until what was done can be looked up.
+//! Test of the time until a sign-up is visible in traces, logs and metrics.
 
 use std::{
     io::Write as _,
@@ -22,16 +22,16 @@ use crate::trial_with;
 
 const COUNT: usize = 100;
 
-/// Between two sign-ups, so that none waits for another.
+/// Pause between two sign-ups, so that none waits for another.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Between two looks.
+/// Pause between two queries.
 const POLL: Duration = Duration::from_millis(100);
 
-/// How long to look at most.
+/// Time limit for a sign-up to become visible.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The spans of a sign-up.
+/// Number of spans in a sign-up.
 const SPANS: usize = 8;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -53,7 +53,7 @@ async fn sign_ups() -> anyhow::Result<()> {
     .await?;
     let client = Client::builder().redirect(Policy::none()).build()?;
 
-    // The first of all also opens connections and files.
+    // The first sign-up also opens connections and files, so it is not measured.
     let first = sign_up(&client, &system, 0).await?;
     trace(&backends.tempo, first, SPANS).await?;
     log(&backends.loki, first).await?;
@@ -84,7 +84,7 @@ async fn sign_ups() -> anyhow::Result<()> {
     let counts = counts.await??;
     let mut metrics = Vec::new();
     for (number, end) in ends.iter().enumerate() {
-        // The one before them is counted too.
+        // The sign-up before the measured ones is counted too.
         let counted = counts.iter().find(|(_, count)| *count >= number + 2);
         let (seen, _) = counted.context("a sign-up is not counted")?;
         metrics.push(seen.saturating_duration_since(*end));
@@ -114,7 +114,7 @@ async fn sign_ups() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A sign-up that was answered.
+/// An answered sign-up.
 #[derive(Clone, Copy)]
 struct Done {
     trace: u128,
@@ -144,7 +144,7 @@ async fn sign_up(client: &Client, system: &System, number: usize) -> anyhow::Res
     })
 }
 
-/// How long after its end a sign-up has this many spans in Tempo.
+/// Time from the end of a sign-up until Tempo has this number of its spans.
 async fn trace(tempo: &Tempo, done: Done, spans: usize) -> anyhow::Result<Duration> {
     let id = format!("{:032x}", done.trace);
     loop {
@@ -156,7 +156,7 @@ async fn trace(tempo: &Tempo, done: Done, spans: usize) -> anyhow::Result<Durati
     }
 }
 
-/// How long after its end a sign-up has a line in Loki.
+/// Time from the end of a sign-up until Loki has a line of it.
 async fn log(loki: &Loki, done: Done) -> anyhow::Result<Duration> {
     let id = done.trace;
     let query = format!("{{service_name=\"user\"}} | trace_id=\"{id:032x}\"");
@@ -167,14 +167,14 @@ async fn log(loki: &Loki, done: Done) -> anyhow::Result<Duration> {
 }
 
 impl Done {
-    /// Until the next look, if there is to be one.
+    /// Waits for the next query. Fails after the time limit.
     fn wait(self) -> anyhow::Result<Sleep> {
         ensure!(self.end.elapsed() < PATIENCE, "not seen in time");
         Ok(sleep(POLL))
     }
 }
 
-/// When the registrations in Prometheus became how many, until all are there.
+/// The times and values of the count of registrations in Prometheus, until all are counted.
 async fn counts(prometheus: Prometheus) -> anyhow::Result<Vec<(Instant, usize)>> {
     let start = Instant::now();
     let mut counts = Vec::new();

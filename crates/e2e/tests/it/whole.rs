@@ -1,4 +1,4 @@
-//! The stack as `process-compose.yaml` describes it, without its supervisor: whatever of it can run here.
+//! Test of the stack in `process-compose.yaml` without its supervisor, with all processes that this machine can run.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use reqwest::{Client, StatusCode, redirect::Policy};
 
 use crate::trial_with;
 
-/// What every machine has that has built the backends.
+/// The processes for which `.ci/backends/build` or PATH must have the programs.
 const NEEDED: &[&str] = &["otel-collector", "prometheus", "loki", BROKER];
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -41,7 +41,7 @@ async fn sign_up() -> anyhow::Result<()> {
     let answer = http.post(page("/register")).form(&form).send().await?;
     ensure!(answer.status() == StatusCode::SEE_OTHER, "{answer:?}");
 
-    // The list of what happened names the trace of the request that made it happen.
+    // The activity page names the trace of the request that caused the event.
     let within = Duration::from_secs(20);
     let trace = eventually(within, async || {
         let text = http.get(page("/activity")).send().await?.text().await?;

@@ -1,4 +1,4 @@
-//! A stack under load, and what is done to it.
+//! Tests that kill and stop processes of a stack under load.
 
 use std::{
     collections::BTreeSet,
@@ -29,14 +29,14 @@ use tonic::Code;
 
 use crate::{ONE_SHOT, missing, supervisor::Supervisor, trial};
 
-/// How long a start may take here, where other programs may run and nothing is optimised.
+/// Time limit of a start in the dev profile, on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
 pub(crate) fn trials() -> Vec<Trial> {
     let missing = || missing(&[TELEMETRY, &[BROKER]]);
     vec![
         trial(
-            "chaos::whatever_is_killed_or_hangs_is_well_again_and_nothing_is_lost",
+            "chaos::killed_and_hanging_processes_recover_and_nothing_is_lost",
             missing(),
             async || kills_and_hangs().await,
         ),
@@ -48,9 +48,9 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// How long a process may need until all is well again.
+/// Time limit for all processes to be ready again after a failure of this one.
 fn limit(name: &str) -> Duration {
-    // A Java machine starts slowly.
+    // The broker is Kafka, and a Java VM starts slowly.
     Duration::from_secs(if name == BROKER { 20 } else { 10 })
 }
 
@@ -91,7 +91,7 @@ async fn kills_and_hangs() -> anyhow::Result<()> {
     for name in &names {
         let before = stack.state(name).await?;
         stack.signal(name, Signal::SIGSTOP).await?;
-        // Until the supervisor gives it up: some processes are allowed to take a while.
+        // Waits until the supervisor detects the hang. The probes of some processes allow more failures.
         eventually(Duration::from_secs(90), async || {
             let state = stack.state(name).await?;
             ensure!(
@@ -122,11 +122,11 @@ async fn kills_and_hangs() -> anyhow::Result<()> {
     ensure!(status.success(), "{status}\n{}", stack.log());
     ensure!(took < Duration::from_secs(30), "a stop takes {took:?}");
     let orphans = stack.orphans()?;
-    ensure!(orphans.is_empty(), "still there: {orphans:?}");
+    ensure!(orphans.is_empty(), "these processes still run: {orphans:?}");
     Ok(())
 }
 
-/// People who register all the time, and who is told of it.
+/// A load of registrations, and a consumer of their events.
 struct People {
     registered: Arc<Mutex<BTreeSet<String>>>,
     told: Told,
@@ -135,7 +135,7 @@ struct People {
     follow: JoinHandle<()>,
 }
 
-/// The users of the events that came.
+/// The users of the received events.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<String>>>);
 
@@ -174,7 +174,7 @@ impl People {
         })
     }
 
-    /// Ends, and compares what was acknowledged with the events.
+    /// Stops the load, and compares the acknowledged registrations with the events.
     async fn all_have_events(self) -> anyhow::Result<()> {
         self.is_over.store(true, Ordering::Relaxed);
         self.register.await??;
@@ -187,7 +187,7 @@ impl People {
         let outcome = eventually(START, async || {
             let told = self.told.0.lock().unwrap_or_else(PoisonError::into_inner);
             let known: BTreeSet<&String> = told.iter().collect();
-            ensure!(known.len() == told.len(), "somebody was told of twice");
+            ensure!(known.len() == told.len(), "a user has two events");
             let missing = registered.iter().filter(|id| !known.contains(id)).count();
             ensure!(missing == 0, "{missing} of {} events", registered.len());
             Ok(())
@@ -198,7 +198,7 @@ impl People {
     }
 }
 
-/// Registers somebody five times a second, and notes who was acknowledged.
+/// Registers five users a second, and keeps the ids of the acknowledged ones.
 async fn register(
     auth: String,
     registered: Arc<Mutex<BTreeSet<String>>>,
@@ -225,7 +225,7 @@ async fn register(
                 let mut registered = registered.lock().unwrap_or_else(PoisonError::into_inner);
                 registered.insert(user.id);
             }
-            // Somebody is dead: who was not acknowledged was promised nothing.
+            // A process is down. A registration without an acknowledgement may be lost.
             Err(status) => ensure!(
                 status.code() != Code::Internal && status.code() != Code::InvalidArgument,
                 "{status}"
@@ -253,7 +253,7 @@ async fn absence() -> anyhow::Result<()> {
         send(&http, &collector, sent).await?;
         sent += 1;
         if sent == 100 {
-            // What waits on disk outlives the collector too.
+            // The queue on disk must survive a kill of the collector too.
             stack.signal("otel-collector", Signal::SIGKILL).await?;
             sleep(Duration::from_secs(1)).await;
             eventually(START, async || {
@@ -320,7 +320,7 @@ fn trace_id(number: usize) -> String {
     )
 }
 
-/// A span, a log record and a sample, which the collector has when this returns.
+/// Sends a span, a log record and a sample. The collector has accepted them when this returns.
 async fn send(http: &Client, collector: &str, number: usize) -> anyhow::Result<()> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let (start, now) = (now - Duration::from_millis(1), now.as_nanos().to_string());
@@ -380,7 +380,7 @@ async fn send(http: &Client, collector: &str, number: usize) -> anyhow::Result<(
     Ok(())
 }
 
-/// Files that say that somebody is still at work.
+/// Lock files, which mean that a process still uses a folder.
 fn locks(folder: &std::path::Path) -> anyhow::Result<Vec<String>> {
     let mut locks = Vec::new();
     let mut folders = vec![folder.to_owned()];

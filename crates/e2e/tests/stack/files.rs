@@ -1,4 +1,4 @@
-//! What process-compose.yaml says, without starting anything.
+//! Tests of the content of process-compose.yaml, which start nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,14 +20,14 @@ use preflight::PORTS;
 
 use crate::{ONE_SHOT, trial};
 
-/// The files that change the one of the whole stack.
+/// The files that are merged into process-compose.yaml.
 const VARIANTS: [&str; 3] = [
     "process-compose.kafka.yaml",
     "process-compose.lgtm.yaml",
     "process-compose.services.yaml",
 ];
 
-/// Telemetry settings that the shell may have for another program.
+/// Telemetry settings that a shell may have for another program.
 const FOREIGN: [(&str, &str); 11] = [
     ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://elsewhere:4318"),
@@ -121,7 +121,7 @@ fn described(compose: &Compose) -> anyhow::Result<()> {
             .with_context(|| format!("{name}: no rotation"))?
             .rotation;
         ensure!(rotation.max_size_mb * (1 + rotation.max_backups) <= 50);
-        // Otherwise bash is what is stopped, and the program stays.
+        // Without `exec`, a stop would end bash and leave the program.
         let command = process.command.as_deref().unwrap_or_default();
         ensure!(command.contains("exec "), "{name}: {command}");
         ensure!(!process.programs().is_empty(), "{name}: {command}");
@@ -189,7 +189,7 @@ fn configured(compose: &Compose) -> anyhow::Result<()> {
             found += 1;
         }
     }
-    // The collector has none where it only stands for one.
+    // In one variant, a placeholder without a configuration replaces the collector.
     ensure!(found >= 4, "{found} configurations");
     Ok(())
 }
@@ -220,12 +220,15 @@ fn drains(compose: &Compose) -> anyhow::Result<()> {
 
 fn ports(_: &Compose) -> anyhow::Result<()> {
     let numbers: BTreeSet<u16> = PORTS.iter().map(|port| port.default).collect();
-    ensure!(numbers.len() == PORTS.len(), "a port is there twice");
+    ensure!(numbers.len() == PORTS.len(), "two ports have one number");
     let variables: BTreeMap<&str, u16> = PORTS
         .iter()
         .map(|port| (port.variable, port.default))
         .collect();
-    ensure!(variables.len() == PORTS.len(), "a variable is there twice");
+    ensure!(
+        variables.len() == PORTS.len(),
+        "two ports have one variable"
+    );
 
     let mut seen = BTreeSet::new();
     for file in FILES {
@@ -265,7 +268,7 @@ fn loopback(compose: &Compose) -> anyhow::Result<()> {
 
 fn foreign_settings(compose: &Compose) -> anyhow::Result<()> {
     for (name, process) in supervised(compose) {
-        // Stands for a process that runs elsewhere.
+        // A placeholder for a process that runs elsewhere.
         if process.programs() == ["tail"] {
             continue;
         }
@@ -294,7 +297,7 @@ fn foreign_settings(compose: &Compose) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where two files have variables of a process, process-compose drops each that has a second `=`.
+/// If two files have variables for a process, process-compose drops variables with a second `=`.
 fn merged() -> anyhow::Result<()> {
     let base = Compose::read(&FILES[..1], &BTreeMap::new())?;
     for variant in VARIANTS {
@@ -326,8 +329,8 @@ fn homepath() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a process is started with, as its program sees it: arguments and variables, one a line. The program is in the
-/// folder `package/bin`; `links` has an absolute link to it and `programs` a relative one to that.
+/// The arguments and variables that the program of a process gets, one in each line. The program is in the folder
+/// `package/bin`. `links` has an absolute link to it, and `programs` a relative link to that link.
 fn started(
     process: &Described,
     variables: &[(&str, &str)],
@@ -377,7 +380,7 @@ fn started(
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The ports that a configuration names.
+/// The ports in a configuration.
 fn listed(text: &str) -> Vec<u16> {
     ["127.0.0.1:", "port: "]
         .iter()

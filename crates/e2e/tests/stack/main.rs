@@ -1,6 +1,6 @@
-//! The whole stack under the real supervisor, and what its file says.
+//! Tests of the whole stack under the real supervisor, and of its files.
 //!
-//! These have the machine to themselves, unlike the other tests: they look at the time.
+//! They measure times, so they run one after the other.
 
 mod chaos;
 mod files;
@@ -13,10 +13,10 @@ use e2e::{Stack, compose::find, long::ignore_long};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::Builder;
 
-/// What ends by itself: nothing supervises it.
+/// The process that ends by itself and is not supervised.
 const ONE_SHOT: &str = "preflight";
 
-/// Each process is killed and stopped, one after the other.
+/// Tests that kill and stop each process in turn.
 const LONG: &[&str] = &["chaos::"];
 
 fn main() -> ExitCode {
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// The programs that this machine lacks of those that these processes need, and the supervisor.
+/// The programs of these processes that this machine lacks, and the supervisor if it is missing too.
 fn missing(processes: &[&[&str]]) -> Vec<String> {
     let mut missing: Vec<_> = processes.iter().copied().flat_map(Stack::missing).collect();
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -37,7 +37,7 @@ fn missing(processes: &[&[&str]]) -> Vec<String> {
     missing
 }
 
-/// A test that is ignored, by name, where a program is missing.
+/// A test that is ignored, by name, if a program is missing.
 fn trial<F>(name: &str, missing: Vec<String>, test: F) -> Trial
 where
     F: AsyncFnOnce() -> anyhow::Result<()> + Send + 'static,

@@ -1,4 +1,4 @@
-//! process-compose, and what it says of its processes.
+//! process-compose, and the states of its processes.
 
 use std::{
     collections::BTreeMap,
@@ -26,17 +26,17 @@ use tokio::{
 
 use crate::ONE_SHOT;
 
-/// A stack that runs, of those processes whose programs are there.
+/// A running stack of the processes whose programs this machine has.
 pub(crate) struct Supervisor {
     child: Child,
     http: reqwest::Client,
     pub(crate) variables: BTreeMap<String, String>,
-    /// The processes that are supervised.
+    /// The names of the supervised processes.
     pub(crate) names: Vec<String>,
     pub(crate) folder: TempDir,
 }
 
-/// What is said of a process.
+/// The state of a process.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct State {
     pub(crate) name: String,
@@ -45,7 +45,7 @@ pub(crate) struct State {
     pub(crate) has_ready_probe: bool,
     pub(crate) restarts: u32,
     pub(crate) pid: i32,
-    /// Resident memory in bytes; -1 of a process that had just ended when it was measured.
+    /// Resident memory in bytes; -1 if the process ended during the measurement.
     pub(crate) mem: i64,
 }
 
@@ -65,7 +65,7 @@ impl State {
 }
 
 impl Supervisor {
-    /// Starts all that can be started here, and returns at once.
+    /// Starts all processes that this machine can run, and returns at once.
     pub(crate) fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut variables = variables(folder.path())?;
@@ -78,7 +78,7 @@ impl Supervisor {
         Self::start_from(FILES, variables, folder)
     }
 
-    /// Starts what these files say, as far as it can be started here, with these variables.
+    /// Starts the processes of these files that this machine can run, with these variables.
     pub(crate) fn start_from(
         files: &[&str],
         variables: BTreeMap<String, String>,
@@ -97,7 +97,7 @@ impl Supervisor {
             }
             if is_there { &mut names } else { &mut absent }.push(name.clone());
         }
-        // What is not here is left out, in a further file.
+        // A further file disables the processes that this machine cannot run.
         let only = names.iter().map(String::as_str);
         let only: Vec<&str> = only.filter(|name| *name != ONE_SHOT).collect();
         let only = only.join(",");
@@ -127,7 +127,7 @@ impl Supervisor {
             .env("PATH", path)
             .env("PC_PORT_NUM", port)
             .env("PC_LOG_FILE", folder.path().join("process-compose.log"))
-            // Any folder will do.
+            // The stack must not depend on the current folder.
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -145,7 +145,7 @@ impl Supervisor {
         })
     }
 
-    /// An address of the stack.
+    /// The address for a variable of the stack's ports.
     pub(crate) fn address(&self, variable: &str) -> anyhow::Result<String> {
         let port = self.variables.get(variable).context("no such port")?;
         Ok(format!("127.0.0.1:{port}"))
@@ -155,7 +155,7 @@ impl Supervisor {
         Ok(format!("http://{}{path}", self.address("SUPERVISOR_PORT")?))
     }
 
-    /// What it says of its processes.
+    /// The states of all processes.
     pub(crate) async fn states(&self) -> anyhow::Result<Vec<State>> {
         let answer = self.http.get(self.url("/processes")?).send().await?;
         let body = answer.error_for_status()?.bytes().await?;
@@ -171,7 +171,7 @@ impl Supervisor {
             .with_context(|| format!("no process {name}"))
     }
 
-    /// Waits until all is well, and says how long that took.
+    /// Waits until all processes are ready, and returns the time that it took.
     pub(crate) async fn well(&self, within: Duration) -> anyhow::Result<Duration> {
         let started = Instant::now();
         loop {
@@ -187,13 +187,13 @@ impl Supervisor {
                 return Ok(started.elapsed());
             }
             if started.elapsed() > within {
-                bail!("not well after {within:?}: {ill:?}\n{}", self.log());
+                bail!("not ready after {within:?}: {ill:?}\n{}", self.log());
             }
             sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Stops a process until it is started again.
+    /// Stops a process until [`Self::start_process`].
     pub(crate) async fn stop_process(&self, name: &str) -> anyhow::Result<()> {
         let url = self.url(&format!("/process/stop/{name}"))?;
         let request = self.http.patch(url).timeout(Duration::from_secs(30));
@@ -215,7 +215,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Stops all of it, as Ctrl-C does, and says how long that took.
+    /// Stops the stack as Ctrl-C does, and returns the time that it took.
     pub(crate) async fn down(&mut self) -> anyhow::Result<(ExitStatus, Duration)> {
         let started = Instant::now();
         let id = self.child.id().context("it has ended")?;
@@ -224,7 +224,7 @@ impl Supervisor {
         Ok((status.context("it does not end")??, started.elapsed()))
     }
 
-    /// The last lines of what it printed.
+    /// The last lines of the supervisor's output.
     pub(crate) fn log(&self) -> String {
         let text = fs::read_to_string(self.folder.path().join("supervisor.log"));
         let text = text.unwrap_or_default();
@@ -233,7 +233,7 @@ impl Supervisor {
         lines.get(start..).unwrap_or_default().join("\n")
     }
 
-    /// The processes of the system whose files are in the stack's folder.
+    /// The remaining processes of this stack, found by the data folder in their environment.
     pub(crate) fn orphans(&self) -> anyhow::Result<Vec<String>> {
         let mut orphans = Vec::new();
         for entry in fs::read_dir("/proc")? {
@@ -257,10 +257,10 @@ impl Supervisor {
 impl Drop for Supervisor {
     #[expect(
         clippy::disallowed_methods,
-        reason = "a test has failed, and nothing else goes on"
+        reason = "a test has failed, and no other test runs"
     )]
     fn drop(&mut self) {
-        // Asked nicely, it ends its processes too; killed, it would leave them.
+        // SIGTERM makes it stop its processes. SIGKILL would leave them.
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         if id.is_none_or(|id| kill(Pid::from_raw(id), Signal::SIGTERM).is_err()) {
             return;

@@ -1,4 +1,4 @@
-//! The stack in parts, as the files beside `process-compose.yaml` have it.
+//! Tests of the partial stacks that the files beside `process-compose.yaml` define.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use tokio::process::Command;
 
 use crate::{missing, supervisor::Supervisor, trial};
 
-/// How long a start may take here, where other programs may run and nothing is optimised.
+/// Time limit of a start in the dev profile, on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial(
-            "variants::the_services_alone_use_the_collector_and_the_broker_that_run",
+            "variants::the_services_alone_use_the_running_collector_and_broker",
             missing(&[TELEMETRY, &[BROKER]]),
             async || services().await,
         ),
         trial(
-            "variants::the_backends_alone_take_telemetry_of_anybody",
+            "variants::the_backends_alone_accept_telemetry_of_other_programs",
             missing(&[TELEMETRY]),
             async || lgtm().await,
         ),
@@ -63,7 +63,7 @@ async fn services() -> anyhow::Result<()> {
     ];
     let answer = http.post(url).form(&form).send().await?;
     ensure!(answer.status() == StatusCode::SEE_OTHER, "{answer:?}");
-    // The event came back from the broker, and the telemetry is where the collector has sent it.
+    // The event has gone through the broker, and the telemetry through the collector.
     let activity = format!("http://{}/activity", stack.address("FRONTEND_PORT")?);
     eventually(Duration::from_secs(20), async || {
         let page = http.get(&activity).send().await?.text().await?;
@@ -96,7 +96,7 @@ async fn lgtm() -> anyhow::Result<()> {
         stack.names
     );
 
-    // Without vitals, an alert about what it measures would fire for good.
+    // Without vitals, an alert about its metrics would fire forever.
     let url = format!("http://{}/api/v1/rules", stack.address("PROMETHEUS_PORT")?);
     let rules = Client::new().get(url).send().await?.text().await?;
     ensure!(
@@ -104,7 +104,7 @@ async fn lgtm() -> anyhow::Result<()> {
         "{rules}"
     );
 
-    // A second one is refused in one sentence, and the first does not mind.
+    // A second stack is refused in one sentence, and the first one is not disturbed.
     let second = Command::new(e2e::binary("preflight")?)
         .envs(&stack.variables)
         .output()

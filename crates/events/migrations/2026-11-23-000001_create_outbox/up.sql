@@ -1,23 +1,22 @@
--- Events that the broker does not have yet: a row is written in the transaction of the change
--- that it tells of.
+-- Events that the broker has not acknowledged yet. A row is written in the transaction of its change.
 CREATE TABLE outbox (
-    -- The order in which they are sent. A number is never used again, so that what was read
-    -- stays behind.
+    -- The order in which events are sent. AUTOINCREMENT never reuses a number, so a new event always
+    -- comes after all that the relay has read.
     sequence INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
-    -- UUID, version 7: the event's own id.
+    -- The event's id: a UUID, version 7.
     id TEXT NOT NULL,
-    -- The service.
+    -- The service that wrote the event.
     source TEXT NOT NULL,
-    -- What has happened, such as otelix.user.registered.v1.
+    -- The type of the event, such as otelix.user.registered.v1.
     type TEXT NOT NULL,
-    -- The user's id, which is the record's key too; where it is null, the event's id is the key.
+    -- The user's id, which is also the record's key. If it is null, the event's id is the key.
     subject TEXT,
     -- Microseconds since the Unix epoch.
     time INTEGER NOT NULL,
     topic TEXT NOT NULL,
     -- A message of events.v1.
     payload BLOB NOT NULL,
-    -- Of the span that sent the event, by W3C Trace Context.
+    -- The context of the span `send TOPIC`, in the format of W3C Trace Context.
     traceparent TEXT,
     tracestate TEXT
 ) STRICT;

@@ -1,4 +1,4 @@
-//! Which partitions a client reads, and from which offset.
+//! Assignment of partitions and start offsets to a client.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -27,8 +27,8 @@ const REFRESH: Duration = Duration::from_secs(30);
 
 type Partition = (String, i32);
 
-/// Assigns all partitions of these topics to the client: at first with their last events, and
-/// partitions that are added later from their beginning.
+/// Assigns all partitions of these topics to the client. The first partitions begin with their last
+/// events, and partitions that are added later with their oldest.
 pub(crate) async fn assign_all(
     client: &Arc<Client>,
     topics: &[&str],
@@ -58,12 +58,12 @@ pub(crate) async fn assign_all(
     }
 }
 
-/// Commits, for a group that is about to begin, a position of so many events before the end, in
-/// partitions where it has none. Retries until the broker answers. If other members are at work
-/// already, they have chosen the positions, and the broker refuses this commit.
+/// Sets the start of a new group: commits the position `last` events before the end, in partitions
+/// without a committed offset. Retries until the broker answers. If the group has other members, the
+/// broker refuses this commit, because they have set the positions already.
 ///
 /// # Errors
-/// When the broker refuses the commit for any other reason: the group must not begin with the
+/// When the broker refuses the commit for any other reason. The group must not begin with the
 /// default position then.
 pub(crate) async fn begin(
     client: &Arc<Client>,
@@ -88,7 +88,7 @@ pub(crate) async fn begin(
                     return Ok(());
                 }
                 Err(error @ KafkaError::ConsumerCommit(_)) => return Err(error),
-                Err(error) => tracing::debug!(%error, "cannot begin yet"),
+                Err(error) => tracing::debug!(%error, "cannot set the start of the group yet"),
             }
         }
         tokio::time::sleep(RETRY).await;

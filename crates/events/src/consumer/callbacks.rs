@@ -1,4 +1,4 @@
-//! The client of a consumer, and what librdkafka tells it.
+//! The client of a consumer and its callbacks.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::client::{self, BrokerStatus};
 /// A Kafka client that receives.
 pub(crate) type Client = StreamConsumer<Callbacks>;
 
-/// The callbacks of the client, called between the records.
+/// The callbacks of the client. librdkafka calls them between records.
 pub(crate) struct Callbacks {
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) broker: Arc<BrokerStatus>,

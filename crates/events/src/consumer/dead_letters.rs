@@ -24,10 +24,10 @@ use crate::{
     topics,
 };
 
-/// The longest text of an error in a header.
+/// Maximum length of an error text in a header.
 const MAX_TEXT_BYTES: usize = 1024;
 
-/// How long the broker may take to acknowledge a record before it is sent again.
+/// Time limit for the broker to acknowledge a record, after which it is sent again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The producer of the dead letters of a group.
@@ -51,8 +51,8 @@ impl DeadLetters {
         })
     }
 
-    /// Copies a record to the dead letters. Retries until the broker acknowledges it; returns
-    /// `false` if there was a stop before.
+    /// Copies a record to the dead letters. Retries until the broker acknowledges it. Returns
+    /// `false` if a stop comes first.
     pub(crate) async fn take(
         &self,
         message: &BorrowedMessage<'_>,
@@ -100,7 +100,7 @@ impl DeadLetters {
         client::close(self.producer).await;
     }
 
-    /// The headers of the record, and those of a dead letter.
+    /// The headers of the record, with those of a dead letter added.
     fn headers(&self, message: &BorrowedMessage<'_>, failure: &Failure) -> OwnedHeaders {
         let own = message.headers().map(|headers| headers.detach());
         let (partition, offset) = (

@@ -7,7 +7,7 @@ use crate::{HandlerError, record::Undecodable};
 /// Why a record was not handled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// It is no event of ours.
+    /// The record is not an event of this project.
     #[error("the record cannot be read")]
     Undecodable(#[from] Undecodable),
     /// The handler failed in every attempt, or rejected the event.
@@ -16,7 +16,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Its name in telemetry and in the dead letters.
+    /// The name in telemetry and in the dead letters.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Undecodable(_) => "undecodable",

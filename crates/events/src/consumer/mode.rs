@@ -7,7 +7,7 @@ pub enum Start {
     Earliest,
     /// With the next event.
     Latest,
-    /// With the newest events, as many as this.
+    /// With this number of the newest events.
     Tail(u32),
 }
 
@@ -16,7 +16,7 @@ pub enum Start {
 pub(crate) enum Mode {
     /// The group assigns them.
     Member { group: String, start: Start },
-    /// It takes all, and begins with the last events.
+    /// The client takes all partitions, and begins with their last events.
     Follower { name: String, last: u32 },
 }
 

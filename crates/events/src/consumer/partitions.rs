@@ -1,4 +1,4 @@
-//! The partitions of a consumer: which events were handled lately, and how many are left.
+//! The partitions of a consumer: the ids of recently handled events, and the lag.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::relay::WINDOW;
 
-/// Ids that are kept for each partition: more than a relay can send again after a failure.
+/// Number of ids that are kept for each partition: more than a relay can resend after a failure.
 const MEMORY: usize = 2 * WINDOW;
 
 /// The partitions of a consumer. Callbacks on other threads use it too.
@@ -32,7 +32,7 @@ struct Partition {
 }
 
 impl Partitions {
-    /// No partitions yet. Registers the observation of their lags, so there is one for each
+    /// An empty set of partitions. It registers the metric of their lags, so call it once for each
     /// consumer, and not for each of its clients.
     pub(crate) fn start(group: Option<&str>) -> Arc<Self> {
         let partitions = Arc::new(Self::default());
@@ -127,7 +127,7 @@ impl Partitions {
         for (name, topic) in topics.iter() {
             for (number, partition) in topic {
                 if let (Some(next), Some(end)) = (partition.next, partition.end) {
-                    // The end may be older than the last handled record.
+                    // The reported end may be older than the last handled record.
                     lags.push((name.clone(), *number, (end - next).max(0)));
                 }
             }
@@ -135,7 +135,7 @@ impl Partitions {
         lags
     }
 
-    /// A poisoned lock is fine: no code under it leaves the map half changed.
+    /// Locks the partitions. A poisoned lock is safe to use: no code under it leaves the map half changed.
     fn lock(&self) -> MutexGuard<'_, HashMap<String, HashMap<i32, Partition>>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_is_revoked_is_forgotten() {
+    fn a_revoked_partition_is_forgotten() {
         let partitions = Partitions::default();
         let id = Uuid::now_v7();
         partitions.handled("a", 0, 0, Some(id));

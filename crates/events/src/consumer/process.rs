@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{dead_letters::DeadLetters, failure::Failure, partitions::Partitions};
 use crate::{Event, Handler, HandlerError, record};
 
-/// Attempts after the first.
+/// Maximum number of attempts after the first.
 const RETRIES: usize = 5;
 
 /// Handles records, one after the other.
@@ -30,7 +30,7 @@ pub(crate) struct Processor {
     pub(crate) client: String,
     pub(crate) group: Option<String>,
     pub(crate) partitions: Arc<Partitions>,
-    /// Without them, an event that fails is only logged.
+    /// Without dead letters, a failed event is only logged and counted.
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) instruments: Instruments,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Instruments {
 pub(crate) enum Outcome {
     /// Its offset can be committed.
     Done,
-    /// There was a stop before; the record is delivered again.
+    /// A stop came first, so the record is delivered again.
     Stopped,
 }
 
@@ -125,7 +125,7 @@ impl Processor {
         Outcome::Done
     }
 
-    /// Calls the handler, with retries if its error is retryable; `None` if there was a stop.
+    /// Calls the handler, with retries if its error is retryable; `None` if a stop comes first.
     async fn attempts<H: Handler>(
         &self,
         event: &Event,
@@ -167,8 +167,8 @@ impl Processor {
         }
     }
 
-    /// Logs a failure, and writes the dead letter if there are any. Returns `false` if there was a
-    /// stop before the broker acknowledged it.
+    /// Logs a failure, and writes a dead letter if the consumer has them. Returns `false` if a stop
+    /// comes before the broker has acknowledged it.
     async fn set_aside(
         &self,
         message: &BorrowedMessage<'_>,

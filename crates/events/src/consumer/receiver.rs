@@ -1,4 +1,4 @@
-//! The life of one Kafka consumer client.
+//! A Kafka consumer client, from its start to its failure or stop.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
     client::{self, BrokerStatus, ClientError},
 };
 
-/// A Kafka consumer: it gets partitions, and its records are processed.
+/// A Kafka consumer, which processes the records of its partitions.
 pub(crate) struct Receiver<'a> {
     client: Arc<Client>,
     processor: Processor,
@@ -40,7 +40,7 @@ impl<'a> Receiver<'a> {
     ) -> Result<Self, KafkaError> {
         let (Mode::Member { group: name, .. } | Mode::Follower { name, .. }) = mode;
         let group = mode.group();
-        // Those of an earlier client may be with another member by now.
+        // Partitions of an earlier client may belong to another member by now.
         partitions.clear();
         let callbacks = Callbacks {
             partitions: Arc::clone(partitions),
@@ -49,7 +49,7 @@ impl<'a> Receiver<'a> {
         let mut config = client::config(brokers, name);
         config
             .set("group.id", name)
-            // An offset is stored when its event was handled. Stored offsets are committed once a
+            // An offset is stored after its event was handled. librdkafka commits stored offsets once a
             // second, when a partition is revoked, and at the end.
             .set("enable.auto.offset.store", "false")
             .set(
@@ -58,11 +58,11 @@ impl<'a> Receiver<'a> {
             )
             .set("auto.commit.interval.ms", "1000")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            // How long a killed member keeps its partitions.
+            // Time after which a killed member loses its partitions.
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "3000")
-            // Upper bound of a fetch without data. It is short because the mock broker waits for
-            // all of it even when there is data.
+            // Longest wait of a fetch without data. It is short because the mock broker always waits
+            // for the full time, even with data.
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "100")
             .set(
@@ -115,7 +115,7 @@ impl<'a> Receiver<'a> {
         })
     }
 
-    /// Gets partitions. Returns only an error.
+    /// Takes partitions. Returns only if that fails.
     async fn assign(&self) -> Result<(), KafkaError> {
         match &self.mode {
             Mode::Member { start, .. } => {
@@ -168,7 +168,7 @@ impl<'a> Receiver<'a> {
     }
 }
 
-/// Ends when the handler has had its time after a stop: as much as a relay has for its events.
+/// Ends [`FLUSH`] after a stop: the time that the handler has to finish its event.
 async fn overdue(stop: &CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(FLUSH).await;

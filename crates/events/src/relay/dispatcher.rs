@@ -1,4 +1,4 @@
-//! The life of one Kafka producer: it sends the events of the outbox until it fails.
+//! A Kafka producer that sends the events of the outbox, from its start to its failure or stop.
 
 use std::{
     collections::VecDeque,
@@ -36,22 +36,22 @@ use crate::{
     table::{Row, State, outbox},
 };
 
-/// The most events that are sent and not acknowledged yet.
+/// Maximum number of events that are sent and not acknowledged yet.
 pub(crate) const WINDOW: usize = 8192;
 
-/// The most events that one query reads.
+/// Maximum number of events that one query reads.
 const BATCH: usize = 1024;
 
-/// How long a written event waits for others, so that one query reads them all.
+/// Time that a written event waits for others, so that one query reads them all.
 const GATHER: Duration = Duration::from_millis(2);
 
-/// How often the outbox is read without a notification.
+/// Interval of reading the outbox without a notification.
 const POLL: Duration = Duration::from_secs(5);
 
-/// How often events are deleted: each deletion is a commit, and changes wait for it.
+/// Interval of deletions. Each deletion is a commit, which delays other writes.
 const REMOVAL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long to wait when the database fails.
+/// Delay after a failure of the database.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Sends the events of an outbox by one Kafka producer, and keeps its progress.
@@ -64,17 +64,17 @@ pub(crate) struct Dispatcher {
     observer: Observer,
     /// The events that were sent, in order; acknowledged ones are taken from its front.
     window: VecDeque<Sent>,
-    /// The last event that was read.
+    /// The sequence number of the last event that was read.
     read: i64,
-    /// The last event that the broker has acknowledged, like all before it.
+    /// The sequence number up to which the broker has acknowledged all events.
     acknowledged: i64,
-    /// How many acknowledged events are still in the outbox.
+    /// The number of acknowledged events that are still in the outbox.
     removable: usize,
-    /// When to read the outbox again.
+    /// The time to read the outbox again.
     read_at: Instant,
-    /// When to delete events again.
+    /// The time to delete events again.
     remove_at: Instant,
-    /// When to give up after a stop.
+    /// The time to give up after a stop.
     deadline: Option<Instant>,
     /// Whether the last query reached the end of the outbox.
     read_all: bool,
@@ -173,7 +173,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Whether there was a stop, and all events are sent or the broker is away.
+    /// Whether the work after a stop is done: all events are sent, or the broker is away.
     fn is_done(&self) -> bool {
         let is_empty = self.read_all && self.window.is_empty();
         self.deadline.is_some() && (is_empty || self.broker.is_away())
@@ -230,8 +230,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Processes reports. Returns the first failure: events after it are sent again, even those
-    /// that the broker has acknowledged.
+    /// Processes reports. Returns the first failure. Events after it are sent again, even if the
+    /// broker has acknowledged them.
     fn take(&mut self, deliveries: &mut Vec<Delivery>) -> Result<(), KafkaError> {
         let mut failure = None;
         for delivery in deliveries.drain(..) {
@@ -286,7 +286,7 @@ impl Dispatcher {
     }
 }
 
-/// The callbacks of the producer, called on a thread of librdkafka's.
+/// The callbacks of the producer, called on the thread that polls it.
 struct Reports {
     deliveries: mpsc::UnboundedSender<Delivery>,
     broker: Arc<BrokerStatus>,

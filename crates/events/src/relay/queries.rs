@@ -1,4 +1,4 @@
-//! What the queries of the relay have in common.
+//! Common parts of the relay's queries.
 
 use database::Statement;
 use opentelemetry::{Context, context::FutureExt as _};

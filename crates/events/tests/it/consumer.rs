@@ -1,4 +1,4 @@
-//! From the broker to the handlers.
+//! Tests of consumers: from the broker to the handlers.
 
 use std::{
     fs,
@@ -42,7 +42,7 @@ fn payload() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_event_that_comes_twice_is_handled_once() {
+async fn a_duplicate_event_is_handled_once() {
     let cluster = Cluster::start();
     let id = Uuid::now_v7();
     for id in [id, id, Uuid::now_v7(), id] {
@@ -75,7 +75,7 @@ async fn a_follower_begins_with_the_last_events_of_each_partition() {
         }
     }
     for _ in 0..2 {
-        // Each sees them all.
+        // Each follower receives all of them.
         let memory = Memory::new();
         let follower = follow(&cluster.settings(), 2, &memory);
         memory.has(4).await;
@@ -87,7 +87,7 @@ async fn a_follower_begins_with_the_last_events_of_each_partition() {
 }
 
 #[tokio::test]
-async fn a_follower_of_no_events_before_sees_the_new_ones() {
+async fn a_follower_without_earlier_events_receives_new_ones() {
     let cluster = Cluster::start();
     let send = || {
         let id = Uuid::now_v7();
@@ -108,7 +108,7 @@ async fn a_follower_of_no_events_before_sees_the_new_ones() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_set_aside_and_the_rest_goes_on() {
+async fn undecodable_records_become_dead_letters_and_others_are_handled() {
     let cluster = Cluster::start();
     let id = Uuid::now_v7().to_string();
     let without = |name: &str| {
@@ -173,14 +173,14 @@ async fn an_event_of_an_unknown_type_is_skipped() {
     let memory = Memory::new();
     let consumer = member(&cluster.settings(), Start::Earliest, memory.clone());
     memory.has(1).await;
-    // The first of the dead letters is the second record.
+    // The first dead letter is the second record.
     let dead = cluster.records(DEAD_LETTERS, 1).await;
     assert_eq!(header(&dead[0], "dlq.offset").unwrap(), "1");
     consumer.stop().await;
 }
 
 #[tokio::test]
-async fn what_fails_is_tried_again_and_then_set_aside() {
+async fn failed_events_are_retried_and_then_become_dead_letters() {
     let cluster = Cluster::start();
     let ids: Vec<Uuid> = (0..4).map(|_| Uuid::now_v7()).collect();
     for id in &ids {
@@ -225,7 +225,7 @@ async fn what_fails_is_tried_again_and_then_set_aside() {
 }
 
 #[tokio::test]
-async fn a_panic_sets_aside_its_own_event_and_no_other() {
+async fn a_panic_makes_only_its_own_event_a_dead_letter() {
     let cluster = Cluster::start();
     for _ in 0..2 {
         let headers = cloud_event(&Uuid::now_v7().to_string(), KIND);
@@ -247,7 +247,7 @@ async fn a_panic_sets_aside_its_own_event_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_group_goes_on_where_it_was_stopped() {
+async fn a_group_continues_where_it_was_stopped() {
     let cluster = Cluster::start();
     let service = Service::start(&cluster.settings());
     let mut ids = Vec::new();
@@ -260,7 +260,7 @@ async fn a_group_goes_on_where_it_was_stopped() {
         let memory = Memory::new();
         let consumer = member(&cluster.settings(), Start::Earliest, memory.clone());
         memory.has(10).await;
-        // At once: what was handled is committed at the end, not only now and then.
+        // The end of a consumer commits all handled events, and not only the interval.
         consumer.stop().await;
         let mut received = memory.ids();
         received.sort();
@@ -288,7 +288,7 @@ async fn a_group_can_begin_with_the_last_events() {
     assert_eq!(memory.ids(), ids[3..]);
     consumer.stop().await;
 
-    // It has begun: from now on it goes on.
+    // The group has begun, so it continues with new events.
     for _ in 0..3 {
         send(&mut ids);
     }
@@ -300,7 +300,7 @@ async fn a_group_can_begin_with_the_last_events() {
 }
 
 #[tokio::test]
-async fn a_group_that_may_not_commit_yet_begins_with_the_last_events_all_the_same() {
+async fn a_group_whose_first_commit_fails_still_begins_with_the_last_events() {
     let cluster = Cluster::start();
     let mut ids = Vec::new();
     for _ in 0..5 {
@@ -321,7 +321,7 @@ async fn a_group_that_may_not_commit_yet_begins_with_the_last_events_all_the_sam
 }
 
 #[tokio::test]
-async fn a_member_whose_client_fails_for_good_goes_on_with_another() {
+async fn a_member_replaces_a_client_that_failed() {
     let cluster = Cluster::start();
     cluster.mock.request_errors(
         RDKafkaApiKey::SyncGroup,
@@ -336,7 +336,7 @@ async fn a_member_whose_client_fails_for_good_goes_on_with_another() {
 }
 
 #[tokio::test]
-async fn a_client_that_closes_slowly_is_no_event_under_way() {
+async fn a_slow_close_of_a_client_is_not_logged_as_an_unfinished_event() {
     let cluster = Cluster::start();
     let headers = cloud_event(&Uuid::now_v7().to_string(), KIND);
     produce(&cluster.brokers, 0, "key", &payload(), &headers);
@@ -347,7 +347,7 @@ async fn a_client_that_closes_slowly_is_no_event_under_way() {
     let memory = Memory::new();
     let consumer = member(&cluster.settings(), Start::Earliest, memory.clone());
     memory.has(1).await;
-    // The last commit now takes longer than the client may take to close.
+    // The last commit takes longer than the deadline for closing the client.
     let delay = Duration::from_secs(20);
     cluster.mock.broker_round_trip_time(1, delay).unwrap();
     let started = Instant::now();
@@ -378,7 +378,7 @@ async fn members_of_a_group_share_the_events() {
     service.drained().await;
     let [one, two] = consumers;
     one.stop().await;
-    // The other has all of it now, and nothing twice that was committed.
+    // The other member has all partitions now. It receives no committed event again.
     let before = total();
     service.happen(registered(Uuid::now_v7())).await;
     eventually(async || total() > before).await;
@@ -391,7 +391,7 @@ async fn members_of_a_group_share_the_events() {
     service.stop().await;
 }
 
-/// Writes an effect for each event, once, and then does not return.
+/// A handler that writes an effect for each event, once, and then does not return.
 struct Effects {
     database: Database,
     hangs: bool,
@@ -441,11 +441,15 @@ async fn a_kill_between_work_and_commit_has_no_second_effect() {
         assert_eq!(count(&database, "effects").await, 1);
         consumer.kill().await;
     }
-    assert_eq!(calls.load(Ordering::Relaxed), 2, "it came again");
+    assert_eq!(
+        calls.load(Ordering::Relaxed),
+        2,
+        "the event is delivered again"
+    );
 }
 
 #[tokio::test]
-async fn a_handler_is_told_when_the_broker_goes_away_and_when_it_is_back() {
+async fn a_handler_is_notified_when_the_broker_goes_away_and_when_it_is_back() {
     let cluster = Cluster::start();
     let send = || {
         let headers = cloud_event(&Uuid::now_v7().to_string(), KIND);
@@ -473,13 +477,13 @@ async fn a_handler_is_told_when_the_broker_goes_away_and_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_handler_is_told_of_a_broker_that_is_not_there_at_the_start() {
+async fn a_handler_is_notified_of_a_broker_that_is_away_at_the_start() {
     let cluster = Cluster::start();
     cluster.mock.broker_down(1).unwrap();
     let (late, never) = (Memory::new(), Memory::new());
     let consumers = [
         follow(&cluster.settings(), 10, &late),
-        // Nobody listens there.
+        // Nothing listens there.
         follow(&settings("127.0.0.1:1"), 10, &never),
     ];
     eventually(async || late.connections() == [false]).await;

@@ -1,4 +1,4 @@
-//! A broker, a service with an outbox, and handlers that remember.
+//! A broker, a service with an outbox, and handlers that record their events.
 
 use std::{
     sync::{Arc, Mutex},
@@ -26,14 +26,14 @@ use tempfile::TempDir;
 use tokio::{runtime::Builder, sync::oneshot, task::JoinHandle};
 use uuid::Uuid;
 
-/// How long anything may take.
+/// Deadline of each wait.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const PARTITIONS: i32 = 6;
 
 pub(crate) const INSERT: Statement = Statement::new("INSERT effects");
 
-/// A broker that can go away.
+/// A broker that tests can make unavailable.
 pub(crate) struct Cluster {
     pub(crate) mock: MockCluster<'static, DefaultProducerContext>,
     pub(crate) brokers: String,
@@ -50,7 +50,7 @@ impl Cluster {
         cluster
     }
 
-    /// One that cannot create topics on request, as no mock cluster can.
+    /// A broker without topics. As a mock cluster, it cannot create them on request.
     pub(crate) fn without_topics() -> Self {
         let mock = MockCluster::new(1).unwrap();
         let brokers = mock.bootstrap_servers();
@@ -61,13 +61,13 @@ impl Cluster {
         settings(&self.brokers)
     }
 
-    /// All records of a topic, when there are that many.
+    /// All records of a topic, once there are `count`.
     pub(crate) async fn records(&self, topic: &str, count: usize) -> Vec<OwnedMessage> {
         records(&self.brokers, topic, count).await
     }
 }
 
-/// Settings from arguments alone, whatever the environment of the tests says.
+/// Settings from arguments alone, without the environment of the tests.
 pub(crate) fn settings(brokers: &str) -> Settings {
     Settings::of(brokers).unwrap()
 }
@@ -81,7 +81,7 @@ pub(crate) fn parse(args: &[&str]) -> Settings {
     Settings::from_arg_matches(&matches).unwrap()
 }
 
-/// A database with an outbox, an inbox, and a table that events have effects on.
+/// A database with an outbox, an inbox, and a table for the effects of events.
 pub(crate) fn database(folder: &TempDir) -> Database {
     Database::open(&folder.path().join("test.db"), &[MIGRATIONS]).unwrap()
 }
@@ -113,7 +113,7 @@ impl Service {
         Self::again(settings, Arc::new(tempfile::tempdir().unwrap()))
     }
 
-    /// On the folder of an earlier one.
+    /// A service on the folder of an earlier one.
     pub(crate) fn again(settings: &Settings, folder: Arc<TempDir>) -> Self {
         let database = database(&folder);
         let (outbox, relay) = Outbox::new(settings, "test");
@@ -133,7 +133,7 @@ impl Service {
                     Ok(()) = killed => Ok(()),
                 }
             });
-            // Drops what the relay has spawned.
+            // Drops the tasks of the relay.
             drop(runtime);
             let _ = ending.send(outcome);
         });
@@ -158,21 +158,21 @@ impl Service {
         drop(written);
     }
 
-    /// Stops it as SIGTERM does.
+    /// Stops the service as SIGTERM does.
     pub(crate) async fn stop(self) -> Arc<TempDir> {
         drop(self.stop);
         outcome(self.ended).await.unwrap();
         self.folder
     }
 
-    /// Ends it as `kill -9` does: no task of the relay runs after this, and none is told.
+    /// Ends the service as `kill -9` does: no task of the relay runs after this, or is notified before.
     pub(crate) async fn kill(self) -> Arc<TempDir> {
         self.kill.send(()).unwrap();
         outcome(self.ended).await.unwrap();
         self.folder
     }
 
-    /// Waits until the broker has everything.
+    /// Waits until the broker has all events.
     pub(crate) async fn drained(&self) {
         eventually(async || outbox_length(&self.database).await == 0).await;
     }
@@ -205,7 +205,7 @@ pub(crate) async fn count(database: &Database, table: &str) -> i64 {
         .count
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub(crate) async fn eventually(holds: impl AsyncFn() -> bool) {
     let wait = async {
         while !holds().await {
@@ -227,7 +227,7 @@ pub(crate) fn registered(user: Uuid) -> Event {
     }
 }
 
-/// Remembers the events, and does with each what it is told to.
+/// A handler that records the events and runs a script for each.
 #[derive(Clone)]
 pub(crate) struct Memory {
     events: Arc<Mutex<Vec<Event>>>,
@@ -235,7 +235,7 @@ pub(crate) struct Memory {
     script: Arc<Script>,
 }
 
-/// What becomes of the nth call, from 0.
+/// The result of each call, by its index from 0.
 type Script = dyn Fn(usize, &Event) -> Result<(), HandlerError> + Send + Sync;
 
 impl Memory {
@@ -265,12 +265,12 @@ impl Memory {
         self.events.lock().unwrap().len()
     }
 
-    /// What it was told of the broker.
+    /// The values that [`Handler::connected`] was called with.
     pub(crate) fn connections(&self) -> Vec<bool> {
         self.connections.lock().unwrap().clone()
     }
 
-    /// Waits until it has been called so often.
+    /// Waits until the handler has been called `count` times.
     pub(crate) async fn has(&self, count: usize) {
         eventually(async || self.len() >= count).await;
     }
@@ -316,7 +316,7 @@ impl Running {
             .unwrap();
     }
 
-    /// Cancels it where it is. Unlike after `kill -9` its client still leaves the group;
+    /// Cancels the consumer at any point. Unlike after `kill -9`, its client still leaves the group.
     /// `tests/kafka` kills a process.
     pub(crate) async fn kill(self) {
         self.task.abort();
@@ -324,7 +324,7 @@ impl Running {
     }
 }
 
-/// Ends when the other side is dropped.
+/// Ends when the sender is dropped.
 pub(crate) async fn until(stopped: oneshot::Receiver<()>) {
     let _ = stopped.await;
 }
@@ -337,7 +337,7 @@ pub(crate) fn follow(settings: &Settings, last: usize, memory: &Memory) -> Runni
     })
 }
 
-/// All records of a topic, when there are that many, in the order of each partition.
+/// All records of a topic, once there are `count`, in the order of each partition.
 pub(crate) async fn records(brokers: &str, topic: &str, count: usize) -> Vec<OwnedMessage> {
     let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
     let read = telemetry::spawn_blocking(move || {
@@ -375,7 +375,7 @@ pub(crate) fn header(record: &OwnedMessage, name: &str) -> Option<String> {
     Some(String::from_utf8(value.to_vec()).unwrap())
 }
 
-/// The headers that an event of ours has.
+/// The headers of an event of this project.
 pub(crate) fn cloud_event(id: &str, kind: &str) -> Vec<(&'static str, String)> {
     vec![
         ("ce_specversion", "1.0".to_owned()),
@@ -386,7 +386,7 @@ pub(crate) fn cloud_event(id: &str, kind: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Sends a record as somebody else would.
+/// Sends a record as another producer would.
 pub(crate) fn produce(
     brokers: &str,
     partition: i32,

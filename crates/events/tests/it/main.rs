@@ -1,8 +1,5 @@
 //! Events from the outbox to their handlers, over librdkafka's mock cluster.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test may fail loudly, and so may what it is made of"
-)]
+#![expect(clippy::unwrap_used, reason = "tests and their helpers may panic")]
 
 mod consumer;
 mod harness;

@@ -1,4 +1,4 @@
-//! What is in the outbox, and when.
+//! Tests of the outbox.
 
 use diesel::result::Error as QueryError;
 use events::Outbox;
@@ -52,7 +52,7 @@ async fn without_brokers_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn what_changed_nothing_is_written_and_sent_too() {
+async fn an_event_without_a_change_is_written_and_sent_too() {
     let cluster = Cluster::start();
     let service = Service::start(&cluster.settings());
     // Connects the producer: a stop leaves an event in the outbox if the broker is not reached in time.
@@ -61,7 +61,7 @@ async fn what_changed_nothing_is_written_and_sent_too() {
     service.drained().await;
     let event = registered(Uuid::now_v7());
     service.outbox.later(&event);
-    // Not waited for: a stop writes and sends it.
+    // Not awaited, because a stop writes and sends the event.
     let folder = service.stop().await;
     assert_eq!(outbox_length(&database(&folder)).await, 0);
 

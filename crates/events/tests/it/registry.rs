@@ -1,4 +1,4 @@
-//! The schema in a registry.
+//! Tests of publishing the schema to a registry.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +14,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\nconnection: close\r\n\
 const REDIRECT: &str = "HTTP/1.1 307 Temporary Redirect\r\nlocation: /elsewhere\r\n\
     content-length: 0\r\nconnection: close\r\n\r\n";
 
-/// A registry that records each request, and answers with these texts. It repeats the last.
+/// A registry that records each request and answers with these texts in turn. It repeats the last one.
 async fn registry(answers: &'static [&str]) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -46,7 +46,7 @@ async fn registry(answers: &'static [&str]) -> (String, Arc<Mutex<Vec<String>>>)
 }
 
 #[tokio::test]
-async fn a_registry_that_redirects_is_not_followed_but_asked_again() {
+async fn a_redirect_of_the_registry_is_not_followed_and_the_request_is_retried() {
     let (url, requests) = registry(&[REDIRECT, OK]).await;
     let cluster = Cluster::start();
     let args = [

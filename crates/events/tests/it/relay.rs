@@ -1,4 +1,4 @@
-//! From the outbox to the broker.
+//! Tests of the relay: from the outbox to the broker.
 
 use std::collections::HashMap;
 
@@ -64,8 +64,8 @@ async fn events_of_a_user_stay_in_order_when_the_broker_goes_away() {
     let users: Vec<Uuid> = (0..7).map(|_| Uuid::now_v7()).collect();
     let mut sent: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
     for round in 0..60 {
-        // Not errors of single requests: the mock does not check sequence numbers, as a broker
-        // does, and takes a batch although the one before it has failed.
+        // The test does not use errors of single requests. Unlike a broker, the mock checks no
+        // sequence numbers, and accepts a batch although the previous one has failed.
         match round % 10 {
             5 => cluster.mock.broker_down(1).unwrap(),
             7 => cluster.mock.broker_up(1).unwrap(),
@@ -91,7 +91,7 @@ async fn events_of_a_user_stay_in_order_when_the_broker_goes_away() {
 }
 
 #[tokio::test]
-async fn what_happens_while_the_broker_is_away_is_sent_when_it_is_back() {
+async fn events_during_an_outage_of_the_broker_are_sent_after_it() {
     let cluster = Cluster::start();
     let service = Service::start(&cluster.settings());
     let first = registered(Uuid::now_v7());
@@ -121,7 +121,7 @@ async fn what_happens_while_the_broker_is_away_is_sent_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn what_a_broker_that_stays_away_did_not_take_stays_in_the_outbox() {
+async fn events_stay_in_the_outbox_while_the_broker_is_away() {
     let cluster = Cluster::start();
     cluster.mock.broker_down(1).unwrap();
     let service = Service::start(&cluster.settings());
@@ -149,7 +149,7 @@ async fn a_killed_service_loses_no_event() {
         };
         for index in 0..20 {
             if is_away && index == 1 {
-                // Those that follow are sent, and cannot arrive.
+                // The following events are sent but cannot arrive.
                 service.drained().await;
                 cluster.mock.broker_down(1).unwrap();
             }
@@ -221,7 +221,7 @@ async fn the_outbox_can_be_long() {
     cluster.mock.broker_down(1).unwrap();
     let service = Service::start(&cluster.settings());
     let outbox = service.outbox.clone();
-    // More than is under way at a time.
+    // More events than the relay sends without an acknowledgement.
     let write = service
         .database
         .write(crate::harness::INSERT, move |connection| {

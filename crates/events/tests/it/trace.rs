@@ -1,4 +1,4 @@
-//! The trace of an event. One process has one telemetry, so here is one test.
+//! A test of the trace of an event. Telemetry can be set up once in a process, so this is the only test.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,10 +1,10 @@
-//! Consumers of a real broker. Ignored where it is not on PATH.
+//! Tests of consumers with a real broker. They are ignored if it is not on PATH.
 
 #[path = "../it/harness.rs"]
 #[expect(
     dead_code,
     clippy::unwrap_used,
-    reason = "it is that of the tests with the mock, which need more of it; unwrap is for tests"
+    reason = "the harness is shared with the tests with the mock; tests may use unwrap"
 )]
 mod harness;
 
@@ -30,8 +30,8 @@ use crate::harness::{
     registered, until,
 };
 
-/// As the first argument, says that this process is the consumer of a test. Then come the brokers,
-/// the folder of its database, and whether it hangs when the work is done.
+/// The first argument of a process that is the consumer of a test. The next ones are the brokers,
+/// the folder of its database, and whether it hangs after its work.
 const CONSUMER: &str = "consumer-of-a-test";
 
 const GROUP: &str = "group";
@@ -93,7 +93,7 @@ async fn poison() -> anyhow::Result<()> {
         consumer.run(handler, until(stopped)).await;
     });
 
-    // Between events of ours, in each partition.
+    // Writes events of this project before and after the undecodable records of each partition.
     let happen = async || {
         for _ in 0..20 {
             service.happen(registered(Uuid::now_v7())).await;
@@ -149,10 +149,10 @@ async fn killed() -> anyhow::Result<()> {
     ensure!(count()? == 1);
     consumer.kill().await?;
 
-    // The broker waits for the one that was killed before it gives its partitions away.
+    // The broker waits for the killed consumer before it reassigns its partitions.
     let mut consumer = start(false)?;
     consumer.line(|line| line == "worked").await?;
-    ensure!(count()? == 1, "a second effect");
+    ensure!(count()? == 1, "an event has had two effects");
     service.happen(registered(Uuid::now_v7())).await;
     eventually(async || count().is_ok_and(|count| count == 2)).await;
     consumer.kill().await?;
@@ -167,7 +167,7 @@ fn count_effects(folder: &Path) -> anyhow::Result<i64> {
     Ok(diesel::select(count).get_result(&mut connection)?)
 }
 
-/// The consumer that is killed.
+/// The consumer that the test kills.
 async fn consume(arguments: &[&str]) -> anyhow::Result<()> {
     let [brokers, folder, hangs] = arguments else {
         anyhow::bail!("not three arguments");
@@ -182,7 +182,7 @@ async fn consume(arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes an effect for each event, once, and says so.
+/// A handler that writes an effect for each event, once, and prints a line for it.
 struct Effects {
     database: Database,
     hangs: bool,

@@ -1,4 +1,4 @@
-//! Which measurements become exemplars, and what they say of their trace.
+//! Tests of the filter, and of the trace ids in exemplars.
 
 use exemplars::Filter;
 use opentelemetry::trace::{SpanContext, TraceFlags};
@@ -13,7 +13,7 @@ fn trace_based() -> Setup {
 }
 
 #[test]
-fn a_sampled_span_is_named() {
+fn an_exemplar_has_the_ids_of_its_sampled_span() {
     let harness = trace_based().start();
     let histogram = harness.aligned();
     {
@@ -56,7 +56,7 @@ fn unsampled_and_invalid_spans_are_no_exemplars() {
 }
 
 #[test]
-fn a_span_in_hand_goes_before_the_current_one() {
+fn a_given_span_replaces_the_current_one() {
     let harness = trace_based().start();
     let histogram = harness.aligned();
     let _entered = enter(span(1, 1, TraceFlags::default()));
@@ -81,7 +81,7 @@ fn without_a_trace_the_ids_are_empty() {
 }
 
 #[test]
-fn always_on_names_unsampled_spans_too() {
+fn always_on_keeps_unsampled_spans_too() {
     let harness = Setup::default().start();
     let histogram = harness.aligned();
     histogram.record_in(&span(2, 3, TraceFlags::default()), 0.5, &[]);
@@ -90,7 +90,7 @@ fn always_on_names_unsampled_spans_too() {
 }
 
 #[test]
-fn always_off_records_alone() {
+fn always_off_only_records() {
     let harness = Setup {
         filter: Filter::AlwaysOff,
         ..Setup::default()

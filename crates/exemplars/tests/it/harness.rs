@@ -1,4 +1,4 @@
-//! A meter provider whose exporter attaches exemplars, and keeps the messages.
+//! A meter provider with an exporter that attaches exemplars and keeps the messages.
 
 use std::{
     sync::{Arc, Mutex},
@@ -35,11 +35,11 @@ pub(crate) struct Harness {
     requests: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
 }
 
-/// How a [`Harness`] differs from the usual.
+/// The options of a [`Harness`].
 pub(crate) struct Setup {
     pub(crate) filter: Filter,
     pub(crate) temporality: Temporality,
-    /// The stream of all instruments, where it is not the default.
+    /// The stream of all instruments, if it is not the default.
     pub(crate) view: Option<fn() -> Stream>,
 }
 
@@ -62,7 +62,7 @@ impl Setup {
             requests: requests.clone(),
             temporality: self.temporality,
         };
-        // Collects when the test says so.
+        // The interval is so long that only the test collects.
         let reader = PeriodicReader::builder(exporter)
             .with_interval(Duration::from_hours(1))
             .build();
@@ -94,7 +94,7 @@ impl Harness {
         self.histogram(Reservoir::Aligned(BOUNDARIES.to_vec()))
     }
 
-    /// What a collection now sends.
+    /// Collects now and returns the message.
     pub(crate) fn collect(&self) -> ExportMetricsServiceRequest {
         self.provider.force_flush().unwrap();
         self.requests.lock().unwrap().pop().unwrap_or_default()
@@ -184,7 +184,7 @@ pub(crate) fn values(exemplars: &[Exemplar]) -> Vec<f64> {
     values.collect()
 }
 
-/// As `key=value`, for attributes that are texts.
+/// Attributes as `key=value`.
 pub(crate) fn texts(attributes: &[KeyValue]) -> Vec<String> {
     let texts = attributes.iter().map(|attribute| {
         let value = attribute.value.clone().and_then(|value| value.value);

@@ -1,4 +1,4 @@
-//! Many attribute sets, and many threads.
+//! Tests with many attribute sets and many threads.
 
 use std::{collections::HashSet, thread};
 
@@ -31,10 +31,10 @@ fn further_sets_share_one_reservoir() {
     let points = harness.points();
     assert_eq!(points.len(), 3000);
     let exemplars: usize = points.iter().map(|point| point.exemplars.len()).sum();
-    // Two buckets of each set, and two of the rest together.
+    // Two buckets for each set, and two for all further sets together.
     assert_eq!(exemplars, 2 * (2000 + 1));
 
-    // Room is made when sets are no longer measured.
+    // Sets that are no longer measured make room.
     for _ in 0..4 {
         histogram.record(0.5, &[]);
         harness.collect();
@@ -73,7 +73,7 @@ fn threads_lose_nothing() {
                 }
             });
         }
-        // While they record.
+        // Collects while the threads record.
         for _ in 0..20 {
             points.extend(harness.points());
         }
@@ -87,7 +87,7 @@ fn threads_lose_nothing() {
     for point in &points {
         assert!(point.exemplars.len() <= 7);
         for (exemplar, value) in point.exemplars.iter().zip(values(&point.exemplars)) {
-            // The span and the set are those of the value.
+            // The exemplar has the span and the set of its value.
             let thread = u128::from_be_bytes(exemplar.trace_id.clone().try_into().unwrap());
             assert_eq!(thread, value as u128);
             let index = ((value - value.floor()) * f64::from(RECORDS)).round() as usize;

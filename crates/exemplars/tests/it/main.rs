@@ -1,8 +1,8 @@
-//! Exemplars beside the real SDK, up to the message that an exporter would send.
+//! Tests of exemplars with the real SDK, up to the message that an exporter would send.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test may fail loudly, and so may what it is made of"
+    reason = "tests and their helpers may panic"
 )]
 
 mod context;

@@ -1,4 +1,4 @@
-//! Which data point an exemplar goes to.
+//! Tests of the choice of data points for exemplars.
 
 use exemplars::Reservoir;
 use opentelemetry::{
@@ -13,7 +13,7 @@ fn pair(route: &'static str, user: &'static str) -> [KeyValue; 2] {
 }
 
 #[test]
-fn the_point_of_the_same_attributes() {
+fn an_exemplar_goes_to_the_point_with_its_attributes() {
     let harness = Setup::default().start();
     let histogram = harness.aligned();
     histogram.record(0.5, &pair("/a", "x"));
@@ -37,7 +37,7 @@ fn the_point_of_the_same_attributes() {
 }
 
 #[test]
-fn values_of_all_types_are_told_apart() {
+fn values_of_all_types_are_distinguished() {
     let harness = Setup::default().start();
     let histogram = harness.aligned();
     let set = |value: opentelemetry::Value| [KeyValue::new("key", value)];
@@ -71,7 +71,7 @@ fn the_order_of_attributes_does_not_matter() {
 }
 
 #[test]
-fn of_duplicates_the_one_that_the_sdk_takes_counts() {
+fn of_duplicates_the_same_one_counts_as_in_the_sdk() {
     let harness = Setup::default().start();
     let histogram = harness.histogram(Reservoir::Fixed(10));
     let [first, second, _] = ["/a", "/b", "/c"].map(|route| KeyValue::new("route", route));
@@ -90,7 +90,7 @@ fn of_duplicates_the_one_that_the_sdk_takes_counts() {
 }
 
 #[test]
-fn what_a_view_drops_is_filtered_attributes() {
+fn attributes_that_a_view_drops_are_filtered_attributes() {
     let harness = Setup {
         view: Some(|| {
             Stream::builder()
@@ -118,7 +118,7 @@ fn what_a_view_drops_is_filtered_attributes() {
     assert_eq!(users, [["user=x"], ["user=y"], ["user=z"]]);
 }
 
-/// Sets of one data point compete, each by how many measurements it stands for.
+/// Sets of one data point compete, weighted by the number of their measurements.
 #[test]
 fn sets_that_a_view_joins_share_the_buckets() {
     let harness = Setup {
@@ -144,12 +144,12 @@ fn sets_that_a_view_joins_share_the_buckets() {
         };
         frequent += usize::from(texts(&exemplar.filtered_attributes) == ["user=x"]);
     }
-    // 360 expected, deviation 6.
+    // The expected value is 360, with a standard deviation of 6.
     assert!((310..=398).contains(&frequent), "{frequent}");
 }
 
 #[test]
-fn what_the_sdk_has_no_room_for_goes_to_overflow() {
+fn sets_above_the_limit_of_the_sdk_go_to_overflow() {
     let harness = Setup {
         view: Some(|| Stream::builder().with_cardinality_limit(2).build().unwrap()),
         ..Setup::default()
@@ -181,7 +181,7 @@ fn a_bucket_has_one_exemplar_and_ends_at_its_boundary() {
     let harness = Setup::default().start();
     let histogram = harness.aligned();
     let above = |value: f64| value.next_up();
-    // Each bucket's ends, several times.
+    // The smallest and the largest value of each bucket, several times.
     let buckets = [
         [-5.0, 1.0],
         [above(1.0), 2.0],
@@ -288,7 +288,7 @@ fn whole_numbers_are_sampled_too() {
 }
 
 #[test]
-fn what_is_not_finite_is_left_out() {
+fn values_that_are_not_finite_are_ignored() {
     let harness = Setup::default().start();
     let histogram = harness.histogram(Reservoir::Fixed(1));
     histogram.record(0.5, &[]);
@@ -318,7 +318,7 @@ fn a_histogram_made_twice_has_one_reservoir() {
 }
 
 #[test]
-fn scopes_and_names_are_told_apart() {
+fn scopes_and_names_are_distinguished() {
     let harness = Setup::default().start();
     let scopes = [
         scope(),
@@ -333,7 +333,7 @@ fn scopes_and_names_are_told_apart() {
             .build(),
         InstrumentationScope::builder("other").build(),
     ];
-    // All before the first measurement, which then is in the interval of each.
+    // All are created before the first measurement, which so is in the interval of each.
     let mut histograms = Vec::new();
     for scope in &scopes {
         for name in [METRIC, "test.size"] {
@@ -345,7 +345,7 @@ fn scopes_and_names_are_told_apart() {
         }
     }
     for (number, histogram) in (1..).zip(&histograms) {
-        // As often as the number of its trace.
+        // The number of records is the number of the trace.
         for _ in 0..number {
             histogram.record_in(&span(number, 1, TraceFlags::SAMPLED), 0.5, &[]);
         }

@@ -1,4 +1,4 @@
-//! Exemplars start anew with each collection.
+//! Tests of collections, which each begin with empty reservoirs.
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::Temporality;
@@ -27,7 +27,7 @@ fn delta_points_have_the_exemplars_of_their_interval() {
 }
 
 #[test]
-fn cumulative_points_have_those_since_the_last_collection() {
+fn cumulative_points_have_the_exemplars_since_the_last_collection() {
     let harness = Setup::default().start();
     let histogram = harness.aligned();
     histogram.record(0.5, &[]);
@@ -42,7 +42,7 @@ fn cumulative_points_have_those_since_the_last_collection() {
     assert_eq!(harness.point().exemplars, []);
 }
 
-/// A set that is forgotten for a while is met as if for the first time.
+/// After a pause, a set that was forgotten is sampled like a new one.
 #[test]
 fn a_set_is_sampled_again_after_a_pause() {
     let harness = Setup::default().start();

@@ -1,4 +1,4 @@
-//! What Linux tells of its sockets.
+//! The open sockets of the system, on Linux.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,29 +7,29 @@ use procfs::{
     process::{FDTarget, Process},
 };
 
-/// The sockets of this moment, as far as they may be seen.
+/// The open TCP sockets at one moment.
 #[derive(Debug)]
 pub struct Sockets(Vec<TcpNetEntry>);
 
 impl Sockets {
-    /// The sockets of now.
+    /// Reads the sockets now.
     #[must_use]
     pub fn read() -> Self {
         let tables = [procfs::net::tcp(), procfs::net::tcp6()];
         Self(tables.into_iter().flatten().flatten().collect())
     }
 
-    /// Whether anybody listens there, at an address that takes what is sent to 127.0.0.1.
+    /// Whether a process listens on the port, at an address that accepts connections to 127.0.0.1.
     #[must_use]
     pub fn listens(&self, port: u16) -> bool {
         self.on(port).any(|socket| {
             let address = socket.local_address.ip();
-            // `[::]` may be for IPv6 alone, and if it is not, the port cannot be bound anyway.
+            // `[::]` may accept IPv6 alone. If it accepts IPv4 too, binding the port fails anyway.
             socket.state == TcpState::Listen && address.to_canonical().is_ipv4()
         })
     }
 
-    /// Who has the port: who listens, else who calls somebody from it.
+    /// The process that has the port. A listener comes first, then a process with a connection from the port.
     #[must_use]
     pub fn holder(&self, port: u16) -> Option<String> {
         let socket = self

@@ -1,8 +1,8 @@
-//! Spans as OTLP writes them, encoded where they end.
+//! Encoding of spans for OTLP, on the thread where they end.
 //!
-//! A span that travels to another thread as an object is copied several times, turned into
-//! another object with a dozen allocations, and freed where it was not allocated. Its bytes are
-//! appended to a buffer.
+//! An SDK span that is sent to another thread is copied several times, and converted into another
+//! object with a dozen allocations. It is freed on a thread that did not allocate it. Encoded bytes
+//! are only appended to a buffer.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,11 +20,11 @@ use prost::{
     encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len},
 };
 
-/// A span that has ended, with nothing but what nearly all have.
+/// An ended span, with only the fields that nearly all spans have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span<'a> {
     pub(crate) context: &'a SpanContext,
-    /// Invalid where there is none.
+    /// Invalid for a root span.
     pub(crate) parent: SpanId,
     pub(crate) parent_is_remote: bool,
     pub(crate) link: Option<&'a SpanContext>,
@@ -32,12 +32,12 @@ pub(crate) struct Span<'a> {
     pub(crate) name: &'a str,
     pub(crate) start_time: SystemTime,
     pub(crate) end_time: SystemTime,
-    /// What [`attributes`] has made.
+    /// The output of [`attributes`].
     pub(crate) attributes: &'a [u8],
     pub(crate) status: &'a Status,
 }
 
-/// Appends a span of the SDK as an element of `ScopeSpans.spans`.
+/// Appends an SDK span as an element of `ScopeSpans.spans`.
 pub(crate) fn sdk_span(span: SpanData, out: &mut Vec<u8>) {
     let attributes = attributes(&span.attributes);
     if let Some(span) = Span::of(&span, &attributes) {
@@ -45,11 +45,11 @@ pub(crate) fn sdk_span(span: SpanData, out: &mut Vec<u8>) {
     }
     let span = proto::Span::from(span);
     delimited(2, span.encoded_len(), out);
-    // A vector grows as needed.
+    // Cannot fail: a vector grows as needed.
     let _ = span.encode(out);
 }
 
-/// Attributes, which must be scalars and texts, as elements of `Span.attributes`.
+/// Encodes attributes, which must be scalars or texts, as elements of `Span.attributes`.
 pub(crate) fn attributes(attributes: &[KeyValue]) -> Vec<u8> {
     let length = attributes.iter().map(attribute_length).map(field_length);
     let mut out = Vec::with_capacity(length.sum());
@@ -62,8 +62,8 @@ pub(crate) fn attributes(attributes: &[KeyValue]) -> Vec<u8> {
     out
 }
 
-/// The head of a message with spans of one scope: what comes before `ScopeSpans.spans`, for a
-/// message that ends with so many bytes of them.
+/// The head of a message with spans of one scope: all fields before `ScopeSpans.spans`, which
+/// takes `spans` bytes at the end of the message.
 pub(crate) fn head(resource: &[u8], scope: &[u8], spans: usize) -> Vec<u8> {
     let scope_spans = scope.len() + spans;
     let resource_spans =
@@ -103,13 +103,13 @@ pub(crate) fn scope(scope: &InstrumentationScope) -> Vec<u8> {
 const ID: usize = 1 + 1 + 8;
 const TRACE_ID: usize = 1 + 1 + 16;
 const FIXED_64: usize = 1 + 8;
-/// In a span, where the key of field 16 takes two bytes.
+/// Bytes of the flags in a span, where the key of field 16 takes two bytes.
 const FLAGS: usize = 2 + 4;
-/// In a link.
+/// Bytes of the flags in a link.
 const LINK_FLAGS: usize = 1 + 4;
 
 impl<'a> Span<'a> {
-    /// A span of the SDK, if it is one of nearly all.
+    /// Converts an SDK span; `None` if it has fields that [`Span`] lacks.
     fn of(span: &'a SpanData, attributes: &'a [u8]) -> Option<Self> {
         let is_plain = span.events.is_empty()
             && span.events.dropped_count == 0
@@ -131,7 +131,7 @@ impl<'a> Span<'a> {
         })
     }
 
-    /// Appends it as an element of `ScopeSpans.spans`.
+    /// Appends the span as an element of `ScopeSpans.spans`.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let trace_state = self.context.trace_state().header();
         let length = self.length(&trace_state);
@@ -141,7 +141,7 @@ impl<'a> Span<'a> {
         debug_assert_eq!(out.len() - start, length);
     }
 
-    /// Field by field as [`Self::fields`] writes them.
+    /// The length of the fields, in the order in which [`Self::fields`] writes them.
     fn length(&self, trace_state: &str) -> usize {
         let parent = if self.parent == SpanId::INVALID {
             0
@@ -185,7 +185,7 @@ impl<'a> Span<'a> {
     }
 }
 
-/// Whether a value has a form that nearly all have.
+/// Whether the value is a scalar or a text, as nearly all are.
 fn is_scalar(attribute: &KeyValue) -> bool {
     matches!(
         attribute.value,
@@ -202,7 +202,7 @@ fn ids(context: &SpanContext, out: &mut Vec<u8>) {
     bytes(2, &context.span_id().to_bytes(), out);
 }
 
-/// The W3C flags of one span, and whether another one is of another process.
+/// Appends the W3C flags of `context`, and whether the parent or the linked span is remote.
 fn flags(tag: u32, context: &SpanContext, is_remote: bool, out: &mut Vec<u8>) {
     let remote = if is_remote {
         proto::SpanFlags::ContextIsRemoteMask as u32
@@ -225,7 +225,7 @@ fn value_length(value: &Value) -> usize {
         Value::Bool(_) => 2,
         Value::I64(number) => 1 + encoded_len_varint(number.cast_unsigned()),
         Value::F64(_) => FIXED_64,
-        // The others are not plain.
+        // Arrays do not pass `is_scalar`.
         value => field_length(value.as_str().len()),
     }
 }
@@ -278,7 +278,7 @@ fn nanoseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// An empty text is not written: it is the default.
+/// The length of a text field. An empty text takes no bytes, since it is the default.
 fn text_length(text: &str) -> usize {
     if text.is_empty() {
         0

@@ -1,4 +1,4 @@
-//! What of one signal is on its way, and what was lost.
+//! Accounting for one signal: queued, exported and dropped items.
 
 use std::{
     sync::{
@@ -13,15 +13,15 @@ use opentelemetry_sdk::error::OTelSdkError;
 
 use crate::{metrics::Metric, names};
 
-/// How long nothing may be lost until an outage counts as over. Shorter, and a service that
-/// makes spans faster than they leave would report the same outage again and again.
+/// Time without losses after which an outage counts as over. If it were shorter, a service that
+/// makes spans faster than it exports them would log the same outage repeatedly.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// The account of one signal. Clones share it.
+/// Accounting for one signal. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Flow(Arc<Inner>);
 
-/// A signal, where it goes, and the outage that it shares with the others.
+/// A signal, its endpoint, and the outage that all signals share.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) signal: &'static str,
@@ -32,26 +32,26 @@ pub(crate) struct Route {
 #[derive(Debug)]
 struct Inner {
     signal: &'static str,
-    /// What the queue holds at most.
+    /// Maximum number of items in the queue.
     capacity: usize,
-    /// In the queue, or with the exporter.
+    /// Items in the queue or in an export.
     pending: AtomicUsize,
-    /// Lost since the start.
+    /// Items lost since the start.
     lost: AtomicU64,
-    /// Of `lost`, what was reported.
+    /// The value of `lost` at the last report.
     reported: AtomicU64,
     outage: Outage,
-    /// Where the signal goes.
+    /// The endpoint of the signal.
     endpoint: String,
     processed: Option<Counts>,
     exported: Counts,
 }
 
-/// The outage of the collector, which concerns all signals. Clones share it.
+/// The current outage of the collector, if there is one. All signals share it, and so do clones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outage(Arc<Mutex<Option<Losses>>>);
 
-/// The losses of an outage that lasts.
+/// The losses of the current outage.
 #[derive(Debug)]
 struct Losses {
     count: u64,
@@ -60,7 +60,7 @@ struct Losses {
     signals: Vec<&'static str>,
 }
 
-/// A counter, and the attributes that name the part it counts for.
+/// A counter, and the attributes that name its component.
 #[derive(Debug)]
 struct Counts {
     counter: Counter<u64>,
@@ -68,7 +68,7 @@ struct Counts {
 }
 
 impl Flow {
-    /// The account of a signal that waits in a queue.
+    /// Accounting for a signal with a queue.
     pub(crate) fn queued(
         route: Route,
         capacity: usize,
@@ -78,7 +78,7 @@ impl Flow {
         Self::new(route, capacity, Some(Counts::new(processed)), exported)
     }
 
-    /// The account of a signal that does not wait.
+    /// Accounting for a signal without a queue.
     pub(crate) fn unqueued(route: Route, exported: (&Metric, &'static str)) -> Self {
         Self::new(route, usize::MAX, None, exported)
     }
@@ -107,7 +107,7 @@ impl Flow {
         }))
     }
 
-    /// Takes a place in the queue; `false` where there is none, and what wanted it is lost.
+    /// Takes a place in the queue. If it is full, counts the item as lost and returns `false`.
     pub(crate) fn enter(&self) -> bool {
         if self.0.pending.fetch_add(1, Relaxed) < self.0.capacity {
             return true;
@@ -116,7 +116,7 @@ impl Flow {
         false
     }
 
-    /// Gives back a place that was taken, for want of room: what had it is lost.
+    /// Returns a place that [`Self::enter`] has given, and counts its item as lost.
     pub(crate) fn refuse(&self) {
         self.0.pending.fetch_sub(1, Relaxed);
         self.0.lost.fetch_add(1, Relaxed);
@@ -125,7 +125,7 @@ impl Flow {
         }
     }
 
-    /// What had taken places in the queue was sent, but for those that were not taken.
+    /// Frees the places of `count` items whose export has ended. The collector did not accept `rejected` of them.
     pub(crate) fn leave(&self, count: usize, rejected: usize, error: Option<&OTelSdkError>) {
         self.0.pending.fetch_sub(count, Relaxed);
         if let Some(processed) = &self.0.processed {
@@ -134,7 +134,7 @@ impl Flow {
         self.exported(count, rejected, error);
     }
 
-    /// So many were sent, of which so many were not taken.
+    /// Counts `count` items whose export has ended. The collector did not accept `rejected` of them.
     pub(crate) fn exported(&self, count: usize, rejected: usize, error: Option<&OTelSdkError>) {
         let rejected = rejected.min(count);
         let taken = count - rejected;
@@ -154,14 +154,14 @@ impl Flow {
         self.report(rejected > 0, error);
     }
 
-    /// Lost since the start.
+    /// Items lost since the start.
     #[cfg(test)]
     pub(super) fn lost(&self) -> u64 {
         self.0.lost.load(Relaxed)
     }
 
-    /// Reports losses to the outage. Only the exporter's thread does: logging within a request could recurse, as it
-    /// may be exporting a log record.
+    /// Reports losses to the outage. Only the exporter's thread does this: a request may be in the middle of exporting
+    /// a log record, so logging there could recurse.
     fn report(&self, rejected: bool, error: Option<&OTelSdkError>) {
         let Inner {
             signal, endpoint, ..
@@ -172,7 +172,7 @@ impl Flow {
             Some(OTelSdkError::InternalFailure(reason)) => reason.clone(),
             Some(OTelSdkError::Timeout(limit)) => format!("no answer within {limit:?}"),
             Some(error) => error.to_string(),
-            None if rejected => "the collector rejects some of it".to_owned(),
+            None if rejected => "the collector rejected a part of it".to_owned(),
             None => "the queue is full".to_owned(),
         };
         self.0
@@ -182,13 +182,13 @@ impl Flow {
 }
 
 impl Outage {
-    /// Whether an outage lasts, and so was logged.
+    /// Whether there is an outage, which has then been logged.
     pub(crate) fn lasts(&self) -> bool {
         self.lock().is_some()
     }
 
-    /// Logs once that an outage has begun, whichever signal notices it first, and once that it is over: when a signal
-    /// that had losses is exported, and no signal has lost anything for [`QUIET`].
+    /// Logs the start and the end of an outage once for all signals. It starts with the first loss. It ends when a
+    /// signal that had losses is exported, and no signal has lost anything for [`QUIET`].
     fn update(
         &self,
         signal: &'static str,
@@ -242,7 +242,7 @@ impl Counts {
             counter: metric.counter(env!("CARGO_PKG_NAME")),
             component: [
                 KeyValue::new(names::OTEL_COMPONENT_TYPE, component),
-                // One of each type in a process.
+                // A process has one component of each type.
                 KeyValue::new(names::OTEL_COMPONENT_NAME, format!("{component}/0")),
             ],
         }
@@ -279,7 +279,7 @@ mod tests {
             outage.update(signal, 2, true, "http://127.0.0.1:4317", refused);
         }
         assert!(outage.lasts());
-        // A signal that had no losses ends no outage, and neither does one that has just had some.
+        // An export of a signal without losses ends no outage, and neither does one right after a loss.
         for signal in ["metrics", "traces"] {
             outage.update(signal, 0, false, "", refused);
         }

@@ -1,5 +1,5 @@
-//! The length of what is exported: one huge attribute must not fill the queue's memory, nor make
-//! a batch that the collector refuses whole.
+//! Limits for the length of exported texts: one huge attribute must not fill the queue's memory, nor
+//! make a batch that the collector refuses as a whole.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,12 @@ use opentelemetry_sdk::{
     trace::SpanData,
 };
 
-/// Cuts long texts.
+/// Truncates long texts.
 #[derive(Clone, Debug)]
 pub(crate) struct AttributeLimits {
-    /// Characters of a text.
+    /// Maximum number of characters in a text.
     length: usize,
-    /// Makes empty records: a record's attributes cannot be changed.
+    /// Makes empty records to copy into, because a record's attributes cannot be changed.
     records: SdkLogger,
 }
 
@@ -130,7 +130,7 @@ impl AttributeLimits {
     }
 }
 
-/// As many characters of a text.
+/// The first `characters` characters of a text.
 pub(crate) fn cut(text: &str, characters: usize) -> &str {
     // No text has more characters than bytes.
     if text.len() <= characters {

@@ -1,4 +1,4 @@
-//! Log records: cut, let in or dropped, batched, sent.
+//! Export of log records: truncate, queue or drop, batch, send.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::settings::{Compression, Export, Protocol};
 
-/// Stands before the batch processor.
+/// Truncates records and accounts for them, in front of the batch processor.
 #[derive(Debug)]
 pub(crate) struct Processor<P> {
     pub(crate) inner: P,
@@ -37,27 +37,28 @@ pub(crate) struct Processor<P> {
     pub(crate) limits: AttributeLimits,
 }
 
-/// Stands behind it, and sends log records by the exporter of `opentelemetry-otlp`.
+/// Sends the batches of the batch processor by the exporter of `opentelemetry-otlp`.
 ///
-/// That exporter reads variables of the environment by itself, and headers of the environment win
-/// over its own. So each setting is given to it, or replaces what it has put into a request. One
-/// setting can do neither: no compression over gRPC. There a variable with `gzip` wins.
+/// That exporter reads environment variables by itself, and prefers headers of the environment to
+/// its own. So each setting is passed to it, or replaces what it has put into a request. One
+/// setting can do neither: with the option `none` for compression over gRPC, a variable with `gzip`
+/// still applies.
 ///
-/// The exporter does not return how many records the collector rejects. Over HTTP the
-/// response tells, and they are counted. Over gRPC they count as exported.
+/// The exporter does not return how many records the collector rejects. Over HTTP they are counted
+/// from the response. Over gRPC they count as exported.
 #[derive(Debug)]
 pub(crate) struct Exporter {
     inner: Arc<opentelemetry_otlp::LogExporter>,
     response: LastResponse,
-    /// For all attempts: the exporter does not end an attempt that is under way.
+    /// Limit for all attempts together: the exporter does not end an attempt that is under way.
     timeout: Duration,
     flow: Flow,
-    /// Where the connection lives: the processor has a thread of its own.
+    /// The runtime of the connection: the processor runs on a thread of its own.
     runtime: Handle,
 }
 
-/// The body of the last response over HTTP, or why there was none; over gRPC, why there was no connection. The exporter
-/// keeps all of that to itself.
+/// The body of the last response over HTTP, or the reason why there was none. Over gRPC, the reason why there was no
+/// connection. The exporter returns none of these.
 type LastResponse = Arc<Mutex<Option<Result<Bytes, String>>>>;
 
 /// Sends the exporter's messages over HTTP.
@@ -78,15 +79,15 @@ impl Exporter {
         let inner = match export.protocol {
             Protocol::Grpc => {
                 let (connector, limit) = (connector(export)?, export.timeout);
-                // A call that is dropped leaves its attempt to connect to the next call. If that
-                // has a time limit of its own, the next call finds an error that it retries.
+                // A dropped call leaves its connection attempt to the next call. With a time limit
+                // of its own, the attempt fails, and the next call retries.
                 let failure = Arc::clone(&response);
                 let connect = service_fn(move |uri| {
                     let connecting = connector.clone().oneshot(uri);
                     let failure = Arc::clone(&failure);
                     async move {
                         let connected = timeout(limit, connecting).await?;
-                        // The exporter reports that it could not send, without the cause.
+                        // The exporter's error lacks the cause.
                         connected.inspect_err(|error| {
                             *lock(&failure) = Some(Err(cause(error.as_ref())));
                         })
@@ -100,7 +101,7 @@ impl Exporter {
                     .with_channel(channel)
                     .with_timeout(export.timeout)
                     .with_interceptor(move |mut request: tonic::Request<()>| {
-                        // In place of those that the exporter has read from the environment.
+                        // Replaces the headers that the exporter has read from the environment.
                         request.metadata_mut().clone_from(&headers);
                         Ok(request)
                     });
@@ -137,7 +138,7 @@ impl Exporter {
 impl HttpClient for Http {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         self.sender.wait().await;
-        // Of the exporter's request only the body is used: URL and headers are those of the settings.
+        // Only the body of the exporter's request is used. URL and headers come from the settings.
         let message = Encoded {
             head: Bytes::new(),
             body: request.into_body(),
@@ -181,7 +182,8 @@ impl<P: LogProcessor> LogProcessor for Processor<P> {
 
 impl LogExporter for Exporter {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        // Copies, for a task of the runtime: on another thread timers panic when the runtime has ended.
+        // The records are copied for a task of the runtime. On another thread, timers would panic once the runtime
+        // has ended.
         let records: Vec<_> = batch
             .iter()
             .map(|(record, scope)| (record.clone(), scope.clone()))
@@ -218,14 +220,14 @@ impl LogExporter for Exporter {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        // No task holds the exporter between exports.
+        // No task holds the exporter between exports, so this is the only reference.
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
             inner.set_resource(resource);
         }
     }
 }
 
-/// How many log records the collector says that it did not take.
+/// The number of log records that the collector rejected, by its response.
 fn rejected(answer: &[u8]) -> usize {
     let partial = ExportLogsServiceResponse::decode(answer)
         .ok()

@@ -1,4 +1,4 @@
-//! Metrics, with exemplars put into the message between collection and sending.
+//! Export of metrics. Exemplars are added to the message between collection and sending.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -18,14 +18,14 @@ use tokio::runtime::Handle;
 use super::{Flow, Route, Sender, sender::Encoded};
 use crate::metrics;
 
-/// Sends metrics by OTLP.
+/// The exporter of metrics by OTLP.
 #[derive(Debug)]
 pub(crate) struct MetricExporter {
     sender: Sender,
     exemplars: Exemplars,
-    /// Made at the first export: its counters are this exporter's own passengers.
+    /// Created at the first export, because this exporter exports its counters too.
     flow: LazyLock<Flow, Box<dyn FnOnce() -> Flow + Send>>,
-    /// Where the connection lives: the reader that calls has a thread of its own.
+    /// The runtime of the connection: the reader calls the exporter on a thread of its own.
     runtime: Handle,
 }
 
@@ -50,7 +50,7 @@ impl MetricExporter {
 }
 
 impl PushMetricExporter for MetricExporter {
-    // What is not sent is not sent again: the next export has newer values of the same series.
+    // A failed export is not retried: the next export has newer values of the same series.
     async fn export(&self, collected: &ResourceMetrics) -> OTelSdkResult {
         let mut message = ExportMetricsServiceRequest::from(collected);
         self.exemplars.attach(&mut message);
@@ -87,7 +87,7 @@ impl PushMetricExporter for MetricExporter {
     }
 }
 
-/// How many data points the collector says that it did not take.
+/// The number of data points that the collector rejected, by its response.
 fn rejected(answer: &[u8]) -> usize {
     let partial = ExportMetricsServiceResponse::decode(answer)
         .ok()

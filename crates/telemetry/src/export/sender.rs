@@ -1,4 +1,4 @@
-//! OTLP for messages that are encoded already: over gRPC, or in HTTP requests.
+//! OTLP client for encoded messages, over gRPC or HTTP.
 
 use std::{
     error::Error,
@@ -37,20 +37,20 @@ use tower::util::MapErr;
 use super::tls::{self, BadSetting};
 use crate::settings::{Compression, Export, Protocol, Signal};
 
-/// Bytes of an answer that are read.
+/// Maximum number of bytes that are read of a response.
 const ANSWER: usize = 1 << 20;
 
-/// The longest time that a collector can ask to be left alone.
+/// The longest pause that a collector can ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
 
-/// An encoded message, in two pieces so that the large one need not be copied to get a head.
+/// An encoded message in two pieces, so that the large one is not copied when a head is added.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoded {
     pub(crate) head: Bytes,
     pub(crate) body: Bytes,
 }
 
-/// Sends the messages of one signal.
+/// A client for the messages of one signal.
 #[derive(Clone)]
 pub(crate) struct Sender {
     client: Client<HttpsConnector<HttpConnector>, Body>,
@@ -60,18 +60,18 @@ pub(crate) struct Sender {
     headers: HeaderMap,
     compression: Compression,
     timeout: Duration,
-    /// Until when the collector has asked to be left alone.
+    /// The end of the pause that the collector has asked for.
     pause: Arc<Mutex<Option<Instant>>>,
 }
 
-/// Why an attempt failed, and whether another one may help.
+/// Why an attempt failed, and whether a retry may help.
 #[derive(Debug)]
 pub(super) struct Failure {
     reason: String,
     may_help: bool,
 }
 
-/// Connects to the endpoint of a signal: by TLS, if the endpoint has `https`.
+/// The connector for the endpoint of a signal, with TLS if the endpoint has `https`.
 ///
 /// # Errors
 /// When a certificate or a key cannot be used.
@@ -80,7 +80,7 @@ pub(super) fn connector(export: &Export) -> Result<HttpsConnector<HttpConnector>
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     let builder = HttpsConnectorBuilder::new().with_tls_config(tls::config(export)?);
-    // With https, nothing is ever sent in clear.
+    // With https, nothing is ever sent unencrypted.
     let builder = if export.endpoint.is_https() {
         builder.https_only()
     } else {
@@ -93,9 +93,9 @@ pub(super) fn connector(export: &Export) -> Result<HttpsConnector<HttpConnector>
 }
 
 impl Sender {
-    /// A sender that connects when it first has something to send.
+    /// A sender that connects when it sends its first message.
     ///
-    /// Must be called on a tokio runtime: the connection lives there.
+    /// Must be called on a tokio runtime, which runs the connection.
     ///
     /// # Errors
     /// When a certificate or a key cannot be used.
@@ -122,12 +122,12 @@ impl Sender {
         })
     }
 
-    /// Sends a message once, and returns the encoded answer.
+    /// Sends a message without retries, and returns the encoded response.
     pub(crate) async fn send(&self, message: Encoded) -> Result<Bytes, OTelSdkError> {
         self.in_time(self.attempt(message)).await
     }
 
-    /// Sends a message, again if that may help; all attempts together have the time of one.
+    /// Sends a message, with retries if they may help. The timeout limits all attempts together.
     pub(crate) async fn send_again(&self, message: Encoded) -> Result<Bytes, OTelSdkError> {
         let attempts = (|| self.attempt(message.clone()))
             .retry(ExponentialBuilder::default().with_jitter())
@@ -169,7 +169,7 @@ impl Sender {
             .map_err(|status| self.refused(&status))
     }
 
-    /// What the OTLP specification ("Failures", OTLP/gRPC) says of a status.
+    /// Classifies a status by the OTLP specification ("Failures", OTLP/gRPC).
     fn refused(&self, status: &Status) -> Failure {
         let retry = status.get_details_retry_info();
         let may_help = match status.code() {
@@ -204,7 +204,7 @@ impl Sender {
         Ok(answer.into_body())
     }
 
-    /// Sends a message in an HTTP request, and returns the response, whatever its status; the body
+    /// Sends a message in an HTTP request, and returns the response, whatever its status. The body
     /// of a failure is not read.
     pub(super) async fn exchange(&self, message: &Encoded) -> Result<Response<Bytes>, String> {
         let mut request = Request::post(self.uri.clone());
@@ -239,7 +239,7 @@ impl Sender {
         Ok(Response::from_parts(head, body))
     }
 
-    /// What the OTLP specification ("Failures", OTLP/HTTP) says of a status.
+    /// Classifies a status by the OTLP specification ("Failures", OTLP/HTTP).
     pub(super) fn rejected(&self, status: StatusCode, headers: &HeaderMap) -> Failure {
         let may_help = matches!(
             status,
@@ -259,7 +259,7 @@ impl Sender {
         }
     }
 
-    /// Waits as long as the collector has asked to be left alone.
+    /// Waits for the end of the pause that the collector has asked for.
     pub(super) async fn wait(&self) {
         let pause = *self.pause();
         if let Some(end) = pause {
@@ -286,7 +286,7 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// Seconds, or a date.
+/// Parses a `Retry-After` header: seconds or a date.
 fn retry_after(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?;
     if let Ok(seconds) = text.parse() {
@@ -303,8 +303,8 @@ fn gzip(message: &Encoded) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// The first cause of an error, such as a refused connection or a wrong certificate. What is above it says only that
-/// there was no connection.
+/// The root cause of an error, such as a refused connection or a wrong certificate. The errors above it say only
+/// that there was no connection.
 pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -313,7 +313,7 @@ pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     cause.to_string()
 }
 
-/// Passes messages on as they are.
+/// A codec for messages that are encoded already.
 #[derive(Clone, Copy, Debug)]
 struct AsItIs;
 

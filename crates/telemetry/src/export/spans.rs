@@ -1,7 +1,7 @@
-//! Spans: cut, encoded, let in or dropped, sent.
+//! Export of spans: truncate, encode, queue or drop, send.
 //!
-//! In place of the SDK's batch processor, for its cost: see [`encode`]. Most spans come from
-//! [`trace`](crate::trace), some from `tracing` by way of the SDK.
+//! It replaces the SDK's batch processor, which costs more: see [`encode`]. Most spans come from
+//! [`trace`](crate::trace), some from `tracing` through the SDK.
 
 use std::{
     cell::RefCell,
@@ -27,14 +27,14 @@ use tokio::{
 
 use super::{AttributeLimits, Flow, Sender, encode, sender::Encoded};
 
-/// Bytes of spans that are sent at once when they have come together. Collectors take 4 MiB by
-/// default, and a span more may be in a message.
+/// Bytes of queued spans that are sent without waiting for the delay. Collectors accept messages of 4 MiB by
+/// default, and a message may exceed this size by one span.
 const MESSAGE: usize = 1 << 20;
 
-/// Bytes of spans that may wait, whatever their number.
+/// Maximum number of bytes in the queue, whatever the number of spans.
 const QUEUE: usize = 8 << 20;
 
-/// Takes the spans that end, and has them sent by a task. Clones share the queue.
+/// The queue of ended spans, which a task sends. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Spans(Arc<Inner>);
 
@@ -43,12 +43,12 @@ struct Inner {
     shared: Arc<Shared>,
     flow: Flow,
     limits: AttributeLimits,
-    /// Spans that are sent at once when they have come together.
+    /// Number of queued spans that are sent without waiting for the delay.
     batch: usize,
     requests: async_mpsc::UnboundedSender<Flush>,
 }
 
-/// Asks the task to send what waits.
+/// A request to the task to send all queued spans.
 struct Flush {
     done: mpsc::SyncSender<OTelSdkResult>,
     last: bool,
@@ -61,7 +61,7 @@ struct Shared {
     resource: Mutex<Vec<u8>>,
 }
 
-/// Encoded spans that wait, by scope: there are two or three, the first of which is our own.
+/// Encoded spans by scope. There are two or three scopes, and the first is that of this crate.
 #[derive(Debug)]
 struct Queue {
     scopes: Vec<(InstrumentationScope, Batch)>,
@@ -76,7 +76,7 @@ struct Batch {
 }
 
 impl Spans {
-    /// Sends what waits after `delay` at the latest. The returned task does so until a shutdown.
+    /// An empty queue, and the task that sends its spans after `delay` at the latest, until a shutdown.
     ///
     /// Must be called on a tokio runtime.
     pub(crate) fn new(
@@ -108,13 +108,13 @@ impl Spans {
         (Self(Arc::new(inner)), task)
     }
 
-    /// Attributes for spans of our own.
+    /// Truncates and encodes attributes for spans of this crate.
     pub(crate) fn encode(&self, mut attributes: Vec<KeyValue>) -> Vec<u8> {
         self.0.limits.attributes(&mut attributes);
         encode::attributes(&attributes)
     }
 
-    /// Queues a sampled span of our own.
+    /// Queues a sampled span of this crate.
     pub(crate) fn record(&self, span: &encode::Span<'_>) {
         self.queue(Queue::own, |encoded| span.encode(encoded));
     }
@@ -149,7 +149,7 @@ impl Spans {
                 drop(queue);
                 shared.enough.notify_one();
             }
-            // What one huge span needed is not kept for the next.
+            // The memory for one huge span is not kept.
             encoded.shrink_to(1 << 16);
         });
     }
@@ -217,7 +217,7 @@ impl Queue {
         &mut self.scopes[index].1
     }
 
-    /// Moves out what waits. The next batches will be about as large: they need not grow.
+    /// Takes all queued spans. The new batches get the same capacity, since they will be about as large.
     fn take(&mut self) -> Vec<(InstrumentationScope, Batch)> {
         (self.spans, self.bytes) = (0, 0);
         let empty = self.scopes.iter().map(|(scope, batch)| {
@@ -248,7 +248,7 @@ impl Exporter {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
-                    // A failure was counted, and said once.
+                    // The flow has counted and logged a failure.
                     let _ = self.send().await;
                 }
                 () = self.shared.enough.notified() => {
@@ -258,7 +258,7 @@ impl Exporter {
                     let Some(Flush { done, last }) = request else {
                         return;
                     };
-                    // Who asked may have given up.
+                    // The caller may have given up.
                     let _ = done.send(self.send().await);
                     if last {
                         return;
@@ -268,7 +268,7 @@ impl Exporter {
         }
     }
 
-    /// Sends all that waits, a message for each scope.
+    /// Sends all queued spans, in one message for each scope.
     async fn send(&self) -> OTelSdkResult {
         let scopes = lock(&self.shared.queue).take();
         let mut outcome = Ok(());
@@ -294,7 +294,7 @@ impl Exporter {
     }
 }
 
-/// How many spans the collector says that it did not take.
+/// The number of spans that the collector rejected, by its response.
 fn rejected(answer: Bytes) -> usize {
     let partial = ExportTraceServiceResponse::decode(answer)
         .ok()

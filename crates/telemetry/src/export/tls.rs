@@ -1,4 +1,4 @@
-//! TLS of the exporters: which servers are trusted, and the certificate that is presented to them.
+//! TLS of the exporters: the trusted certificate authorities and the client certificate.
 
 use std::{fmt, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::settings::{Export, File};
 pub struct BadSetting {
     /// The variable.
     pub variable: &'static str,
-    /// What is wrong with it, without its value.
+    /// The reason why it is wrong, without its value.
     pub reason: String,
 }
 
@@ -51,7 +51,7 @@ fn roots(export: &Export) -> Result<RootCertStore, BadSetting> {
                 .map_err(|error| bad(file.0, &error))?;
         }
     } else {
-        // Systems have some certificates that rustls does not read: the others suffice.
+        // Some systems have certificates that rustls cannot read. The others suffice.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
             let reason = "https needs root certificates, and the system has none; \

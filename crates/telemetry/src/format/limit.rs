@@ -1,4 +1,4 @@
-//! A bound for the lines that requests write to a terminal.
+//! Limit for the lines that requests log on a terminal.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,14 +7,14 @@ use std::{
 
 use tokio::runtime::Handle;
 
-/// Lines of requests in a second. The line that says how many records were left out is one more.
+/// Maximum number of lines of requests in a second. The line with the number of skipped records is one more.
 const LINES: usize = 4;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Lets so many lines of requests pass that a person can read them, and says how many records it left out.
+/// A rate limit for the log records of requests, so that a person can read them. It counts the records that it skips.
 ///
-/// It is for a terminal alone: JSON and exported logs have every record. Clones share the count.
+/// It applies to text on a terminal alone: JSON and exported logs have every record. Clones share the count.
 #[derive(Clone)]
 pub(crate) struct Limit {
     window: Arc<Mutex<Window>>,
@@ -31,7 +31,7 @@ struct Window {
 }
 
 impl Limit {
-    /// `report` is told how many records were left out, at the end of each second in which there were any.
+    /// A limit that calls `report` with the number of skipped records, at the end of each second that has any.
     ///
     /// Must be called on a tokio runtime.
     pub(crate) fn new(report: impl Fn(u64) + Send + Sync + 'static) -> Self {
@@ -46,7 +46,7 @@ impl Limit {
         }
     }
 
-    /// Whether a record of so many lines may be written.
+    /// Whether a record of `lines` lines may be written.
     pub(crate) fn admits(&self, lines: usize) -> bool {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if window.began.elapsed() >= SECOND {
@@ -69,7 +69,7 @@ impl Limit {
         false
     }
 
-    /// Reports what was left out and is not reported yet.
+    /// Reports skipped records that are not reported yet.
     pub(crate) fn tell(&self) {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let left_out = std::mem::take(&mut window.left_out);
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn more_lines_than_a_person_can_read_are_left_out_and_counted() {
+    async fn records_above_the_limit_are_skipped_and_counted() {
         let (sender, reports) = mpsc::channel();
         let limit = Limit::new(move |left_out| {
             let _ = sender.send(left_out);
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(reports.try_recv(), Ok(18));
         assert!(limit.admits(9), "the first record of a second");
         assert!(!limit.admits(1));
-        // At the end of the process.
+        // The process calls this at its end.
         limit.tell();
         assert_eq!(reports.try_recv(), Ok(1));
     }

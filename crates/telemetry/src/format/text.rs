@@ -1,4 +1,4 @@
-//! Log records as text for people.
+//! Log records as text.
 
 use std::{
     fmt::{self, Write as _},
@@ -17,8 +17,8 @@ use tracing_subscriber::{
 
 use super::{Limit, chain, current};
 
-/// Columns before the text of a line that continues another one. Two ids fit beside it in 80 columns: one with
-/// the name `user.id`, and that of a trace.
+/// The indentation of a continuation line. In 80 columns it leaves room for two ids: one with the name `user.id`,
+/// and the trace id.
 const INDENT: &str = "  ";
 
 /// A record as text: time of day in UTC, level, crate, message, fields, and the trace id as the last word.
@@ -28,11 +28,11 @@ const INDENT: &str = "  ";
 #[derive(Debug)]
 pub(crate) struct Text {
     pub(crate) color: bool,
-    /// Bounds the lines of a second; `None` where all are written.
+    /// The limit for lines of requests; `None` if all are written.
     pub(crate) limit: Option<Limit>,
 }
 
-/// A record in parts, each of which stays on one line.
+/// The parts of a record. A line is only broken between parts.
 #[derive(Debug, Default)]
 struct Parts {
     message: String,
@@ -61,7 +61,7 @@ where
             trace_id.as_deref(),
             width(),
         );
-        // Records outside a request are few: of a start, a stop or an outage.
+        // There are few records outside requests, such as those of a start, a stop or an outage.
         let is_of_request = level == Level::INFO && trace_id.is_some();
         if let Some(limit) = &self.limit
             && is_of_request
@@ -74,7 +74,7 @@ where
 }
 
 impl Text {
-    /// A line that is no record of the process, but about the records.
+    /// A line about the log itself, which is not a record.
     pub(crate) fn note(color: bool, message: &str) -> String {
         let parts = Parts {
             message: message.to_owned(),
@@ -171,7 +171,7 @@ impl Visit for Parts {
     }
 }
 
-/// The text without what a terminal would take for a command.
+/// The text with its control characters escaped, so that it cannot send commands to the terminal.
 fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for character in text.chars() {
@@ -184,14 +184,14 @@ fn printable(text: &str) -> String {
     printable
 }
 
-/// Columns of the terminal; `None` where there is none.
+/// The number of columns of the terminal; `None` if there is none.
 fn width() -> Option<usize> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
         return None;
     }
     let size = rustix::termios::tcgetwinsize(stdout).ok()?;
-    // A terminal that does not know says 0.
+    // A terminal of unknown size reports 0.
     (size.ws_col > 0).then(|| size.ws_col.into())
 }
 
@@ -233,10 +233,10 @@ mod tests {
         assert!(lines.iter().all(|line| line.len() <= 80), "{text}");
         assert!(lines[0].ends_with("Z  INFO auth: user signed in"), "{text}");
         assert_eq!(lines[1..], [format!("  {USER} {TRACE}")]);
-        // One id a line where two have no room.
+        // One id a line if two do not fit.
         let narrow = signed_in(false, Some(50));
         assert_eq!(narrow.lines().count(), 3, "{narrow}");
-        // A word that is wider than the terminal does not stand alone after an empty line.
+        // A word that is wider than the terminal does not follow an empty line.
         assert_eq!(signed_in(false, Some(10)).lines().count(), 6);
     }
 
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_a_stranger_commands_no_terminal() {
+    fn control_characters_are_escaped() {
         assert_eq!(printable("a\x1b[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
     }
 }

@@ -1,4 +1,4 @@
-//! The documentation against the declarations.
+//! Tests that compare the documentation with the declarations.
 
 use super::*;
 
@@ -74,8 +74,8 @@ fn documented() -> Vec<Row> {
         .collect()
 }
 
-/// The name that Prometheus makes of it with the translation `UnderscoreEscapingWithSuffixes`: a
-/// suffix for the unit, unless the unit is a comment in braces, and one for counters.
+/// The name in Prometheus with the translation `UnderscoreEscapingWithSuffixes`: a suffix for the unit,
+/// unless the unit is a comment in braces, and one for counters.
 fn prometheus_name(metric: &Metric) -> String {
     let mut name = metric.name.replace('.', "_");
     match metric.unit {

@@ -1,7 +1,7 @@
 //! B3, the format of Zipkin: <https://github.com/openzipkin/b3-propagation>.
 //!
-//! It is one header `b3`, or one header for each of its parts. Both forms are read wherever B3 is
-//! read at all. If a request has both, the single header counts.
+//! The context is in one header `b3`, or in one header for each part. With B3 enabled, both forms
+//! are read. If a request has both, the single header counts.
 
 use http::{HeaderMap, HeaderName};
 use opentelemetry::{
@@ -17,32 +17,31 @@ const SPAN_ID: HeaderName = HeaderName::from_static("x-b3-spanid");
 const SAMPLED: HeaderName = HeaderName::from_static("x-b3-sampled");
 const FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
 
-/// Bytes of a trace id of 128 bits, a hyphen, and a span id.
+/// Length in bytes of a trace id of 128 bits, a hyphen and a span id.
 const IDS: usize = 49;
 
-/// Whether the sender wants the trace to be recorded. As a value in a [`Context`], it says what
-/// the span context there cannot say.
+/// The sender's sampling decision. It is stored in a [`Context`] if the span context cannot express it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Decision {
     /// Do not record it.
     Deny,
     /// Record it.
     Accept,
-    /// Record it, and keep it whatever a sampler further on says.
+    /// Record it, and let no later sampler drop it.
     Debug,
     /// The receiver decides.
     Defer,
 }
 
 impl Decision {
-    /// The flags of a span context that has this decision.
+    /// The flags of a span context with this decision.
     pub(crate) fn flags(self) -> TraceFlags {
         TraceFlags::default().with_sampled(matches!(self, Self::Accept | Self::Debug))
     }
 }
 
-/// The sender's span and decision. A sender can decide without a span. `None` stands for headers
-/// that are missing or malformed.
+/// The sender's span and decision; `None` if the headers are missing or malformed. A sender can
+/// make a decision without a span.
 pub(super) fn parse(headers: &HeaderMap) -> Option<(Option<SpanContext>, Decision)> {
     let (ids, decision) = parse_single(headers).or_else(|| parse_multiple(headers))?;
     let span = ids.map(|(trace_id, span_id)| {
@@ -67,7 +66,7 @@ fn parse_single(headers: &HeaderMap) -> Option<Parts> {
         Some(text) => state(text)?,
         None => Decision::Defer,
     };
-    // The parent of the sender's span is of no use here, but it has to be one.
+    // The id of the sender's parent is not used, but it must be valid.
     let has_parent = fields.next().is_none_or(|id| parse_span_id(id).is_some());
     (has_parent && fields.next().is_none()).then_some((Some(ids), decision))
 }
@@ -83,7 +82,7 @@ fn state(text: &str) -> Option<Decision> {
 
 fn parse_multiple(headers: &HeaderMap) -> Option<Parts> {
     let sampled = match get(headers, &SAMPLED) {
-        // Older tracers write words.
+        // Older tracers write `true` and `false`.
         Some("0" | "false") => Some(Decision::Deny),
         Some("1" | "true") => Some(Decision::Accept),
         Some(_) => return None,
@@ -101,7 +100,7 @@ fn parse_multiple(headers: &HeaderMap) -> Option<Parts> {
 }
 
 fn ids(trace_id: &str, span_id: &str) -> Option<(TraceId, SpanId)> {
-    // An id of 64 bits is one of 128 bits that begins with zeros.
+    // An id of 64 bits is padded with zeros on the left.
     let trace_id = match trace_id.len() {
         16 | 32 => TraceId::from(number(trace_id.as_bytes())?),
         _ => return None,
@@ -117,14 +116,14 @@ fn parse_span_id(text: &str) -> Option<SpanId> {
     (id != SpanId::INVALID).then_some(id)
 }
 
-/// The value of a header that occurs once.
+/// The value of a header that occurs exactly once.
 fn get<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
 }
 
-/// Passes the single header for `span`, which is the span of the context, to `insert`.
+/// Calls `insert` with the single header for `span`, the span of the context.
 pub(super) fn inject_single(
     context: &Context,
     span: Option<&SpanContext>,
@@ -151,7 +150,7 @@ pub(super) fn inject_single(
     insert(SINGLE, &value[..end]);
 }
 
-/// The same with a header for each part.
+/// Calls `insert` with a header for each part.
 pub(super) fn inject_multiple(
     context: &Context,
     span: Option<&SpanContext>,
@@ -175,11 +174,11 @@ pub(super) fn inject_multiple(
     }
 }
 
-/// The decision to pass on; `None` where there is neither a span nor a decision.
+/// The decision to pass on; `None` if there is neither a span nor a decision.
 fn decision(context: &Context, span: Option<&SpanContext>) -> Option<Decision> {
     match (context.get::<Decision>().copied(), span) {
         (Some(Decision::Debug), _) => Some(Decision::Debug),
-        // The sender deferred, and this process has no span that decides.
+        // The sender deferred the decision, and this process has no span of its own.
         (Some(Decision::Defer), Some(span)) if span.is_remote() => Some(Decision::Defer),
         (received, None) => received,
         (_, Some(span)) if span.is_sampled() => Some(Decision::Accept),
@@ -240,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_single_header_is_none() {
+    fn a_malformed_single_header_is_ignored() {
         let zeros = "0".repeat(32);
         for value in [
             "",

@@ -21,11 +21,10 @@ const TRACEPARENT: HeaderName = HeaderName::from_static(w3c::TRACEPARENT);
 const TRACESTATE: HeaderName = HeaderName::from_static(w3c::TRACESTATE);
 const BAGGAGE: HeaderName = HeaderName::from_static(w3c::BAGGAGE);
 
-/// Bytes of a header that is passed on: W3C Baggage's limit.
+/// Maximum length in bytes of a header that is passed on: the limit of W3C Baggage.
 const MAX_LENGTH: usize = 8192;
 
-/// The context that the sender of these headers was in; empty where they carry none, or a
-/// malformed one.
+/// The context of the sender; empty if the headers have no valid one.
 pub(crate) fn extract(headers: &HeaderMap) -> Context {
     extract_by(Propagators::get(), headers)
 }
@@ -60,7 +59,7 @@ fn extract_by(propagators: &Propagators, headers: &HeaderMap) -> Context {
         context = context.with_remote_span_context(span);
     }
     match decision {
-        // The flags of the span say the same.
+        // The flags of the span express the same decision.
         Some(Decision::Deny | Decision::Accept) if has_span => context,
         Some(decision) => context.with_value(decision),
         None => context,
@@ -70,14 +69,14 @@ fn extract_by(propagators: &Propagators, headers: &HeaderMap) -> Context {
 fn parent(headers: &HeaderMap) -> Option<SpanContext> {
     let mut parents = headers.get_all(TRACEPARENT).iter();
     let parent = parents.next()?.to_str().ok()?;
-    // Of several, none counts.
+    // Several headers are invalid.
     if parents.next().is_some() {
         return None;
     }
     w3c::parse(parent, combined(headers, &TRACESTATE).as_deref())
 }
 
-/// The value of a list, which may be spread over several headers. One that is not text is left out.
+/// The value of a list, which may be spread over several headers. Values that are not text are left out.
 fn combined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
     let values = headers.get_all(name).iter();
     values
@@ -118,13 +117,13 @@ fn inject_by(propagators: &Propagators, context: &Context, headers: &mut HeaderM
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
-    // What came in within W3C's limit can be longer when it is encoded again; passed on, it
-    // would be more than the next server takes, and the call would be lost.
+    // A value within the limit can exceed it when it is encoded again. The next server may refuse the
+    // whole call for it.
     if value.is_empty() || value.len() > MAX_LENGTH {
         return;
     }
     if let Ok(mut value) = HeaderValue::from_bytes(value) {
-        // It differs in each call: it would only drive others out of HTTP/2's header table.
+        // The value differs in each call, so in HTTP/2's header table it would only evict others.
         value.set_sensitive(true);
         headers.insert(name, value);
     }
@@ -172,7 +171,7 @@ mod tests {
         headers
     }
 
-    /// What a process without spans of its own sends on, as `name: value` lines.
+    /// The headers that a process without spans of its own passes on, as `name: value` lines.
     fn passed_on(propagators: &str, fields: &[(&'static str, &str)]) -> Vec<String> {
         let Ok(propagators) = propagators.parse();
         let context = extract_by(&propagators, &all(fields));
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn propagators_say_what_is_read_and_written() {
+    fn only_formats_of_the_propagators_are_read_and_written() {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
         let b3 = "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1";
         let of_b3 = "00-80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-01";
@@ -271,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_parent_is_no_parent() {
+    fn a_malformed_parent_is_ignored() {
         for bad in [
             "",
             "00",
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_parents_neither_is_one() {
+    fn two_parents_are_invalid() {
         let mut headers = headers("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
         assert!(extract(&headers).span().span_context().is_valid());
         headers.append(TRACEPARENT, headers[TRACEPARENT].clone());
@@ -298,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn baggage_that_would_not_fit_stays_behind() {
+    fn baggage_above_the_limit_is_not_passed_on() {
         for (quotes, passed_on) in [(2000, true), (8000, false)] {
             // Each is encoded as three bytes.
             let value = format!("k={}", "\"".repeat(quotes));

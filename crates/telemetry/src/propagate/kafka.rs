@@ -1,10 +1,10 @@
 //! Headers of Kafka records.
 //!
-//! A record's headers are names with values that are bytes or null. They are taken here in that
-//! form, so that whoever uses a Kafka client needs no other, and this crate none.
+//! The headers of a record are names with values that are bytes or null. The functions here use that
+//! form, so this crate depends on no Kafka client.
 //!
-//! Trace context is always W3C's here, as CloudEvents define it, unless propagation is switched off:
-//! the outbox keeps it, and no proxy between a producer and a consumer speaks B3.
+//! Unless propagation is switched off, the format is always W3C Trace Context, as CloudEvents define
+//! it. The outbox stores it, and no proxy between a producer and a consumer needs B3.
 
 use opentelemetry::{
     Context,
@@ -18,8 +18,8 @@ use super::{
     w3c::{self, BAGGAGE_PROPAGATOR},
 };
 
-/// The context that the producer of a record was in; empty where the headers carry none, or a
-/// malformed one. Of several headers of one name the last counts.
+/// The context of the producer of a record; empty if the headers have no valid one. If a header
+/// occurs several times, the last one counts.
 pub fn extract<'a>(headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>) -> Context {
     let propagators = Propagators::get();
     if propagators.is_off() {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_context_is_none() {
+    fn a_malformed_context_is_ignored() {
         for value in [None, Some(&b"\xff\xfe"[..]), Some(b"00-0-0-01"), Some(b"")] {
             let context = extract([("traceparent", value), ("baggage", value)]);
             assert!(!context.span().span_context().is_valid(), "{value:?}");

@@ -1,7 +1,7 @@
-//! What the headers hold: <https://www.w3.org/TR/trace-context/>.
+//! The format of W3C Trace Context: <https://www.w3.org/TR/trace-context/>.
 //!
-//! The SDK's propagator takes what the specification calls malformed, and makes half a dozen
-//! texts for each call.
+//! It replaces the SDK's propagator, which accepts malformed headers and allocates half a dozen
+//! strings for each call.
 
 use std::{str::FromStr as _, sync::LazyLock};
 
@@ -12,26 +12,26 @@ pub(super) const TRACEPARENT: &str = "traceparent";
 pub(super) const TRACESTATE: &str = "tracestate";
 pub(super) const BAGGAGE: &str = "baggage";
 
-/// Bytes of a `traceparent`, in the version that is known.
+/// Length in bytes of a `traceparent` of version 00.
 const LENGTH: usize = 55;
 
-/// The flag of level 2 that says that the trace id is random. Its receivers sample by the id, so it
-/// must not get lost on the way.
+/// The flag of level 2 that says that the trace id is random. Receivers rely on it when they sample
+/// by the id, so it must be passed on.
 pub(crate) const RANDOM: TraceFlags = TraceFlags::new(0x02);
 
-/// Other flags are not passed on, as the specification wants it.
+/// The flags that are passed on. The specification forbids others.
 const KNOWN_FLAGS: TraceFlags = TraceFlags::new(0x03);
 
 pub(super) static BAGGAGE_PROPAGATOR: LazyLock<BaggagePropagator> =
     LazyLock::new(BaggagePropagator::new);
 
-/// The caller's span. A malformed `tracestate` is none, as the specification has it.
+/// The caller's span. A malformed `tracestate` is ignored, as the specification requires.
 pub(super) fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
     let bytes = traceparent.as_bytes();
     let (fields, rest) = bytes.split_at_checked(LENGTH)?;
     let is_separated = fields[2] == b'-' && fields[35] == b'-' && fields[52] == b'-';
     let version = number(&fields[..2])?;
-    // A version that is not known may have more fields.
+    // A later version may have more fields.
     let has_end = rest.is_empty() || (version > 0 && rest[0] == b'-');
     if !is_separated || !has_end || version == 0xff {
         return None;
@@ -63,7 +63,7 @@ pub(super) fn traceparent(span: &SpanContext) -> [u8; LENGTH] {
     out
 }
 
-/// Hexadecimal digits, of which only the small ones are allowed.
+/// Parses hexadecimal digits. Capital letters are invalid.
 pub(super) fn number(digits: &[u8]) -> Option<u128> {
     digits.iter().try_fold(0, |number, digit| {
         let digit = match digit {
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_parsed() {
+    fn a_written_traceparent_can_be_parsed() {
         let random = TraceFlags::SAMPLED | RANDOM;
         for flags in [TraceFlags::SAMPLED, TraceFlags::NOT_SAMPLED, RANDOM, random] {
             let span = SpanContext::new(
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn later_versions_may_have_more() {
+    fn later_versions_may_have_more_fields() {
         let parent = |version: &str, rest: &str| {
             let text =
                 format!("{version}-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff{rest}");
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_state_does_not_cost_the_parent() {
+    fn a_malformed_state_does_not_invalidate_the_parent() {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         for (text, state) in [("k=v", "k=v"), ("no state", ""), ("", "")] {
             let span = parse(parent, Some(text)).unwrap();

@@ -1,4 +1,4 @@
-//! How the OpenTelemetry specification wants environment variables to be read.
+//! Environment variables, read by the rules of the OpenTelemetry specification.
 //!
 //! An empty variable counts as unset. An unknown name or an invalid number is ignored with a warning.
 //! A malformed URL, header or certificate ends the process, and so does any wrong option of the
@@ -44,7 +44,7 @@ const SCHEME: &str = "the scheme of the endpoint decides";
 const OTLP: &str = "OTLP is the only exporter";
 const CONFIGURATION: &str = "there is no declarative configuration";
 
-/// Variables of the specification that can have one value here.
+/// Variables of the specification that have only one possible value here.
 pub(crate) const FIXED: &[(&str, &str)] = &[
     ("OTEL_ATTRIBUTE_COUNT_LIMIT", "128"),
     ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "128"),
@@ -58,20 +58,20 @@ pub(crate) const FIXED: &[(&str, &str)] = &[
     ),
 ];
 
-/// A variable that is set and ignored.
+/// A variable that is set but ignored.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Warning {
     pub(crate) variable: String,
     pub(crate) reason: String,
 }
 
-/// The command without those variables of telemetry's settings that count as unset.
+/// The command without the variables of telemetry's settings that count as unset.
 #[must_use]
 pub fn specified(command: Command) -> Command {
     specified_by(command, &|name| std::env::var_os(name))
 }
 
-/// The variables of this process that are set and ignored.
+/// The variables of this process that are set but ignored.
 pub(crate) fn warnings() -> Vec<Warning> {
     warnings_of(&|name| std::env::var_os(name))
 }
@@ -103,12 +103,8 @@ fn warnings_of(environment: Environment<'_>) -> Vec<Warning> {
     let invalid = command.get_arguments().filter_map(|argument| {
         let name = variable(argument)?;
         let value = set(&name)?;
-        is_ignored(argument, &name, &value).then(|| {
-            warning(
-                &name,
-                "the value is not a valid one, and the default applies",
-            )
-        })
+        is_ignored(argument, &name, &value)
+            .then(|| warning(&name, "the value is invalid, and the default applies"))
     });
     let fixed = FIXED.iter().filter_map(|(name, only)| {
         let is_other = !set(name)?.eq_ignore_ascii_case(only);
@@ -132,7 +128,7 @@ fn variable(argument: &Arg) -> Option<String> {
     Some(argument.get_env()?.to_str()?.to_owned())
 }
 
-/// Whether the specification wants this value to be ignored. It says so of names and numbers.
+/// Whether the specification requires that this value is ignored. It does so for invalid names and numbers.
 fn is_ignored(argument: &Arg, name: &str, value: &OsString) -> bool {
     let is_name_or_number = name.starts_with("OTEL_")
         && !["ENDPOINT", "HEADERS", "CERTIFICATE", "CLIENT_KEY"]

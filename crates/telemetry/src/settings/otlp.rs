@@ -1,5 +1,4 @@
-//! Where each signal goes and how: the variables of the OTLP exporter, for all signals and for
-//! each of them.
+//! Settings of the OTLP exporters, for all signals together and for each signal.
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -27,7 +26,7 @@ pub(crate) enum Signal {
     Logs,
 }
 
-/// How one signal is exported.
+/// The export settings of one signal.
 #[derive(Clone, Debug)]
 pub(crate) struct Export {
     pub(crate) signal: Signal,
@@ -46,8 +45,8 @@ pub(crate) struct Export {
 /// The path of a file, and the variable that names it.
 pub(crate) type File = (&'static str, PathBuf);
 
-/// A URL that telemetry is sent to. It holds no credentials in its authority. Its query, which may
-/// hold some, is not shown.
+/// A URL that telemetry is sent to. Its authority has no credentials. Its query may have some, so
+/// `Debug` does not show it.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Endpoint(Uri);
 
@@ -71,11 +70,11 @@ pub enum Compression {
     Gzip,
 }
 
-/// Headers of an export. They may hold credentials, and so are not shown.
+/// Headers of an export. They may hold credentials, so `Debug` does not show them.
 #[derive(Clone, Default)]
 pub struct Headers(HeaderMap);
 
-/// The variables of one signal, or of all.
+/// The settings of one signal, or of all signals.
 #[derive(Clone, Debug)]
 struct Part {
     names: &'static Names,
@@ -89,7 +88,7 @@ struct Part {
     client_key: Option<PathBuf>,
 }
 
-/// The option and the variable of each setting of a part, and its help.
+/// The option, the variable and the help of each setting of a [`Part`].
 #[derive(Debug)]
 struct Names {
     endpoint: Name,
@@ -127,7 +126,7 @@ macro_rules! own {
         names! {
             $long, $variable,
             endpoint: "endpoint", "ENDPOINT",
-                concat!("Where ", $signal, " are sent, if not to the common endpoint; used as it is");
+                concat!("URL for ", $signal, ", if not the common endpoint; used without a path appended");
             protocol: "protocol", "PROTOCOL", concat!("The transport of ", $signal);
             headers: "headers", "HEADERS", concat!("Headers of each export of ", $signal);
             timeout: "timeout", "TIMEOUT", concat!("Milliseconds for an export of ", $signal);
@@ -170,7 +169,7 @@ impl Otlp {
         self.common.endpoint.as_ref()
     }
 
-    /// How a signal is exported; `None` where it has no endpoint.
+    /// The export settings of a signal; `None` if it has no endpoint.
     pub(crate) fn export(&self, signal: Signal) -> Option<Export> {
         let (common, own) = (&self.common, self.own(signal));
         let protocol = own.protocol.or(common.protocol).unwrap_or(Protocol::Grpc);
@@ -224,7 +223,7 @@ impl Otlp {
 }
 
 impl Signal {
-    /// Its name in texts and in the paths of OTLP over HTTP.
+    /// The name in messages and in the paths of OTLP over HTTP.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Traces => "traces",
@@ -239,7 +238,7 @@ impl Args for Otlp {
         command
             .args(COMMON.arguments())
             .args([&TRACES, &METRICS, &LOGS].into_iter().flat_map(|names| {
-                // The short help has those of all signals alone.
+                // The short help only lists the settings for all signals.
                 names
                     .arguments()
                     .map(|argument| argument.hide_short_help(true))
@@ -338,13 +337,13 @@ impl Endpoint {
         self.0.scheme_str() == Some("https")
     }
 
-    /// Where a signal goes by HTTP, with this as the base of all signals.
+    /// The endpoint of a signal over HTTP, with this endpoint as the base for all signals.
     fn joined(&self, signal: Signal) -> Self {
         let mut parts = self.0.clone().into_parts();
         let base = self.0.path().trim_end_matches('/');
         let query = self.0.query().map(|query| format!("?{query}"));
         let path = format!("{base}/v1/{}{}", signal.name(), query.unwrap_or_default());
-        // A valid path and query with a path of our own behind it are valid.
+        // A valid path and query stay valid with the path of a signal appended.
         parts.path_and_query = path.parse().ok();
         Uri::from_parts(parts).map_or_else(|_| self.clone(), Self)
     }
@@ -359,7 +358,7 @@ impl FromStr for Endpoint {
             (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => {
                 if authority.as_str().contains('@') {
                     Err(
-                        "a URL with a user or a password; credentials belong into the headers"
+                        "a URL with a user or a password; put credentials into the headers"
                             .to_owned(),
                     )
                 } else {
@@ -404,7 +403,7 @@ impl FromStr for Headers {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut headers = HeaderMap::new();
         for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
-            // A value is a secret, and has no place in a message.
+            // A value may be a secret, so no message has it.
             let (name, value) = pair.split_once('=').ok_or("not of the form NAME=VALUE")?;
             let name: HeaderName = name
                 .trim()
@@ -415,7 +414,7 @@ impl FromStr for Headers {
                 .decode_utf8()
                 .or(Err("a value is not percent-encoded UTF-8"))?;
             let mut value =
-                HeaderValue::from_str(&value).or(Err("a value is not one of a header"))?;
+                HeaderValue::from_str(&value).or(Err("a value is not valid in a header"))?;
             value.set_sensitive(true);
             headers.append(name, value);
         }

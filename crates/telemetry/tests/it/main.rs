@@ -1,8 +1,9 @@
-//! What leaves a process, seen by a collector. One process has one telemetry, so here is one test.
+//! A test of the exported telemetry, as a collector receives it. Telemetry can be set up once in a process, so this
+//! is the only test.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test may fail loudly, and so may what it is made of"
+    reason = "tests and their helpers may panic"
 )]
 
 use std::time::Duration;
@@ -33,7 +34,7 @@ struct Cli {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_is_recorded_can_do_harm() {
+async fn huge_and_invalid_values_are_exported_safely() {
     let collector = Collector::start().await.unwrap();
     let cli = Cli::parse_from(["test", "--otlp-endpoint", &collector.endpoint()]);
     let telemetry = telemetry::init(&cli.settings, "test", "1.2.3").unwrap();

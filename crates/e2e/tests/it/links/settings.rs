@@ -14,10 +14,10 @@ struct File {
     datasources: Vec<Datasource>,
 }
 
-/// A store. A way to make links that is not among its fields is an error.
+/// A data source. An unknown field is an error, because it may be a new kind of link.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "what is known, whether or not it is of interest")]
+#[expect(dead_code, reason = "the fields are known, but not all are used")]
 pub(super) struct Datasource {
     pub(super) uid: String,
     pub(super) r#type: String,
@@ -29,7 +29,7 @@ pub(super) struct Datasource {
     is_default: Option<bool>,
 }
 
-/// Where a label of an exemplar leads.
+/// The link from a label of an exemplar.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct OfExemplar {
@@ -38,7 +38,7 @@ pub(super) struct OfExemplar {
     pub(super) url_display_label: String,
 }
 
-/// Where a label of a log line leads.
+/// The link from a label of a log line.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct OfLine {
@@ -50,7 +50,7 @@ pub(super) struct OfLine {
     pub(super) url_display_label: String,
 }
 
-/// From a span to log lines.
+/// The link from a span to log lines.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ToLogs {
@@ -61,7 +61,7 @@ pub(super) struct ToLogs {
     pub(super) query: String,
 }
 
-/// From a span to metrics.
+/// The link from a span to metrics.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ToMetrics {
@@ -72,7 +72,7 @@ pub(super) struct ToMetrics {
     pub(super) queries: Vec<Query>,
 }
 
-/// An attribute, and the label that has its value.
+/// An attribute, and the label with the same value.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tag {
@@ -114,7 +114,7 @@ pub(super) struct TraceQuery {
     pub(super) span_end_time_shift: String,
 }
 
-/// All stores.
+/// All data sources.
 pub(super) fn read() -> anyhow::Result<Vec<Datasource>> {
     let text = fs::read_to_string(Path::new(ROOT).join(FILE))?;
     let mut file: Value = serde_saphyr::from_str(&text)?;
@@ -123,7 +123,7 @@ pub(super) fn read() -> anyhow::Result<Vec<Datasource>> {
     Ok(file.datasources)
 }
 
-/// A setting of a store.
+/// A setting of a data source.
 pub(super) fn setting<T: DeserializeOwned>(uid: &str, name: &str) -> anyhow::Result<T> {
     let stores = read()?;
     let store = stores.iter().find(|store| store.uid == uid);
@@ -133,7 +133,7 @@ pub(super) fn setting<T: DeserializeOwned>(uid: &str, name: &str) -> anyhow::Res
     serde_json::from_value(setting.clone()).with_context(|| format!("{uid}: {name}"))
 }
 
-/// Like `-1h` or `5m`, in milliseconds.
+/// Parses a shift such as `-1h` or `5m` to milliseconds.
 pub(super) fn shift(text: &str) -> anyhow::Result<i64> {
     let (number, unit) = text
         .split_at_checked(text.len().saturating_sub(1))
@@ -147,7 +147,7 @@ pub(super) fn shift(text: &str) -> anyhow::Result<i64> {
     Ok(number.parse::<i64>()? * seconds * 1000)
 }
 
-/// `$$` is `$`; a single one would begin an environment variable of Grafana's.
+/// Replaces `$$` by `$`. A single `$` would be an environment variable for Grafana, which is an error here.
 fn expand(value: &mut Value) -> anyhow::Result<()> {
     match value {
         Value::String(text) => {

@@ -1,4 +1,4 @@
-//! Tempo's `tempopb.StreamingQuerier` (`pkg/tempopb/tempo.proto`), as far as it matters here.
+//! The used parts of Tempo's `tempopb.StreamingQuerier` (`pkg/tempopb/tempo.proto`).
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use tonic::{Request, Streaming, client::Grpc, transport::Channel};

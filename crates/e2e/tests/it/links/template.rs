@@ -3,8 +3,8 @@
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-/// Puts values for `$name`, `${name}`, `${name.field}` and `${name.field["key"]}`. One that there is no value for is an
-/// error: Grafana would show no link, or ask for what the text says.
+/// Replaces `$name`, `${name}`, `${name.field}` and `${name.field["key"]}` by values. A variable without a value is an
+/// error: Grafana would show no link, or use the name of the variable in the query.
 pub(super) fn fill(template: &str, values: &Value) -> anyhow::Result<String> {
     let mut filled = String::new();
     let mut rest = template;
@@ -28,7 +28,7 @@ pub(super) fn fill(template: &str, values: &Value) -> anyhow::Result<String> {
     Ok(filled)
 }
 
-/// What a path like `a.b["c.d"]` goes along.
+/// The keys of a path such as `a.b["c.d"]`.
 fn keys(path: &str) -> impl Iterator<Item = &str> {
     let mut parts = path.split('"').enumerate();
     let mut plain: Option<std::str::Split<'_, [char; 3]>> = None;

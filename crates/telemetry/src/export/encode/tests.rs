@@ -44,7 +44,7 @@ fn sample() -> SpanData {
     }
 }
 
-/// Spans of every form, and whether they are plain.
+/// Spans of every form, each with whether a plain [`Span`] can represent it.
 fn samples() -> Vec<(bool, SpanData)> {
     let with = |change: fn(&mut SpanData)| {
         let mut span = sample();

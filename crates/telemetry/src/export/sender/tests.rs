@@ -1,4 +1,4 @@
-//! Against real servers, with and without TLS.
+//! Tests of the sender against real servers, with and without TLS.
 
 mod answers;
 mod harness;
@@ -16,7 +16,7 @@ use self::harness::{Exporting, PROTOCOLS, SECRET, Server, answered, setting, sta
 #[test]
 fn an_export_of_logs_ends_with_the_runtime() {
     for protocol in PROTOCOLS {
-        // It never answers.
+        // This server never answers.
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let settings = [
             setting(
@@ -30,7 +30,7 @@ fn an_export_of_logs_ends_with_the_runtime() {
             let _guard = runtime.enter();
             Exporting::new(Signal::Logs, &settings).unwrap()
         };
-        // As the batch processor does, on a thread of its own.
+        // On a thread of its own, as the batch processor exports.
         let export = std::thread::spawn(move || {
             let other = runtime::Builder::new_current_thread().build().unwrap();
             other.block_on(exporting.send())
@@ -70,7 +70,7 @@ async fn messages_are_compressed_if_asked_for() {
     }
 }
 
-/// The exporter of log records reads these by itself.
+/// Variables that the exporter of log records reads by itself.
 const ENVIRONMENT: [(&str, &str); 9] = [
     ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
     (
@@ -91,7 +91,7 @@ const ENVIRONMENT: [(&str, &str); 9] = [
 
 #[tokio::test]
 async fn settings_win_over_the_environment() {
-    // Only a new process can have another environment.
+    // Only a new process can have a different environment.
     if ENVIRONMENT
         .iter()
         .any(|(name, value)| std::env::var_os(name).is_none_or(|found| found != *value))
@@ -116,7 +116,7 @@ async fn settings_win_over_the_environment() {
             for name in ["x-own", "x-other"] {
                 assert!(!seen.headers.contains_key(name), "{name}");
             }
-            // The only setting that the exporter cannot be given: no compression over gRPC.
+            // The one setting that the exporter does not accept: `none` for compression over gRPC.
             let compressed = ["grpc-encoding", "content-encoding"]
                 .into_iter()
                 .any(|name| seen.headers.contains_key(name));

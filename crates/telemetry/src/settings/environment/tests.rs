@@ -3,11 +3,11 @@ use super::*;
 /// Variables that the SDK reads by itself.
 const READ_BY_SDK: &[&str] = &["OTEL_RESOURCE_ATTRIBUTES"];
 
-/// The command of telemetry's settings, as it is where these variables are set.
+/// The settings of telemetry if these variables are set.
 fn settings(variables: &[(&str, &str)]) -> Result<Settings, clap::Error> {
     let environment = environment(variables);
     let command = specified_by(Settings::augment_args(Command::new("")), &environment);
-    // As clap does with the variables that are left.
+    // Passes the remaining variables as options, as clap does.
     let options = command.get_arguments().filter_map(|argument| {
         let value = environment(&variable(argument)?)?;
         let mut option = OsString::from(format!("--{}=", argument.get_long()?));
@@ -147,7 +147,7 @@ fn every_variable_is_documented() {
             Some((name, cells.next()?.to_owned()))
         })
         .flat_map(|(name, state)| {
-            // One row for the four variables of a setting.
+            // The four variables of a setting have one row.
             let signals = ["", "TRACES_", "METRICS_", "LOGS_"];
             let names = if name.contains("[SIGNAL_]") {
                 signals

@@ -115,7 +115,7 @@ fn headers_are_decoded() {
 }
 
 #[test]
-fn credentials_are_neither_shown_nor_said() {
+fn credentials_are_in_no_debug_output_and_no_error() {
     let otlp = parse(&[
         "--otlp-headers=authorization=s3cr3t",
         "--otlp-logs-headers=x=s3cr3t",

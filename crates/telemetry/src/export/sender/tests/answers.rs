@@ -1,4 +1,4 @@
-//! Answers of the collector: refusals, retries, pauses.
+//! Responses of the collector: refusals, retries, pauses.
 
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceResponse,
@@ -54,7 +54,7 @@ async fn a_retryable_answer_is_retried() {
         assert!(start.elapsed() >= delay);
         assert_eq!(server.seen().len(), 2);
     };
-    // Side by side, as each waits for its second attempt.
+    // Concurrently, since each waits for its second attempt.
     let any = Duration::ZERO;
     tokio::join!(
         retried(
@@ -80,7 +80,7 @@ async fn a_retryable_answer_is_retried() {
 }
 
 #[tokio::test]
-async fn a_collector_is_left_alone_as_long_as_it_asks() {
+async fn exports_pause_as_long_as_the_collector_asks() {
     for (signal, protocol, answer, expected) in SIGNALS.into_iter().flat_map(long_delays) {
         let (exporting, server) = answered(signal, protocol, answer).await;
         exporting.send().await.unwrap_err();
@@ -96,7 +96,7 @@ async fn a_collector_is_left_alone_as_long_as_it_asks() {
         // Another attempt waits before it sends anything.
         let waits = timeout(Duration::from_millis(20), exporting.send()).await;
         if (signal, protocol) == (Signal::Logs, "grpc") {
-            // The exporter keeps the delay to itself, and has not waited for more than the timeout.
+            // The exporter does not report the delay, and has not waited longer than the timeout.
             waits.unwrap().unwrap();
         } else {
             assert!(waits.is_err());
@@ -105,7 +105,7 @@ async fn a_collector_is_left_alone_as_long_as_it_asks() {
     }
 }
 
-/// Answers that ask for more time than an export has.
+/// Responses that ask for a longer pause than an export may take.
 fn long_delays(signal: Signal) -> [(Signal, &'static str, Response<Body>, Duration); 4] {
     let delay = Duration::from_secs(60);
     let details = ErrorDetails::with_retry_info(Some(delay));

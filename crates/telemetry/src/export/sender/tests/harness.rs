@@ -1,4 +1,4 @@
-//! A collector, and exporters of spans and of log records.
+//! A collector for tests, and exporters of spans and of log records.
 
 use std::{
     collections::VecDeque,
@@ -47,11 +47,11 @@ use super::super::*;
 
 pub(super) const SECRET: &str = "s3cr3t";
 
-/// A collector that keeps what it is asked.
+/// A collector that records its requests.
 #[derive(Clone, Default)]
 pub(super) struct Server {
     seen: Arc<Mutex<Vec<Seen>>>,
-    /// What it answers first; then it takes everything.
+    /// The first responses. After them, the collector accepts everything.
     answers: Arc<Mutex<VecDeque<Response<Body>>>>,
 }
 
@@ -62,13 +62,14 @@ pub(super) struct Seen {
     pub(super) body: Bytes,
 }
 
-/// A certificate authority, and a certificate for 127.0.0.1 of each kind.
+/// A certificate authority, with a server and a client certificate for 127.0.0.1.
 pub(super) struct Authority {
     folder: TempDir,
 }
 
 impl Server {
-    /// Listens; with an authority by TLS, and with another one for clients that have a certificate of it.
+    /// Starts listening. With an authority, the server speaks TLS. With a second one, clients must present a
+    /// certificate of that authority.
     pub(super) async fn start(
         &self,
         tls: Option<&Authority>,
@@ -108,7 +109,7 @@ impl Server {
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
     let service = TowerToHyperService::new(router);
-    // A client that goes away is no failure of the test.
+    // A client may disconnect without failing the test.
     let _ = auto::Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -198,7 +199,7 @@ impl Authority {
     }
 }
 
-/// What sends a signal.
+/// An exporter of one signal.
 pub(super) enum Exporting {
     Spans(Box<Sender>),
     Logs(Box<logs::Exporter>, Flow),
@@ -222,7 +223,7 @@ impl Exporting {
         Ok(Self::Logs(Box::new(exporter), flow))
     }
 
-    /// Sends spans once, and log records again if that may help.
+    /// Exports spans without retries, and log records with retries.
     pub(super) async fn send(&self) -> OTelSdkResult {
         match self {
             Self::Spans(sender) => sender.send(message()).await.map(drop),
@@ -237,7 +238,7 @@ impl Exporting {
         }
     }
 
-    /// Sends again if that may help.
+    /// Exports with retries if they may help.
     pub(super) async fn send_again(&self) -> OTelSdkResult {
         match self {
             Self::Spans(sender) => sender.send_again(message()).await.map(drop),
@@ -246,7 +247,7 @@ impl Exporting {
     }
 }
 
-/// How a signal is exported with these settings.
+/// The export settings of a signal.
 fn export(signal: Signal, settings: &[String]) -> Export {
     let command = Otlp::augment_args(Command::new("x")).mut_args(|arg| arg.env(None::<&str>));
     let secret = format!("--otlp-headers=authorization={SECRET}");
@@ -281,14 +282,14 @@ fn message() -> Encoded {
 
 pub(super) const PROTOCOLS: [&str; 2] = ["grpc", "http/protobuf"];
 
-/// Each signal by each protocol.
+/// Each signal with each protocol.
 pub(super) fn ways() -> impl Iterator<Item = (Signal, &'static str)> {
     SIGNALS
         .into_iter()
         .flat_map(|signal| PROTOCOLS.map(|protocol| (signal, protocol)))
 }
 
-/// What sends a signal to a server that gives this answer first.
+/// An exporter of a signal, and a server that gives this response first.
 pub(super) async fn answered(
     signal: Signal,
     protocol: &str,

@@ -1,4 +1,4 @@
-//! Certificates, and what goes over a connection with TLS.
+//! Tests of certificates and of connections with TLS.
 
 use std::{fs, net::Ipv4Addr};
 
@@ -51,7 +51,7 @@ async fn https_works_with_the_right_certificate_authority_alone() {
 }
 
 #[tokio::test]
-async fn the_certificates_of_the_system_do_not_trust_a_stranger() {
+async fn the_certificates_of_the_system_do_not_trust_an_unknown_authority() {
     let server = Server::default();
     let address = server.start(Some(&Authority::new()), None).await;
     for (signal, protocol) in ways() {
@@ -59,7 +59,7 @@ async fn the_certificates_of_the_system_do_not_trust_a_stranger() {
             setting("endpoint", format_args!("https://{address}")),
             setting("protocol", protocol),
         ];
-        // A machine may have no certificates at all: then there is no sender.
+        // On a machine without certificates there is no sender.
         if let Ok(exporting) = Exporting::new(signal, &settings) {
             exporting.send().await.unwrap_err();
         }
@@ -92,7 +92,7 @@ async fn a_client_presents_its_certificate() {
 }
 
 #[tokio::test]
-async fn with_https_nothing_is_sent_in_clear() {
+async fn with_https_nothing_is_sent_unencrypted() {
     for (signal, protocol) in ways() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -107,14 +107,14 @@ async fn with_https_nothing_is_sent_in_clear() {
         let sent = tokio::spawn(async move { exporting.send().await });
         let mut stream = listener.accept().await.unwrap().0;
         let mut received = Vec::new();
-        // It never answers; the client gives up.
+        // The server never answers, so the client gives up.
         stream.read_to_end(&mut received).await.unwrap();
         let outcome = sent.await.unwrap();
         assert!(
             matches!(outcome, Err(OTelSdkError::Timeout(_))),
             "{outcome:?}"
         );
-        // The record of a TLS handshake.
+        // The first bytes of a TLS handshake.
         assert_eq!(received[..2], [0x16, 0x03], "{protocol}");
         let text = String::from_utf8_lossy(&received);
         assert!(
@@ -139,7 +139,7 @@ async fn after_a_timeout_the_next_export_connects_anew() {
         let exporting = Exporting::new(signal, &settings).unwrap();
         let mut streams = Vec::new();
         for _ in 0..2 {
-            // It never answers.
+            // The server accepts connections and never answers.
             let accepted = timeout(Duration::from_secs(10), listener.accept());
             let (sent, stream) = tokio::join!(exporting.send(), accepted);
             sent.unwrap_err();
@@ -202,7 +202,7 @@ async fn a_certificate_that_cannot_be_used_is_named() {
         let own = format!("_{}_", signal.name().to_ascii_uppercase());
         let variable = variable.replace("_TRACES_", &own);
         settings.push(setting("endpoint", "https://127.0.0.1"));
-        // Where it is not the certificate that is looked at, it is a good one.
+        // Cases that do not test the root certificate use a valid one.
         if variable != "OTEL_EXPORTER_OTLP_CERTIFICATE" {
             settings.push(setting("certificate", authority.path("ca")));
         }
@@ -210,7 +210,7 @@ async fn a_certificate_that_cannot_be_used_is_named() {
         assert_eq!(error.variable, variable, "{error}");
         assert_eq!(error.to_string().lines().count(), 1, "{error}");
 
-        // Without https none of them matters.
+        // Without https these settings are not used.
         settings.push(of_signal(setting("traces-endpoint", "http://127.0.0.1")));
         Exporting::new(signal, &settings).unwrap();
     }
