@@ -84,7 +84,7 @@ async fn at_a_stop_an_open_call_is_answered() {
     .await;
     process.terminate();
     process.logged("message", "stopping").await;
-    assert!(!call.is_finished(), "the call was to take longer");
+    assert!(!call.is_finished(), "the call ended before the stop");
     let status = call.await.unwrap().unwrap_err();
     assert_eq!(
         (status.code(), status.message()),
