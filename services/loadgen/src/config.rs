@@ -17,9 +17,10 @@ use crate::{journey::Mix, schedule::Shape, target::Address};
 \x20 loadgen --target grpc://127.0.0.1:8081 --mix me=1 --bad 0\n\
 \x20 loadgen --duration forever --listen 127.0.0.1:8084")]
 pub struct Config {
-    /// Target: `http://HOST:PORT` for the forms of the frontend, `grpc://HOST:PORT` for the gRPC API
-    /// of auth. Each simulated user has its own address in X-Forwarded-For. If the frontend is on
-    /// another machine, list this one in its `TRUSTED_PROXIES`, or its limits count all users as one
+    /// Target: `http://HOST:PORT` for the forms of the frontend, `grpc://HOST:PORT` for the gRPC
+    /// API of auth. Each simulated user has its own address in X-Forwarded-For. If the frontend is
+    /// on another machine, list this one in its `TRUSTED_PROXIES`, or its limits count all users as
+    /// one
     #[arg(
         long,
         env = "LOADGEN_TARGET",
@@ -32,7 +33,8 @@ pub struct Config {
     #[arg(long, env = "LOADGEN_RATE", value_name = "PER_SECOND", default_value = "10", value_parser = rate)]
     pub(crate) rate: f64,
 
-    /// Time in which journeys start, such as 30s or 5m; 0s or `forever` means until SIGTERM or SIGINT
+    /// Time in which journeys start, such as 30s or 5m; 0s or `forever` means until SIGTERM or
+    /// SIGINT
     #[arg(long, env = "LOADGEN_DURATION", value_name = "TIME", default_value = "30s", value_parser = length)]
     pub(crate) duration: Length,
 

@@ -142,7 +142,8 @@ impl People {
         Some(Arc::clone(&known.account))
     }
 
-    /// An account whose last wrong password is at least [`FAILURE_GAP`] ago. Stores the new attempt.
+    /// An account whose last wrong password is at least [`FAILURE_GAP`] ago. Stores the new
+    /// attempt.
     pub(crate) fn account_to_fail(&self, draw: u64) -> Option<Arc<Account>> {
         let now = Instant::now();
         let accounts = &mut self.pools().accounts;
@@ -157,8 +158,8 @@ impl People {
         Some(Arc::clone(&known.account))
     }
 
-    /// Adds a session that the target has opened. If the pool is full, the session replaces one that
-    /// `draw` picks, which stays open at the target until it expires.
+    /// Adds a session that the target has opened. If the pool is full, the session replaces one
+    /// that `draw` picks, which stays open at the target until it expires.
     pub(crate) fn add_sign_in(&self, token: String, address: Ipv4Addr, draw: u64) -> Arc<SignIn> {
         let sign_in = Arc::new(SignIn::new(token, address));
         let sign_ins = &mut self.pools().sign_ins;

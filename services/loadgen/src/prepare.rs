@@ -13,7 +13,8 @@ use crate::{Config, visit::World};
 /// Delay between two attempts.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Number of accounts that are registered concurrently: enough to be fast, and too few to be a load.
+/// Number of accounts that are registered concurrently: enough to be fast, and too few to be a
+/// load.
 const AT_A_TIME: u16 = 4;
 
 /// Waits until the target is ready, and registers the first accounts.

@@ -18,8 +18,8 @@ const CONTRACT: Contract = Contract {
 
 /// Makes the load and writes the report to stdout.
 ///
-/// The exit code is 0 if all answers were expected. It is 1 if an answer was unexpected or there was
-/// no answer.
+/// The exit code is 0 if all answers were expected. It is 1 if an answer was unexpected or there
+/// was no answer.
 ///
 /// # Errors
 /// When the generator cannot start, or the target does not become ready.

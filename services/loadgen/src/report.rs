@@ -86,8 +86,8 @@ pub struct Row {
     pub latency: Option<Latency>,
 }
 
-/// Latencies in seconds, from the scheduled start of a journey to the end of its answer, expected or
-/// not. Higher latencies than 60 s count as 60 s.
+/// Latencies in seconds, from the scheduled start of a journey to the end of its answer, expected
+/// or not. Higher latencies than 60 s count as 60 s.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Latency {
     /// The median.

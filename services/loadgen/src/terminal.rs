@@ -22,7 +22,8 @@ impl Terminal {
             }
             echo_controls(false);
             let shown = bar.clone();
-            // Removes the progress while a log record is written. Otherwise its lines would mix with the log.
+            // Removes the progress while a log record is written. Otherwise its lines would mix
+            // with the log.
             telemetry::around_writes(move |write| shown.suspend(write));
             bar
         });

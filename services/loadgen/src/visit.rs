@@ -26,8 +26,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Makes a journey in a new trace. Its latency counts from `intended`, the scheduled start, even
-    /// if it starts later. A user would wait for as long.
+    /// Makes a journey in a new trace. Its latency counts from `intended`, the scheduled start,
+    /// even if it starts later. A user would wait for as long.
     pub(crate) async fn visit(&self, planned: Planned, intended: Instant) -> Outcome {
         let case = planned.case;
         let span = tracing::info_span!(

@@ -1,8 +1,8 @@
 //! The three services in one process, for a single user on one machine.
 //!
-//! The services are the same as in separate processes, and call each other over gRPC on the loopback
-//! interface. [`run`] also creates the secret that signs tokens, which is an operator's task
-//! otherwise.
+//! The services are the same as in separate processes, and call each other over gRPC on the
+//! loopback interface. [`run`] also creates the secret that signs tokens, which is an operator's
+//! task otherwise.
 
 mod banner;
 mod config;
@@ -24,8 +24,8 @@ use tonic::transport::Uri;
 
 use crate::banner::Addresses;
 
-/// Serves the pages on `listener`, and the services behind them on their own ports, until `shutdown`
-/// ends.
+/// Serves the pages on `listener`, and the services behind them on their own ports, until
+/// `shutdown` ends.
 ///
 /// # Errors
 /// When a port is in use, the data folder cannot be used, or a service fails.
@@ -39,7 +39,8 @@ pub async fn run(
     // Kept until the services have ended, because they send their last events at a stop.
     let broker = broker(&mut config)?;
     let secret = Secret::Jwt.provide(&config.data.path)?;
-    // The secret of an earlier version. `provide` leaves it in place if the stack already created one.
+    // The secret of an earlier version. `provide` leaves it in place if the stack already created
+    // one.
     let former = Secret::Jwt.former(&config.data.path);
 
     let user = config.user(user_address);
@@ -116,7 +117,8 @@ async fn listen(port: u16, variable: &str) -> anyhow::Result<(TcpListener, Socke
     Ok((listener, address))
 }
 
-/// Waits until a service is ready. Has no deadline: if the service fails, the caller ends this wait.
+/// Waits until a service is ready. Has no deadline: if the service fails, the caller ends this
+/// wait.
 async fn ready(address: SocketAddr) {
     while chassis::health::check(&chassis::health::url(address), "")
         .await

@@ -40,8 +40,8 @@ struct Lane {
     places: usize,
     /// Held while a password waits or is being hashed.
     admission: Arc<Semaphore>,
-    /// Held by the head of the lane, which has as many passwords as can be hashed concurrently. Only
-    /// the heads of the lanes compete for a turn, so a long lane has no advantage.
+    /// Held by the head of the lane, which has as many passwords as can be hashed concurrently.
+    /// Only the heads of the lanes compete for a turn, so a long lane has no advantage.
     first: Arc<Semaphore>,
 }
 

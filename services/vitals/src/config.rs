@@ -24,8 +24,8 @@ pub struct Config {
     pub(crate) telemetry: telemetry::Settings,
 }
 
-/// The address of the supervisor. Only the port can be set: vitals looks up its processes by process
-/// id, so it must be on this machine.
+/// The address of the supervisor. Only the port can be set: vitals looks up its processes by
+/// process id, so it must be on this machine.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Supervisor {
     /// Port of the supervisor's API on 127.0.0.1
@@ -34,11 +34,11 @@ pub(crate) struct Supervisor {
     pub(crate) supervisor_port: u16,
 }
 
-/// Waits until all processes are ready, and prints the startup time of each; exits with 0 if all are
-/// ready in time, else with 1
+/// Waits until all processes are ready, and prints the startup time of each; exits with 0 if all
+/// are ready in time, else with 1
 ///
-/// A process with a probe is ready if the probe succeeds. A process without one is ready when it has
-/// ended with exit code 0.
+/// A process with a probe is ready if the probe succeeds. A process without one is ready when it
+/// has ended with exit code 0.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "startup", bin_name = "vitals startup")]
 pub struct Startup {

@@ -9,8 +9,8 @@ use crate::{supervisor::Process, usage::Usage};
 
 /// The last answer of the supervisor, and the sums over all answers.
 ///
-/// The SDK exports each observed series, with its last value, until vitals ends. So processes stay in
-/// the record, even if the supervisor no longer lists them.
+/// The SDK exports each observed series, with its last value, until vitals ends. So processes stay
+/// in the record, even if the supervisor no longer lists them.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     /// Whether the last request was answered; `None` before the first.
@@ -102,8 +102,8 @@ pub(crate) fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The sum of restarts. The supervisor's count restarts at zero when the supervisor restarts, or when
-/// the configuration of the process changes.
+/// The sum of restarts. The supervisor's count restarts at zero when the supervisor restarts, or
+/// when the configuration of the process changes.
 #[derive(Debug, Default)]
 struct Restarts {
     total: u64,

@@ -26,12 +26,12 @@ use self::{
 /// Interval of queries, which is also the precision of the times.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// After this time without an answer, the supervisor counts as ended. It ends by itself if a process
-/// fails that the start needs.
+/// After this time without an answer, the supervisor counts as ended. It ends by itself if a
+/// process fails that the start needs.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Waits until all processes are ready, and prints their startup times to stdout. If one is not ready
-/// in time, the exit code is 1 and the reason is on stderr.
+/// Waits until all processes are ready, and prints their startup times to stdout. If one is not
+/// ready in time, the exit code is 1 and the reason is on stderr.
 pub async fn startup(startup: &Startup) -> ExitCode {
     let outcome = async {
         let supervisor = Client::new(startup.supervisor.supervisor_port)?;
@@ -80,8 +80,8 @@ struct Start {
     began: Option<Instant>,
     processes: Vec<Process>,
     progress: Progress,
-    /// The log files of the processes. Requested at the first answer, because the supervisor may end
-    /// before they are needed.
+    /// The log files of the processes. Requested at the first answer, because the supervisor may
+    /// end before they are needed.
     log_files: BTreeMap<String, String>,
 }
 

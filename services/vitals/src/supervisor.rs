@@ -1,4 +1,5 @@
-//! A client of the REST API of process-compose (versions 1.94 to 1.122). Only this module knows the wire format.
+//! A client of the REST API of process-compose (versions 1.94 to 1.122). Only this module knows the
+//! wire format.
 
 use std::{net::Ipv4Addr, time::Duration};
 

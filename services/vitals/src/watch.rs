@@ -10,8 +10,8 @@ use crate::{
     usage,
 };
 
-/// Interval of queries. It is shorter than that of exports, and cheap, because the supervisor answers
-/// from memory.
+/// Interval of queries. It is shorter than that of exports, and cheap, because the supervisor
+/// answers from memory.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Keeps the record up to date. Logs only changes: when the supervisor stops answering, and when it

@@ -6,8 +6,8 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::progress::When;
 
-/// The process that the second sum of memory leaves out. A broker is sized for thousands of users and
-/// would hide the memory of the rest.
+/// The process that the second sum of memory leaves out. A broker is sized for thousands of users
+/// and would hide the memory of the rest.
 const BROKER: &str = "broker";
 
 /// The report of a start.
