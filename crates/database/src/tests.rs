@@ -128,14 +128,14 @@ fn a_database_that_another_process_has_locked_is_refused_by_any_path() {
     let link = folder.path().join("link.db");
     std::os::unix::fs::symlink(folder.path().join("x.db"), &link).unwrap();
     for path in [&folder.path().join("x.db"), &link] {
-        let error = Database::open(path, &MIGRATIONS).unwrap_err().to_string();
+        let error = Database::open(path, MIGRATIONS).unwrap_err().to_string();
         assert!(
             error.contains("x.db is in use by another process (pid 4711)"),
             "{error}"
         );
     }
     drop(lock);
-    drop(Database::open(&link, &MIGRATIONS).unwrap());
+    drop(Database::open(&link, MIGRATIONS).unwrap());
     assert!(!folder.path().join("link.db.lock").exists());
 }
 

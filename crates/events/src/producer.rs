@@ -72,7 +72,8 @@ impl<C: ProducerContext + 'static> Drop for Producer<C> {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::fs;
 
@@ -101,6 +102,10 @@ mod tests {
         let producers: Vec<_> = (0..10)
             .map(|_| Producer::start(&config("127.0.0.1:9", "test"), Quiet).unwrap())
             .collect();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the test's own thread, not a worker's"
+        )]
         thread::sleep(Duration::from_secs(3));
         // With a busy loop of 0.9 ms in each poll it would be about 27 ticks.
         let ticks = ticks("kafka-producer");

@@ -112,7 +112,6 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
     };
 
     let filter = &settings.log;
-
     let is_terminal = std::io::stdout().is_terminal();
     let text = match settings.log_format {
         LogFormat::Text => true,
@@ -122,8 +121,8 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let color = is_terminal && !no_color;
     // With `debug`, the reader wants every record.
-    let targets = filter.iter().map(|(_, level)| level);
-    let is_brief = targets
+    let levels = filter.iter().map(|(_, level)| level);
+    let is_brief = levels
         .chain(filter.default_level())
         .all(|level| level <= LevelFilter::INFO);
     let limit = (text && is_terminal && is_brief).then(|| limit(stdout.clone(), color));

@@ -18,6 +18,9 @@ pub(crate) mod tests {
     };
 
     use tracing::subscriber::DefaultGuard;
+    use tracing_subscriber::{
+        Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    };
 
     use super::*;
 
@@ -29,12 +32,12 @@ pub(crate) mod tests {
         /// Records until the guard is dropped.
         pub(crate) fn record(&self) -> DefaultGuard {
             let log = self.clone();
-            let subscriber = tracing_subscriber::fmt()
+            let filter: Targets = "info,request=debug".parse().unwrap();
+            let lines = tracing_subscriber::fmt::layer()
                 .with_ansi(false)
-                .with_env_filter("info,request=debug")
                 .with_writer(move || log.clone())
-                .finish();
-            tracing::subscriber::set_default(subscriber)
+                .with_filter(filter);
+            tracing_subscriber::registry().with(lines).set_default()
         }
 
         pub(crate) fn text(&self) -> String {

@@ -102,7 +102,7 @@ This page is made from `--help`, and a test compares them. After a change, write
             .map(|Group { heading, .. }| format!("[{heading}](#{})", anchor(heading)))
             .collect();
         if !shared.is_empty() {
-            write!(page, "Also: {}.\n", shared.join(", "))?;
+            writeln!(page, "Also: {}.", shared.join(", "))?;
         }
         for group in groups.iter().filter(|group| !is_shared(group)) {
             if group.heading != "Options" {
