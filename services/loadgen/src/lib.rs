@@ -69,7 +69,7 @@ pub async fn run(config: &Config, shutdown: impl Future<Output = ()>) -> anyhow:
 
     let drive = Arc::new(Drive::new(max_in_flight));
     if is_prepared {
-        tracing::info!(url = %config.target, seed = plan.seed, rate = plan.rate, "load begins");
+        tracing::info!(url = %config.target, seed = plan.seed, rate = plan.rate, "load started");
         let terminal = Arc::new(Terminal::new());
         let title = format!("{} at {}/s, seed {}", config.target, plan.rate, plan.seed);
         let _shown = progress::show(&terminal, Arc::clone(&drive), title);

@@ -143,7 +143,7 @@ fn status(error: Error) -> Status {
         Error::EmailTaken => Status::already_exists("the email is taken"),
         Error::WrongCredentials => Status::unauthenticated("wrong email or password"),
         Error::Overloaded => {
-            tracing::warn!("a password was refused: too many wait to be hashed");
+            tracing::warn!("a password was refused, because the hash queue is full");
             chassis::status::retry_later(
                 Code::ResourceExhausted,
                 "too many requests",

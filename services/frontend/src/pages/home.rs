@@ -28,7 +28,7 @@ pub(crate) fn page(frame: &Frame) -> Markup {
             }
         }
         figure.waterfall {
-            figcaption { "A sign-in calls three services" }
+            figcaption { "A sign-in passes through three services" }
             ol {
                 @for (service, call, class) in SPANS {
                     li {

@@ -129,7 +129,7 @@ async fn a_wrong_setting_is_named_in_one_line() {
     assert!(ended.stderr.contains("--hash-cost"), "{ended:?}");
 
     let left = std::fs::read_dir(folder.path()).unwrap().count();
-    assert_eq!(left, 0, "nothing is done before the settings are right");
+    assert_eq!(left, 0, "the settings are checked first");
 }
 
 #[tokio::test]
