@@ -40,13 +40,15 @@ pub(crate) fn page(frame: &Frame) -> Markup {
             }
         }
         div.notes {
-            section {
-                @if frame.links_to_traces() {
-                    h2 { "Every page links to its trace" }
-                    p { "The link at the bottom of the page opens the trace in Grafana. It shows every call that the request made." }
-                } @else {
-                    h2 { "Every page has a trace id" }
-                    p { "The id is at the bottom of the page. The log lines of the same request have the same id." }
+            @if telemetry::current_trace_id().is_some() {
+                section {
+                    @if frame.links_to_traces() {
+                        h2 { "Every page links to its trace" }
+                        p { "The link at the bottom of the page opens the trace in Grafana. It shows every call that the request made." }
+                    } @else {
+                        h2 { "Every page has a trace id" }
+                        p { "The id is at the bottom of the page. The log lines of the same request have the same id." }
+                    }
                 }
             }
             section {

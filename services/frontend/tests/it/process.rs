@@ -65,6 +65,24 @@ async fn every_page_names_its_trace_and_links_to_it() {
 }
 
 #[tokio::test]
+async fn the_start_page_promises_only_traces_that_can_be_opened() {
+    for (args, expected) in [
+        (
+            &["--grafana-url=http://grafana.example:3000"][..],
+            Some("Every page links to its trace"),
+        ),
+        (&[][..], Some("Every page has a trace id")),
+        (&["--sdk-disabled"][..], None),
+    ] {
+        let (_process, address) = start(args).await;
+        let page = Page::of(browser().get(format!("http://{address}/"))).await;
+        let headings = page.texts("h2");
+        let promise = headings.iter().find(|heading| heading.contains("trace"));
+        assert_eq!(promise.map(String::as_str), expected, "{args:?}");
+    }
+}
+
+#[tokio::test]
 async fn health_asks_the_running_process() {
     programs::says_whether_it_serves(&mut binary(&[]), &mut binary(&[])).await;
 }
