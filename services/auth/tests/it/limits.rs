@@ -322,7 +322,7 @@ async fn registrations_are_limited_by_address_whether_they_succeed_or_not() {
     }
     let status = from("2001:db8::4", "lea@example.com").await.unwrap_err();
     retry_delay(&status);
-    // Sign-ins are not limited.
+    // The limit on registrations does not apply to sign-ins.
     let login = login_from("192.0.2.1", "ann@example.com", PASSWORD);
     client.clone().login(login).await.unwrap();
 }
