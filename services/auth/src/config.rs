@@ -6,52 +6,52 @@ use chassis::Listen;
 use clap::Args;
 use tonic::transport::Uri;
 
-/// What the auth service can be told. Each field is a flag and an environment variable.
+/// The auth service's settings. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = "Examples:\n\
 \x20 JWT_SECRET_FILE=volumes/secrets/jwt auth --user-service-address 127.0.0.1:8080\n\
 \x20 auth health --wait 5s")]
 pub struct Config {
-    /// Where the process listens.
+    /// The address and port of the server.
     #[command(flatten)]
     pub listen: Listen<8081>,
 
-    /// Where the user service is, as HOST:PORT or as a URL
+    /// Address of the user service, as HOST:PORT or as a URL
     #[arg(long, env = "USER_SERVICE_ADDRESS", value_name = "ADDRESS",
         default_value = "127.0.0.1:8080", value_parser = chassis::client::address)]
     pub user_service_address: Uri,
 
-    /// Where the database is.
+    /// The location of the database.
     #[command(flatten)]
     pub database: database::Settings,
 
-    /// What tokens are signed with.
+    /// The secrets that sign tokens.
     #[command(flatten)]
     pub secrets: Secrets,
 
-    /// How many attempts are let through.
+    /// The limits on failed sign-ins and on registrations.
     #[command(flatten)]
     pub limits: AttemptLimits,
 
-    /// Where events go.
+    /// The broker of the events.
     #[command(flatten)]
     pub events: events::Settings,
 
-    /// How the process reports on itself.
+    /// Traces, metrics and logs.
     #[command(flatten)]
     pub telemetry: telemetry::Settings,
 }
 
-/// The secrets that tokens are signed with: one that signs, and during a rotation the one
-/// before it, whose tokens are still accepted.
+/// The secrets of the tokens. The current secret signs. During a rotation, tokens of the previous
+/// secret are accepted too.
 ///
-/// To rotate: move the current secret to the previous one, set a new one, restart; forget the
-/// previous one when its last token has expired, after 24 hours.
+/// To rotate, set the current secret as the previous one, set a new current secret, and restart.
+/// Remove the previous secret after 24 hours, when its last token has expired.
 #[derive(Args, Clone, derive_more::Debug)]
 #[command(next_help_heading = "Tokens")]
 pub struct Secrets {
-    /// File with the secret that tokens are signed with, at least 32 bytes; a line break at
-    /// its end does not count
+    /// File with the secret that signs tokens, at least 32 bytes; a line break at its end is
+    /// ignored
     #[arg(
         long,
         env = "JWT_SECRET_FILE",
@@ -61,7 +61,8 @@ pub struct Secrets {
     )]
     pub jwt_secret_file: Option<PathBuf>,
 
-    /// The secret itself; prefer the environment, as others can see a command line
+    /// The secret that signs tokens; prefer the file or the variable, because other users of the
+    /// machine can see the command line
     #[arg(
         long,
         env = "JWT_SECRET",
@@ -71,7 +72,7 @@ pub struct Secrets {
     #[debug("..")]
     pub jwt_secret: Option<String>,
 
-    /// File with the secret before the current one
+    /// File with the previous secret, whose tokens stay valid during a rotation
     #[arg(
         long,
         env = "JWT_PREVIOUS_SECRET_FILE",
@@ -80,7 +81,7 @@ pub struct Secrets {
     )]
     pub jwt_previous_secret_file: Option<PathBuf>,
 
-    /// The secret before the current one
+    /// The previous secret, whose tokens stay valid during a rotation
     #[arg(
         long,
         env = "JWT_PREVIOUS_SECRET",
@@ -91,15 +92,15 @@ pub struct Secrets {
     pub jwt_previous_secret: Option<String>,
 }
 
-/// How often a sign-in may fail, and a registration be tried, before further ones are refused
-/// for a while.
+/// The limits on failed sign-ins and on registrations. Attempts beyond a limit are refused until
+/// its bucket has a token again.
 ///
-/// Counted in memory, by each process for itself, and forgotten at a restart.
+/// Each process counts in memory, so a restart resets the counts.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct AttemptLimits {
-    /// Failed sign-ins per account and minute; each network that has signed in to the account
-    /// before (IPv4 /24, IPv6 /64, for 90 days) counts by itself, all others together
+    /// Failed sign-ins per account and minute; each network with a sign-in to the account in the
+    /// last 90 days (IPv4 /24, IPv6 /64) has its own count, and all other networks share one
     #[arg(
         long,
         env = "FAILED_LOGINS_PER_ACCOUNT",

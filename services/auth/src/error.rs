@@ -1,4 +1,4 @@
-//! What a request for sessions can fail with.
+//! The errors of requests for sessions.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -6,31 +6,31 @@ use tonic::Status;
 
 use crate::scope::Scope;
 
-/// By what a caller can do about it.
+/// Why a request failed, grouped by what the caller can do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// Fields are missing or malformed: their names, each with a text for people.
+    /// Fields are missing or malformed: their names, each with a message for the user.
     #[error("the request is invalid")]
     Invalid(Vec<(String, String)>),
-    /// Another account has the email.
+    /// The email belongs to another account.
     #[error("the email is taken")]
     EmailTaken,
-    /// Unknown email or wrong password: which of them is not to be told.
+    /// Unknown email or wrong password. The answer must not tell which.
     #[error("wrong email or password")]
     WrongCredentials,
     /// The token is malformed, expired or revoked, or its account is gone.
     #[error("the session is not valid: {0}")]
     InvalidSession(&'static str),
-    /// Too many sign-ins have failed, for the account or from the address, or too many registrations
-    /// were tried from it: try again after the delay.
+    /// Too many failed sign-ins to the account or from the address, or too many registrations from
+    /// the address. The caller can try again after the delay.
     #[error("too many attempts")]
     TooMany {
         scope: Scope,
         address: Option<IpAddr>,
         delay: Duration,
     },
-    /// The user service has too much to do: try again after this long.
-    #[error("the user service has too much to do")]
+    /// The user service is overloaded. The caller can try again after this delay.
+    #[error("the user service is overloaded")]
     UsersBusy(Duration),
     /// The user service does not answer.
     #[error("the user service does not answer: {0}")]
@@ -38,7 +38,7 @@ pub(crate) enum Error {
     /// The database is busy.
     #[error("the database is busy")]
     Busy,
-    /// The user service answered what it should not.
+    /// The user service failed, or its answer breaks the contract.
     #[error("the user service failed")]
     Users(#[source] Box<Status>),
     /// The database failed.

@@ -1,4 +1,5 @@
-//! `auth.v1.AuthService`: requests in, domain calls, statuses out.
+//! The gRPC service `auth.v1.AuthService`: converts requests to domain calls, and errors to
+//! statuses.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -16,7 +17,7 @@ use crate::{
     sessions::{Opened, Sessions},
 };
 
-/// The service as tonic serves it.
+/// The implementation of the service.
 pub(crate) struct Grpc {
     sessions: Sessions,
 }
@@ -105,7 +106,7 @@ fn session(token: String, expires_at: SystemTime) -> Session {
     }
 }
 
-/// The person's address, as the caller says; else the caller's own.
+/// The user's address: the one in the request, or else the caller's own address.
 fn client_address(said: &str, peer: Option<SocketAddr>) -> Result<Option<IpAddr>, Error> {
     match said {
         "" => Ok(peer.map(|address| address.ip())),
@@ -115,8 +116,8 @@ fn client_address(said: &str, peer: Option<SocketAddr>) -> Result<Option<IpAddr>
     }
 }
 
-/// The one place where an error becomes a status. What the client must not see is logged here,
-/// with its causes.
+/// Converts an error to a status. Only this function does so. It logs the causes that the client
+/// must not see.
 fn status(error: Error) -> Status {
     match error {
         Error::Invalid(fields) => chassis::status::invalid(
@@ -149,11 +150,11 @@ fn status(error: Error) -> Status {
         Error::UsersBusy(delay) => {
             tracing::warn!(
                 delay_ms = delay.as_millis() as u64,
-                "the user service has too much to do"
+                "the user service is overloaded"
             );
             chassis::status::retry_later(
                 Code::ResourceExhausted,
-                "the user service has too much to do",
+                "the user service is overloaded",
                 delay,
             )
         }

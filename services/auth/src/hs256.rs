@@ -1,5 +1,5 @@
-//! HS256 for jsonwebtoken by the HMAC of `RustCrypto`: jsonwebtoken's own choices bring a second TLS
-//! library's cryptography, or a dozen algorithms that no token here has.
+//! HS256 for jsonwebtoken, with the HMAC of `RustCrypto`. The built-in providers of jsonwebtoken
+//! would add either the cryptography of a second TLS library or a dozen unused algorithms.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jsonwebtoken::{
@@ -26,9 +26,9 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Has tokens of this process signed and verified here.
+/// Makes this module the provider of jsonwebtoken in this process.
 pub(crate) fn install() {
-    // The second time it is there already.
+    // An error means that it is already installed.
     let _ = PROVIDER.install_default();
 }
 
@@ -80,7 +80,7 @@ mod tests {
 
     /// The example of RFC 7515, appendix A.1.
     #[test]
-    fn a_token_of_the_standard_is_signed_as_there() {
+    fn the_example_of_the_standard_has_its_signature() {
         install();
         let key = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
         let message = b"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEz\
@@ -101,7 +101,7 @@ mod tests {
         assert!(sign(b"message", &signing, Algorithm::HS384).is_err());
     }
 
-    /// The URL-safe alphabet as the standard one, with padding.
+    /// Converts URL-safe base64 to the standard alphabet, with padding.
     fn standard(text: &str) -> String {
         format!("{}==", text.replace('-', "+").replace('_', "/"))
     }

@@ -1,8 +1,8 @@
-//! The auth service owns the sessions: it opens them as signed tokens, reads them, and revokes
-//! them. Accounts are the business of `user`, which it calls.
+//! The auth service owns the sessions: it opens them as signed tokens, verifies them, and revokes
+//! them. It calls the user service for accounts.
 //!
-//! [`run`] serves `auth.v1.AuthService`. The layers point inward: `grpc` speaks the protocol,
-//! `sessions` decides, `token`, `store`, `limiter` and `users` are what it decides with.
+//! [`run`] serves `auth.v1.AuthService`. `grpc` translates the protocol and calls `sessions`, which
+//! makes the decisions. `sessions` uses `token`, `store`, `limiter` and `users`.
 
 mod config;
 mod error;
@@ -32,12 +32,12 @@ use crate::{
     grpc::Grpc, metrics::Metrics, sessions::Sessions, store::Store, token::Keys, users::Users,
 };
 
-/// The largest request that is read: less than `user` reads, so that a request that is passed on
-/// to it, with an id added, fits.
+/// Size limit of a request. It is smaller than that of `user`, because requests are passed on to
+/// `user` with an id added.
 const MAX_REQUEST_BYTES: usize = 48 << 10;
 
-/// Serves sessions on `listener` until `shutdown` ends, the calls under way are answered, and
-/// their events are sent, if there is a broker to take them.
+/// Serves sessions on `listener` until `shutdown` ends. Then answers open calls and, if the broker
+/// answers, sends their events.
 ///
 /// # Errors
 /// When a secret is missing or too short, the database cannot be opened, or the server fails.
@@ -75,6 +75,6 @@ pub async fn run(
             () = store.remove_expired_forever(&metrics) => Ok(()),
         }
     };
-    // It is a large future to move about.
+    // Boxed, because it is a large future.
     relay.during(store.database(), Box::pin(service)).await
 }

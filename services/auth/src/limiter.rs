@@ -1,11 +1,9 @@
 //! Limits on attempts: a token bucket for each key.
 //!
-//! A key is a plain value, so that replicas could keep the buckets together in a database.
-//!
-//! An attempt takes its token before it is made and gives it back when it did not fail. So
-//! attempts made at the same moment cannot all slip through, and whoever knows the password
-//! is never held up by having used it often: while attempts that hold the last tokens are
-//! undecided, further ones wait for them, and are refused only when failures have used up all.
+//! An attempt takes a token before the password is checked, and returns it on success. So
+//! concurrent attempts cannot exceed the limit, and successful attempts never reach it. If pending
+//! attempts hold the last tokens, further attempts wait for their outcomes. An attempt is refused
+//! only if failures have used up all tokens.
 
 use std::{
     collections::HashMap,
@@ -17,26 +15,26 @@ use std::{
 
 use tokio::sync::{Notify, futures::OwnedNotified};
 
-/// Buckets kept at most; more keys than that at a time are an attack on memory.
+/// Limit of buckets. It bounds the memory that an attacker with many keys can use.
 const MAX_BUCKETS: usize = 100_000;
 
-/// When to try again after a refusal for want of memory.
+/// Delay before the next attempt after a refusal because of [`MAX_BUCKETS`].
 const MEMORY_WAIT: Duration = Duration::from_secs(60);
 
-/// Attempts that may wait at one key for others to be decided. Each holds a stream of the
-/// connection that all calls of a frontend share, so that a flood must not wait without bound.
+/// Limit of attempts that wait at one key for pending ones. Each holds a stream of the connection
+/// that all calls of a frontend share, so a flood must not occupy all streams.
 const MAX_WAITING: usize = 128;
 
 /// A bucket for each key.
 #[derive(Debug)]
 pub(crate) struct Limiter<K> {
     capacity: f64,
-    /// The time in which an empty bucket fills.
+    /// The time in which an empty bucket becomes full.
     period: Duration,
     buckets: Buckets<K>,
 }
 
-/// An attempt that has been let through. It counts unless it is forgiven.
+/// A permitted attempt. It counts unless it is forgiven.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Attempt<K: Eq + Hash> {
@@ -52,24 +50,24 @@ type Buckets<K> = Arc<Mutex<HashMap<K, Bucket>>>;
 struct Bucket {
     tokens: f64,
     at: Instant,
-    /// Attempts under way, each of which holds a token.
+    /// Pending attempts, each of which holds a token.
     undecided: u32,
     decided: Arc<Notify>,
 }
 
-/// What comes of asking for a token.
+/// The answer to a request for a token.
 enum Answer<K: Eq + Hash> {
     Taken(Attempt<K>),
     Refused {
-        /// There will be one after this long.
+        /// The time until the bucket has a token again.
         wait: Duration,
-        /// There may be one when this has happened.
+        /// Notified when a pending attempt ends and may return its token.
         undecided: Option<OwnedNotified>,
     },
 }
 
 impl<K: Clone + Eq + Hash> Limiter<K> {
-    /// A limiter that lets this many attempts in a period count.
+    /// A limiter that permits `count` failures in `period`.
     pub(crate) fn new(count: NonZeroU32, period: Duration) -> Self {
         Self {
             capacity: count.get().into(),
@@ -78,8 +76,8 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
         }
     }
 
-    /// Lets an attempt through, or says how long to wait until one will be. Waits for attempts
-    /// that may be forgiven.
+    /// Permits an attempt, or returns the delay before the next one. Waits for pending attempts,
+    /// because they may be forgiven.
     pub(crate) async fn attempt(&self, key: K) -> Result<Attempt<K>, Duration> {
         loop {
             match self.ask(&key, Instant::now()) {
@@ -96,7 +94,7 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
         }
     }
 
-    /// The same without waiting, for attempts that are forgiven by exception only.
+    /// Like [`Limiter::attempt`], but does not wait. For attempts that are rarely forgiven.
     pub(crate) fn attempt_at_once(&self, key: &K) -> Result<Attempt<K>, Duration> {
         match self.ask(key, Instant::now()) {
             Answer::Taken(attempt) => Ok(attempt),
@@ -133,7 +131,7 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
                 counts: true,
             });
         }
-        // The bucket holds one reference, and each attempt that waits another one.
+        // The bucket holds one reference, and each waiting attempt holds another one.
         let may_wait = bucket.undecided > 0 && Arc::strong_count(&bucket.decided) <= MAX_WAITING;
         Answer::Refused {
             wait: self.period.mul_f64((1.0 - bucket.tokens) / self.capacity),
@@ -143,7 +141,7 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
 }
 
 impl<K: Eq + Hash> Attempt<K> {
-    /// Takes the attempt back: it does not count.
+    /// Returns the token, so that the attempt does not count.
     pub(crate) fn forgive(mut self) {
         self.counts = false;
     }
@@ -163,7 +161,8 @@ impl<K: Eq + Hash> Drop for Attempt<K> {
 }
 
 impl Bucket {
-    /// A bucket whose tokens are not all there is kept, so one with an attempt under way too.
+    /// The tokens at a time. A pending attempt keeps the bucket below full, and only full buckets
+    /// are removed.
     fn tokens_at<K>(&self, now: Instant, limiter: &Limiter<K>) -> f64 {
         let elapsed = now.saturating_duration_since(self.at);
         let full = limiter.capacity - f64::from(self.undecided);
@@ -171,7 +170,7 @@ impl Bucket {
     }
 }
 
-/// A panic cannot leave a bucket half changed, so a poisoned lock is as good as new.
+/// Locks the buckets. Poisoning is ignored, because a panic cannot leave a bucket half changed.
 fn lock<K>(buckets: &Mutex<HashMap<K, Bucket>>) -> MutexGuard<'_, HashMap<K, Bucket>> {
     buckets.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_as_allowed_may_fail() {
+    fn failures_beyond_the_limit_are_refused() {
         let limiter = limiter(3);
         let now = Instant::now();
         for _ in 0..3 {
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_of_the_advised_length_suffices() {
+    fn an_attempt_is_permitted_after_the_returned_delay() {
         let limiter = limiter(3);
         let now = Instant::now();
         for _ in 0..3 {
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_succeeds_is_not_counted() {
+    fn forgiven_attempts_do_not_count() {
         let limiter = limiter(1);
         let now = Instant::now();
         for _ in 0..100 {
@@ -243,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_takes_long_gets_back_no_more_than_it_took() {
+    fn a_long_attempt_returns_only_one_token() {
         let limiter = limiter(2);
         let now = Instant::now();
         let attempt = take(&limiter, &"a", now).unwrap();
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hundred_that_succeed_at_the_same_moment_all_pass() {
+    async fn a_hundred_concurrent_successes_all_pass() {
         let limiter = Arc::new(limiter(3));
         let attempts: Vec<_> = (0..100)
             .map(|_| {
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_a_hundred_that_fail_at_the_same_moment_few_are_made() {
+    async fn of_a_hundred_concurrent_failures_only_the_limit_is_permitted() {
         let limiter = Arc::new(limiter(3));
         let attempts: Vec<_> = (0..100)
             .map(|_| {
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_without_patience_is_refused_while_others_are_undecided() {
+    fn an_attempt_at_once_does_not_wait_for_pending_attempts() {
         let limiter = limiter(2);
         let attempts = [(); 2].map(|()| limiter.attempt_at_once(&"a").unwrap());
         let wait = limiter.attempt_at_once(&"a").unwrap_err();
@@ -304,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_than_a_bounded_number_waits_for_what_is_undecided() {
+    async fn the_number_of_waiting_attempts_is_bounded() {
         let limiter = Arc::new(limiter(1));
         let undecided = limiter.attempt("a").await.unwrap();
         let waiting: Vec<_> = (0..MAX_WAITING)

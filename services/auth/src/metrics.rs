@@ -1,4 +1,4 @@
-//! What is counted of sessions.
+//! The metrics of sessions.
 
 use std::sync::{
     Arc,
@@ -23,7 +23,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// `open` is the number of sessions that are open, now and later.
+    /// `open` is the number of open sessions, read at each export.
     pub(crate) fn new(open: Arc<AtomicI64>) -> Self {
         let scope = env!("CARGO_PKG_NAME");
         metrics::AUTH_SESSIONS_ACTIVE.observed_up_down_counter(scope, move |sessions| {
@@ -37,24 +37,24 @@ impl Metrics {
         }
     }
 
-    /// A session was opened.
+    /// Counts a new session.
     pub(crate) fn opened(&self) {
         self.opened.add(1, &[]);
     }
 
-    /// A session was closed by the person.
+    /// Counts a session that its user closed.
     pub(crate) fn signed_out(&self) {
         self.closed
             .add(1, &[KeyValue::new(names::AUTH_REASON, "logout")]);
     }
 
-    /// A session was closed because another one took its place.
+    /// Counts a session that a new one has replaced.
     pub(crate) fn replaced(&self) {
         self.closed
             .add(1, &[KeyValue::new(names::AUTH_REASON, "replaced")]);
     }
 
-    /// Sessions have expired that nobody had closed.
+    /// Counts sessions that expired while they were open.
     pub(crate) fn expired(&self, count: usize) {
         self.closed.add(
             count as u64,
@@ -62,7 +62,7 @@ impl Metrics {
         );
     }
 
-    /// Counts a token that was rejected, for the reason that the log has too.
+    /// Counts a rejected token, by the reason that is also in the log.
     pub(crate) fn failed(&self, error: &Error) {
         if let Error::InvalidSession(reason) = error {
             self.rejected
@@ -70,7 +70,7 @@ impl Metrics {
         }
     }
 
-    /// An attempt was refused.
+    /// Counts an attempt that a limit refused.
     pub(crate) fn limited(&self, scope: Scope) {
         self.limited
             .add(1, &[KeyValue::new(names::AUTH_LIMIT_SCOPE, scope.name())]);

@@ -1,6 +1,6 @@
 //! The scopes of the limits on attempts.
 
-/// What attempts are counted by.
+/// The scope of a limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scope {
     /// Failed sign-ins to an account.

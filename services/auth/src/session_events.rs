@@ -1,7 +1,6 @@
 //! The events of sessions.
 //!
-//! What must not happen here: anything of what a person typed, which may be an email or a
-//! password in the wrong field.
+//! Events must not hold user input: it may be an email, or a password in the wrong field.
 
 use events::{Data, Event};
 use proto::events::v1::{
@@ -13,8 +12,8 @@ use crate::token::Claims;
 
 const SOURCE: &str = env!("CARGO_PKG_NAME");
 
-/// A session was opened. One that comes with a new account is a sign-in too: whoever counts the
-/// sessions of a user has to hear of all of them.
+/// A session was opened. A registration opens a session too and has this event, so that consumers
+/// can count all sessions of a user.
 pub(crate) fn signed_in(claims: &Claims, method: LoginMethod) -> Event {
     let data = LoginSucceeded {
         user_id: claims.sub.to_string(),
@@ -24,8 +23,8 @@ pub(crate) fn signed_in(claims: &Claims, method: LoginMethod) -> Event {
     Event::new(SOURCE, Some(claims.sub), Data::LoginSucceeded(data))
 }
 
-/// Nobody was signed in, as the email or the password was wrong. Attempts that were not made, as
-/// too many had failed before, are no events: it must cost nothing to refuse them.
+/// A sign-in failed because the email or the password was wrong. Attempts that a limit refuses have
+/// no event, because refusals must be cheap.
 pub(crate) fn refused() -> Event {
     let data = LoginFailed {
         reason: LoginFailedReason::WrongCredentials.into(),
@@ -33,12 +32,12 @@ pub(crate) fn refused() -> Event {
     Event::new(SOURCE, None, Data::LoginFailed(data))
 }
 
-/// A session was closed by the person.
+/// A user closed a session.
 pub(crate) fn signed_out(claims: &Claims) -> Event {
     revoked(claims, SessionRevokedReason::Logout)
 }
 
-/// A session was closed because the person signed in again with the same browser.
+/// A session was closed because the user signed in again with the same browser.
 pub(crate) fn replaced(claims: &Claims) -> Event {
     revoked(claims, SessionRevokedReason::Replaced)
 }

@@ -1,4 +1,4 @@
-//! What can be done with sessions.
+//! The operations on sessions.
 
 use std::{
     net::IpAddr,
@@ -23,11 +23,11 @@ use crate::{
     users::Users,
 };
 
-/// The time in which failed sign-ins are counted.
+/// The period of the limits on failed sign-ins.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The time in which registrations are counted: people register once, and each attempt tells
-/// whether an email has an account.
+/// The period of the limit on registrations. It is long, because users register once, and each
+/// attempt reveals whether an email has an account.
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A session that was just opened.
@@ -42,8 +42,8 @@ pub(crate) struct Sessions {
     keys: Keys,
     store: Store,
     users: Users,
-    /// Strangers count together. A network that is known to an account counts by itself, so that
-    /// strangers who guess do not keep its owner out.
+    /// Each known network of an account has its own bucket, and all other networks share one. So
+    /// attackers who guess passwords do not lock out the owner.
     failures_by_account: Limiter<(String, Option<IpNet>)>,
     failures_by_address: Limiter<IpAddr>,
     registrations_by_address: Limiter<IpAddr>,
@@ -69,11 +69,11 @@ impl Sessions {
         }
     }
 
-    /// Creates an account and opens its first session, unless too many have been tried from the
-    /// address. The session of the token `replaced` is revoked with it, where that is valid.
+    /// Creates an account and opens its first session, unless the address has reached the limit of
+    /// registrations. Also revokes the session of the token `replaced`, if that token is valid.
     ///
-    /// Whether the email is taken shows in the answer, and cannot be hidden without mail to
-    /// confirm an address; so what is limited is every attempt, successful or not.
+    /// The answer reveals whether an email is taken. Only a confirmation by mail could hide that.
+    /// So every attempt counts, successful or not.
     pub(crate) async fn register(
         &self,
         email: String,
@@ -90,7 +90,7 @@ impl Sessions {
             .transpose()?;
         let network = self.network(&account(&email), address)?;
         let outcome = self.users.create(email, password).await;
-        // Malformed input was neither compared with the accounts nor hashed.
+        // Malformed input is neither looked up nor hashed, so it does not count.
         if let (Err(Error::Invalid(_)), Some(attempt)) = (&outcome, attempt) {
             attempt.forgive();
         }
@@ -98,9 +98,9 @@ impl Sessions {
             .await
     }
 
-    /// Opens a session for an email and a password, unless too many attempts have failed for
-    /// the account or from the address. The session of the token `replaced` is revoked with it,
-    /// where that is valid.
+    /// Opens a session for an email and a password, unless too many attempts have failed for the
+    /// account or from the address. Also revokes the session of the token `replaced`, if that token
+    /// is valid.
     pub(crate) async fn login(
         &self,
         email: String,
@@ -124,8 +124,8 @@ impl Sessions {
         let by_account = match self.failures_by_account.attempt(key).await {
             Ok(attempt) => attempt,
             Err(delay) => {
-                // It was not made. The owner of an account that is guessed at would be refused
-                // for the address next.
+                // The attempt was not made. If it counted, the limit of the address could refuse
+                // an owner whose account is under attack.
                 if let Some(attempt) = by_address {
                     attempt.forgive();
                 }
@@ -145,7 +145,7 @@ impl Sessions {
             .await
     }
 
-    /// Reads the account of a session, and when the session ends.
+    /// Returns the account of a session, and when the session expires.
     pub(crate) async fn me(&self, token: &str) -> Result<(User, SystemTime), Error> {
         let outcome = self.account_of(token).await;
         outcome.inspect_err(|error| self.metrics.failed(error))
@@ -166,8 +166,8 @@ impl Sessions {
 
     async fn account_of(&self, token: &str) -> Result<(User, SystemTime), Error> {
         let claims = self.keys.verify(token)?;
-        // Both at once. Whether the session is open decides first: where it is not, the answer
-        // does not wait for the user service.
+        // Both run concurrently. If the session is not open, the answer does not wait for the user
+        // service.
         let open = async {
             let open = self.store.is_open(claims.jti).await?;
             open.then_some(()).ok_or(Error::InvalidSession("revoked"))
@@ -178,8 +178,8 @@ impl Sessions {
         Ok((user, expires_at(&claims)))
     }
 
-    /// The network of an address, if an account was signed in to from there before. Known and
-    /// unknown emails cost the same query.
+    /// The network of an address, if it is a known network of the account. Known and unknown emails
+    /// need the same query, so the time does not reveal which emails exist.
     async fn known(&self, account: &str, address: Option<IpAddr>) -> Result<Option<IpNet>, Error> {
         let Some(network) = address.map(network::nearby) else {
             return Ok(None);
@@ -188,7 +188,7 @@ impl Sessions {
         Ok(self.store.is_known(ids).await?.then_some(network))
     }
 
-    /// What is to be noted of a sign-in from an address.
+    /// The network to store after a sign-in from an address.
     fn network(&self, account: &str, address: Option<IpAddr>) -> Result<Option<Network>, Error> {
         address
             .map(|address| {
@@ -211,10 +211,10 @@ impl Sessions {
     ) -> Result<Opened, Error> {
         let id = Uuid::try_parse(&user.id).map_err(|_source| {
             Error::Users(Box::new(tonic::Status::internal(
-                "a user id that is no UUID",
+                "the user id is not a UUID",
             )))
         })?;
-        // Without it the old session would stay open, and nobody would have its token to revoke it.
+        // The browser forgets the old token, so the old session could not be revoked later.
         let replaced = self.keys.verify(replaced).ok();
         let replaced = replaced.map(|old| (old.jti, session_events::replaced(&old)));
         let (token, claims) = self.keys.sign(id)?;
@@ -256,8 +256,8 @@ fn expires_at(claims: &Claims) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(claims.exp)
 }
 
-/// The key of an account in the limits, whether it exists or not: the email as `user` compares it.
-/// `user` refuses malformed emails before it does any work, so all of them share one key.
+/// The key of an account in the limits: the email in the form that `user` compares. The account
+/// need not exist. All malformed emails share one key, because `user` refuses them without work.
 fn account(email: &str) -> String {
     Email::parse(email).map_or_else(|_| String::new(), |email| email.as_str().to_owned())
 }
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spelling_does_not_make_another_account() {
+    fn all_spellings_of_an_email_have_one_key() {
         for spelling in [
             " Ann@Ex\u{e4}mple.de",
             "ann@exa\u{308}mple.DE",

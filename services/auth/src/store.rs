@@ -1,4 +1,4 @@
-//! Sessions in the database.
+//! The database of sessions and known networks.
 
 use std::{
     path::Path,
@@ -29,14 +29,14 @@ const INSERT: Statement = Statement::new("INSERT sessions");
 const SELECT: Statement = Statement::new("SELECT sessions");
 const UPDATE: Statement = Statement::new("UPDATE sessions");
 
-/// How often expired sessions are removed: until then they count as open.
+/// Interval of the removal of expired sessions. Until it, they count as open.
 const REMOVAL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// For how many seconds after its last sign-in a network is known.
+/// How long a network is known after its last sign-in, in seconds.
 const NETWORK_AGE: i64 = 90 * 24 * 60 * 60;
 
-/// Networks kept of an account, the latest: each is one more from which its password can be
-/// guessed at the rate that the limits leave.
+/// Limit of known networks for each account; the latest ones are kept. Each known network has its
+/// own limit of failed sign-ins, so more networks permit more guesses.
 const NETWORKS: i64 = 20;
 
 diesel::table! {
@@ -56,12 +56,12 @@ diesel::table! {
     }
 }
 
-/// A network that an account is signed in to from, by keyed hashes.
+/// A known network of an account, as keyed hashes.
 #[derive(Debug)]
 pub(crate) struct Network {
-    /// Of the account and the network.
+    /// Hash of the account and the network.
     pub(crate) id: String,
-    /// Of the account.
+    /// Hash of the account.
     pub(crate) account: String,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Network {
 pub(crate) struct Store {
     database: Database,
     outbox: Outbox,
-    /// Changed after each commit.
+    /// The number of open sessions, updated after each commit.
     open: Arc<AtomicI64>,
 }
 
@@ -84,13 +84,12 @@ impl Store {
         })
     }
 
-    /// The database, for what else is in it.
+    /// The database, which also holds the outbox.
     pub(crate) fn database(&self) -> Database {
         self.database.clone()
     }
 
-    /// Counts the open sessions once; from then on the number is kept up to date, without asking
-    /// the database, and can be read at any time.
+    /// Counts the open sessions. Returns the number, which later changes update without a query.
     pub(crate) async fn count_open(&self) -> Result<Arc<AtomicI64>, database::Error> {
         let count = self
             .database
@@ -105,7 +104,7 @@ impl Store {
         Ok(Arc::clone(&self.open))
     }
 
-    /// Whether one of these is a known network.
+    /// Whether one of these ids is that of a known network.
     pub(crate) async fn is_known(&self, ids: Vec<String>) -> Result<bool, database::Error> {
         self.database
             .read(SELECT_NETWORKS, move |connection| {
@@ -116,9 +115,9 @@ impl Store {
             .await
     }
 
-    /// Adds an open session, the event that tells of it, and the network that it was opened from.
-    /// Revokes the session that it replaces, with an event of its own. After the commit, `opened`
-    /// is called with whether that session was open, even if the caller has gone by then.
+    /// Inserts an open session, its event, and its network. Also revokes the session that it
+    /// replaces, and inserts the event of that. After the commit, `opened` is called with whether
+    /// the replaced session was open, even if the caller has gone.
     pub(crate) async fn insert(
         &self,
         claims: &Claims,
@@ -162,7 +161,7 @@ impl Store {
         self.database.write_then(INSERT, work, committed).await
     }
 
-    /// Whether a session was opened here and has not been revoked.
+    /// Whether a session is in the database and not revoked.
     pub(crate) async fn is_open(&self, id: Uuid) -> Result<bool, database::Error> {
         let id = id.to_string();
         self.database
@@ -177,9 +176,8 @@ impl Store {
             .await
     }
 
-    /// Revokes a session and adds the event that tells of it. One that is revoked already stays as
-    /// it is, and has no event. `closed` is called after the commit if the session was open, even if
-    /// the caller has gone by then.
+    /// Revokes a session and inserts its event. Does nothing if the session is already revoked.
+    /// Otherwise `closed` is called after the commit, even if the caller has gone.
     pub(crate) async fn revoke(
         &self,
         id: Uuid,
@@ -204,18 +202,18 @@ impl Store {
         self.database.write_then(UPDATE, work, committed).await
     }
 
-    /// Takes an event of something that changed no session; the caller need not wait for it.
+    /// Queues an event that belongs to no change of a session. Does not wait for the database.
     pub(crate) fn tell(&self, event: &Event) {
         self.outbox.later(event);
     }
 
-    /// Removes expired sessions, now and from time to time: their tokens are refused in any case.
-    /// Networks that were not used for long go with them.
+    /// Removes expired sessions and old networks, at once and then at each [`REMOVAL_INTERVAL`].
+    /// Expired tokens are refused even if their sessions are not removed.
     pub(crate) async fn remove_expired_forever(&self, metrics: &Metrics) {
         let mut interval = tokio::time::interval(REMOVAL_INTERVAL);
         loop {
             interval.tick().await;
-            // Some clocks may be behind ours by the leeway of the tokens.
+            // The clock of another instance may be late, and tokens have a leeway.
             let limit = to_i64(seconds(SystemTime::now()).saturating_sub(60));
             if let Err(error) = self.forget_networks(limit - NETWORK_AGE).await {
                 tracing::warn!(
@@ -237,7 +235,7 @@ impl Store {
         }
     }
 
-    /// Removes the networks that were last used before a time.
+    /// Removes the networks whose last sign-in was before `limit`, in seconds since the Unix epoch.
     async fn forget_networks(&self, limit: i64) -> Result<usize, database::Error> {
         self.database
             .write(DELETE_NETWORKS, move |connection| {
@@ -248,8 +246,8 @@ impl Store {
             .await
     }
 
-    /// Removes the sessions that expired before a time. `removed` is called after the commit with
-    /// how many of them were open.
+    /// Removes the sessions that expired before `limit`, in seconds since the Unix epoch. `removed`
+    /// is called after the commit with the number of those that were open.
     async fn remove_expired(
         &self,
         limit: i64,
@@ -274,7 +272,7 @@ impl Store {
     }
 }
 
-/// Revokes a session, and says whether it was open.
+/// Revokes a session. Returns whether it was open.
 fn close(connection: &mut SqliteConnection, id: Uuid, now: i64) -> QueryResult<bool> {
     let revoked = diesel::update(sessions::table.find(id.to_string()))
         .filter(sessions::revoked_at.is_null())
@@ -283,7 +281,7 @@ fn close(connection: &mut SqliteConnection, id: Uuid, now: i64) -> QueryResult<b
     Ok(revoked > 0)
 }
 
-/// Notes that a network was used, and forgets the oldest of an account that has too many.
+/// Stores the use of a network, and removes the oldest ones beyond [`NETWORKS`].
 fn remember(connection: &mut SqliteConnection, network: &Network, now: i64) -> QueryResult<()> {
     use known_networks::{account, id, last_at, table};
 
@@ -335,7 +333,7 @@ mod tests {
         keys.sign(Uuid::now_v7()).unwrap().1
     }
 
-    /// How often something was called.
+    /// A counter of calls.
     #[derive(Clone, Default)]
     struct Calls(Arc<AtomicI64>);
 
@@ -347,7 +345,7 @@ mod tests {
             }
         }
 
-        /// The same for a session that replaces none.
+        /// A callback for a session that replaces none.
         fn callback_of_first(&self) -> impl FnOnce(bool) + Send + 'static {
             let calls = self.clone();
             move |has_replaced| {
@@ -439,7 +437,7 @@ mod tests {
         let expired = insert(&store).await;
         assert_eq!(count(), 2);
 
-        // The second time it is closed already.
+        // The session is already closed, so the second call changes nothing.
         let closed = Calls::default();
         for _ in 0..2 {
             let revoking = store.revoke(revoked.jti, event(&revoked), closed.callback());
@@ -469,12 +467,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_commit_that_fails_changes_no_count() {
+    async fn a_failed_commit_changes_no_count() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("auth.db"), Outbox::none()).unwrap();
         let open = store.count_open().await.unwrap();
         let session = insert(&store).await;
-        // COMMIT looks at deferred constraints.
+        // SQLite checks deferred constraints at COMMIT.
         let broken = |change| {
             format!(
                 "CREATE TRIGGER broken_{change} AFTER {change} ON sessions

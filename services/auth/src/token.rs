@@ -1,7 +1,7 @@
 //! Tokens: JSON Web Tokens (RFC 7519), signed with HMAC-SHA-256 (HS256, RFC 7518).
 //!
-//! The header names the key (`kid`), so that the secret can be rotated: the current one signs,
-//! the current and the previous one verify.
+//! The header names the key (`kid`), so that the secret can be rotated. The current key signs; the
+//! current and the previous key verify.
 
 use std::{
     path::Path,
@@ -23,20 +23,20 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 const ISSUER: &str = "auth";
 const AUDIENCE: &str = "otelix";
 
-/// HS256 wants a key of at least the size of its hash (RFC 7518, section 3.2).
+/// HS256 requires a key of at least the size of its hash (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
 
-/// Tokens of ours have about 400 bytes; what is far longer is not worth a look.
+/// Size limit of a token. Tokens of this service have about 400 bytes.
 const MAX_TOKEN_BYTES: usize = 4096;
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Claims {
     iss: String,
     aud: String,
-    /// The account's id.
+    /// The id of the account.
     pub(crate) sub: Uuid,
-    /// The session's id.
+    /// The id of the session.
     pub(crate) jti: Uuid,
     iat: u64,
     nbf: u64,
@@ -48,18 +48,18 @@ pub(crate) struct Claims {
 pub(crate) struct Keys {
     header: Header,
     signing: EncodingKey,
-    /// The current key first.
+    /// Key ids and keys, the current key first.
     verifying: Vec<(String, DecodingKey)>,
-    /// The previous key, as one that signs.
+    /// The previous key in the form that computes hashes.
     previous: Option<EncodingKey>,
     validation: Validation,
 }
 
 impl Keys {
-    /// Reads the secrets from where the settings say.
+    /// Reads the secrets from the settings or from the files that they name.
     ///
     /// # Errors
-    /// When one is missing, cannot be read, or is too short.
+    /// When a secret is missing, cannot be read, or is too short.
     pub(crate) fn load(secrets: &Secrets) -> anyhow::Result<Self> {
         let current = secret(
             ("JWT_SECRET", secrets.jwt_secret.as_deref()),
@@ -88,8 +88,8 @@ impl Keys {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // A token has a row only after it was signed. A clock that was set back, or is behind that
-        // of the instance that signed, must not end the sessions that were just opened.
+        // The check of `nbf` adds nothing, because only signed tokens have a row. With it, new
+        // sessions would be refused if the clock was set back or is behind that of the signer.
         validation.validate_nbf = false;
         // Seconds by which the clocks of two instances may differ.
         validation.leeway = 5;
@@ -123,13 +123,13 @@ impl Keys {
         Ok((token, claims))
     }
 
-    /// A keyed hash (HMAC-SHA-256) of lines of text: what tokens are made of has no line break,
-    /// so that no hash is a token's signature.
+    /// A keyed hash (HMAC-SHA-256) of several lines of text. The signed part of a token has no line
+    /// break, so no such hash is the signature of a token.
     pub(crate) fn hash(&self, lines: &[&str]) -> Result<String, Error> {
         hash(lines, &self.signing)
     }
 
-    /// The same by the current key, and by the previous one where there is one.
+    /// The hashes by the current key and, if it is set, by the previous key.
     pub(crate) fn hashes(&self, lines: &[&str]) -> Result<Vec<String>, Error> {
         std::iter::once(&self.signing)
             .chain(&self.previous)
@@ -137,7 +137,7 @@ impl Keys {
             .collect()
     }
 
-    /// Reads a token that one of the keys has signed and that is valid now.
+    /// Verifies the signature and the claims of a token, and returns the claims.
     pub(crate) fn verify(&self, token: &str) -> Result<Claims, Error> {
         if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
             return Err(Error::InvalidSession("not a token"));
@@ -170,7 +170,7 @@ fn hash(lines: &[&str], key: &EncodingKey) -> Result<String, Error> {
     jsonwebtoken::crypto::sign(text.as_bytes(), key, Algorithm::HS256).map_err(Error::Sign)
 }
 
-/// Takes a secret from one of two settings, each given by its name and its value.
+/// Reads a secret from one of two settings, each given by its name and its value.
 fn secret(
     (value_name, value): (&'static str, Option<&str>),
     (file_name, file): (&'static str, Option<&Path>),
@@ -195,7 +195,8 @@ fn secret(
     Ok(Some(secret))
 }
 
-/// Editors end a file with a line break. Other white space can be part of random bytes.
+/// Removes the line break that editors add at the end of a file. Other white space may be part of
+/// random bytes.
 fn without_line_break(bytes: &[u8]) -> &[u8] {
     match bytes.strip_suffix(b"\n") {
         Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
@@ -207,7 +208,8 @@ fn bad(name: &'static str, reason: String) -> BadSetting {
     BadSetting { name, reason }
 }
 
-/// Names a secret without telling it: the same on every instance, without a setting.
+/// The id of a key, derived from the secret without revealing it. So all instances agree on it
+/// without a setting.
 fn key_id(secret: &[u8]) -> String {
     Sha256::digest(secret)
         .iter()
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_read_as_it_was_signed() {
+    fn a_verified_token_has_the_claims_that_were_signed() {
         let keys = Keys::new(NEW, None);
         let user = Uuid::now_v7();
         let (token, claims) = keys.sign(user).unwrap();
@@ -250,14 +252,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_keeps_the_sessions_that_are_open() {
+    fn a_rotation_keeps_open_sessions() {
         let (token, _) = Keys::new(OLD, None).sign(Uuid::now_v7()).unwrap();
         assert!(Keys::new(NEW, Some(OLD)).verify(&token).is_ok());
         assert_eq!(reason(Keys::new(NEW, None).verify(&token)), "unknown key");
     }
 
     #[test]
-    fn any_altered_bit_is_noticed() {
+    fn a_token_with_any_altered_bit_is_refused() {
         let keys = Keys::new(NEW, None);
         let (token, _) = keys.sign(Uuid::now_v7()).unwrap();
         for index in 0..token.len() {
@@ -265,8 +267,8 @@ mod tests {
                 let mut bytes = token.clone().into_bytes();
                 bytes[index] ^= 1 << bit;
                 let altered = String::from_utf8(bytes).unwrap();
-                // Those of the last character of a part that base64 does not use, too: they must
-                // be zero.
+                // Also the unused bits in the last character of each base64 part: they must be
+                // zero.
                 if keys.verify(&altered).is_ok() {
                     panic!("bit {bit} of byte {index} can be altered");
                 }

@@ -1,4 +1,4 @@
-//! The user service, as seen from here.
+//! The client of the user service.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-/// How long a read may take in all.
+/// Deadline of a read, with all retries.
 const READ_DEADLINE: Duration = Duration::from_secs(2);
 
-/// How long a call may take in all that waits for a password to be hashed. Less than the
-/// deadline of our own callers, so that they learn the reason.
+/// Deadline of a call that hashes a password, with all retries. It is shorter than the deadline of
+/// this service's callers, so that they get the reason.
 const HASH_DEADLINE: Duration = Duration::from_secs(4);
 
 /// A client of the user service.
@@ -32,7 +32,7 @@ impl Users {
         )))
     }
 
-    /// Creates an account. The id, ours to choose, makes the call safe to repeat.
+    /// Creates an account. The caller chooses the id, so the call is idempotent.
     pub(crate) async fn create(&self, email: String, password: String) -> Result<User, Error> {
         let message = CreateUserRequest {
             email,
@@ -47,7 +47,7 @@ impl Users {
         present(answer.await.map_err(error)?.into_inner().user)
     }
 
-    /// Reads an account; `None` when there is none of that id.
+    /// Reads an account. `None` if no account has the id.
     pub(crate) async fn get(&self, id: Uuid) -> Result<Option<User>, Error> {
         let message = GetUserRequest {
             key: Some(Key::Id(id.to_string())),
@@ -64,7 +64,7 @@ impl Users {
         }
     }
 
-    /// Reads the account that an email and a password belong to.
+    /// Verifies a password, and returns the account.
     pub(crate) async fn verify(&self, email: String, password: String) -> Result<User, Error> {
         let message = VerifyPasswordRequest { email, password };
         let answer = client::retry(HASH_DEADLINE, |left| {
@@ -77,7 +77,7 @@ impl Users {
 }
 
 fn present(user: Option<User>) -> Result<User, Error> {
-    user.ok_or_else(|| Error::Users(Box::new(Status::internal("an answer without a user"))))
+    user.ok_or_else(|| Error::Users(Box::new(Status::internal("the answer has no user"))))
 }
 
 fn error(status: Status) -> Error {

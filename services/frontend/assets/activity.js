@@ -1,4 +1,5 @@
-// Adds new events to the list of the Activity page. Without it the list is as it was at loading.
+// Adds new events to the list of the Activity page. Without this script, the list shows the events
+// at the time of loading.
 
 const events = document.getElementById("events");
 const link = document.getElementById("link");
@@ -6,14 +7,15 @@ const news = document.getElementById("news");
 const notice = document.getElementById("notice");
 const reload = document.getElementById("reload");
 
-// Delay before the next attempt after a refusal, when the browser does not reconnect by itself.
+// Delay before the next attempt after a refusal. The browser does not reconnect by itself then.
 const AGAIN_MS = 10_000;
 
-// The server ends each stream after some minutes, and the browser resumes it within seconds.
-// Only a longer interruption is shown.
+// The server ends each stream after some minutes, and the browser resumes it within seconds. The
+// page shows only longer interruptions.
 const GRACE_MS = 5_000;
 
-// Events of one moment are announced together: nobody can listen to each of many.
+// Screen readers announce the events of this period together, because a burst would take too long
+// to read.
 const COLLECT_MS = 3_000;
 
 let stream;
@@ -23,7 +25,7 @@ let unsaid = [];
 
 function open() {
   close();
-  // The browser resumes by itself as long as the stream lives; the page says where it starts.
+  // An EventSource resumes by itself. A new one starts after the newest event of the page.
   const newest = events.firstElementChild;
   stream = new EventSource("/activity/events" + (newest ? `?after=${newest.id}` : ""));
   stream.onopen = () => {
@@ -36,8 +38,8 @@ function open() {
     if (notice.innerHTML !== data) notice.innerHTML = data;
   });
   stream.onerror = () => {
-    // Refused, for example because too many streams are open. The delay differs, so that not all
-    // browsers try again at the same moment.
+    // Refused, for example because too many streams are open. The delay is random, so that browsers
+    // do not retry together.
     if (stream.readyState === EventSource.CLOSED) {
       show("Not live");
       again = setTimeout(open, AGAIN_MS * (0.5 + Math.random()));
@@ -62,7 +64,7 @@ function show(state) {
   reload.hidden = live;
 }
 
-// Rows come as the server renders them for the page, and what they hold is escaped there.
+// The server renders and escapes rows, in the stream as in the page.
 function add(html) {
   const template = document.createElement("template");
   template.innerHTML = html;
@@ -86,7 +88,7 @@ function announce(what) {
   }
 }
 
-// A browser opens few connections to a site, and pages that nobody sees need none: they resume
-// where they were.
+// Browsers limit the connections to a site. So a hidden page closes its stream, and resumes it when
+// it is shown again.
 document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
 if (!document.hidden) open();

@@ -40,7 +40,7 @@ pub struct Activity {
 }
 
 impl Activity {
-    /// No events yet.
+    /// An empty list.
     #[must_use]
     pub fn new(source: Source) -> Self {
         let scope = env!("CARGO_PKG_NAME");

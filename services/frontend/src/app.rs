@@ -1,4 +1,4 @@
-//! What the handlers share.
+//! The state that all handlers share.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -15,11 +15,11 @@ use crate::{
     status::Board,
 };
 
-/// How long a request may take to be answered: longer than the auth service may. A stream of events
-/// begins its answer at once, and lasts.
+/// Deadline of a request. It is longer than the deadline of a call to the auth service. It does not
+/// end event streams, which send their headers at once.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
-/// What the handlers share.
+/// The state that all handlers share.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) activity: Activity,

@@ -1,4 +1,4 @@
-//! The files that pages load. They are part of the program, and browsers cache them until they
+//! The files that pages load. They are embedded in the program, and browsers cache them until they
 //! change.
 
 use axum::{
@@ -13,13 +13,13 @@ use rust_embed::{Embed, EmbeddedFile};
 #[folder = "assets/"]
 struct Files;
 
-/// The address of a file with its present content: other content has another address.
+/// The URL of a file, with a hash of its content. When the content changes, so does the URL.
 pub(crate) fn href(name: &str) -> String {
     let query = Files::get(name).map(|file| query(&file));
     format!("/assets/{name}?{}", query.unwrap_or_default())
 }
 
-/// All files.
+/// The routes of all files.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let files = Files::iter().filter_map(|name| Some((Files::get(&name)?, name)));
     files.fold(Router::new(), |router, (file, name)| {
@@ -30,7 +30,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 
 fn answer(file: &EmbeddedFile, uri: &Uri, headers: &HeaderMap) -> Response {
     let query = query(file);
-    // Only the address that names the content can be cached without asking again.
+    // Only a URL with the hash of the current content can be cached without revalidation.
     let caching = if uri.query() == Some(&query) {
         "public, max-age=31536000, immutable"
     } else {
@@ -53,7 +53,7 @@ fn answer(file: &EmbeddedFile, uri: &Uri, headers: &HeaderMap) -> Response {
     (caching, media_type, file.data.clone()).into_response()
 }
 
-/// What tells the versions of a file apart.
+/// The query of a file's URL, a hash of the content.
 fn query(file: &EmbeddedFile) -> String {
     let hash = file.metadata.sha256_hash();
     let hash = u64::from_be_bytes(*hash.first_chunk().unwrap_or(&[0; 8]));

@@ -1,5 +1,4 @@
-//! The auth service, as the pages need it. What its statuses mean is decided here and nowhere
-//! else.
+//! The client of the auth service. Only this module maps gRPC statuses to errors.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,31 +21,31 @@ use tonic_types::StatusExt as _;
 
 use crate::session::Token;
 
-/// How long a page waits for the auth service.
+/// Deadline of a call to the auth service.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// When to try again where the auth service does not say.
+/// Delay before the next attempt, if the auth service does not send one.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// What can go wrong, by what the person can do about it.
+/// Why a call failed, grouped by what the user can do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// What was typed cannot be right.
+    /// A field is missing or malformed.
     #[error("a field is missing or malformed")]
     Invalid(Vec<Violation>),
-    /// A wrong email or password, or a session that is not accepted (any more).
+    /// A wrong email or password, or a token that is not valid, or no longer valid.
     #[error("not accepted")]
     Unauthenticated,
-    /// The email has an account.
+    /// The email belongs to an account.
     #[error("the email is taken")]
     EmailTaken,
     /// Too many attempts.
     #[error("too many attempts")]
     TooMany {
-        /// How long to wait.
+        /// The delay before the next attempt.
         retry_after: Duration,
     },
-    /// A service that is needed does not answer.
+    /// The auth service, or a service behind it, does not answer.
     #[error("a service is unavailable")]
     Unavailable(#[source] Box<Status>),
     /// Anything else.
@@ -54,14 +53,14 @@ pub(crate) enum Error {
     Internal(#[source] Box<Status>),
 }
 
-/// What is wrong with a field.
+/// An invalid field and its error message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Violation {
     pub(crate) field: String,
     pub(crate) description: String,
 }
 
-/// What a person types to sign in or to register.
+/// The input of the forms to sign in and to register.
 #[derive(Clone)]
 pub(crate) struct Credentials {
     pub(crate) email: String,
@@ -74,7 +73,7 @@ pub(crate) struct OpenSession {
     pub(crate) expires_at: Option<SystemTime>,
 }
 
-/// An account, as its owner sees it.
+/// An account, as shown to its owner.
 #[derive(Clone, derive_more::Debug)]
 pub(crate) struct Account {
     pub(crate) id: String,
@@ -84,7 +83,7 @@ pub(crate) struct Account {
     pub(crate) session_expires_at: Option<SystemTime>,
 }
 
-/// The auth service.
+/// A client of the auth service.
 #[derive(Clone, Debug)]
 pub(crate) struct Auth {
     client: AuthServiceClient<ObservedChannel>,
@@ -93,7 +92,7 @@ pub(crate) struct Auth {
     reads: Tally,
 }
 
-/// How often something a person wanted came out well, and how often not.
+/// Counters of the successes and failures of one method.
 #[derive(Clone, Debug)]
 struct Tally {
     success: Counter<u64>,
@@ -101,7 +100,7 @@ struct Tally {
 }
 
 impl Auth {
-    /// The service at an address. It need not be there yet.
+    /// A client for an address. It connects at the first call.
     pub(crate) fn new(address: Uri) -> Self {
         let channel = client::channel(address, proto::METHODS);
         Self {
@@ -112,7 +111,7 @@ impl Auth {
         }
     }
 
-    /// Creates an account and opens its first session, in the place of the one that is `replaced`.
+    /// Creates an account and opens its first session. This revokes the session `replaced`.
     pub(crate) async fn register(
         &self,
         typed: Credentials,
@@ -126,7 +125,7 @@ impl Auth {
             client_address,
             replaced_token: replaced_token(replaced),
         });
-        // Once: an answer that got lost may have been a success.
+        // No retry: the call may have succeeded although its answer was lost.
         let answer = client::once(DEADLINE, client.register(request)).await;
         self.registrations.count(
             answer
@@ -135,7 +134,7 @@ impl Auth {
         )
     }
 
-    /// Opens a session, in the place of the one that is `replaced`.
+    /// Opens a session. This revokes the session `replaced`.
     pub(crate) async fn login(
         &self,
         typed: Credentials,
@@ -149,7 +148,7 @@ impl Auth {
             client_address,
             replaced_token: replaced_token(replaced),
         });
-        // Once: each attempt counts against the limit.
+        // No retry: each attempt counts against the limit.
         let answer = client::once(DEADLINE, client.login(request)).await;
         self.logins.count(
             answer
@@ -226,7 +225,7 @@ fn replaced_token(token: Option<Token>) -> String {
     token.map_or_else(String::new, |token| token.as_str().to_owned())
 }
 
-/// A request that is made once.
+/// A request with the deadline.
 fn request<T>(message: T) -> Request<T> {
     client::request(message, DEADLINE)
 }
@@ -295,7 +294,7 @@ fn open_session(session: Option<proto::auth::v1::Session>) -> Result<OpenSession
     })
 }
 
-/// An answer that breaks the contract.
+/// The error of an answer that breaks the contract.
 pub(crate) fn incomplete(part: &str) -> Error {
     Error::Internal(Box::new(Status::internal(format!(
         "the answer has no usable {part}"
@@ -337,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_to_wait_is_the_services() {
+    fn the_delay_comes_from_the_service() {
         let delay = Duration::from_secs(7);
         let status = chassis::status::retry_later(Code::ResourceExhausted, "x", delay);
         assert!(

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_speaks_for_itself_only() {
+    fn x_forwarded_for_of_an_untrusted_peer_is_ignored() {
         assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
         assert_eq!(client("203.0.113.9", &[]), "203.0.113.9");
     }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_cannot_be_read_ends_the_walk() {
+    fn an_unreadable_entry_ends_the_search() {
         for forwarded in [&["unknown"][..], &[""], &["1.2.3.4, \u{e9}"], &["1.2.3.4,"]] {
             assert_eq!(client("127.0.0.1", forwarded), "127.0.0.1", "{forwarded:?}");
         }

@@ -18,11 +18,11 @@ use url::Url;
 \x20 frontend --auth-service-address 127.0.0.1:8081 --grafana-url http://127.0.0.1:3000\n\
 \x20 frontend health --wait 5s")]
 pub struct Config {
-    /// Where the process listens.
+    /// The address and port of the server.
     #[command(flatten)]
     pub listen: Listen<8082>,
 
-    /// Where the auth service is, as HOST:PORT or as a URL
+    /// Address of the auth service, as HOST:PORT or as a URL
     #[arg(
         long,
         env = "AUTH_SERVICE_ADDRESS",
@@ -32,7 +32,7 @@ pub struct Config {
     )]
     pub auth_service_address: Uri,
 
-    /// Where the user service is; only the status page uses it, for a health check
+    /// Address of the user service, for the health check of the status page only
     #[arg(
         long,
         env = "USER_SERVICE_ADDRESS",
@@ -46,7 +46,7 @@ pub struct Config {
     #[command(flatten)]
     pub pages: Pages,
 
-    /// Where events come from.
+    /// The broker of the events.
     #[command(flatten)]
     pub events: events::Settings,
 
@@ -59,13 +59,13 @@ pub struct Config {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Pages")]
 pub struct Pages {
-    /// The URL under which people reach these pages, such as <https://example.org>; with https,
-    /// cookies are sent over TLS only and browsers are told to stay with TLS
+    /// The URL that browsers use for these pages, such as <https://example.org>; with https,
+    /// cookies are sent over TLS only, and HSTS makes browsers use TLS for all later requests
     #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
     /// Networks of the proxies whose X-Forwarded-For, X-Forwarded-Proto, trace context and baggage
-    /// are believed, separated by commas; empty trusts none
+    /// are trusted, separated by commas; empty trusts none
     #[arg(
         long,
         env = "TRUSTED_PROXIES",
@@ -95,13 +95,13 @@ pub struct Pages {
     )]
     pub status_page: StatusPage,
 
-    /// Where Grafana is, such as <http://127.0.0.1:3000>; with it, a page's trace id links to the
-    /// trace
+    /// URL of Grafana, such as <http://127.0.0.1:3000>; if it is set, the trace id of each page
+    /// links to the trace
     #[arg(long, env = "GRAFANA_URL", value_name = "URL", value_parser = web)]
     pub grafana_url: Option<Url>,
 
-    /// Where Alertmanager is, such as <http://127.0.0.1:9093>; with it, the status page shows the
-    /// alerts that fire
+    /// URL of Alertmanager, such as <http://127.0.0.1:9093>; if it is set, the status page shows
+    /// the firing alerts
     #[arg(long, env = "ALERTMANAGER_URL", value_name = "URL", value_parser = plain)]
     pub alertmanager_url: Option<Url>,
 }
@@ -118,7 +118,7 @@ impl chassis::Config for Config {
     }
 }
 
-/// The URL under which people reach the pages: a scheme and a host, no path.
+/// The URL that browsers use for the pages: a scheme and a host, without a path.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PublicUrl {
     https: bool,
@@ -189,11 +189,11 @@ pub enum StatusPage {
     /// Everyone
     #[default]
     Everyone,
-    /// People who are signed in
+    /// Signed-in users only
     SignedIn,
 }
 
-/// The parts that the status page checks besides the services.
+/// The parts that the status page checks besides auth and user.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct StatusChecks(pub Vec<StatusCheck>);
 
@@ -230,7 +230,7 @@ impl FromStr for StatusCheck {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // The messages quote names only: a URL may hold a password.
+        // The messages quote only names, because a URL may hold a password.
         let (name, address) = text
             .split_once('=')
             .map(|(name, address)| (name.trim(), address))
@@ -256,7 +256,7 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
-/// A URL without TLS. The status page uses none.
+/// Parses an http URL: the checks of the status page do not support TLS.
 fn plain(text: &str) -> Result<Url, String> {
     web(text).and_then(|url| match url.scheme() {
         "http" => Ok(url),
@@ -264,7 +264,7 @@ fn plain(text: &str) -> Result<Url, String> {
     })
 }
 
-/// A URL of the web.
+/// Parses an http or https URL.
 fn web(text: &str) -> Result<Url, String> {
     let url = url(text)?;
     match url.scheme() {
@@ -273,7 +273,7 @@ fn web(text: &str) -> Result<Url, String> {
     }
 }
 
-/// A URL without user name and password: pages, spans and log records show URLs.
+/// Parses a URL without user name and password: pages, spans and log records show URLs.
 fn url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}"))?;
     if url.username().is_empty() && url.password().is_none() {
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_those_of_one_machine() {
+    fn the_defaults_fit_one_machine() {
         let config = parse(&[]).unwrap();
         assert_eq!(config.address().to_string(), "127.0.0.1:8082");
         assert_eq!(config.auth_service_address, "http://127.0.0.1:8081/");

@@ -2,7 +2,7 @@
 //!
 //! The algorithm is that of Go's `net/http.CrossOriginProtection`: browsers send the origin of a
 //! request in `Sec-Fetch-Site`, older ones in `Origin`. A client that sends neither is not a
-//! browser, so no other site can make it send a person's cookies.
+//! browser, so no other site can make it send a user's cookies.
 
 use axum::http::{HeaderMap, Method, Uri, header};
 
@@ -10,8 +10,8 @@ use crate::config::PublicUrl;
 
 /// Whether a request may change state.
 ///
-/// `public` is where people reach the pages. A proxy may rewrite `Host`, and only `public` tells
-/// the scheme: without it, a page at `http://HOST` may post to `https://HOST`.
+/// `public` is the URL that browsers use. A proxy may rewrite `Host`, and only `public` has the
+/// scheme. Without `public`, a page at `http://HOST` may post to `https://HOST`.
 pub(crate) fn is_allowed(
     method: &Method,
     uri: &Uri,
@@ -57,7 +57,7 @@ mod tests {
     const OWN: &str = "example.org:8082";
 
     #[test]
-    fn the_table() {
+    fn requests_are_allowed_by_origin() {
         let own = Some("http://example.org:8082");
         let other = Some("https://evil.example");
         let rows: &[Row<'_>] = &[
@@ -125,7 +125,7 @@ mod tests {
             ("POST", None, Some("null"), OWN, false),
             ("POST", None, Some(""), OWN, false),
             ("POST", None, Some("\u{e9}"), OWN, false),
-            // Without both it is no browser.
+            // Without both headers, the client is not a browser.
             ("POST", None, None, OWN, true),
         ];
         for row in rows {

@@ -16,7 +16,7 @@ use crate::{
     pages::{Frame, Problem},
 };
 
-/// Largest body: more than any valid email and password need.
+/// Size limit of a body in bytes. No valid email and password need as much.
 const LIMIT: usize = 64 * 1024;
 
 const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
@@ -47,7 +47,7 @@ fn is_form(headers: &HeaderMap) -> bool {
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(MEDIA_TYPE))
 }
 
-/// Reads the fields. A missing field is empty, which the auth service refuses with a message.
+/// Reads the fields. A missing field is empty, and the auth service refuses empty fields.
 /// Unknown fields are ignored.
 fn parse(body: &[u8]) -> Option<Credentials> {
     let mut email = None;
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_empty() {
+    fn missing_fields_are_empty() {
         for body in [&b""[..], b"&&", b"email", b"=&x=\xff", b"Email=a"] {
             assert_eq!(
                 parsed(body),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_is_refused() {
+    fn ambiguous_or_malformed_fields_are_refused() {
         for body in [
             &b"email=\xff"[..],
             b"password=%ff%fe",

@@ -1,4 +1,4 @@
-//! What each route does: ask the auth service, and choose the page.
+//! The handlers of the routes: each calls the auth service and chooses the page.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// The client's IP address, or the empty string where it is not known.
+/// The client's IP address, or an empty string if it is unknown.
 pub(crate) struct ClientAddress(String);
 
 impl FromRequestParts<Arc<App>> for ClientAddress {
@@ -100,7 +100,7 @@ pub(crate) async fn logout(
         return leave(&app, &headers, "/");
     };
     match app.auth.logout(&token).await {
-        // A token that is not accepted any more needs no revoking.
+        // A token that is no longer accepted need not be revoked.
         Ok(()) | Err(Error::Unauthenticated | Error::Invalid(_)) => leave(&app, &headers, "/"),
         Err(error) => failed(&frame, &error, Problem::NotSignedOut),
     }
@@ -132,7 +132,7 @@ pub(crate) async fn activity_events(
     headers: HeaderMap,
 ) -> Response {
     if app.activity.source() == Source::Off {
-        // What tells a browser not to come again (HTML, "Server-sent events").
+        // This status stops the browser from reconnecting (HTML, "Server-sent events").
         return StatusCode::NO_CONTENT.into_response();
     }
     let client = client_address(peer.ip(), &headers, &app.proxies);
@@ -159,7 +159,7 @@ async fn signed_in(
     })
 }
 
-/// A session was opened: the browser keeps it.
+/// Stores the token of a new session in the browser, and redirects to the account.
 fn enter(app: &App, frame: &Frame, session: &OpenSession) -> Response {
     let Some(cookie) = app.cookie.store(&session.token, session.expires_at) else {
         return failed(frame, &auth::incomplete("token"), Problem::Internal);
@@ -169,7 +169,7 @@ fn enter(app: &App, frame: &Frame, session: &OpenSession) -> Response {
     response
 }
 
-/// There is no session (any more): the browser forgets it.
+/// Removes the session from the browser, and redirects.
 fn leave(app: &App, headers: &HeaderMap, location: &'static str) -> Response {
     let mut response = see_other(location);
     if app.cookie.is_present(headers)
@@ -180,14 +180,14 @@ fn leave(app: &App, headers: &HeaderMap, location: &'static str) -> Response {
     response
 }
 
-/// The form once more, with what was wrong.
+/// The form with error messages, or an error page if the user cannot correct the error.
 fn refused(frame: &Frame, purpose: Purpose, email: &str, error: &Error) -> Response {
     report(error);
     credentials::refused(frame, purpose, email, error)
         .unwrap_or_else(|| frame.problem(Problem::Internal))
 }
 
-/// A page that says what did not work.
+/// The error page of a failed call to the auth service.
 fn failed(frame: &Frame, error: &Error, unavailable: Problem) -> Response {
     report(error);
     match error {
@@ -198,7 +198,7 @@ fn failed(frame: &Frame, error: &Error, unavailable: Problem) -> Response {
     }
 }
 
-/// Logs what is not the person's mistake. This is where such an error stops.
+/// Logs an error, unless the user caused it. It is logged here only.
 fn report(error: &Error) {
     match error {
         Error::Unavailable(status) => {

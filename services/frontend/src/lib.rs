@@ -1,13 +1,18 @@
-//! The web pages: register, sign in, account, sign out, the status of every part, and what happened
-//! lately.
+//! The web pages: register, sign in, account, sign out, the status of every part, and recent
+//! events.
 //!
-//! HTML is rendered here and works without scripts; the one there is adds new events to a list.
-//! This process keeps no state of its own: the session lives in a cookie that only the auth
-//! service can make or read, accounts are read through it, and every instance reads every event.
-//! Activity is for everybody, and so is Status unless a setting says otherwise: they name parts and
-//! ids of accounts, and no person.
-//! What must not happen here: deciding whether an email, a password or a token is good, and
-//! writing any of them to a log.
+//! The server renders all HTML, and all pages work without scripts. The only script adds new events
+//! to the Activity page.
+//!
+//! The process stores no state. The session is a token in a cookie, which only the auth service
+//! issues and verifies. Accounts are read through the auth service, and every instance reads every
+//! event.
+//!
+//! The Activity page is public, and so is the Status page by default. They show names of parts and
+//! parts of account ids, but no email.
+//!
+//! This crate must not decide whether an email, a password or a token is valid, and must not log
+//! any of them.
 
 mod activity;
 mod app;
@@ -34,17 +39,17 @@ pub use crate::config::{
     Config, Pages, PublicUrl, StatusCheck, StatusChecks, StatusPage, Target, TrustedProxies,
 };
 
-// For tests, which bring events of their own.
+// For tests, which supply their own events.
 #[doc(hidden)]
 pub use crate::activity::{Activity, Entry, Kind, Source};
 
 use crate::app::App;
 
-/// Serves the pages until `shutdown` ends: then says so to health checks, takes no new
-/// connections, and waits for the requests under way.
+/// Serves the pages until `shutdown` ends. Then health checks fail, new connections are refused,
+/// and open requests are answered.
 ///
 /// # Errors
-/// When the server cannot be started, or no more events are read.
+/// When the server cannot be started, or the consumer of events ends.
 pub async fn run(
     config: Config,
     listener: TcpListener,
@@ -54,7 +59,7 @@ pub async fn run(
     let activity = Activity::of(&events);
     let (stop, stopped) = oneshot::channel::<()>();
     let feeding = activity.clone().feed(&events, async {
-        // An error means that the sender is gone, which is a stop too.
+        // An error means that the sender was dropped, which is a stop too.
         let _ = stopped.await;
     });
     let serving = async {
@@ -68,11 +73,11 @@ pub async fn run(
             feeding.await;
             outcome
         }
-        () = &mut feeding => Err(anyhow::anyhow!("no more events are read")),
+        () = &mut feeding => Err(anyhow::anyhow!("the consumer of events has ended")),
     }
 }
 
-/// The same with events from `activity`, which a test fills by itself.
+/// Like [`run`], with events from `activity`, which the test fills.
 ///
 /// # Errors
 /// When the server cannot be started.

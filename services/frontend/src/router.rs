@@ -46,13 +46,13 @@ where
         .route("/activity", get(handlers::activity))
         .route("/activity/events", get(handlers::activity_events));
 
-    // Probes and assets make no spans, which would outnumber those of pages.
+    // Probes and assets get no spans. Otherwise they would outnumber the spans of pages.
     let unobserved = Router::new()
         .merge(assets::router())
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/ready", get(ready))
         .route_service("/grpc.health.v1.Health/Check", health)
-        // Not `Watch`: anybody could open any number of its streams.
+        // `Watch` is not served: a client could open any number of its streams.
         .route("/grpc.health.v1.Health/{*method}", any(unimplemented));
 
     let https = app.is_https();
@@ -85,15 +85,15 @@ fn route(extensions: &Extensions) -> Option<&str> {
     extensions.get::<MatchedPath>().map(MatchedPath::as_str)
 }
 
-/// What the sender of a request is believed to know: a proxy of ours passes on trace context and
-/// the scheme that the browser used, while anything can stand in the headers of another sender.
+/// Whether the sender of a request is trusted, and the scheme that the browser used. A trusted
+/// proxy passes on the trace context and the scheme. The headers of other senders may be forged.
 fn caller(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Caller {
     let peer = extensions.get::<ConnectInfo<SocketAddr>>();
     let trusted = peer.is_some_and(|peer| app.proxies.contains(peer.0.ip().to_canonical()));
     let scheme = headers
         .get("x-forwarded-proto")
         .filter(|_| trusted)
-        // Of several proxies, the first knows the browser.
+        // With several proxies, the first entry is the browser's scheme.
         .and_then(|schemes| schemes.to_str().ok()?.split(',').next());
     let https = match scheme
         .map(|scheme| scheme.trim().to_ascii_lowercase())
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_a_page_without_its_reason() {
+    async fn a_panic_is_an_error_page_without_the_reason() {
         let (status, page) = get_page("/panic").await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(page.contains("Something went wrong"), "{page}");

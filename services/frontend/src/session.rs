@@ -7,7 +7,7 @@ use std::{
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-/// Longest token: browsers do not store larger cookies.
+/// Size limit of a token in bytes: browsers do not store larger cookies.
 const LIMIT: usize = 4096;
 
 /// The token of a session as a browser sent it, not yet verified.
@@ -34,12 +34,12 @@ pub(crate) struct SessionCookie {
 }
 
 impl SessionCookie {
-    /// The cookie of a site, which browsers reach by https or not.
+    /// The cookie of a site. `https` is whether browsers use TLS.
     pub(crate) fn new(https: bool) -> Self {
         Self { https }
     }
 
-    /// The name. With the prefix, no other host of the domain can set the cookie.
+    /// The name. The prefix `__Host-` prevents other hosts of the domain from setting the cookie.
     fn name(self) -> &'static str {
         if self.https {
             "__Host-session"
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_none() {
+    fn headers_without_a_token_are_none() {
         for values in [
             &[][..],
             &[""],
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
+    fn the_cookie_is_hidden_from_scripts_and_other_sites() {
         let at = SystemTime::now() + Duration::from_secs(3600);
         let cookie = HTTP.store("a.b.c", Some(at)).unwrap();
         let cookie = cookie.to_str().unwrap();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_session_is_not_kept() {
+    fn an_expired_session_is_removed() {
         let cookie = HTTP.store("a", Some(SystemTime::UNIX_EPOCH)).unwrap();
         assert!(cookie.to_str().unwrap().ends_with("Max-Age=0"));
         let cleared = HTTPS.clear().unwrap();

@@ -15,7 +15,7 @@ use crate::config::{Config, StatusCheck, Target};
 /// Deadline of each check.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long results are cached: many requests at once cause one round of checks.
+/// How long results are cached. Concurrent requests share one round of checks.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The checks, and their last results.
@@ -46,11 +46,11 @@ pub(crate) struct Outcome {
 /// Whether a part works.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum State {
-    /// It answers that it is ready.
+    /// The part answers that it is ready.
     Ready,
-    /// It cannot be reached, or answers that it is not ready.
+    /// The part refuses connections, or answers that it is not ready.
     NotReady,
-    /// It did not answer in time.
+    /// The part did not answer within [`TIMEOUT`].
     Silent,
 }
 
@@ -69,7 +69,7 @@ impl Board {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .context("cannot make an HTTP client")?;
+            .context("cannot create an HTTP client")?;
         Ok(Self {
             checks,
             alertmanager: config.pages.alertmanager_url.clone().map(Alertmanager::new),
@@ -98,7 +98,7 @@ impl Board {
         Some(match tokio::time::timeout(TIMEOUT, asked).await {
             Ok(Ok(alerts)) => Alerts::Firing(alerts),
             Ok(Err(error)) => {
-                tracing::debug!(error = format!("{error:#}"), "alerts are unknown");
+                tracing::debug!(error = format!("{error:#}"), "cannot get alerts");
                 Alerts::Unknown
             }
             Err(_) => Alerts::Unknown,

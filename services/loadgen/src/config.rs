@@ -10,16 +10,17 @@ use clap::Args;
 
 use crate::{journey::Mix, schedule::Shape, target::Address};
 
-/// What load is made, and of what.
+/// The load generator's settings. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = "Examples:\n\
 \x20 loadgen --rate 20 --duration 5m\n\
 \x20 loadgen --target grpc://127.0.0.1:8081 --mix me=1 --bad 0\n\
 \x20 loadgen --duration forever --listen 127.0.0.1:8084")]
 pub struct Config {
-    /// What is put under load: the frontend's forms by `http://HOST:PORT`, or auth's gRPC by
-    /// `grpc://HOST:PORT`. Each visitor has an address of its own, in X-Forwarded-For; a frontend
-    /// on another machine must list this one in `TRUSTED_PROXIES`, or limits all visitors together
+    /// Target: `http://HOST:PORT` for the forms of the frontend, `grpc://HOST:PORT` for the gRPC
+    /// API of auth. Each simulated user has its own address in X-Forwarded-For. If the frontend is
+    /// on another machine, list this one in its `TRUSTED_PROXIES`, or its limits count all users as
+    /// one
     #[arg(
         long,
         env = "LOADGEN_TARGET",
@@ -32,19 +33,20 @@ pub struct Config {
     #[arg(long, env = "LOADGEN_RATE", value_name = "PER_SECOND", default_value = "10", value_parser = rate)]
     pub(crate) rate: f64,
 
-    /// How long journeys start, such as 30s or 5m; 0s or `forever` is until SIGTERM or SIGINT
+    /// Time in which journeys start, such as 30s or 5m; 0s or `forever` means until SIGTERM or
+    /// SIGINT
     #[arg(long, env = "LOADGEN_DURATION", value_name = "TIME", default_value = "30s", value_parser = length)]
     pub(crate) duration: Length,
 
-    /// How many journeys start at most; without it only the duration counts
+    /// Limit of journeys; by default only the duration ends the run
     #[arg(long, env = "LOADGEN_COUNT", value_name = "NUMBER")]
     pub(crate) count: Option<NonZeroU64>,
 
-    /// How journeys arrive in time
+    /// Distribution of the journeys' start times
     #[arg(long, env = "LOADGEN_SHAPE", value_enum, default_value_t = Shape::Steady)]
     pub(crate) shape: Shape,
 
-    /// How often each journey is made, relative to the others
+    /// Relative frequency of each journey
     #[arg(
         long,
         env = "LOADGEN_MIX",
@@ -53,16 +55,16 @@ pub struct Config {
     )]
     pub(crate) mix: Mix,
 
-    /// Share of journeys that are made with bad input: 0 to 1
+    /// Share of journeys with bad input, which the target must refuse: 0 to 1
     #[arg(long, env = "LOADGEN_BAD", value_name = "SHARE", default_value = "0.1", value_parser = share)]
     pub(crate) bad: f64,
 
-    /// Seed of all choices and of the schedule, which are the same for the same seed and
-    /// settings; random without it, and part of the report
+    /// Seed of the random choices and the schedule; the same seed and settings give the same
+    /// journeys. Random by default; the report contains it
     #[arg(long, env = "LOADGEN_SEED", value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,
 
-    /// Journeys under way at most; later ones wait for their turn, which counts as their latency
+    /// Limit of concurrent journeys; further ones wait, and the wait counts as their latency
     #[arg(
         long,
         env = "LOADGEN_MAX_IN_FLIGHT",
@@ -71,11 +73,11 @@ pub struct Config {
     )]
     pub(crate) max_in_flight: NonZeroU16,
 
-    /// How long the answer to a request may take
+    /// Timeout of each request
     #[arg(long, env = "LOADGEN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = timeout)]
     pub(crate) timeout: Duration,
 
-    /// How long the target may take to become ready before the first journey
+    /// Time for the target to become ready before the first journey
     #[arg(long, env = "LOADGEN_WAIT", value_name = "TIME", default_value = "30s", value_parser = time)]
     pub(crate) wait: Duration,
 
@@ -84,12 +86,12 @@ pub struct Config {
         value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub(crate) accounts: u16,
 
-    /// Writes the report as one JSON document; no log records are written then
+    /// Writes the report as one JSON document, and no log records
     #[arg(long, env = "LOADGEN_JSON", num_args = 0..=1, default_value_t = false,
         default_missing_value = "true", value_name = "BOOL")]
     pub(crate) json: bool,
 
-    /// Where health checks are answered by gRPC, such as 127.0.0.1:8084; nowhere without it
+    /// Address of the gRPC health checks, such as 127.0.0.1:8084; none by default
     #[arg(
         long = "listen",
         alias = "listen-address",
@@ -103,7 +105,7 @@ pub struct Config {
     pub(crate) telemetry: telemetry::Settings,
 }
 
-/// How long journeys start.
+/// The time in which journeys start.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Length {
     /// Until the process is asked to stop.
@@ -113,7 +115,7 @@ pub(crate) enum Length {
 }
 
 impl Length {
-    /// The time, where there is one.
+    /// The time, if it is limited.
     #[must_use]
     pub(crate) fn bound(self) -> Option<Duration> {
         match self {
@@ -123,7 +125,7 @@ impl Length {
     }
 }
 
-/// A year: no sum of two times may overflow, and nothing waits for longer.
+/// Limit of all times: a year, so that no sum of two times overflows.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 fn time(text: &str) -> Result<Duration, String> {
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_to_be_set() {
+    fn all_settings_have_defaults() {
         let config = parse(&[]).unwrap();
         assert_eq!(config.target.to_string(), "http://127.0.0.1:8082");
         assert_eq!(config.duration, Length::For(Duration::from_secs(30)));
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused() {
+    fn invalid_settings_are_refused() {
         for bad in [
             "--target=127.0.0.1:8082",
             "--rate=0",

@@ -1,8 +1,9 @@
-//! The open loop: starts every journey at its time, whatever became of those before it.
+//! The open loop: starts every journey at its scheduled time, even if earlier journeys have not
+//! ended.
 //!
-//! When as many requests are under way as there may be, the next ones wait for their turn. The
-//! schedule does not wait with them: their latency counts from their intended start, or the
-//! report would leave out just the time in which the target was slow (coordinated omission).
+//! At the limit of concurrent journeys, further ones wait. The schedule does not wait: latency
+//! counts from the scheduled start. Otherwise the report would omit exactly the time in which the
+//! target was slow (coordinated omission).
 
 use std::{
     pin::Pin,
@@ -22,7 +23,7 @@ use crate::{
     visit::World,
 };
 
-/// A run that is under way.
+/// A run in progress.
 #[derive(Debug)]
 pub(crate) struct Drive {
     pub(crate) started: Instant,
@@ -41,17 +42,16 @@ impl Drive {
         }
     }
 
-    /// Journeys under way.
+    /// The number of running journeys.
     pub(crate) fn in_flight(&self) -> usize {
         (self.max_in_flight as usize).saturating_sub(self.slots.available_permits())
     }
 
-    /// Makes the journeys of a plan, until it ends or `shutdown` does, and waits for those under
-    /// way.
+    /// Starts the journeys of a plan until it or `shutdown` ends. Then waits for the running
+    /// journeys.
     ///
-    /// What is still waiting for its turn one `timeout` after the end of the plan is given up
-    /// and recorded as [`Kind::Unsent`]; what waits at a shutdown is not, since nobody expects an
-    /// answer to it any more.
+    /// A journey that still waits one `timeout` after the end of the plan is dropped and recorded
+    /// as [`Kind::Unsent`]. A journey that waits at a shutdown is not recorded.
     pub(crate) async fn run(
         self: &Arc<Self>,
         plan: Plan,
@@ -71,7 +71,8 @@ impl Drive {
                 planned = due.next() => planned,
             };
             let Some(planned) = planned else {
-                // The plan was followed to its end, also if that was a quiet time.
+                // No journey is left. The run still lasts until the end of the plan, because its
+                // duration is part of the report.
                 if let (Some(end), true) = (end, left != Some(0)) {
                     tokio::select! {
                         () = &mut shutdown => {}
@@ -100,7 +101,7 @@ impl Drive {
             });
         }
 
-        // Each request has its time-out, so this ends.
+        // This ends, because each request has a timeout.
         let _all = self.slots.acquire_many(self.max_in_flight).await?;
         Ok(())
     }
@@ -120,7 +121,7 @@ impl Drive {
         let (Some(seen), Some((stage, kind))) = (seen, &outcome.unexpected) else {
             return;
         };
-        // The first, the tenth, the hundredth: a target that is down must not fill the disk.
+        // Logs the first, the tenth, the hundredth: the log must stay small if the target is down.
         if seen == 10_u64.pow(seen.ilog10()) {
             tracing::warn!(
                 journey = outcome.journey.name(),
@@ -141,10 +142,10 @@ async fn until(end: Option<Instant>) {
     }
 }
 
-/// Hands out journeys when they are due.
+/// A thread that sends each journey when it is due.
 ///
-/// A thread of its own, since tokio's timer counts in milliseconds: rounding up to the next one
-/// would be reported as latency of the target.
+/// tokio's timer has a resolution of one millisecond and rounds up. The difference would be
+/// reported as latency of the target.
 struct Pacer {
     due: mpsc::Receiver<Planned>,
     thread: thread::Thread,
@@ -165,7 +166,7 @@ impl Pacer {
                         if early.is_zero() {
                             break;
                         }
-                        // May end early, for no reason or because of the drop below.
+                        // May return early: spuriously, or because of the drop below.
                         thread::park_timeout(early);
                     }
                     if sender.blocking_send(planned).is_err() {
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_due_before_its_time() {
+    async fn no_journey_starts_before_its_time() {
         let started = Instant::now();
         let mut pacer = Pacer::start(Schedule::new(plan()), started).unwrap();
         let mut count = 0;

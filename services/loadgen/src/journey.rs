@@ -1,13 +1,13 @@
-//! What a person does, the input it is done with, and the answer that is right for it.
+//! The journeys of simulated users: their input and the expected answers.
 //!
-//! Nothing here knows how a request is sent; see [`crate::target`].
+//! This module does not depend on the protocol; see [`crate::target`].
 
 use std::{fmt, str::FromStr};
 
 use rand::RngExt as _;
 use serde::Serialize;
 
-/// One thing that a person comes to do.
+/// A journey: one action of a simulated user.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Journey {
@@ -22,10 +22,10 @@ pub enum Journey {
 }
 
 impl Journey {
-    /// All of them, in the order of the report.
+    /// All journeys, in the order of the report.
     pub(crate) const ALL: [Self; 4] = [Self::Register, Self::Login, Self::Me, Self::Logout];
 
-    /// Its name in settings, in the report and as a span.
+    /// The name in settings, in the report and of the span.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -37,13 +37,13 @@ impl Journey {
     }
 }
 
-/// Whether a target has to accept or to refuse what it is given.
+/// Whether the target must accept or refuse the input.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Input {
-    /// Has to be accepted.
+    /// The target must accept it.
     Good,
-    /// Has to be refused.
+    /// The target must refuse it.
     Bad,
 }
 
@@ -51,7 +51,7 @@ impl Input {
     /// Both, in the order of the report.
     pub(crate) const ALL: [Self; 2] = [Self::Good, Self::Bad];
 
-    /// Its name in the report and in spans.
+    /// The name in the report and in spans.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ impl Input {
     }
 }
 
-/// How often each journey is chosen, relative to the others.
+/// The relative frequency of each journey.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub(crate) struct Mix {
     /// Weight of [`Journey::Register`].
@@ -100,13 +100,13 @@ impl Mix {
     }
 }
 
-/// Why a text is no [`Mix`].
+/// Why a text is not a [`Mix`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum MixError {
     /// An entry is not of the form `journey=weight`.
     #[error("`{0}` is not of the form JOURNEY=WEIGHT")]
     Form(String),
-    /// An entry names no journey.
+    /// An entry names an unknown journey.
     #[error("`{0}` is not one of register, login, me and logout")]
     Journey(String),
     /// A journey has two weights.
@@ -115,7 +115,7 @@ pub(crate) enum MixError {
     /// A weight is not a whole number.
     #[error("the weight of `{0}` is not a whole number from 0 to 4294967295")]
     Weight(&'static str),
-    /// No journey can be chosen.
+    /// All weights are 0.
     #[error("at least one weight must be above 0")]
     Nothing,
 }
@@ -123,7 +123,7 @@ pub(crate) enum MixError {
 impl FromStr for Mix {
     type Err = MixError;
 
-    /// Reads `register=1,login=3`; what is not named has weight 0.
+    /// Parses a text such as `register=1,login=3`. Journeys that are not named have weight 0.
     fn from_str(text: &str) -> Result<Self, MixError> {
         let mut weights = [None; Journey::ALL.len()];
         for entry in text.split(',') {
@@ -170,7 +170,7 @@ impl fmt::Display for Mix {
     }
 }
 
-/// A journey together with the input it is made with.
+/// A journey and its input.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Case {
     Register(NewAccount),
@@ -179,7 +179,7 @@ pub(crate) enum Case {
     Logout(Token),
 }
 
-/// What a registration is tried with.
+/// The input of a registration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum NewAccount {
     Good,
@@ -188,26 +188,26 @@ pub(crate) enum NewAccount {
     TakenEmail,
 }
 
-/// What a login is tried with.
+/// The input of a login.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Credentials {
     Good,
     UnknownEmail,
-    /// Falls back to an unknown email while every account has had its failures.
+    /// Replaced by an unknown email while no account may have another failure.
     WrongPassword,
 }
 
-/// What a session is claimed with.
+/// The token of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Token {
     Good,
-    /// Never was a token.
+    /// A text that is not a token.
     Garbage,
-    /// Was a good token until one character of its signature was changed.
+    /// A good token with one changed character in its signature.
     Altered,
 }
 
-/// What a target made of a request, in words that HTTP and gRPC share.
+/// The answer of a target, in terms that HTTP and gRPC share.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
     Accepted,
@@ -215,11 +215,11 @@ pub(crate) enum Verdict {
     Invalid,
     /// Credentials or session are not valid.
     Refused,
-    /// The email has an account.
+    /// The email belongs to an account.
     Taken,
-    /// Signed out, without a word on whether the session was valid.
+    /// Signed out. The answer does not tell whether the session was valid.
     SignedOut,
-    /// Anything that no input of ours deserves.
+    /// An answer that is never expected.
     Other,
 }
 
@@ -227,7 +227,8 @@ impl Case {
     pub(crate) fn choose(mix: Mix, bad: f64, rng: &mut impl rand::Rng) -> Self {
         let journey = mix.choose(rng);
         let bad = rng.random::<f64>() < bad;
-        // Drawn in any case: the share of bad input does not change when and what is sent.
+        // Drawn for good input too, so that the share of bad input does not change the rest of the
+        // schedule.
         let point = rng.random_range(0..12_u8);
         let token = match (bad, point % 2) {
             (false, _) => Token::Good,
@@ -270,7 +271,7 @@ impl Case {
         }
     }
 
-    /// Whether this is the right answer.
+    /// Whether this is an expected answer.
     pub(crate) fn deserves(self, verdict: Verdict) -> bool {
         match (self, verdict) {
             (_, Verdict::SignedOut) => matches!(self, Self::Logout(_)),
@@ -308,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mix_is_refused() {
+    fn an_invalid_mix_is_refused() {
         for (text, error) in [
             ("", MixError::Form(String::new())),
             ("me", MixError::Form("me".to_owned())),
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn journeys_come_by_their_weights() {
+    fn journeys_occur_by_their_weights() {
         let mix = Mix {
             register: 1,
             login: 3,
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn the_share_of_bad_input_is_kept_and_every_fault_occurs() {
+    fn the_share_of_bad_input_is_kept_and_each_kind_occurs() {
         let mix = Mix {
             register: 1,
             login: 1,
@@ -379,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn each_case_deserves_one_answer() {
+    fn each_case_has_one_expected_answer() {
         for (case, right) in [
             (Case::Register(NewAccount::Good), Verdict::Accepted),
             (Case::Register(NewAccount::InvalidEmail), Verdict::Invalid),
@@ -408,7 +409,7 @@ mod tests {
                 );
             }
         }
-        // The frontend says the same to everybody who signs out.
+        // The frontend gives all sign-outs the same answer.
         assert!(Case::Logout(Token::Good).deserves(Verdict::SignedOut));
         assert!(Case::Logout(Token::Altered).deserves(Verdict::SignedOut));
         assert!(!Case::Me(Token::Good).deserves(Verdict::SignedOut));

@@ -1,11 +1,10 @@
 //! An open-loop load generator for the frontend and for auth.
 //!
-//! Journeys start by a schedule that is made of a seed, and not when the target has answered the
-//! ones before: a target that stalls sees them pile up, as it would with people, and their
-//! latency counts from when they should have started. [`run`] makes them; what comes of it is a
-//! [`Report`].
+//! A seed determines when journeys start. They do not wait for the answers to earlier ones, as real
+//! users would not. So if the target stalls, requests accumulate, and their latency counts from the
+//! scheduled start. [`run`] makes the load and returns a [`Report`].
 //!
-//! A password, a token or an email must not appear in any log record, span or report.
+//! Log records, spans and reports must not contain a password, a token or an email.
 
 mod config;
 mod drive;
@@ -26,7 +25,7 @@ pub use crate::{
     process::{health, start},
 };
 
-// For tests, which look at the report of a run.
+// For tests, which check the report of a run.
 #[doc(hidden)]
 pub use crate::{
     journey::{Input, Journey},
@@ -40,15 +39,15 @@ use crate::{
     terminal::Terminal, visit::World,
 };
 
-/// Puts the target under load, until the settings say that it is enough or `shutdown` ends.
+/// Puts load on the target until the run or `shutdown` ends.
 ///
 /// # Errors
-/// When the target does not become ready in time, or the generator itself cannot work.
+/// When the target does not become ready in time, or the generator cannot start.
 #[doc(hidden)] // For tests; the program begins with `start`.
 pub async fn run(config: &Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<Report> {
     let mut shutdown = pin!(shutdown);
     let plan = Plan {
-        // Short enough to be typed, and exact in every reader of JSON.
+        // 32 bits are short enough to type, and exact in every JSON parser.
         seed: config.seed.unwrap_or_else(|| rand::random::<u32>().into()),
         rate: config.rate,
         shape: config.shape,
@@ -70,7 +69,7 @@ pub async fn run(config: &Config, shutdown: impl Future<Output = ()>) -> anyhow:
 
     let drive = Arc::new(Drive::new(max_in_flight));
     if is_prepared {
-        tracing::info!(url = %config.target, seed = plan.seed, rate = plan.rate, "load begins");
+        tracing::info!(url = %config.target, seed = plan.seed, rate = plan.rate, "load started");
         let terminal = Arc::new(Terminal::new());
         let title = format!("{} at {}/s, seed {}", config.target, plan.rate, plan.seed);
         let _shown = progress::show(&terminal, Arc::clone(&drive), title);

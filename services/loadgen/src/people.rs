@@ -1,7 +1,7 @@
-//! The people of a run: the accounts they have made and the sessions they have open.
+//! The simulated users of a run: their accounts and their open sessions.
 //!
-//! Both pools are bounded, so that a run without end does not grow. Nothing in here may be
-//! logged: no type that holds a password, a token or an email prints it.
+//! Both pools are bounded, so that memory does not grow in an endless run. Passwords, tokens and
+//! emails must not be logged, so the `Debug` output of these types hides them.
 
 use std::{
     net::Ipv4Addr,
@@ -14,32 +14,32 @@ use std::{
 
 use rand::{RngExt as _, distr::Alphanumeric};
 
-/// Accounts and sessions kept at most, each.
+/// Limit of accounts, and of sessions.
 const CAPACITY: usize = 1_024;
 
-/// The time between two wrong passwords for one account: auth locks it at about ten a minute, and
-/// a locked account would answer a good login wrongly.
+/// Delay between two wrong passwords for one account. auth limits them to ten a minute, and refuses
+/// good logins too when the limit is reached.
 const FAILURE_GAP: Duration = Duration::from_secs(15);
 
-/// Logins to one account at a time. A person signs in once, and auth counts attempts under way
-/// towards its ten a minute: it would refuse a good login among many.
+/// Limit of concurrent logins to one account. auth counts pending attempts towards its limit of ten
+/// a minute, so it might refuse a good login.
 const LOGINS_AT_ONCE: usize = 4;
 
-/// Sessions are not used for longer than this. Theirs is a day, but a run may last for weeks.
+/// How long a session is used. It expires after a day, and a run may last for weeks.
 const SESSION_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// An account that exists at the target, or is about to.
+/// An account that exists at the target, or is about to be registered.
 #[derive(derive_more::Debug)]
 pub(crate) struct Account {
     #[debug("..")]
     pub(crate) email: String,
     #[debug("..")]
     pub(crate) password: String,
-    /// Where its person's requests seem to come from.
+    /// The client address of its requests.
     pub(crate) address: Ipv4Addr,
 }
 
-/// A sign-in, whose session is open at the target.
+/// A session that is open at the target.
 #[derive(derive_more::Debug)]
 pub(crate) struct SignIn {
     #[debug("..")]
@@ -58,10 +58,10 @@ impl SignIn {
     }
 }
 
-/// Everybody.
+/// All simulated users.
 #[derive(Debug)]
 pub(crate) struct People {
-    /// Keeps the emails of this run apart from those of every other run.
+    /// A random part of all emails, so that runs do not share any.
     run: String,
     serial: AtomicU64,
     address: AtomicU32,
@@ -90,7 +90,7 @@ impl People {
         }
     }
 
-    /// An account that does not exist yet: its email was never used.
+    /// A new account, whose email was never used.
     pub(crate) fn stranger(&self) -> Account {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         Account {
@@ -100,14 +100,14 @@ impl People {
         }
     }
 
-    /// The next address of the block that RFC 2544 keeps for benchmarks, 198.18.0.0/15.
+    /// The next address of 198.18.0.0/15, the block for benchmarks (RFC 2544).
     pub(crate) fn address(&self) -> Ipv4Addr {
         let host = self.address.fetch_add(1, Ordering::Relaxed) % (1 << 17);
         Ipv4Addr::from_bits(Ipv4Addr::new(198, 18, 0, 0).to_bits() + host)
     }
 
-    /// Adds an account that the target has created. When there is no room, another one that
-    /// `draw` picks is forgotten.
+    /// Adds an account that the target has created. If the pool is full, the account replaces one
+    /// that `draw` picks.
     pub(crate) fn add_account(&self, account: Arc<Account>, draw: u64) {
         let known = Known {
             account,
@@ -128,12 +128,13 @@ impl People {
         accounts.get(index).map(|known| Arc::clone(&known.account))
     }
 
-    /// An account that may be signed in to now. While the answer is held, it counts as a login.
+    /// An account with fewer than [`LOGINS_AT_ONCE`] logins. The returned reference counts as a
+    /// login while it is held.
     pub(crate) fn account_to_enter(&self, draw: u64) -> Option<Arc<Account>> {
         let accounts = &self.pools().accounts;
         let start = pick(draw, accounts.len());
         let (before, after) = accounts.split_at(start);
-        // New references are made only under the lock that is held here; one is the pool's own.
+        // New references are made only under this lock. The pool itself holds one.
         let known = after
             .iter()
             .chain(before)
@@ -141,7 +142,8 @@ impl People {
         Some(Arc::clone(&known.account))
     }
 
-    /// An account for which a wrong password may be tried now, and remembers the try.
+    /// An account whose last wrong password is at least [`FAILURE_GAP`] ago. Stores the new
+    /// attempt.
     pub(crate) fn account_to_fail(&self, draw: u64) -> Option<Arc<Account>> {
         let now = Instant::now();
         let accounts = &mut self.pools().accounts;
@@ -156,8 +158,8 @@ impl People {
         Some(Arc::clone(&known.account))
     }
 
-    /// Adds a session that the target has opened. When there is no room, another one that `draw`
-    /// picks is forgotten, and stays open at the target until it expires.
+    /// Adds a session that the target has opened. If the pool is full, the session replaces one
+    /// that `draw` picks, which stays open at the target until it expires.
     pub(crate) fn add_sign_in(&self, token: String, address: Ipv4Addr, draw: u64) -> Arc<SignIn> {
         let sign_in = Arc::new(SignIn::new(token, address));
         let sign_ins = &mut self.pools().sign_ins;
@@ -169,8 +171,8 @@ impl People {
         sign_in
     }
 
-    /// A session that `draw` picks. While the answer is held, nobody can
-    /// [take](Self::take_sign_in) it.
+    /// A session that `draw` picks. While the reference is held, the session cannot be
+    /// [taken](Self::take_sign_in).
     pub(crate) fn sign_in(&self, draw: u64) -> Option<Arc<SignIn>> {
         let sign_ins = &mut self.pools().sign_ins;
         while !sign_ins.is_empty() {
@@ -183,12 +185,12 @@ impl People {
         None
     }
 
-    /// Takes a session that nobody else is using out of the pool: once it is closed at the
-    /// target, a request with it would be refused.
+    /// Removes an unused session from the pool, in order to close it at the target. Requests with a
+    /// closed session would be refused.
     pub(crate) fn take_sign_in(&self, draw: u64) -> Option<Arc<SignIn>> {
         let sign_ins = &mut self.pools().sign_ins;
         let start = pick(draw, sign_ins.len());
-        // New references are made only under the lock that is held here.
+        // New references are made only under this lock.
         let index = (start..sign_ins.len())
             .chain(0..start)
             .find(|index| Arc::strong_count(&sign_ins[*index]) == 1)?;
@@ -200,7 +202,7 @@ impl People {
     }
 }
 
-/// Letters and digits from the system's randomness.
+/// Random letters and digits.
 pub(crate) fn random_text(length: usize) -> String {
     rand::rng()
         .sample_iter(Alphanumeric)
@@ -209,8 +211,8 @@ pub(crate) fn random_text(length: usize) -> String {
         .collect()
 }
 
-/// The token with one character of its end changed. Not the last one: in base64 its low bits may
-/// mean nothing.
+/// The token with one changed character near its end. Not the last one, because its low bits may be
+/// unused in base64.
 pub(crate) fn altered(token: &str) -> String {
     let mut characters: Vec<char> = token.chars().collect();
     let index = characters.len().saturating_sub(8);
@@ -222,7 +224,7 @@ pub(crate) fn altered(token: &str) -> String {
 }
 
 fn pick(draw: u64, length: usize) -> usize {
-    // An empty pool has no index; 0 is as good as any.
+    // An empty pool has no valid index, so any value will do.
     let index = draw.checked_rem(length as u64).unwrap_or_default();
     usize::try_from(index).unwrap_or_default()
 }
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_shares_an_email_an_address_or_a_password() {
+    fn all_emails_addresses_and_passwords_differ() {
         let (here, there) = (People::new(), People::new());
         let people: Vec<Account> = (0..500)
             .flat_map(|_| [here.stranger(), there.stranger()])
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_fails_once_in_a_while_only() {
+    fn wrong_passwords_for_an_account_have_a_delay() {
         let people = people(2);
         let first = people.account_to_fail(0).unwrap();
         let second = people.account_to_fail(0).unwrap();
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn few_sign_in_to_one_account_at_a_time() {
+    fn concurrent_logins_to_one_account_are_limited() {
         let people = people(2);
         let mut entering = Vec::new();
         while let Some(account) = people.account_to_enter(0) {

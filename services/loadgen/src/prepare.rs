@@ -1,4 +1,4 @@
-//! What has to be there before the clock starts: a target that answers, and accounts at it.
+//! Preparation before the run: waits for the target, and registers the first accounts.
 
 use std::{
     sync::Arc,
@@ -10,16 +10,17 @@ use tracing::Instrument as _;
 
 use crate::{Config, visit::World};
 
-/// Between two tries.
+/// Delay between two attempts.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Accounts that are registered at a time: enough to be quick, too few to be a load.
+/// Number of accounts that are registered concurrently: enough to be fast, and too few to be a
+/// load.
 const AT_A_TIME: u16 = 4;
 
 /// Waits until the target is ready, and registers the first accounts.
 ///
 /// # Errors
-/// When the target is not ready in time, or does not take an account for as long.
+/// When the target is not ready in time, or refuses an account for as long.
 pub(crate) async fn prepare(world: &Arc<World>, config: &Config) -> anyhow::Result<()> {
     let wait = config.wait;
     let started = Instant::now();

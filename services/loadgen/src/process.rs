@@ -9,7 +9,7 @@ use tonic::service::Routes;
 
 use crate::{Config, Report};
 
-/// Health checks are all that is served.
+/// The services of the port: health checks only.
 const CONTRACT: Contract = Contract {
     service: "loadgen",
     methods: &[],
@@ -18,8 +18,8 @@ const CONTRACT: Contract = Contract {
 
 /// Makes the load and writes the report to stdout.
 ///
-/// The exit code is 0 where every answer was the right one, and 1 where one was not or there was
-/// none.
+/// The exit code is 0 if all answers were expected. It is 1 if an answer was unexpected or there
+/// was no answer.
 ///
 /// # Errors
 /// When the generator cannot start, or the target does not become ready.
@@ -30,8 +30,8 @@ pub async fn start(config: Config) -> anyhow::Result<ExitCode> {
     };
     let mut settings = config.telemetry.clone();
     if config.json {
-        // Records go to stdout, where a program wants to read one JSON document.
-        // No target has a level, so nothing is logged.
+        // Log records would go to stdout too, which must be one JSON document. This filter enables
+        // no target, so nothing is logged.
         settings.log = Default::default();
     }
     let telemetry = telemetry::init(&settings, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))?;
@@ -45,7 +45,7 @@ pub async fn start(config: Config) -> anyhow::Result<ExitCode> {
 /// The `health` subcommand: asks the load generator at `--listen` whether it is ready.
 ///
 /// # Errors
-/// When there is no such address.
+/// When `--listen` is not set.
 pub async fn health(config: &Config, health: Health) -> anyhow::Result<ExitCode> {
     let address = config
         .listen_address
@@ -53,8 +53,8 @@ pub async fn health(config: &Config, health: Health) -> anyhow::Result<ExitCode>
     Ok(chassis::health::probe(address, CONTRACT.service, health).await)
 }
 
-/// Runs, and answers health checks all the while: a target that is slow to take the first accounts
-/// is no reason for a supervisor to begin again.
+/// Runs, and serves health checks from the start. Otherwise a supervisor might restart the process
+/// while it waits for the target.
 async fn serve(
     config: &Config,
     listener: Option<TcpListener>,

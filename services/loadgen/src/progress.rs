@@ -1,4 +1,4 @@
-//! How a run is doing: some lines that change on a terminal, else a log record now and then.
+//! The progress of a run: some lines that are redrawn on a terminal, or else regular log records.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,20 +10,20 @@ use crate::{
     terminal::Terminal,
 };
 
-/// Between two pictures on a terminal.
+/// Interval of redraws on a terminal.
 const FRAME: Duration = Duration::from_millis(200);
 
-/// Between two log records.
+/// Interval of log records.
 const RECORD: Duration = Duration::from_secs(10);
 
-/// Shows the progress of a run for as long as it is held.
+/// Shows the progress of a run until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Shown {
     task: tokio::task::JoinHandle<()>,
     terminal: Arc<Terminal>,
 }
 
-/// Starts to show how `drive` is doing, under a line that says what it is.
+/// Starts to show the progress of `drive`, below a title.
 pub(crate) fn show(terminal: &Arc<Terminal>, drive: Arc<Drive>, title: String) -> Shown {
     let shared = Arc::clone(terminal);
     let task = tokio::spawn(async move {
@@ -88,6 +88,6 @@ fn record(drive: &Drive) {
         p50_ms = now.p50.as_micros() as f64 / 1e3,
         p99_ms = now.p99.as_micros() as f64 / 1e3,
         unexpected = now.unexpected,
-        "under way"
+        "progress"
     );
 }

@@ -1,4 +1,4 @@
-//! What came of the journeys: latencies and unexpected answers, in bounded memory.
+//! The results of the journeys: latencies and unexpected answers, in bounded memory.
 
 use std::{
     collections::BTreeMap,
@@ -14,21 +14,21 @@ use crate::{
     target::Kind,
 };
 
-/// The longest latency that is told apart, in microseconds.
+/// The highest latency that the histograms resolve, in microseconds.
 const HIGHEST: u64 = 60_000_000;
 
-/// What came of one journey.
+/// The result of one journey.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) journey: Journey,
     pub(crate) input: Input,
-    /// From the intended start to the end of the answer.
+    /// From the scheduled start to the end of the answer, without the preparation.
     pub(crate) latency: Duration,
-    /// `None` where the answer was the right one.
+    /// `None` if the answer was expected.
     pub(crate) unexpected: Option<(Stage, Kind)>,
 }
 
-/// Everything that has come so far. Journeys in flight share it.
+/// The results so far, which all journeys share.
 #[derive(Debug)]
 pub(crate) struct Recorder(Mutex<Records>);
 
@@ -37,7 +37,7 @@ struct Records {
     /// By journey and input.
     cells: Vec<((Journey, Input), Cell)>,
     total: Cell,
-    /// Few keys: a [`Kind`] is made of a fixed set of words.
+    /// The number of keys is bounded, because a [`Kind`] consists of a fixed set of words.
     errors: BTreeMap<(Journey, Input, Stage, String), u64>,
 }
 
@@ -48,7 +48,7 @@ struct Cell {
     unexpected: u64,
 }
 
-/// Where a run stands.
+/// The intermediate results of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) count: u64,
@@ -112,7 +112,7 @@ impl Recorder {
         }))
     }
 
-    /// Adds an outcome. Answers how often its like has been seen where it is unexpected.
+    /// Adds an outcome. If it is unexpected, returns how many of its kind there are.
     pub(crate) fn record(&self, outcome: &Outcome) -> Option<u64> {
         let mut records = self.records();
         records.total.record(outcome);
@@ -184,13 +184,13 @@ mod tests {
         }
     }
 
-    /// Within the three digits that are kept.
+    /// Whether two values agree in the three digits that the histogram keeps.
     fn is_near(value: f64, wanted: f64) -> bool {
         (value - wanted).abs() <= wanted * 0.001
     }
 
     #[test]
-    fn percentiles_are_those_of_what_was_recorded() {
+    fn percentiles_are_those_of_the_recorded_latencies() {
         let recorder = Recorder::new();
         for millis in 1..=1_000 {
             recorder.record(&outcome(Duration::from_millis(millis)));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_range_counts_as_the_nearest() {
+    fn a_latency_out_of_range_counts_as_the_nearest_bound() {
         let recorder = Recorder::new();
         recorder.record(&outcome(Duration::ZERO));
         recorder.record(&outcome(Duration::MAX));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_recorded_has_no_latency() {
+    fn an_empty_record_has_no_latency() {
         let (total, rows, _) = Recorder::new().rows(Duration::ZERO);
         assert_eq!((total.count, total.latency), (0, None));
         assert!(rows.is_empty());

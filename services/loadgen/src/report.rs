@@ -1,7 +1,7 @@
-//! What a run comes to: a table for people, or one JSON document for programs.
+//! The report of a run: a table, or one JSON document for programs.
 //!
-//! The JSON document is a [`Report`] as serde writes it; its fields are documented there and
-//! keep their names. Latencies and durations are in seconds.
+//! The JSON document is a serialized [`Report`], whose documentation describes the fields. Names of
+//! fields are stable. Latencies and durations are in seconds.
 
 use std::{io, time::Duration};
 
@@ -13,108 +13,108 @@ use crate::{
     schedule::Shape,
 };
 
-/// The least number of journeys for each percentile.
+/// The minimum number of journeys for each percentile.
 pub(crate) const P50: u64 = 2;
 const P90: u64 = 10;
 pub(crate) const P99: u64 = 100;
 const P999: u64 = 1_000;
 
-/// What the words of the tables mean.
+/// The explanation of the terms in the tables.
 const LEGEND: &str =
     "good input must be accepted and bad input refused; other answers are unexpected";
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Version of the load generator.
     pub(crate) version: &'static str,
-    /// What was put under load, as in `--target`.
+    /// The target, as in `--target`.
     pub(crate) target: String,
-    /// The seed of the choices: with the same seed and settings they are the same again.
+    /// The seed. The same seed and settings give the same journeys.
     pub(crate) seed: u64,
-    /// The settings that shaped the run.
+    /// The settings of the run.
     pub(crate) settings: Settings,
-    /// From the start of the schedule to the last answer.
+    /// Seconds from the start of the schedule to the last answer.
     pub elapsed: f64,
-    /// Whether every answer was the right one, and there was at least one.
+    /// Whether there was an answer, and all answers were expected.
     pub passed: bool,
     /// All journeys together.
     pub total: Row,
-    /// By journey and input; those that did not occur are left out.
+    /// By journey and input, without those that did not occur.
     pub rows: Vec<Row>,
-    /// What was unexpected, the most frequent first.
+    /// The unexpected answers by kind, the most frequent first.
     pub errors: Vec<Errors>,
 }
 
-/// The settings that shaped a run, as in the report.
+/// The settings of a run in the report.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Settings {
     /// Journeys per second.
     pub(crate) rate: f64,
-    /// How they arrive in time: `steady` or `burst`.
+    /// The distribution of start times: `steady` or `burst`.
     pub(crate) shape: Shape,
-    /// How long new ones start; `null` for ever.
+    /// Seconds in which journeys start; `null` if endless.
     pub(crate) duration: Option<f64>,
-    /// How many start at most; `null` without bound.
+    /// Limit of journeys; `null` if unlimited.
     pub(crate) count: Option<u64>,
     /// Weight of each journey, by name.
     pub(crate) mix: Mix,
     /// Share of bad input.
     pub(crate) bad: f64,
-    /// Requests under way at most.
+    /// Limit of concurrent journeys.
     pub(crate) max_in_flight: usize,
-    /// How long an answer may take.
+    /// Timeout of each request in seconds.
     pub(crate) timeout: f64,
-    /// Accounts that existed before the first journey.
+    /// Number of accounts that were registered before the first journey.
     pub(crate) accounts: usize,
 }
 
-/// What came of some of the journeys.
+/// The results of some of the journeys.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     /// The journey: `register`, `login`, `me` or `logout`; `null` for all.
     pub journey: Option<Journey>,
     /// The input: `good` or `bad`; `null` for both.
     pub input: Option<Input>,
-    /// How many ended.
+    /// The number of journeys that ended.
     pub count: u64,
-    /// The same per second of the run.
+    /// The number of journeys that ended, per second of the run.
     pub per_second: f64,
-    /// How many did not get the answer that was right for their input.
+    /// The number of journeys with an unexpected answer.
     pub unexpected: u64,
-    /// How long they took; `null` where there were none.
+    /// Their latency; `null` if there were no journeys.
     pub latency: Option<Latency>,
 }
 
-/// Latencies in seconds, from the intended start of a journey to the end of its answer, whatever
-/// that was. Told apart up to 60 s.
+/// Latencies in seconds, from the scheduled start of a journey to the end of its answer, expected
+/// or not. Higher latencies than 60 s count as 60 s.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Latency {
-    /// Half of the journeys took no longer.
+    /// The median.
     pub p50: f64,
-    /// 90 % took no longer.
+    /// The 90th percentile.
     pub p90: f64,
-    /// 99 % took no longer.
+    /// The 99th percentile.
     pub p99: f64,
-    /// 99.9 % took no longer.
+    /// The 99.9th percentile.
     pub p999: f64,
-    /// None took longer.
+    /// The maximum.
     pub max: f64,
 }
 
 /// One kind of unexpected answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Errors {
-    /// What came: `http STATUS`, `grpc CODE`, `timeout`, `connect`, `transport`, or `unsent` for
-    /// what was still waiting for its turn one time-out after the end of the run.
+    /// The answer: `http STATUS`, `grpc CODE`, `timeout`, `connect`, `transport`, or `unsent` for a
+    /// journey that still waited to start one timeout after the end of the run.
     pub kind: String,
-    /// What it came for.
+    /// The request that got it.
     pub(crate) stage: Stage,
-    /// The journey that it ended.
+    /// The journey.
     pub(crate) journey: Journey,
-    /// That journey's input.
+    /// The input of the journey.
     pub(crate) input: Input,
-    /// How often.
+    /// The number of such answers.
     pub(crate) count: u64,
 }
 
@@ -122,15 +122,15 @@ pub struct Errors {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Stage {
-    /// One that gets the journey what it needs, such as a session to close. Its duration does not
-    /// count.
+    /// A request that prepares the journey, such as a sign-in before a sign-out. Its duration does
+    /// not count as latency.
     Preparation,
-    /// The measured one.
+    /// The measured request.
     Request,
 }
 
 impl Stage {
-    /// Its name in log records.
+    /// The name in log records.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -141,7 +141,7 @@ impl Stage {
 }
 
 impl Report {
-    /// Whether a row says that all is well: there is something, and nothing unexpected in it.
+    /// Whether a row has journeys, and none of them is unexpected.
     pub(crate) fn passes(total: &Row) -> bool {
         total.count > 0 && total.unexpected == 0
     }
@@ -192,7 +192,7 @@ impl Report {
             "max",
         ]);
         for row in self.rows.iter().chain([&self.total]) {
-            // Of fewer journeys, a percentile is just the slowest one.
+            // With fewer journeys, the percentile would just be the maximum.
             let latency = |of: fn(Latency) -> f64, least: u64| match row.latency {
                 Some(latency) if row.count >= least => human(of(latency)),
                 _ => "-".to_owned(),
@@ -259,7 +259,7 @@ fn write_table(out: &mut impl io::Write, table: &Table) -> io::Result<()> {
     Ok(())
 }
 
-/// Seconds with the digits that matter.
+/// Formats seconds with three significant digits and a unit.
 pub(crate) fn human(seconds: f64) -> String {
     let millis = seconds * 1e3;
     if millis < 9.995 {
@@ -275,7 +275,7 @@ pub(crate) fn human(seconds: f64) -> String {
     }
 }
 
-/// The same of a duration.
+/// Formats a duration with three significant digits and a unit.
 pub(crate) fn human_duration(duration: Duration) -> String {
     human(duration.as_secs_f64())
 }
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn the_json_keeps_its_shape() {
+    fn the_json_has_stable_fields() {
         let mut out = Vec::new();
         report().write_json(&mut out).unwrap();
         let latency = r#"{"p50":0.00123,"p90":0.0123,"p99":0.123,"p999":1.23,"max":12.3}"#;
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_plain() {
+    fn the_table_has_no_borders() {
         let mut out = Vec::new();
         report().write_text(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_passes_where_all_of_something_was_right() {
+    fn a_run_passes_if_it_has_journeys_and_all_are_expected() {
         let row = |count, unexpected| Row {
             count,
             unexpected,

@@ -1,7 +1,7 @@
-//! When each journey starts, decided before anything is sent.
+//! The schedule: when each journey starts.
 //!
-//! A schedule depends on the settings and the seed alone, never on how fast the target answers:
-//! that is what makes the load open loop.
+//! It depends only on the settings and the seed, and not on the speed of the target. So the load is
+//! open loop.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use serde::Serialize;
 
 use crate::journey::{Case, Mix};
 
-/// How journeys arrive in time. The mean rate is the same for both.
+/// The distribution of start times. Both have the same mean rate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Shape {
-    /// Independent people: exponential gaps (a Poisson process)
+    /// Independent users: exponential gaps (a Poisson process)
     Steady,
     /// Eight times the rate in the first second of every eight, nothing in the other seven
     Burst,
@@ -24,7 +24,7 @@ pub(crate) enum Shape {
 /// Seconds from the start of one burst to the next, and the factor of the rate within one.
 const BURST: f64 = 8.0;
 
-/// What a schedule is made of.
+/// The parameters of a schedule.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
@@ -34,29 +34,29 @@ pub(crate) struct Plan {
     pub(crate) mix: Mix,
     /// Share of bad input.
     pub(crate) bad: f64,
-    /// `None`: for ever.
+    /// `None` means endless.
     pub(crate) length: Option<Duration>,
     pub(crate) count: Option<u64>,
 }
 
-/// One journey to come.
+/// A scheduled journey.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Planned {
-    /// Its intended start, from the start of the run.
+    /// The scheduled start, relative to the start of the run.
     pub(crate) at: Duration,
     pub(crate) case: Case,
-    /// Randomness for choices that depend on what is at hand when it starts.
+    /// A random number for choices that depend on the pools at the start of the journey.
     pub(crate) draw: u64,
 }
 
-/// The journeys of a [`Plan`], in the order of their starts, made one at a time: a run without
-/// end takes no more memory than a short one.
+/// The journeys of a [`Plan`] by start time. They are generated one at a time, so an endless run
+/// needs no more memory than a short one.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     plan: Plan,
-    // The same numbers in every version of `rand`, which `StdRng` does not promise.
+    // Gives the same numbers in every version of `rand`. `StdRng` does not guarantee that.
     rng: Xoshiro256PlusPlus,
-    /// Seconds, of those in which anything may happen.
+    /// Seconds since the start, without the quiet seconds between bursts.
     clock: f64,
     left: Option<u64>,
 }
@@ -83,12 +83,12 @@ impl Iterator for Schedule {
             Shape::Steady => self.plan.rate,
             Shape::Burst => self.plan.rate * BURST,
         };
-        // The inverse of the exponential distribution; 1 - u is never 0.
+        // The inverse of the exponential distribution. 1 - u is never 0.
         let u: f64 = self.rng.random();
         self.clock += -(1.0 - u).ln() / rate;
         let seconds = match self.plan.shape {
             Shape::Steady => self.clock,
-            // The clock runs in bursts only; the quiet seconds are put between them.
+            // The clock counts only seconds of bursts. This adds the quiet seconds between them.
             Shape::Burst => self.clock.trunc() * BURST + self.clock.fract(),
         };
         let at = Duration::try_from_secs_f64(seconds).ok()?;
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_means_the_same_in_later_versions() {
+    fn a_seed_gives_the_same_sequence_in_later_versions() {
         let first = Schedule::new(plan(Shape::Steady)).next().unwrap();
         assert_eq!(
             (first.at.as_micros(), first.draw),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_never_go_back() {
+    fn start_times_never_decrease() {
         for shape in [Shape::Steady, Shape::Burst] {
             let starts: Vec<Duration> = Schedule::new(plan(shape))
                 .map(|planned| planned.at)

@@ -1,7 +1,6 @@
-//! What is put under load: the frontend's forms over HTTP, or auth over gRPC.
+//! The target of the load: the frontend's forms over HTTP, or auth over gRPC.
 //!
-//! Both take the same requests and give the same replies, so that a journey need not know
-//! which one it is made against.
+//! Both have the same interface, so journeys do not depend on the protocol.
 
 use std::{borrow::Cow, fmt, net::Ipv4Addr, str::FromStr, time::Duration};
 
@@ -14,16 +13,16 @@ use crate::journey::Verdict;
 mod grpc;
 mod http;
 
-/// Where the load goes.
+/// The address of the target.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Address {
     /// The frontend: `http://HOST:PORT`.
     Http(Url),
-    /// Auth: `grpc://HOST:PORT`. The URI has the scheme `http`, as tonic wants it.
+    /// Auth: `grpc://HOST:PORT`. The URI has the scheme `http`, as tonic requires.
     Grpc(Uri),
 }
 
-/// Why a text is no [`Address`].
+/// The error of a text that is not an [`Address`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not of the form http://HOST:PORT (the frontend) or grpc://HOST:PORT (auth)")]
 pub(crate) struct AddressError;
@@ -40,8 +39,8 @@ impl FromStr for Address {
         let Ok(url) = format!("http://{rest}").parse::<Url>() else {
             return Err(AddressError);
         };
-        // The target is printed and logged: it must hold no password, and a path would mean
-        // nothing.
+        // The target is printed and logged, so it must not hold a password. A path would be
+        // ignored.
         let bare = url.username().is_empty()
             && url.password().is_none()
             && url.path() == "/"
@@ -71,7 +70,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// What is asked of a target.
+/// A request to the target.
 #[derive(Clone, Copy)]
 pub(crate) enum Request<'a> {
     Register { email: &'a str, password: &'a str },
@@ -80,26 +79,26 @@ pub(crate) enum Request<'a> {
     Logout { token: &'a str },
 }
 
-/// What a target answered.
+/// An answer of the target.
 pub(crate) struct Reply {
     pub(crate) verdict: Verdict,
-    /// The same in the target's own words, for the report.
+    /// The answer in terms of the protocol, for the report.
     pub(crate) kind: Kind,
-    /// The token of the session that was opened.
+    /// The token, if a session was opened.
     pub(crate) token: Option<String>,
 }
 
-/// What came back for a request, in the target's own words.
+/// The outcome of a request in terms of the protocol.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
-    /// An answer, such as `http 503` or `grpc UNAVAILABLE`. Made of a fixed set of words, never of
-    /// text that the target chose: these are the keys of a map.
+    /// An answer, such as `http 503` or `grpc UNAVAILABLE`. It never contains text of the target,
+    /// because it is the key of a map, which must stay small.
     Answer(Cow<'static, str>),
     /// No connection could be opened.
     Connect,
-    /// No complete answer within the time-out.
+    /// No complete answer within the timeout.
     Timeout,
-    /// The connection broke, or what came back is not of the protocol.
+    /// The connection was lost, or the answer violates the protocol.
     Transport,
     /// Never sent: see [`crate::drive`].
     Unsent,
@@ -118,7 +117,7 @@ impl fmt::Display for Kind {
 }
 
 impl From<Kind> for Reply {
-    /// A reply that nothing deserves.
+    /// A reply that is never expected.
     fn from(kind: Kind) -> Self {
         Self {
             verdict: Verdict::Other,
@@ -142,8 +141,7 @@ enum Protocol {
 }
 
 impl Target {
-    /// Connects lazily: the target need not be there yet. `idle` bounds the connections that are
-    /// kept open between requests.
+    /// A client that connects at the first request. `idle` is the limit of idle connections.
     pub(crate) fn new(address: &Address, timeout: Duration, idle: usize) -> anyhow::Result<Self> {
         let protocol = match address {
             Address::Http(url) => Protocol::Http(http::Frontend::new(url.clone(), idle)?),
@@ -152,7 +150,7 @@ impl Target {
         Ok(Self { protocol, timeout })
     }
 
-    /// Whether the target says that it is ready.
+    /// Whether the target reports that it is ready.
     pub(crate) async fn is_ready(&self) -> bool {
         let ready = async {
             match &self.protocol {
@@ -165,7 +163,7 @@ impl Target {
             .unwrap_or(false)
     }
 
-    /// Sends a request of somebody at `from`, and waits for the whole answer.
+    /// Sends a request with the client address `from`, and waits for the whole answer.
     pub(crate) async fn send(&self, request: Request<'_>, from: Ipv4Addr) -> Reply {
         let answer = async {
             match &self.protocol {
@@ -197,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_target_is_refused() {
+    fn an_invalid_target_is_refused() {
         for text in [
             "",
             "127.0.0.1:8082",

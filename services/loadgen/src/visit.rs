@@ -1,4 +1,4 @@
-//! Making one planned journey against the target.
+//! Makes a scheduled journey at the target.
 
 use std::{
     net::Ipv4Addr,
@@ -18,7 +18,7 @@ use crate::{
     target::{Kind, Reply, Request, Target},
 };
 
-/// Where journeys are made, and by whom.
+/// The target and the simulated users.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) target: Target,
@@ -26,10 +26,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Makes a journey that should have started at `intended`, in a trace of its own.
-    ///
-    /// However late it starts, its latency counts from then: a person who has to wait in a queue
-    /// waits all the same.
+    /// Makes a journey in a new trace. Its latency counts from `intended`, the scheduled start,
+    /// even if it starts later. A user would wait for as long.
     pub(crate) async fn visit(&self, planned: Planned, intended: Instant) -> Outcome {
         let case = planned.case;
         let span = tracing::info_span!(
@@ -65,7 +63,7 @@ impl World {
         .await
     }
 
-    /// Makes a new account, and a session with it.
+    /// Registers a new account, which opens a session.
     pub(crate) async fn settle(&self, draw: u64) -> Result<Arc<Account>, Kind> {
         let account = Arc::new(self.people.stranger());
         let reply = self.register(&account, draw).await;
@@ -150,7 +148,7 @@ impl World {
         })
     }
 
-    /// The account that was found, or else a new one.
+    /// Returns `found`, or registers a new account.
     async fn account(
         &self,
         found: Option<Arc<Account>>,
@@ -163,7 +161,7 @@ impl World {
         }
     }
 
-    /// An open session that stays open. A new one where none is known.
+    /// An open session, which other journeys may use too. Opens a new one if the pool has none.
     async fn sign_in(&self, draw: u64, preparation: &mut Duration) -> Result<Arc<SignIn>, Kind> {
         if let Some(sign_in) = self.people.sign_in(draw) {
             return Ok(sign_in);
@@ -172,7 +170,7 @@ impl World {
         Ok(self.people.add_sign_in(token, address, draw))
     }
 
-    /// A new session that nobody else knows.
+    /// A new session, which no other journey uses.
     async fn open(&self, draw: u64, preparation: &mut Duration) -> Result<SignIn, Kind> {
         let idle = self.people.account_to_enter(draw);
         let account = self.account(idle, draw, preparation).await?;
@@ -226,7 +224,7 @@ impl World {
     }
 }
 
-/// The token of a session that has to be open for a journey to go on.
+/// The token of a session that the preparation has opened.
 fn accepted(reply: Reply) -> Result<String, Kind> {
     match (reply.verdict, reply.token) {
         (Verdict::Accepted, Some(token)) => Ok(token),
@@ -234,7 +232,7 @@ fn accepted(reply: Reply) -> Result<String, Kind> {
     }
 }
 
-/// Adds the time that something takes to `sum`.
+/// Adds the duration of a future to `sum`.
 async fn timed<T>(sum: &mut Duration, something: impl Future<Output = T>) -> T {
     let started = Instant::now();
     let outcome = something.await;

@@ -1,4 +1,4 @@
-//! The text that a newcomer reads first.
+//! The banner, which shows a new user the addresses and the next steps.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -12,7 +12,7 @@ pub(crate) struct Addresses {
     pub(crate) user: SocketAddr,
 }
 
-/// Prints where to go, and how to see more. To stderr: stdout is for the log, which may be JSON.
+/// Prints the banner to stderr, because stdout is for the log, which may be JSON.
 pub(crate) fn print(config: &Config, addresses: Addresses, has_broker: bool) {
     let data = std::path::absolute(&config.data.path).unwrap_or_else(|_| config.data.path.clone());
     chassis::print_error(&text(config, addresses, &data, has_broker));
@@ -32,13 +32,13 @@ fn text(config: &Config, addresses: Addresses, data: &Path, has_broker: bool) ->
     let endpoint = endpoint.filter(|_| !config.telemetry.sdk_disabled);
     let telemetry = match endpoint {
         Some(endpoint) => format!("traces, metrics and logs go to {endpoint}"),
-        None => "logs go to stdout; traces and metrics go nowhere".to_owned(),
+        None => "logs on stdout; traces and metrics are not exported".to_owned(),
     };
     let grafana = config.pages.grafana_url.as_ref();
     let ending = match (endpoint, grafana) {
         (Some(_), Some(grafana)) => format!(
             "\
-Each page links to the trace that made it, in Grafana at
+Each page links to its trace in Grafana, at
 {grafana}"
         ),
         (Some(_), None) => "\
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn banner(arguments: &[&str]) -> String {
-        // Without the variables of this process.
+        // Ignores the environment of the test process.
         let command = Config::augment_args(Command::new("otelix"))
             .mut_args(|argument| argument.env(None::<&str>));
         let matches = command

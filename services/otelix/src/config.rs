@@ -7,13 +7,13 @@ use clap::Args;
 use setup::DataFolder;
 use tonic::transport::Uri;
 
-/// What the all-in-one process can be told. Each field is a flag and an environment variable.
+/// The settings of the all-in-one process. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = "Examples:\n\
 \x20 otelix --port 9082 --data /tmp/otelix\n\
 \x20 OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 GRAFANA_URL=http://127.0.0.1:3000 otelix")]
 pub struct Config {
-    /// Where the process listens.
+    /// The address and port of the frontend.
     #[command(flatten)]
     pub(crate) listen: Listen<8082>,
 
@@ -25,33 +25,33 @@ pub struct Config {
     #[arg(long, env = "USER_PORT", default_value_t = 8080)]
     pub user_port: u16,
 
-    /// Where data is kept.
+    /// The data folder.
     #[command(flatten)]
     pub(crate) data: DataFolder,
 
-    /// What the pages know of the world around them.
+    /// The settings of the pages.
     #[command(flatten)]
     pub(crate) pages: frontend::Pages,
 
-    /// How passwords are hashed.
+    /// The cost of a password hash, and limits on hashing.
     #[command(flatten)]
     pub(crate) hashing: user::Hashing,
 
-    /// How often a sign-in may fail.
+    /// The limits on failed sign-ins and on registrations.
     #[command(flatten)]
     pub(crate) limits: auth::AttemptLimits,
 
-    /// Where events go; without brokers, to one in the process.
+    /// The broker of the events. Without this setting, the process starts its own.
     #[command(flatten)]
     pub(crate) events: events::Settings,
 
-    /// How the process reports on itself.
+    /// Traces, metrics and logs.
     #[command(flatten)]
     pub(crate) telemetry: telemetry::Settings,
 }
 
 impl chassis::Config for Config {
-    /// The frontend has the port.
+    /// The main port serves the frontend, so health checks ask for its service.
     const SERVICE: &'static str = <frontend::Config as chassis::Config>::SERVICE;
 
     fn address(&self) -> SocketAddr {
@@ -77,7 +77,7 @@ impl Config {
         }
     }
 
-    /// `former` is the secret of an earlier version, whose sessions stay valid.
+    /// `former` is the secret of an earlier version, whose tokens stay valid.
     pub(crate) fn auth(
         &self,
         address: SocketAddr,

@@ -1,8 +1,8 @@
-//! The three services in one process, for one person on one machine.
+//! The three services in one process, for a single user on one machine.
 //!
-//! They are the same services, and call each other by the same gRPC over loopback; only the
-//! process is shared. [`run`] also does what an operator does elsewhere: it makes the secret
-//! that tokens are signed with.
+//! The services are the same as in separate processes, and call each other over gRPC on the
+//! loopback interface. [`run`] also creates the secret that signs tokens, which is an operator's
+//! task otherwise.
 
 mod banner;
 mod config;
@@ -24,10 +24,11 @@ use tonic::transport::Uri;
 
 use crate::banner::Addresses;
 
-/// Serves the pages on `listener`, and what they need beside it, until `shutdown` ends.
+/// Serves the pages on `listener`, and the services behind them on their own ports, until
+/// `shutdown` ends.
 ///
 /// # Errors
-/// When a port is taken, the data folder cannot be used, or one of the services fails.
+/// When a port is in use, the data folder cannot be used, or a service fails.
 pub async fn run(
     mut config: Config,
     listener: TcpListener,
@@ -35,10 +36,11 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let (user_listener, user_address) = listen(config.user_port, "USER_PORT").await?;
     let (auth_listener, auth_address) = listen(config.auth_port, "AUTH_PORT").await?;
-    // Until the services have ended, which send what is left.
+    // Kept until the services have ended, because they send their last events at a stop.
     let broker = broker(&mut config)?;
     let secret = Secret::Jwt.provide(&config.data.path)?;
-    // It is left where the stack had made a secret already.
+    // The secret of an earlier version. `provide` leaves it in place if the stack already created
+    // one.
     let former = Secret::Jwt.former(&config.data.path);
 
     let user = config.user(user_address);
@@ -50,7 +52,7 @@ pub async fn run(
 
     let mut shutdown = Box::pin(shutdown);
 
-    // Each stops when those that call it have: nobody is left to see it missing.
+    // Each service stops after its callers, so that no call fails during a stop.
     let (stop_auth, stop_user) = (CancellationToken::new(), CancellationToken::new());
     let frontend = async {
         let others = async {
@@ -67,7 +69,7 @@ pub async fn run(
             user: user_address,
         };
         let frontend = frontend::run(frontend, listener, shutdown);
-        // After the last log line of the start, so that it stays in sight.
+        // Printed after the last log line of the start, so that it stays visible.
         let banner = async {
             ready(pages).await;
             banner::print(&config, addresses, broker.is_some());
@@ -93,12 +95,12 @@ pub async fn run(
             .await
             .context("user")
     };
-    // Three whole services in one future would be a large one to move about.
+    // Boxed, because the futures are large.
     tokio::try_join!(Box::pin(frontend), Box::pin(auth), Box::pin(user))?;
     Ok(())
 }
 
-/// Starts a broker, unless the settings name one.
+/// Starts a broker in this process, unless the settings name one.
 fn broker(config: &mut Config) -> anyhow::Result<Option<Broker>> {
     if config.events.is_enabled() {
         return Ok(None);
@@ -115,7 +117,8 @@ async fn listen(port: u16, variable: &str) -> anyhow::Result<(TcpListener, Socke
     Ok((listener, address))
 }
 
-/// Waits until a service answers; whether it ever will is for those who run it to see.
+/// Waits until a service is ready. Has no deadline: if the service fails, the caller ends this
+/// wait.
 async fn ready(address: SocketAddr) {
     while chassis::health::check(&chassis::health::url(address), "")
         .await

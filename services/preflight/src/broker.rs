@@ -1,8 +1,8 @@
-//! The brokers to choose from.
+//! The supported brokers.
 
 use clap::ValueEnum;
 
-/// What events go through.
+/// The broker of the stack.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Broker {
     /// Redpanda.

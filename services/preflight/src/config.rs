@@ -14,18 +14,18 @@ use crate::{
     processes::{self, Process},
 };
 
-/// What preflight can be told. Each field is a flag and an environment variable.
+/// The settings of preflight. Each field is a flag and an environment variable.
 #[derive(Clone, Debug, Parser)]
 #[command(
     version,
     about,
-    after_help = "Every port is a setting too: see --help.",
+    after_help = "Each port of the stack has a flag too: see --help.",
     after_long_help = "Examples:\n\
 \x20 preflight --only prometheus,grafana\n\
 \x20 GRAFANA_PORT=3001 preflight"
 )]
 pub struct Config {
-    /// Folder of the configurations, as they are written by hand
+    /// Folder of the source configurations; preflight writes copies with the ports and paths in use
     #[arg(
         long,
         env = "OTELIX_CONFIGS",
@@ -34,7 +34,7 @@ pub struct Config {
     )]
     pub(crate) configs: PathBuf,
 
-    /// Where data is kept, and what is made here: logs, secrets, configurations.
+    /// The data folder, which also gets logs, secrets and generated configurations.
     #[command(flatten)]
     pub(crate) data: DataFolder,
 
@@ -47,11 +47,11 @@ pub struct Config {
     )]
     pub(crate) runbooks: PathBuf,
 
-    /// Which broker shall run
+    /// The broker to run
     #[arg(long, env = "OTELIX_BROKER", value_enum, default_value_t)]
     pub(crate) broker: Broker,
 
-    /// Check and prepare for these processes only, separated by commas; without it, for all
+    /// Processes to check and prepare for, separated by commas; all by default
     #[arg(
         long,
         env = "OTELIX_ONLY",
@@ -62,7 +62,7 @@ pub struct Config {
     )]
     pub(crate) only: Vec<&'static str>,
 
-    /// Where programs are looked for
+    /// Folders to search for programs, separated by colons
     #[arg(
         long,
         env = "PATH",
@@ -73,27 +73,27 @@ pub struct Config {
     )]
     pub(crate) path: OsString,
 
-    /// Set by process-compose for what it starts: its own port is in use then
+    /// Set by process-compose for the processes that it starts; its own port is in use then
     #[arg(long, env = "PC_PROC_NAME", hide = true)]
     pub(crate) supervised: Option<String>,
 
-    /// Where process-compose listens; it reads this variable itself
+    /// The port of process-compose, which reads this variable itself
     #[arg(long, env = "PC_PORT_NUM", hide = true)]
     pub(crate) process_compose_port: Option<u16>,
 
-    /// Where everything listens.
+    /// The ports of all processes.
     #[command(flatten)]
     pub(crate) ports: Ports,
 
-    /// What to do instead.
+    /// A command that replaces the checks.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
 
-/// What preflight can do instead of its checks.
+/// The commands of preflight. Without one, it checks and prepares.
 #[derive(Clone, Debug, Eq, PartialEq, Subcommand)]
 pub(crate) enum Command {
-    /// Writes the runbooks as pages, and checks nothing
+    /// Writes the runbooks as HTML pages, and checks nothing
     Runbooks {
         /// Folder for `--web.user-assets` of Prometheus
         folder: PathBuf,
@@ -101,7 +101,7 @@ pub(crate) enum Command {
 }
 
 impl Config {
-    /// Reads the command line and the environment. Ends the process where one of them is wrong.
+    /// Reads the command line and the environment. Ends the process if a setting is invalid.
     #[must_use]
     pub fn read() -> Self {
         let matches = setup::without_service_links(Self::command()).get_matches();
@@ -109,11 +109,11 @@ impl Config {
     }
 }
 
-/// The name of a process, as it is in the table.
+/// A parser of process names, which accepts those in [`processes::PROCESSES`].
 fn process_name() -> impl TypedValueParser<Value = &'static str> {
     let names = || processes::PROCESSES.iter().map(|process| process.name);
     PossibleValuesParser::new(Process::names())
-        .try_map(move |given| names().find(|name| *name == given).ok_or("no process"))
+        .try_map(move |given| names().find(|name| *name == given).ok_or("unknown process"))
 }
 
 #[cfg(test)]
@@ -122,12 +122,12 @@ mod tests {
     use crate::PORTS;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_valid() {
         Config::command().debug_assert();
     }
 
     #[test]
-    fn without_settings_all_is_as_the_configurations_say() {
+    fn the_defaults_are_those_of_the_configurations() {
         let config = Config::try_parse_from(["preflight"]).unwrap();
         assert_eq!(config.broker, Broker::Redpanda);
         assert!(config.only.is_empty());
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_are_known_by_name() {
+    fn an_unknown_process_is_refused_with_the_known_names() {
         let config = Config::try_parse_from(["preflight", "--only", "loki,user"]).unwrap();
         assert_eq!(config.only, ["loki", "user"]);
         let error = Config::try_parse_from(["preflight", "--only", "loci"]).unwrap_err();

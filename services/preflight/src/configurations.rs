@@ -1,6 +1,6 @@
-//! The configurations, as they are written by hand, with the ports and the paths of this start.
+//! Generates the configurations of this start: copies of the source configurations with the ports and paths in use.
 //!
-//! `DATA/configs` is written here alone: a note in it says so, and without that note nothing in it is touched.
+//! Only preflight writes to `DATA/configs`. It marks the folder with a note, and does not change a folder without it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ use crate::{
     runbooks,
 };
 
-/// How the configurations name the data folder, each as its program understands it. Redpanda understands none.
+/// The placeholders of the data folder, in the syntax of each program. Redpanda expands no variables.
 const DATA: [&str; 3] = [
     "${OTELIX_DATA:-./volumes}",
     "${env:OTELIX_DATA:-./volumes}",
@@ -31,14 +31,14 @@ const DATA: [&str; 3] = [
 /// The folder of Prometheus' `--web.user-assets`, below that of the configurations.
 const USER_ASSETS: &str = "prometheus/user";
 
-/// The note's file.
+/// The file of the note.
 const NOTE: &str = "MADE-BY-PREFLIGHT.txt";
 const NOTE_TEXT: &str = "\
-Made by `preflight` at every start, from the folder of the configurations (OTELIX_CONFIGS). Change those: what is
-changed, added or removed here is gone at the next start.
+`preflight` generates these files at every start from the source configurations (OTELIX_CONFIGS). Change the sources:
+the next start overwrites changes in this folder.
 ";
 
-/// Where they are put.
+/// The folder of the generated configurations.
 pub(crate) fn folder(data: &Path) -> PathBuf {
     data.join("configs")
 }
@@ -53,19 +53,19 @@ pub(crate) fn check(configs: &Path, data: &Path, selection: &Selection, findings
     if data.to_str().is_none_or(|path| !is_plain(path)) {
         problem(
             format!(
-                "The configurations cannot hold the path of the data folder, {}.",
+                "The path of the data folder has characters that configurations cannot hold: {}.",
                 data.display()
             ),
-            "Let OTELIX_DATA be a path of letters, digits, spaces and . _ - + @ = ~ ( ) alone.",
+            "Set OTELIX_DATA to a path of letters, digits, spaces and . _ - + @ = ~ ( ) only.",
         );
     }
     if !configs.is_dir() {
         problem(
             format!(
-                "There is no folder of configurations {}.",
+                "The folder of the configurations does not exist: {}.",
                 configs.display()
             ),
-            "Start in the project's folder, or let OTELIX_CONFIGS be its folder configs.",
+            "Start in the project's folder, or set OTELIX_CONFIGS to the project's folder configs.",
         );
         return;
     }
@@ -76,8 +76,8 @@ pub(crate) fn check(configs: &Path, data: &Path, selection: &Selection, findings
         if !file.is_file() {
             let (name, file) = (process.name, file.display());
             problem(
-                format!("{name}: its configuration {file} is missing."),
-                "Get it back, or let OTELIX_CONFIGS be the project's folder configs.",
+                format!("{name}: the configuration {file} is missing."),
+                "Restore it, or set OTELIX_CONFIGS to the project's folder configs.",
             );
         }
     }
@@ -88,9 +88,9 @@ pub(crate) fn check(configs: &Path, data: &Path, selection: &Selection, findings
             let (configs, made) = (configs.display(), made.display());
             problem(
                 format!(
-                    "The configurations {configs} would be mixed with what is made of them, {made}."
+                    "The source configurations {configs} would be mixed with the generated ones, {made}."
                 ),
-                "Let OTELIX_DATA or OTELIX_CONFIGS be another folder.",
+                "Set OTELIX_DATA or OTELIX_CONFIGS to another folder.",
             );
             return;
         }
@@ -98,23 +98,28 @@ pub(crate) fn check(configs: &Path, data: &Path, selection: &Selection, findings
     let is_empty = fs::read_dir(&target).map_or(true, |mut entries| entries.next().is_none());
     if !is_empty && !target.join(NOTE).is_file() {
         problem(
-            format!("{} has files of somebody else in it.", target.display()),
-            "Move them away, or let OTELIX_DATA be another folder.",
+            format!(
+                "{} has files that preflight did not create.",
+                target.display()
+            ),
+            "Move the files away, or set OTELIX_DATA to another folder.",
         );
     }
 }
 
-/// Whether a path means itself, in YAML and in properties, of which some are lists.
+/// Whether a path needs no escaping in YAML and in properties. Some properties are lists, so a comma would split it.
 fn is_plain(path: &str) -> bool {
     path.chars()
         .all(|character| character.is_alphanumeric() || "/ ._-+@=~()".contains(character))
 }
 
-/// Writes the configurations of this start. Files that are up to date stay untouched.
+/// Writes the configurations of this start. Does not touch files that are up to date.
 pub(crate) fn render(config: &Config, data: &Path, selection: &Selection) -> anyhow::Result<()> {
     let Config { configs, ports, .. } = config;
     let target = folder(data);
-    let path = data.to_str().context("the data folder's path is no text")?;
+    let path = data
+        .to_str()
+        .context("the path of the data folder is not UTF-8")?;
     let mut wanted = files(configs)?;
     wanted.retain(|file| selection.needs(file));
     let pages = runbooks::pages(&config.runbooks)?;
@@ -123,7 +128,7 @@ pub(crate) fn render(config: &Config, data: &Path, selection: &Selection) -> any
         .map(|(file, page)| (Path::new(USER_ASSETS).join(file), page))
         .collect();
 
-    // First of all: without it, the next start would take the files for somebody else's.
+    // Written first. If this start fails later, the next one still accepts the folder.
     write(&target.join(NOTE), NOTE_TEXT.as_bytes())?;
     for file in files(&target)? {
         if file != Path::new(NOTE) && !wanted.contains(&file) && !pages.contains_key(&file) {
@@ -153,7 +158,7 @@ fn render_one(text: &str, data: &str, ports: &Ports) -> String {
         .fold(text, |text, variable| text.replace(variable, data))
 }
 
-/// All files below a folder, by their paths in it.
+/// All files below a folder, as paths relative to it.
 pub(crate) fn files(folder: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
     let mut files = BTreeSet::new();
     let mut folders = vec![PathBuf::new()];
@@ -163,7 +168,7 @@ pub(crate) fn files(folder: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
         for entry in fs::read_dir(&path).with_context(cannot_read)? {
             let entry = entry.with_context(cannot_read)?;
             let name = inner.join(entry.file_name());
-            // What a link leads to counts: some package managers make folders of links.
+            // Follows links, because some package managers make folders of links.
             if entry.path().is_dir() {
                 folders.push(name);
             } else {
@@ -174,26 +179,26 @@ pub(crate) fn files(folder: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
     Ok(files)
 }
 
-/// Removes a file, and the folders that are empty without it.
+/// Removes a file, and then the folders that became empty.
 fn remove(target: &Path, file: &Path) -> anyhow::Result<()> {
     let path = target.join(file);
     fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     let inner = file.ancestors().skip(1);
     for folder in inner.filter(|folder| !folder.as_os_str().is_empty()) {
         if fs::remove_dir(target.join(folder)).is_err() {
-            break; // there is more in it
+            break; // not empty
         }
     }
     Ok(())
 }
 
-/// Puts a file in its place as a whole, unless it is there already.
+/// Writes a file atomically, unless it already has this content.
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if fs::read(path).is_ok_and(|present| present == bytes) {
         return Ok(());
     }
     let replace = || -> anyhow::Result<()> {
-        let folder = path.parent().context("it is in no folder")?;
+        let folder = path.parent().context("the path has no parent folder")?;
         fs::create_dir_all(folder)?;
         let mut file = NamedTempFile::new_in(folder)?;
         let readable = Permissions::from_mode(0o644);
@@ -223,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_paths_are_those_of_this_start() {
+    fn configurations_have_the_ports_and_paths_of_this_start() {
         let text = "\
 path: ${OTELIX_DATA:-./volumes}/loki
 directory: ${env:OTELIX_DATA:-./volumes}/otel-collector
@@ -243,7 +248,7 @@ other: ${env:OTHER}";
     }
 
     #[test]
-    fn what_is_no_longer_there_is_removed_and_what_is_right_is_left_alone() {
+    fn stale_files_are_removed_and_unchanged_files_are_not_written() {
         let folder = tempfile::tempdir().unwrap();
         let (configs, data) = (folder.path().join("configs"), folder.path().join("data"));
         let runbooks = folder.path().join("runbooks");
@@ -298,7 +303,7 @@ other: ${env:OTHER}";
     }
 
     #[test]
-    fn a_path_that_would_mean_something_else_is_not_plain() {
+    fn a_path_that_needs_escaping_is_not_plain() {
         for path in ["/data", "/home/änn/my files (1)/x-1.0_2"] {
             assert!(is_plain(path), "{path}");
         }

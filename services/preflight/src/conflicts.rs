@@ -1,4 +1,4 @@
-//! Ports that cannot be used together.
+//! Checks that the port settings do not conflict.
 
 use std::{collections::BTreeMap, ffi::OsString};
 
@@ -8,7 +8,7 @@ use crate::{
     ports::{PORTS, Port, SUPERVISOR},
 };
 
-/// Finds a process-compose that listens elsewhere than the processes, and `vitals startup`, look for it.
+/// Finds a process-compose on another port than the one that the processes and `vitals startup` use.
 pub(crate) fn check_supervisor(config: &Config, findings: &mut Findings) {
     let supervisor = PORTS.iter().find(|port| port.process == SUPERVISOR);
     let expected = supervisor.map(|port| config.ports.of(port));
@@ -17,8 +17,8 @@ pub(crate) fn check_supervisor(config: &Config, findings: &mut Findings) {
     {
         findings.problems.push(Problem {
             what: format!(
-                "supervisor: process-compose listens on {actual} (PC_PORT_NUM), and is looked for on {expected} \
-                 (SUPERVISOR_PORT)."
+                "supervisor: process-compose listens on port {actual} (PC_PORT_NUM), but its clients use port \
+                 {expected} (SUPERVISOR_PORT)."
             ),
             remedy: "Set both to the same port. `just` and `nix run` set PC_PORT_NUM to SUPERVISOR_PORT."
                 .to_owned(),
@@ -26,7 +26,8 @@ pub(crate) fn check_supervisor(config: &Config, findings: &mut Findings) {
     }
 }
 
-/// Finds ports that two want. All count, not only those that run: the configurations name them all.
+/// Finds ports that are set twice. Checks the ports of all processes, even of those that are not started, because the
+/// configurations contain all ports.
 pub(crate) fn check(config: &Config, findings: &mut Findings) {
     let mut seen: BTreeMap<u16, &Port> = BTreeMap::new();
     let used = PORTS.iter().filter(|port| port.is_used_with(config.broker));
@@ -37,10 +38,10 @@ pub(crate) fn check(config: &Config, findings: &mut Findings) {
         };
         findings.problems.push(Problem {
             what: format!(
-                "{} and {} are both {number}.",
+                "{} and {} are both set to {number}.",
                 other.variable, port.variable
             ),
-            remedy: "Give each a port of its own.".to_owned(),
+            remedy: "Set them to different ports.".to_owned(),
         });
     }
     if config.supervised.is_some() {
@@ -48,15 +49,15 @@ pub(crate) fn check(config: &Config, findings: &mut Findings) {
     }
 }
 
-/// Finds service links in the place of ports. Our programs ignore them, but process-compose, which
-/// has started preflight, puts them into the commands of all others.
+/// Finds port variables that are service links. The programs of this project ignore service links, but process-compose
+/// inserts them into the commands of all other programs.
 fn service_links(value: impl Fn(&str) -> Option<OsString>, findings: &mut Findings) {
     let links = PORTS
         .iter()
         .filter(|port| value(port.variable).is_some_and(|value| setup::is_service_link(&value)));
     findings.problems.extend(links.map(|port| Problem {
         what: format!(
-            "{} is a service link of Kubernetes or Docker, and no port.",
+            "{} is a service link of Kubernetes or Docker, not a port.",
             port.variable
         ),
         remedy:
@@ -71,14 +72,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_that_change_places_are_no_conflict() {
+    fn swapped_ports_are_no_conflict() {
         let arguments = ["preflight", "--loki-port=3200", "--tempo-port=3100"];
         let config = Config::try_parse_from(arguments).unwrap();
         assert_eq!(found(&config), "");
     }
 
     #[test]
-    fn a_port_that_is_given_twice_is_named_with_both_variables() {
+    fn a_port_that_is_set_twice_is_reported_with_both_variables() {
         let config = Config::try_parse_from(["preflight", "--loki-port=3000"]).unwrap();
         let found = found(&config);
         assert!(found.contains("LOKI_PORT and GRAFANA_PORT"), "{found}");

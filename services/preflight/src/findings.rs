@@ -1,19 +1,19 @@
-//! What the checks find.
+//! The results of the checks.
 
-/// What was found.
+/// The results of the checks.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// With one of these, nothing starts.
+    /// Problems that prevent a start.
     pub(crate) problems: Vec<Problem>,
-    /// Everything starts, but.
+    /// Problems that do not prevent a start.
     pub(crate) warnings: Vec<Problem>,
 }
 
-/// What is wrong, and what to do.
+/// A problem and its remedy.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Problem {
-    /// One line.
+    /// The problem, in one line.
     pub(crate) what: String,
-    /// One line.
+    /// What to do, in one line.
     pub(crate) remedy: String,
 }

@@ -1,4 +1,4 @@
-//! The folders of the data.
+//! Checks and creates the folders of the data.
 
 use std::path::{Path, PathBuf};
 
@@ -13,19 +13,19 @@ use crate::{
 
 const GIB: u128 = 1 << 30;
 
-/// What everything together may write before the oldest is removed, and some air.
+/// Free disk in bytes that the stack needs: the retention limits of all processes together, and a reserve.
 const NEEDED: u128 = 2 * GIB;
 
-/// Below this, Redpanda takes no messages (`storage_min_free_bytes`).
+/// Free disk in bytes below which Redpanda accepts no messages (`storage_min_free_bytes`).
 const NEEDED_BY_REDPANDA: u128 = 5 * GIB;
 
-/// Makes the folder of all data, since whether that can be done is what is to be found out, and looks at what is in
-/// it. Returns whether it can be used.
+/// Checks the data folder and the folders in it, and the free disk. Creates the data folder, because that is the only
+/// way to know whether it can be created. Returns whether the data folder is writable.
 pub(crate) fn check(data: &Path, selection: &Selection, findings: &mut Findings) -> bool {
     let mut problem = |what: String| {
         findings.problems.push(Problem {
             what,
-            remedy: "Let OTELIX_DATA be a folder that you may write to.".to_owned(),
+            remedy: "Set OTELIX_DATA to a folder that you can write to.".to_owned(),
         });
     };
     if let Err(error) = setup::create_private(data) {
@@ -41,7 +41,7 @@ pub(crate) fn check(data: &Path, selection: &Selection, findings: &mut Findings)
         .filter(|folder| folder.symlink_metadata().is_ok());
     let mut is_writable = true;
     for folder in std::iter::once(data.to_owned()).chain(existing) {
-        // A file without a name: it is gone with this line.
+        // The file has no name, and is removed when it is dropped.
         if let Err(error) = tempfile::tempfile_in(&folder) {
             problem(format!(
                 "The data folder {} cannot be written to: {}.",
@@ -63,22 +63,25 @@ fn check_disk(data: &Path, free: u128, has_redpanda: bool, findings: &mut Findin
     let gib = free as f64 / GIB as f64;
     if free < NEEDED {
         findings.problems.push(Problem {
-            what: format!("Too little disk: {gib:.1} GiB are free for the data folder {data}."),
-            remedy: "Make room for 2 GiB, or let OTELIX_DATA be a folder on another disk."
+            what: format!(
+                "The disk of the data folder {data} has only {gib:.1} GiB free, and 2 GiB are needed."
+            ),
+            remedy: "Free disk space, or set OTELIX_DATA to a folder on another disk."
                 .to_owned(),
         });
     } else if free < NEEDED_BY_REDPANDA && has_redpanda {
         findings.warnings.push(Problem {
             what: format!(
-                "broker: {gib:.1} GiB are free for the data folder {data}; below 5 GiB, Redpanda takes no events."
+                "broker: the disk of the data folder {data} has only {gib:.1} GiB free. Below 5 GiB, Redpanda accepts \
+                 no events."
             ),
-            remedy: "Make room, let OTELIX_DATA be a folder on another disk, or take Apache Kafka."
+            remedy: "Free disk space, set OTELIX_DATA to a folder on another disk, or use Apache Kafka."
                 .to_owned(),
         });
     }
 }
 
-/// Makes the folders that are not there.
+/// Creates the missing folders.
 pub(crate) fn create(data: &Path, selection: &Selection) -> anyhow::Result<()> {
     for folder in all(data, selection) {
         setup::create_private(&folder)
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_little_for_redpanda_alone_is_a_warning() {
+    fn too_little_disk_for_redpanda_only_is_a_warning() {
         let findings = on_a_disk_with(NEEDED, true);
         assert!(findings.problems.is_empty());
         let what = &findings.warnings[0].what;

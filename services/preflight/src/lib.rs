@@ -1,8 +1,8 @@
-//! What happens before anything starts: everything that would keep a process from starting is said at once
-//! and in words, and what the processes share is made: folders, secrets, and configurations with the ports
-//! and the paths of this start.
+//! preflight runs before the other processes of the stack. It checks everything that would prevent a process from
+//! starting, and reports all problems at once. If there is none, it creates what the processes share: folders, secrets,
+//! and configurations with the ports and paths of this start.
 //!
-//! It starts nothing, ends nothing, and repairs nothing that is not its own. Running it again changes nothing.
+//! It does not start or stop processes, and changes only files that it has created. A second run changes nothing.
 
 mod broker;
 mod config;
@@ -26,7 +26,7 @@ pub use self::{
     ports::{PORTS, Port},
 };
 
-// For tests, which compare what is made with what is in the repository.
+// For tests, which compare the generated configurations with the sources.
 #[doc(hidden)]
 pub use self::ports::rewrite;
 
@@ -36,21 +36,21 @@ use self::{
     processes::Selection,
 };
 
-/// Looks for problems, and prepares everything where there are none. Whether there were none is what it returns.
+/// Checks for problems and, if there is none, prepares the start. Returns whether there was none.
 ///
 /// # Errors
-/// When something goes wrong that no check foresees, such as a disk that fails.
+/// When an operation fails that no check covers, for example because of a disk error.
 pub fn run(config: &Config) -> anyhow::Result<bool> {
     if let Some(Command::Runbooks { folder }) = &config.command {
         runbooks::write(&config.runbooks, folder)?;
         return Ok(true);
     }
-    let data = std::path::absolute(&config.data.path).context("there is no current folder")?;
+    let data = std::path::absolute(&config.data.path).context("cannot get the current folder")?;
     let selection = Selection::of(config.broker, &config.only);
 
     let mut findings = Findings::default();
     let is_writable = folders::check(&data, &selection, &mut findings);
-    // Two at once would find the ports in use that the other just tries, and remove each other's files.
+    // Two concurrent runs would report each other's test listeners as ports in use, and remove each other's files.
     let lock = is_writable.then(|| lock(&data)).transpose()?;
     programs::check(&selection, &config.path, &mut findings);
     conflicts::check(config, &mut findings);
@@ -74,7 +74,7 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Looks at the secrets that exist already.
+/// Checks the secrets that already exist.
 fn check_secrets(data: &Path, selection: &Selection, findings: &mut Findings) {
     let folder = setup::check_secrets_folder(data);
     let secrets = selection.secrets().map(|secret| secret.check(data));
@@ -85,7 +85,7 @@ fn check_secrets(data: &Path, selection: &Selection, findings: &mut Findings) {
     }
 }
 
-/// Waits until no other run works on this folder. It is released with the process at the latest.
+/// Locks the data folder. Waits while another run holds the lock. The system releases it when the process ends.
 fn lock(data: &Path) -> anyhow::Result<File> {
     let outcome = File::open(data).and_then(|folder| {
         folder.lock()?;

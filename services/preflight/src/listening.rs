@@ -1,4 +1,4 @@
-//! Whether every port is free, and if not, who has it.
+//! Checks that every port is free, and otherwise names the process that uses it.
 
 use std::{
     io::ErrorKind,
@@ -18,7 +18,7 @@ pub(crate) fn check(config: &Config, selection: &Selection, findings: &mut Findi
     let sockets = Sockets::read();
     let is_before_supervisor = config.supervised.is_none();
     if is_before_supervisor && let Some(problem) = other_stack(&config.ports, &sockets) {
-        // All other ports are its own too.
+        // The other ports belong to that stack too, so they are not reported.
         findings.problems.push(problem);
         return;
     }
@@ -34,17 +34,17 @@ pub(crate) fn check(config: &Config, selection: &Selection, findings: &mut Findi
     findings.problems.extend(problems);
 }
 
-/// A stack that runs where this one should.
+/// The problem of a running stack on the same ports, if there is one.
 fn other_stack(ports: &Ports, sockets: &Sockets) -> Option<Problem> {
     let port = PORTS.iter().find(|port| port.process == SUPERVISOR)?;
     let number = ports.of(port);
     let holder = sockets.holder(number)?;
     let is_ours = sockets.listens(number) && holder.starts_with("process-compose ");
     is_ours.then(|| Problem {
-        what: format!("A stack runs already: {holder} listens on port {number}."),
+        what: format!("A stack is already running: {holder} listens on port {number}."),
         remedy: format!(
-            "Look at it by `process-compose attach`, end it by `process-compose down`. For two side by side, \
-             let OTELIX_DATA be another folder, and set {} and all other ports.",
+            "To see it, run `process-compose attach`. To stop it, run `process-compose down`. To run a second stack, \
+             set OTELIX_DATA to another folder, and {} and all other port variables to free ports.",
             port.variable
         ),
     })
@@ -58,7 +58,7 @@ fn check_one(port: &Port, number: u16, sockets: &Sockets) -> Option<Problem> {
         Ok(_) if !sockets.listens(number) => return None,
         Err(error) if error.kind() != ErrorKind::AddrInUse => {
             return Some(Problem {
-                what: format!("{process}: port {number} cannot be listened on: {error}."),
+                what: format!("{process}: cannot listen on port {number}: {error}."),
                 remedy: format!("Set {variable} to another port."),
             });
         }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_in_use_is_named_with_its_holder_wherever_that_listens() {
+    fn a_port_in_use_is_reported_with_its_process_on_any_address() {
         for address in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0"] {
             let Ok(listener) = TcpListener::bind(address) else {
                 continue; // a machine without IPv6
@@ -106,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_elsewhere_is_in_nobodys_way() {
+    fn a_listener_on_another_loopback_address_is_no_problem() {
         let Ok(listener) = TcpListener::bind("127.0.0.2:0") else {
-            return; // a system with one address of loopback
+            return; // a system with only one loopback address
         };
         let number = listener.local_addr().unwrap().port();
         assert_eq!(check_one(&PORT, number, &Sockets::read()), None);

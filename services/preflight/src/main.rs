@@ -1,4 +1,4 @@
-//! What runs before everything else.
+//! The program that checks and prepares the start of the stack.
 
 use std::{
     io::{Write as _, stderr},
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            // Whoever does not read why is told by the code.
+            // If stderr is closed, the exit code still reports the failure.
             let _ = writeln!(stderr(), "preflight: {error:#}");
             ExitCode::FAILURE
         }

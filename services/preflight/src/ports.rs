@@ -1,5 +1,5 @@
-//! Every port that a process listens on: its default, which the configurations and the compose files have, and
-//! the variable that changes it.
+//! The ports of all processes: for each, its default and the variable that changes it. The configurations and the
+//! compose files contain the defaults.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use crate::broker::Broker;
 /// A port that a process listens on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Port {
-    /// The process, as it is called in process-compose.yaml; `supervisor` is process-compose itself.
+    /// The name of the process in process-compose.yaml; `supervisor` is process-compose itself.
     pub process: &'static str,
-    /// The variable that changes it.
+    /// The environment variable that changes the port.
     pub variable: &'static str,
-    /// The port without that variable. No two have the same.
+    /// The port without that variable. All defaults differ.
     pub default: u16,
-    /// What is said there.
+    /// The protocol or the purpose of the port, as `--help` shows it.
     pub protocol: &'static str,
-    /// The only broker that listens there; nothing where all do, or where it is no broker's.
+    /// The broker that uses the port. `None` if all brokers do, or if the process is not a broker.
     pub(crate) broker: Option<Broker>,
 }
 
@@ -45,7 +45,7 @@ impl Port {
         }
     }
 
-    /// Whether anything listens there with this broker.
+    /// Whether the port is used if `broker` runs.
     pub(crate) fn is_used_with(&self, broker: Broker) -> bool {
         self.broker.is_none_or(|only| only == broker)
     }
@@ -55,24 +55,23 @@ impl Port {
     }
 }
 
-/// The process in [`PORTS`] that listens already where it starts preflight.
+/// The process in [`PORTS`] that starts preflight, and so already listens on its port.
 pub(crate) const SUPERVISOR: &str = "supervisor";
 
 /// All ports.
 pub const PORTS: &[Port] = &[
     Port::new("user", "USER_PORT", 8080, "gRPC"),
     Port::new("auth", "AUTH_PORT", 8081, "gRPC"),
-    Port::new("frontend", "FRONTEND_PORT", 8082, "the pages"),
-    Port::new(
-        "redpanda-console",
-        "REDPANDA_CONSOLE_PORT",
-        8083,
-        "its pages",
-    )
-    .only(Broker::Redpanda),
+    Port::new("frontend", "FRONTEND_PORT", 8082, "pages"),
+    Port::new("redpanda-console", "REDPANDA_CONSOLE_PORT", 8083, "pages").only(Broker::Redpanda),
     Port::new("loadgen", "LOADGEN_PORT", 8084, "health"),
     Port::new("vitals", "VITALS_PORT", 8085, "health"),
-    Port::new(SUPERVISOR, "SUPERVISOR_PORT", 8099, "its API"),
+    Port::new(
+        SUPERVISOR,
+        "SUPERVISOR_PORT",
+        8099,
+        "API of process-compose",
+    ),
     Port::new("broker", "BROKER_PORT", 9092, "Kafka protocol"),
     Port::new("broker", "BROKER_ADMIN_PORT", 9644, "admin API").only(Broker::Redpanda),
     Port::new("broker", "BROKER_REGISTRY_PORT", 18081, "schema registry").only(Broker::Redpanda),
@@ -83,13 +82,13 @@ pub const PORTS: &[Port] = &[
         "otel-collector",
         "OTEL_COLLECTOR_OTLP_GRPC_PORT",
         4317,
-        "OTLP by gRPC",
+        "OTLP over gRPC",
     ),
     Port::new(
         "otel-collector",
         "OTEL_COLLECTOR_OTLP_HTTP_PORT",
         4318,
-        "OTLP by HTTP",
+        "OTLP over HTTP",
     ),
     Port::new(
         "otel-collector",
@@ -108,7 +107,7 @@ pub const PORTS: &[Port] = &[
         "otel-collector",
         "OTEL_COLLECTOR_METRICS_PORT",
         8888,
-        "its metrics",
+        "metrics",
     ),
     Port::new("prometheus", "PROMETHEUS_PORT", 9090, "HTTP"),
     Port::new("alertmanager", "ALERTMANAGER_PORT", 9093, "HTTP"),
@@ -116,11 +115,11 @@ pub const PORTS: &[Port] = &[
     Port::new("loki", "LOKI_GRPC_PORT", 9096, "gRPC"),
     Port::new("tempo", "TEMPO_PORT", 3200, "HTTP"),
     Port::new("tempo", "TEMPO_GRPC_PORT", 9095, "gRPC"),
-    Port::new("tempo", "TEMPO_OTLP_GRPC_PORT", 4417, "OTLP by gRPC"),
-    Port::new("tempo", "TEMPO_OTLP_HTTP_PORT", 4418, "OTLP by HTTP"),
+    Port::new("tempo", "TEMPO_OTLP_GRPC_PORT", 4417, "OTLP over gRPC"),
+    Port::new("tempo", "TEMPO_OTLP_HTTP_PORT", 4418, "OTLP over HTTP"),
     Port::new("tempo", "TEMPO_JAEGER_PORT", 14268, "Jaeger"),
     Port::new("tempo", "TEMPO_ZIPKIN_PORT", 9411, "Zipkin"),
-    Port::new("grafana", "GRAFANA_PORT", 3000, "its pages"),
+    Port::new("grafana", "GRAFANA_PORT", 3000, "pages"),
 ];
 
 /// The ports of this start.
@@ -128,13 +127,13 @@ pub const PORTS: &[Port] = &[
 pub(crate) struct Ports(BTreeMap<u16, u16>);
 
 impl Ports {
-    /// The port that stands for one of [`PORTS`].
+    /// The number of one of [`PORTS`] in this start.
     #[must_use]
     pub(crate) fn of(&self, port: &Port) -> u16 {
         self.instead_of(port.default)
     }
 
-    /// The port that stands for this one of the configurations; itself where it is none of [`PORTS`].
+    /// The number that replaces a default port. Other numbers are returned unchanged.
     pub(crate) fn instead_of(&self, default: u16) -> u16 {
         self.0.get(&default).copied().unwrap_or(default)
     }
@@ -176,7 +175,7 @@ impl Args for Ports {
     }
 }
 
-/// Replaces every port of loopback in a configuration, and every setting that is a port.
+/// Replaces each port of a loopback address and each port setting in a configuration.
 pub fn rewrite(text: &str, mut map: impl FnMut(u16) -> u16) -> String {
     let mut rewritten = String::with_capacity(text.len());
     let mut rest = text;
@@ -193,7 +192,7 @@ pub fn rewrite(text: &str, mut map: impl FnMut(u16) -> u16) -> String {
         rewritten.push_str(before);
         match port.parse() {
             Ok(port) => rewritten.push_str(&map(port).to_string()),
-            // A text, or a number that is no port.
+            // Not a port number.
             Err(_) => rewritten.push_str(port),
         }
         rest = after;
@@ -212,7 +211,7 @@ mod tests {
     use crate::{Config, processes::PROCESSES};
 
     #[test]
-    fn no_two_have_the_same_port_or_variable() {
+    fn all_defaults_and_all_variables_differ() {
         let defaults: BTreeSet<_> = PORTS.iter().map(|port| port.default).collect();
         let variables: BTreeSet<_> = PORTS.iter().map(|port| port.variable).collect();
         assert_eq!(defaults.len(), PORTS.len());
@@ -220,16 +219,16 @@ mod tests {
     }
 
     #[test]
-    fn every_port_is_that_of_a_process() {
+    fn every_port_belongs_to_a_known_process() {
         for port in PORTS {
             let is_known = PROCESSES.iter().any(|process| process.name == port.process);
             assert!(is_known || port.process == SUPERVISOR, "{port:?}");
         }
     }
 
-    /// What is not in the table would stay where it is when everything else moves.
+    /// preflight would not replace a port that is not in the table.
     #[test]
-    fn the_configurations_and_the_compose_files_name_no_other_port() {
+    fn the_configurations_and_the_compose_files_contain_exactly_the_defaults() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let defaults: BTreeSet<_> = PORTS.iter().map(|port| port.default).collect();
         let mut seen = BTreeSet::new();
@@ -254,11 +253,11 @@ mod tests {
                 seen.insert(port.default);
             }
         }
-        assert_eq!(seen, defaults, "of no use");
+        assert_eq!(seen, defaults, "a default is in no file");
     }
 
     #[test]
-    fn ports_of_loopback_and_settings_are_rewritten_and_nothing_else() {
+    fn only_ports_of_loopback_and_port_settings_are_replaced() {
         let text = "\
 http_listen_port: 3100
 endpoint: 127.0.0.1:4317 # and http://127.0.0.1:9090/api/v1/write
@@ -280,7 +279,7 @@ limit: 3100";
     }
 
     #[test]
-    fn two_ports_can_change_places() {
+    fn two_ports_can_be_swapped() {
         let arguments = ["preflight", "--loki-port=3200", "--tempo-port=3100"];
         let config = Config::try_parse_from(arguments).unwrap();
         let text = rewrite("127.0.0.1:3100 127.0.0.1:3200", |port| {

@@ -1,4 +1,4 @@
-//! What each process needs: programs, a configuration, a folder, a secret.
+//! The requirements of each process: programs, a configuration, a folder, a secret.
 
 use std::path::Path;
 
@@ -6,22 +6,22 @@ use setup::Secret;
 
 use crate::broker::Broker;
 
-/// A process, and what it needs.
+/// A process and its requirements.
 #[derive(Debug)]
 pub(crate) struct Process {
-    /// What it is called in process-compose.yaml.
+    /// Its name in process-compose.yaml.
     pub(crate) name: &'static str,
-    /// The only broker with which it is this one, or is there at all.
+    /// The broker with which the process runs. `None` if it runs with any.
     broker: Option<Broker>,
-    /// The programs that it is; of several in a row, any.
+    /// The required programs. Each inner list has alternatives, of which one is enough.
     pub(crate) programs: &'static [&'static [&'static str]],
-    /// How to get them.
+    /// How to get the programs.
     pub(crate) source: &'static str,
-    /// The file that it is started with, below the configurations.
+    /// Its configuration file, relative to the folder of the configurations.
     pub(crate) configuration: Option<&'static str>,
-    /// Its folder, below the data. Services make their own.
+    /// Its folder, relative to the data folder. Services create their own files and have none.
     pub(crate) folder: Option<&'static str>,
-    /// What it reads that nobody else may.
+    /// The secret that it reads.
     pub(crate) secret: Option<Secret>,
 }
 
@@ -47,13 +47,13 @@ impl Process {
     }
 }
 
-/// All processes, in the order in which they are told of.
+/// All processes, in the order of the report.
 pub(crate) static PROCESSES: &[Process] = &[
     Process {
         name: "broker",
         broker: Some(Broker::Redpanda),
         programs: &[&["redpanda"]],
-        source: "`nix develop` has it on x86_64 Linux, or see https://docs.redpanda.com. Or take Apache Kafka: \
+        source: "`nix develop` has it on x86_64 Linux, or see https://docs.redpanda.com. Or use Apache Kafka: \
                  process-compose -f process-compose.yaml -f process-compose.kafka.yaml up",
         configuration: Some("redpanda/redpanda.yaml"),
         folder: Some("redpanda"),
@@ -63,7 +63,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         name: "broker",
         broker: Some(Broker::Kafka),
         programs: &[&["kafka-server-start.sh"], &["kafka-storage.sh"]],
-        source: "`nix develop` has it, or see https://kafka.apache.org/downloads, of which bin goes on PATH.",
+        source: "`nix develop` has it, or see https://kafka.apache.org/downloads and put its folder bin on PATH.",
         configuration: Some("kafka/server.properties"),
         folder: Some("kafka"),
         secret: None,
@@ -81,7 +81,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         name: "otel-collector",
         broker: None,
         programs: &[&["otelcol-contrib", "otelcol"]],
-        source: "`nix develop` has it, or take otelcol-contrib of \
+        source: "`nix develop` has it, or get otelcol-contrib from \
                  https://github.com/open-telemetry/opentelemetry-collector-releases/releases.",
         configuration: Some("otel-collector/config.yaml"),
         folder: Some("otel-collector"),
@@ -142,15 +142,16 @@ pub(crate) static PROCESSES: &[Process] = &[
     Process::service("vitals", &[&["vitals"]]),
 ];
 
-/// The rules about what vitals measures, below the configurations. Without vitals, one of their alerts always fires.
+/// The alert rules for the metrics of vitals, relative to the folder of the configurations. Without vitals, one of them
+/// would always fire.
 const RULES_OF_VITALS: &str = "prometheus/rules/stack.yaml";
 
-/// The processes that are to run.
+/// The processes to start.
 #[derive(Debug)]
 pub(crate) struct Selection(Vec<&'static Process>);
 
 impl Selection {
-    /// Those that run with this broker: of these names, or all if there is no name.
+    /// The processes with the names in `only` that run with `broker`. All of them if `only` is empty.
     pub(crate) fn of(broker: Broker, only: &[&str]) -> Self {
         let runs = |process: &&Process| {
             process.broker.is_none_or(|its| its == broker)
@@ -172,7 +173,7 @@ impl Selection {
             .any(|process| process.broker == Some(Broker::Redpanda))
     }
 
-    /// Whether what runs needs this file of the configurations.
+    /// Whether the selected processes need this configuration file.
     pub(crate) fn needs(&self, file: &Path) -> bool {
         file != Path::new(RULES_OF_VITALS) || self.contains("vitals")
     }
@@ -187,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_the_two_brokers_one_runs() {
+    fn exactly_one_broker_is_selected() {
         for (broker, folder) in [(Broker::Redpanda, "redpanda"), (Broker::Kafka, "kafka")] {
             let selection = Selection::of(broker, &[]);
             let brokers: Vec<_> = selection
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configurations_are_where_they_are_looked_for() {
+    fn the_configuration_of_each_process_exists() {
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
         let files = PROCESSES.iter().filter_map(|process| process.configuration);
         for file in files.chain([RULES_OF_VITALS]) {

@@ -1,4 +1,4 @@
-//! Whether every program is on PATH.
+//! Checks that every program is on PATH.
 
 use std::{ffi::OsStr, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn alternatives_are_all_named() {
+    fn all_alternatives_are_named() {
         assert_eq!(none_of(&["loki"]), "`loki` is not");
         assert_eq!(none_of(&["a", "b"]), "neither `a` nor `b` is");
     }

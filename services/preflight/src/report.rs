@@ -1,4 +1,4 @@
-//! What a person reads: what is wrong, or where everything is.
+//! The output for the user: the problems, or the addresses and folders of the stack.
 
 use std::{
     io::{self, Write, stderr, stdout},
@@ -19,20 +19,20 @@ pub(crate) fn findings(findings: &Findings) -> io::Result<()> {
     let mut out = stderr().lock();
     match problems.len() {
         0 => {}
-        1 => writeln!(out, "This keeps otelix from starting:\n")?,
-        count => writeln!(out, "These {count} problems keep otelix from starting:\n")?,
+        1 => writeln!(out, "otelix cannot start because of 1 problem:\n")?,
+        count => writeln!(out, "otelix cannot start because of {count} problems:\n")?,
     }
     list(&mut out, problems)?;
     match (problems.len(), warnings.len()) {
         (_, 0) => {}
-        (0, _) => writeln!(out, "otelix starts, but:\n")?,
-        (_, _) => writeln!(out, "And besides:\n")?,
+        (0, _) => writeln!(out, "otelix can start, with warnings:\n")?,
+        (_, _) => writeln!(out, "Warnings:\n")?,
     }
     list(&mut out, warnings)?;
     out.flush()
 }
 
-/// Each problem, and below it what to do; what is to be done about several in a row is said once.
+/// Prints each problem with its remedy below it. Consecutive problems with the same remedy share one line.
 fn list(out: &mut impl Write, problems: &[Problem]) -> io::Result<()> {
     for (number, Problem { what, remedy }) in problems.iter().enumerate() {
         writeln!(out, "  {what}")?;
@@ -45,7 +45,7 @@ fn list(out: &mut impl Write, problems: &[Problem]) -> io::Result<()> {
     Ok(())
 }
 
-/// Prints where everything is and how to stop it, on stdout.
+/// Prints the addresses and folders of the stack, and how to stop it, on stdout.
 pub(crate) fn ready(data: &Path, selection: &Selection, ports: &Ports) -> io::Result<()> {
     let mut out = stdout().lock();
     write_ready(&mut out, data, selection, ports)?;
@@ -78,7 +78,7 @@ fn write_ready(
     if selection.contains("grafana") {
         let password = Secret::GrafanaAdminPassword.path(data);
         lines.push(("grafana", url("GRAFANA_PORT")));
-        lines.push(("  its admin", format!("password in {}", password.display())));
+        lines.push(("  admin", format!("password in {}", password.display())));
     }
     if selection.contains("prometheus") {
         lines.push(("prometheus", url("PROMETHEUS_PORT")));
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_remedy_for_several_is_said_once() {
+    fn a_remedy_of_several_problems_is_printed_once() {
         let problem = |what: &str, remedy: &str| Problem {
             what: what.to_owned(),
             remedy: remedy.to_owned(),

@@ -1,4 +1,4 @@
-//! The runbooks as pages, which Prometheus serves where its alerts are.
+//! Converts the runbooks to HTML pages. Prometheus serves them, so that alerts can link to them.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use crate::{
     processes::Selection,
 };
 
-/// Where the pages are below the folder of Prometheus' `--web.user-assets`, and so below `/user` of its URL.
+/// The folder of the pages in Prometheus' `--web.user-assets`, which Prometheus serves below `/user`.
 const FOLDER: &str = "runbooks";
 
 /// The style of a page: a narrow column, in the colors that the reader prefers.
@@ -31,21 +31,21 @@ pub(crate) fn check(config: &Config, selection: &Selection, findings: &mut Findi
     if selection.contains("prometheus") && !config.runbooks.is_dir() {
         findings.warnings.push(Problem {
             what: format!(
-                "prometheus: there is no folder of runbooks {}, so links of alerts lead nowhere.",
+                "prometheus: the folder of the runbooks does not exist, so runbook links of alerts are broken: {}.",
                 config.runbooks.display()
             ),
             remedy:
-                "Start in the project's folder, or let OTELIX_RUNBOOKS be its folder docs/runbooks."
+                "Start in the project's folder, or set OTELIX_RUNBOOKS to the project's folder docs/runbooks."
                     .to_owned(),
         });
     }
 }
 
-/// Writes the pages of a folder of runbooks to another folder.
+/// Writes the pages of all runbooks in a folder to another folder.
 pub(crate) fn write(runbooks: &Path, target: &Path) -> anyhow::Result<()> {
     for (name, page) in pages(runbooks)? {
         let path = target.join(name);
-        let folder = path.parent().context("it is in no folder")?;
+        let folder = path.parent().context("the path has no parent folder")?;
         fs::create_dir_all(folder)
             .and_then(|()| fs::write(&path, page))
             .with_context(|| format!("cannot write {}", path.display()))?;
@@ -53,7 +53,7 @@ pub(crate) fn write(runbooks: &Path, target: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The page of each runbook, by its path below `--web.user-assets`. None if there is no folder of runbooks.
+/// The page of each runbook, by its path in `--web.user-assets`. Empty if the folder of the runbooks does not exist.
 pub(crate) fn pages(runbooks: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     let mut pages = BTreeMap::new();
     let Ok(entries) = fs::read_dir(runbooks) else {
@@ -74,11 +74,11 @@ pub(crate) fn pages(runbooks: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>
     Ok(pages)
 }
 
-/// The page of a file of the folder; `None` if the file is no Markdown, or elsewhere.
+/// The name of the page of a runbook. `None` if the file is not Markdown, or in another folder.
 fn target_of(file: &str) -> Option<String> {
     match file.strip_suffix(".md")? {
         stem if stem.contains('/') => None,
-        // A server shows it for the folder itself.
+        // Prometheus serves it for the folder itself.
         "README" => Some("index.html".to_owned()),
         stem => Some(format!("{stem}.html")),
     }
@@ -87,7 +87,7 @@ fn target_of(file: &str) -> Option<String> {
 fn page(markdown: &str) -> String {
     let mut title = String::new();
     let mut is_title = false;
-    // Links to files that are no runbooks become text.
+    // Links to files that are not runbooks become plain text.
     let mut is_text = false;
     let events =
         Parser::new_ext(markdown, Options::ENABLE_TABLES).filter_map(|event| match event {
@@ -127,7 +127,7 @@ fn page(markdown: &str) -> String {
 
     let mut page = String::new();
     let title = title.replace('&', "&amp;").replace('<', "&lt;");
-    // A string takes all that is written to it.
+    // Writing to a string cannot fail.
     let _ = write!(
         page,
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
@@ -137,7 +137,7 @@ fn page(markdown: &str) -> String {
     page
 }
 
-/// Where a link of a runbook leads from its page.
+/// The target of a link on a page. `None` if the target is not a page.
 fn link(url: &str) -> Option<CowStr<'static>> {
     if url.starts_with("http://") || url.starts_with("https://") || url.starts_with('#') {
         return Some(url.to_owned().into());
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_to_pages_or_are_text() {
+    fn links_to_other_files_become_text() {
         let page = page(
             "[a](other.md) [b](other.md#what) [c](README.md) [d](https://example.org) [e](../tour.md) [f](g.md)",
         );

@@ -1,4 +1,4 @@
-//! What can be done with accounts.
+//! The operations on accounts.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -20,7 +20,7 @@ use crate::{
     store::{Store, UserRow},
 };
 
-/// An account as others may see it.
+/// An account as callers see it, without the password hash.
 #[derive(derive_more::Debug)]
 pub(crate) struct User {
     pub(crate) id: String,
@@ -46,7 +46,7 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    /// The accounts in a store. Counts them once; later changes are counted as they are made.
+    /// The accounts in a store. Counts them once; later changes update the number.
     pub(crate) async fn open(store: Store, hasher: Hasher) -> Result<Self, database::Error> {
         let count = store.count().await?;
         let costs = Costs::new(hasher.costs(), store.costs().await?);
@@ -62,15 +62,15 @@ impl Accounts {
         })
     }
 
-    /// Creates an account. With an id of the caller's choice the call can be repeated: an
-    /// account of that id and email is the answer to the second one.
+    /// Creates an account. If the caller chooses the id, the call is idempotent: a repeated call
+    /// returns the account with this id and email.
     pub(crate) async fn create(
         &self,
         id: Option<Uuid>,
         email: Email,
         password: Password,
     ) -> Result<User, Error> {
-        // Before the expensive hash; the unique index decides in the end.
+        // Checked before the expensive hash. The unique index decides if two calls race.
         if let Some(existing) = self.store.by_email(&email).await? {
             return repeated(existing, id);
         }
@@ -118,10 +118,10 @@ impl Accounts {
         row.map(User::from).ok_or(Error::NotFound)
     }
 
-    /// Reads the account that an email and a password belong to.
+    /// Verifies a password, and returns the account.
     ///
-    /// For an unknown email the password is compared with a hash that costs what most do: how
-    /// long it takes must not tell whether an account exists.
+    /// For an unknown email, the password is compared with a decoy hash of the most frequent costs.
+    /// So the time does not reveal whether an account exists.
     pub(crate) async fn verify(&self, email: &Email, password: Password) -> Result<User, Error> {
         let row = self.store.by_email(email).await?;
         let hash = row
@@ -138,8 +138,8 @@ impl Accounts {
         }
     }
 
-    /// Gives a hash the costs of new ones, in the background. Where that fails the old one stays,
-    /// and the next sign-in tries again.
+    /// Replaces a hash by one of the current costs, in the background. If that fails, the old hash
+    /// stays, and the next sign-in tries again.
     fn rehash(&self, row: &UserRow, password: Password) {
         let (store, hasher, costs) = (
             self.store.clone(),
@@ -151,7 +151,10 @@ impl Accounts {
             let new = match hasher.rehash(password).await {
                 Ok(new) => new,
                 Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "not hashed again");
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot rehash a password"
+                    );
                     return;
                 }
             };
@@ -220,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_email_costs_what_most_accounts_do_also_after_a_restart() {
+    async fn an_unknown_email_has_the_most_frequent_costs_also_after_a_restart() {
         const OLD: &str = "$argon2id$v=19$m=8,t=1,p=1";
         const NEW: &str = "$argon2id$v=19$m=16,t=1,p=1";
 

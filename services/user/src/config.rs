@@ -5,45 +5,45 @@ use std::net::SocketAddr;
 use chassis::Listen;
 use clap::Args;
 
-/// What the user service can be told. Each field is a flag and an environment variable.
+/// The user service's settings. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = "Examples:\n\
 \x20 user --data /var/lib/otelix --kafka-brokers 127.0.0.1:9092\n\
 \x20 user health --wait 5s")]
 pub struct Config {
-    /// Where the process listens.
+    /// The address and port of the server.
     #[command(flatten)]
     pub listen: Listen<8080>,
 
-    /// Where the database is.
+    /// The location of the database.
     #[command(flatten)]
     pub database: database::Settings,
 
-    /// How passwords are hashed.
+    /// The cost of a password hash, and limits on hashing.
     #[command(flatten)]
     pub hashing: Hashing,
 
-    /// Where events go.
+    /// The broker of the events.
     #[command(flatten)]
     pub events: events::Settings,
 
-    /// How the process reports on itself.
+    /// Traces, metrics and logs.
     #[command(flatten)]
     pub telemetry: telemetry::Settings,
 }
 
-/// The cost of a password hash: Argon2id (RFC 9106), by default with the parameters that
-/// OWASP's password storage cheat sheet recommends.
+/// The cost of a password hash, and limits on hashing. The algorithm is Argon2id (RFC 9106). The
+/// defaults are parameters that OWASP's password storage cheat sheet recommends.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Password hashing")]
 pub struct Hashing {
-    /// Memory of one hash in KiB; hashes made with other costs stay valid, and are made again with
-    /// these at the next sign-in
+    /// Memory of one hash in KiB; hashes with other costs stay valid, and are replaced at the next
+    /// sign-in
     #[arg(long, env = "HASH_MEMORY_KIB", value_name = "KIB", default_value_t = 19_456,
         value_parser = clap::value_parser!(u32).range(8..=4_194_304))]
     pub hash_memory: u32,
 
-    /// Passes over that memory
+    /// Passes over the memory for one hash
     #[arg(long, env = "HASH_ITERATIONS", value_name = "COUNT", default_value_t = 2,
         value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub hash_iterations: u32,
@@ -53,8 +53,8 @@ pub struct Hashing {
         value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub hash_concurrency: u16,
 
-    /// Passwords that may wait to be hashed, those of sign-ins and of sign-ups each; further ones
-    /// are refused
+    /// Passwords that may wait to be hashed, with one such limit for sign-ins and one for
+    /// registrations; further ones are refused
     #[arg(long, env = "HASH_QUEUE", value_name = "COUNT", default_value_t = 256)]
     pub hash_queue: u16,
 }

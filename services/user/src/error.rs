@@ -1,20 +1,20 @@
-//! What a request for accounts can fail with.
+//! The errors of requests for accounts.
 
 use crate::hasher::HashError;
 
-/// By what a caller can do about it; ignorant of the transport.
+/// Why a request failed, grouped by what the caller can do. Independent of the transport.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// Fields are missing or malformed: their names, each with a text for people.
+    /// Fields are missing or malformed: their names, each with a message for the user.
     #[error("the request is invalid")]
     Invalid(Vec<(&'static str, String)>),
-    /// There is no such account.
+    /// No account has this id or email.
     #[error("no such user")]
     NotFound,
-    /// Another account has the email.
+    /// The email belongs to another account.
     #[error("the email is taken")]
     EmailTaken,
-    /// Unknown email or wrong password: which of them is not to be told.
+    /// Unknown email or wrong password. The answer must not tell which.
     #[error("wrong email or password")]
     WrongCredentials,
     /// Too many passwords wait to be hashed.
@@ -26,7 +26,7 @@ pub(crate) enum Error {
     /// The database failed.
     #[error("the user store failed")]
     Store(#[source] database::Error),
-    /// A password could not be hashed, or a stored hash not be read.
+    /// A password could not be hashed, or a stored hash could not be read.
     #[error("the password hash failed")]
     Hash(#[source] HashError),
 }

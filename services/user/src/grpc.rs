@@ -1,4 +1,5 @@
-//! `user.v1.UserService`: requests in, domain calls, statuses out.
+//! The gRPC service `user.v1.UserService`: converts requests to domain calls, and errors to
+//! statuses.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::{
     password::Password,
 };
 
-/// The service as tonic serves it.
+/// The implementation of the service.
 #[derive(Debug)]
 pub(crate) struct Grpc {
     accounts: Accounts,
@@ -115,7 +116,7 @@ fn uuid(text: &str) -> Result<Uuid, String> {
     Uuid::try_parse(text).map_err(|error| format!("is not a UUID: {error}"))
 }
 
-/// Collects what is wrong, so that a person learns all of it at once.
+/// Collects the errors of all fields, so that the user sees all of them at once.
 #[derive(Default)]
 struct Fields(Vec<(&'static str, String)>);
 
@@ -133,8 +134,8 @@ impl From<Fields> for Error {
     }
 }
 
-/// The one place where an error becomes a status. What the client must not see is logged here,
-/// with its causes.
+/// Converts an error to a status. Only this function does so. It logs the causes that the client
+/// must not see.
 fn status(error: Error) -> Status {
     match error {
         Error::Invalid(fields) => chassis::status::invalid(fields),
@@ -142,7 +143,7 @@ fn status(error: Error) -> Status {
         Error::EmailTaken => Status::already_exists("the email is taken"),
         Error::WrongCredentials => Status::unauthenticated("wrong email or password"),
         Error::Overloaded => {
-            tracing::warn!("a password was refused: too many wait to be hashed");
+            tracing::warn!("a password was refused, because the hash queue is full");
             chassis::status::retry_later(
                 Code::ResourceExhausted,
                 "too many requests",

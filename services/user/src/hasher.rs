@@ -1,10 +1,10 @@
-//! Password hashes, off the runtime's workers and bounded in number.
+//! Password hashing on blocking threads, with a limit on concurrent hashes.
 //!
-//! A hash is meant to be expensive: without a bound, a burst of sign-ins would take all
-//! processors and memory. What cannot wait any more is refused at once.
+//! Hashes are expensive by design. Without the limit, a burst of sign-ins would use all processors
+//! and memory. The queue is bounded too: if it is full, passwords are refused at once.
 //!
-//! Sign-ups and sign-ins queue in lanes of their own and take turns, so that a flood of the one
-//! does not keep the other waiting.
+//! Registrations and sign-ins have separate lanes and take turns, so that a flood of one does not
+//! delay the other.
 
 use std::{sync::Arc, thread::available_parallelism};
 
@@ -20,13 +20,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{config::Hashing, password::Password};
 
-/// Makes and checks Argon2id hashes.
+/// Creates and verifies Argon2id hashes.
 #[derive(Clone, Debug)]
 pub(crate) struct Hasher {
     argon2: Argon2<'static>,
     sign_ups: Lane,
     sign_ins: Lane,
-    /// One at a time: nobody waits for it, and the next sign-in is another chance.
+    /// One rehash at a time. No caller waits for it, and the next sign-in tries again.
     rehashes: Lane,
     /// Held while a password is being hashed.
     turn: Arc<Semaphore>,
@@ -34,24 +34,24 @@ pub(crate) struct Hasher {
     refused: Counter<u64>,
 }
 
-/// Passwords of one purpose, which wait in the order in which they came.
+/// The FIFO queue of the passwords of one purpose.
 #[derive(Clone, Debug)]
 struct Lane {
     places: usize,
     /// Held while a password waits or is being hashed.
     admission: Arc<Semaphore>,
-    /// Held by the first of the lane, as many as can be hashed at the same time: these compete
-    /// for a turn with the first of the other lane, and not with all of it.
+    /// Held by the head of the lane, which has as many passwords as can be hashed concurrently.
+    /// Only the heads of the lanes compete for a turn, so a long lane has no advantage.
     first: Arc<Semaphore>,
 }
 
-/// Why a password could not be hashed or compared.
+/// Why a password could not be hashed or verified.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HashError {
-    /// Too many are waiting.
+    /// The lane is full.
     #[error("too many passwords wait to be hashed")]
     Overloaded,
-    /// The stored hash is not one.
+    /// The stored hash is malformed.
     #[error("cannot read a password hash")]
     Malformed(#[source] argon2::password_hash::phc::Error),
     /// The hash could not be computed.
@@ -68,14 +68,14 @@ impl Lane {
         }
     }
 
-    /// Passwords that wait or are being hashed.
+    /// The number of passwords that wait or are being hashed.
     fn length(&self) -> usize {
         self.places - self.admission.available_permits()
     }
 }
 
 impl Hasher {
-    /// A hasher of the given costs.
+    /// A hasher with the costs and limits in `settings`.
     ///
     /// # Errors
     /// When Argon2 does not accept the costs.
@@ -97,7 +97,7 @@ impl Hasher {
             move |passwords| {
                 let admitted: usize = lanes.iter().map(Lane::length).sum();
                 let running = concurrency - turn.available_permits();
-                // A password that comes between the two is seen as running only.
+                // The two reads are not atomic, so the difference may be negative.
                 passwords.observe(admitted.saturating_sub(running) as i64, &[]);
             }
         });
@@ -112,13 +112,13 @@ impl Hasher {
         })
     }
 
-    /// Hashes the password of a new account with a new salt, into a PHC string.
+    /// Hashes the password of a new account with a new salt. Returns a PHC string.
     pub(crate) async fn hash(&self, password: Password) -> Result<String, HashError> {
         let outcome = self.make(&self.sign_ups, "hash password", password).await;
         self.count_refusal(outcome)
     }
 
-    /// Whether a password is the one that was hashed.
+    /// Whether a password matches a hash.
     pub(crate) async fn verify(&self, password: Password, hash: String) -> Result<bool, HashError> {
         let outcome = self.in_turn(&self.sign_ins, "verify password", move |argon2| {
             let hash = PasswordHash::new(&hash).map_err(HashError::Malformed)?;
@@ -131,12 +131,13 @@ impl Hasher {
         self.count_refusal(outcome.await)
     }
 
-    /// Hashes a password again, with the costs of new ones; refused while another one is.
+    /// Hashes the password of an existing account with the current costs. Refused while another
+    /// rehash is running.
     pub(crate) async fn rehash(&self, password: Password) -> Result<String, HashError> {
         self.make(&self.rehashes, "rehash password", password).await
     }
 
-    /// What the hashes cost that are made here: the head of their PHC strings.
+    /// The costs of new hashes, as the start of their PHC strings.
     pub(crate) fn costs(&self) -> String {
         let params = self.argon2.params();
         let (memory, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
@@ -173,7 +174,7 @@ impl Hasher {
         let place = self.place(lane).await?;
         let (argon2, duration) = (self.argon2.clone(), self.duration.clone());
         telemetry::spawn_blocking(move || {
-            // Held by the work and not by the caller, who may go away before it is done.
+            // The work holds the place, because the caller may go away before the work is done.
             let _held = place;
             let mut span = Span::internal(name);
             let outcome = work(&argon2);
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_fits_its_password_only() {
+    async fn a_hash_matches_only_its_password() {
         let hasher = hasher(1);
         let hash = hasher.hash(password("correct horse")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_decoy_is_a_hash_that_fits_no_password() {
+    async fn a_decoy_is_a_valid_hash_that_matches_no_password() {
         let hasher = hasher(1);
         let decoy = Costs::new(hasher.costs(), []).decoy();
         let outcome = hasher.verify(password("correct horse"), decoy.clone());
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_password_at_a_time_is_hashed_again() {
+    async fn one_password_at_a_time_is_rehashed() {
         let hasher = hasher(9);
         let running = hasher.turn.clone().acquire_owned().await.unwrap();
         let first = hasher.clone();
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hashes_of_other_costs_stay_valid() {
+    async fn hashes_with_other_costs_stay_valid() {
         let settings = Hashing {
             hash_memory: 64,
             hash_iterations: 3,
@@ -288,14 +289,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_damaged_hash_is_an_error_and_not_a_no() {
+    async fn a_malformed_hash_is_an_error_and_not_a_wrong_password() {
         let outcome = hasher(1)
             .verify(password("correct horse"), "$x$".to_owned())
             .await;
         assert!(matches!(outcome, Err(HashError::Malformed(_))));
     }
 
-    /// Starts this, and returns when it is as far as it gets without a turn.
+    /// Starts a task, and returns when the task waits for a turn.
     async fn waiting<T: Send + 'static>(
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sign_in_waits_for_the_first_of_the_sign_ups_only() {
+    async fn a_sign_in_waits_only_for_the_first_sign_up() {
         let hasher = hasher(9);
         let running = hasher.turn.clone().acquire_owned().await.unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lane_that_is_full_leaves_the_other_its_places() {
+    async fn a_full_lane_does_not_take_places_of_the_other() {
         let hasher = hasher(0);
         let hash = hasher.hash(password("correct horse")).await.unwrap();
         let running = hasher.turn.clone().acquire_owned().await.unwrap();
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_wait_is_refused_at_once() {
+    async fn passwords_beyond_the_queue_are_refused_at_once() {
         let hasher = hasher(1);
         let running = hasher.turn.clone().acquire_owned().await.unwrap();
         let waiting: Vec<_> = (0..2)

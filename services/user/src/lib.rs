@@ -1,8 +1,8 @@
-//! The user service owns the accounts: emails, and passwords as Argon2id hashes that never
+//! The user service owns the accounts: emails, and passwords as Argon2id hashes. The hashes never
 //! leave the process.
 //!
-//! [`run`] serves `user.v1.UserService`. The layers point inward: `grpc` speaks the protocol,
-//! `accounts` decides, `store` and `hasher` are what it decides with.
+//! [`run`] serves `user.v1.UserService`. `grpc` translates the protocol and calls `accounts`, which
+//! makes the decisions. `accounts` uses `store` and `hasher`.
 
 mod accounts;
 mod config;
@@ -26,11 +26,12 @@ use tonic::service::Routes;
 
 use crate::{accounts::Accounts, grpc::Grpc, hasher::Hasher, store::Store};
 
-/// The largest request that is read. A request of `auth`, with an id added, fits.
+/// Size limit of a request. It is larger than that of `auth`, which adds an id to requests and
+/// passes them on.
 const MAX_REQUEST_BYTES: usize = 64 << 10;
 
-/// Serves accounts on `listener` until `shutdown` ends, the calls under way are answered, and
-/// their events are sent, if there is a broker to take them.
+/// Serves accounts on `listener` until `shutdown` ends. Then answers open calls and, if the broker
+/// answers, sends their events.
 ///
 /// # Errors
 /// When the database cannot be opened, or the server fails.

@@ -1,4 +1,4 @@
-//! Passwords in clear, for as long as it takes to hash them.
+//! Plain-text passwords, which are kept only until they are hashed.
 
 use std::fmt;
 
@@ -14,10 +14,10 @@ const MAX_BYTES: usize = 512;
 pub(crate) struct Password(Zeroizing<String>);
 
 impl Password {
-    /// Takes the password of a new account.
+    /// Parses the password of a new account.
     ///
     /// # Errors
-    /// With a text for the person who typed it.
+    /// With a message for the user.
     pub(crate) fn parse(text: String) -> Result<Self, String> {
         let text = Zeroizing::new(text);
         if text.len() > MAX_BYTES || text.chars().count() > MAX_CHARS {
@@ -29,11 +29,11 @@ impl Password {
         Ok(Self(text))
     }
 
-    /// Takes a password to compare. One that no account can have is wrong, not malformed: but
-    /// it must be there, and be of a size that is fit to be hashed.
+    /// Parses the password of a sign-in. A password that no account can have is wrong and not
+    /// malformed. Only an empty or a very long one is refused, so that it is not hashed.
     ///
     /// # Errors
-    /// With a text for the person who typed it.
+    /// With a message for the user.
     pub(crate) fn parse_attempt(text: String) -> Result<Self, String> {
         let text = Zeroizing::new(text);
         if text.is_empty() {
@@ -50,7 +50,7 @@ impl Password {
     }
 }
 
-/// Says nothing.
+/// Hides the password.
 impl fmt::Debug for Password {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Password(..)")
@@ -62,13 +62,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_output_hides_it() {
+    fn debug_hides_the_password() {
         let password = Password::parse("MARKER in here".to_owned()).unwrap();
         assert_eq!(format!("{password:?}"), "Password(..)");
     }
 
     #[test]
-    fn characters_count_and_not_bytes() {
+    fn the_length_is_counted_in_characters() {
         assert!(Password::parse("pässwörd".to_owned()).is_ok());
         assert!(Password::parse("ä".repeat(7)).is_err());
         assert!(Password::parse("ä".repeat(128)).is_ok());

@@ -1,4 +1,4 @@
-//! Accounts in the database.
+//! The database of accounts.
 
 use std::{
     path::Path,
@@ -24,8 +24,8 @@ const INSERT: Statement = Statement::new("INSERT users");
 const SELECT: Statement = Statement::new("SELECT users");
 const UPDATE: Statement = Statement::new("UPDATE users");
 
-/// The head of a PHC string, which holds the costs: without the hash, the salt, and the signs
-/// before them.
+/// SQL for the costs of a hash, which are the start of its PHC string. It removes the output, the
+/// salt and the `$` before each.
 const COSTS: &str = "rtrim(rtrim(rtrim(rtrim(password_hash, \
     'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'), '$'), \
     'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'), '$')";
@@ -52,8 +52,8 @@ pub(crate) struct UserRow {
 
 /// The table of accounts.
 ///
-/// Rows are looked up by unique columns, so without a `LIMIT`: SQLite would prepare a statement
-/// anew each time a bound limit is set.
+/// Queries filter by unique columns and have no `LIMIT`: SQLite prepares a statement again for each
+/// bound limit.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     database: Database,
@@ -71,13 +71,12 @@ impl Store {
         })
     }
 
-    /// The database, for what else is in it.
+    /// The database, which also holds the outbox.
     pub(crate) fn database(&self) -> Database {
         self.database.clone()
     }
 
-    /// Counts the accounts once; from then on the number is kept up to date, without asking the
-    /// database, and can be read at any time.
+    /// Counts the accounts. Returns the number, which later changes update without a query.
     pub(crate) async fn count(&self) -> Result<Arc<AtomicI64>, database::Error> {
         let count = self
             .database
@@ -89,7 +88,7 @@ impl Store {
         Ok(Arc::clone(&self.count))
     }
 
-    /// How many hashes have which costs.
+    /// The number of hashes by costs.
     pub(crate) async fn costs(&self) -> Result<Vec<(String, i64)>, database::Error> {
         self.database
             .read(SELECT, |connection| {
@@ -101,7 +100,7 @@ impl Store {
             .await
     }
 
-    /// Replaces a hash, unless it was replaced meanwhile. Says whether it was there.
+    /// Replaces the hash `old`. Returns false if it was replaced or removed in the meantime.
     pub(crate) async fn replace_hash(
         &self,
         id: String,
@@ -119,8 +118,8 @@ impl Store {
             .map(|rows| rows > 0)
     }
 
-    /// Adds an account, and the event that tells of it; `NotUnique` when its email or its id is
-    /// taken. `created` is called after the commit, even if the caller has gone by then.
+    /// Inserts an account and its event. Fails with `NotUnique` if the email or the id is taken.
+    /// `created` is called after the commit, even if the caller has gone.
     pub(crate) async fn insert(
         &self,
         user: UserRow,
@@ -153,8 +152,8 @@ impl Store {
             .await
     }
 
-    /// The account of an email: the one that has exactly what was typed, as earlier versions did
-    /// not normalise it, else the one of its normal form.
+    /// The account of an email. An exact match comes first, because earlier versions stored emails
+    /// as they were typed. Otherwise it is the account with the normalised email.
     pub(crate) async fn by_email(&self, email: &Email) -> Result<Option<UserRow>, database::Error> {
         let (plain, normal) = (email.as_plain().to_owned(), email.as_str().to_owned());
         self.database
@@ -209,7 +208,7 @@ mod tests {
         assert!(is_created);
         assert_eq!(count.load(Ordering::Relaxed), 1);
 
-        // COMMIT looks at deferred constraints.
+        // SQLite checks deferred constraints at COMMIT.
         let break_commits = |connection: &mut SqliteConnection| {
             connection.batch_execute(
                 "CREATE TABLE owner (id INTEGER PRIMARY KEY);

@@ -1,31 +1,31 @@
-//! The settings of the process, and of the command.
+//! The settings of the process, and of the command `startup`.
 
 use std::{net::SocketAddr, time::Duration};
 
 use chassis::Listen;
 use clap::{Args, Parser};
 
-/// What the process can be told. Each field is a flag and an environment variable.
+/// The settings of vitals. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = "Examples:\n\
 \x20 vitals --supervisor-port 8099\n\
 \x20 vitals startup --within 2m")]
 pub struct Config {
-    /// Where the process listens.
+    /// The address and port of the health checks.
     #[command(flatten)]
     pub(crate) listen: Listen<8085>,
 
-    /// Who is asked.
+    /// The supervisor to query.
     #[command(flatten)]
     pub(crate) supervisor: Supervisor,
 
-    /// How the process reports on itself, and on the others.
+    /// Traces, metrics and logs.
     #[command(flatten)]
     pub(crate) telemetry: telemetry::Settings,
 }
 
-/// Where the supervisor is. Only its port: the processes it tells of are looked up by their ids,
-/// which mean something on this machine alone.
+/// The address of the supervisor. Only the port can be set: vitals looks up its processes by
+/// process id, so it must be on this machine.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Supervisor {
     /// Port of the supervisor's API on 127.0.0.1
@@ -34,17 +34,19 @@ pub(crate) struct Supervisor {
     pub(crate) supervisor_port: u16,
 }
 
-/// Waits until everything is ready, and says how long each took: exits with 0 if so, else with 1
+/// Waits until all processes are ready, and prints the startup time of each; exits with 0 if all
+/// are ready in time, else with 1
 ///
-/// Ready is a process whose probe says so, and one without a probe when it has ended well.
+/// A process with a probe is ready if the probe succeeds. A process without one is ready when it
+/// has ended with exit code 0.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "startup", bin_name = "vitals startup")]
 pub struct Startup {
-    /// How long it may take, such as 90s or 2m
+    /// Time for all processes to become ready, such as 90s or 2m
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = humantime::parse_duration)]
     pub(crate) within: Duration,
 
-    /// Who is asked.
+    /// The supervisor to query.
     #[command(flatten)]
     pub(crate) supervisor: Supervisor,
 }
@@ -68,19 +70,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_is_sound() {
+    fn the_command_is_valid() {
         Startup::command().debug_assert();
     }
 
     #[test]
-    fn nothing_has_to_be_set() {
+    fn all_settings_have_defaults() {
         let startup = Startup::try_parse_from(["startup"]).unwrap();
         assert_eq!(startup.within, Duration::from_secs(120));
         assert_eq!(startup.supervisor.supervisor_port, 8099);
     }
 
     #[test]
-    fn what_cannot_work_is_refused() {
+    fn invalid_settings_are_refused() {
         for bad in ["--within=120", "--within=-1s", "--supervisor-port=0"] {
             assert!(Startup::try_parse_from(["startup", bad]).is_err(), "{bad}");
         }

@@ -1,9 +1,11 @@
-//! What the supervisor, process-compose, knows of its processes, and what these use, as metrics.
+//! Metrics of the processes of the supervisor, process-compose: their state and their resource
+//! usage.
 //!
-//! The supervisor is asked once a second, `/proc` is read for what it does not tell, and an export
-//! finds the last answer in memory. A supervisor that is silent is a measurement, not a failure.
+//! vitals queries the supervisor once a second, and reads the resource usage from `/proc`. Exports
+//! use the last answer. If the supervisor does not answer, a metric shows it, and vitals stays
+//! healthy.
 //!
-//! What must not happen here: that anything is told to the supervisor. This only looks.
+//! vitals must only read from the supervisor, and must not control it.
 
 mod config;
 mod observe;
@@ -26,14 +28,14 @@ use tonic::service::Routes;
 
 use crate::{record::Record, supervisor::Client};
 
-/// Health checks are all that is served.
+/// The services of the port: health checks only.
 const CONTRACT: Contract = Contract {
     service: env!("CARGO_PKG_NAME"),
     methods: &[],
     descriptors: &[],
 };
 
-/// Measures, and answers health checks, until `shutdown` ends.
+/// Measures the processes and serves health checks until `shutdown` ends.
 ///
 /// # Errors
 /// When the server fails.

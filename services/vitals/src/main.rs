@@ -1,4 +1,4 @@
-//! The process, and the command that waits for all others.
+//! The program: the process, and the command `startup` that waits for all other processes.
 
 use std::{env, process::ExitCode};
 

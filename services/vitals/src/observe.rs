@@ -1,4 +1,4 @@
-//! The record as metrics.
+//! Exports the record as metrics.
 
 use std::sync::{Arc, Mutex, Weak};
 
@@ -9,10 +9,10 @@ use crate::record::{Entry, Record, lock};
 
 const SCOPE: &str = env!("CARGO_PKG_NAME");
 
-/// What a metric says of a process, if it has that.
+/// The value of a metric for a process, if there is one.
 type Value = fn(&Entry) -> Option<f64>;
 
-/// Exports the record from now on, as long as somebody has it.
+/// Registers instruments that export the record until it is dropped.
 pub(crate) fn observe(record: &Arc<Mutex<Record>>) {
     let shown = Shown(Arc::downgrade(record));
 
@@ -82,7 +82,8 @@ pub(crate) fn observe(record: &Arc<Mutex<Record>>) {
     });
 }
 
-/// Instruments live as long as the process, what they show does not.
+/// A weak reference to the record. Instruments live as long as the process and must not keep the
+/// record alive.
 #[derive(Clone)]
 struct Shown(Weak<Mutex<Record>>);
 
@@ -92,9 +93,9 @@ impl Shown {
         Some(read(&lock(&record)))
     }
 
-    /// Observes a value of each process that has it.
+    /// Observes a value of each process that has one.
     fn each<T>(&self, value: impl Fn(&Entry) -> Option<T>, observe: impl Fn(T, &[KeyValue])) {
-        // Without a record there is nothing to observe.
+        // `None` means that the record was dropped.
         let _ = self.read(|record| {
             for entry in record.entries() {
                 if let Some(value) = value(entry) {

@@ -1,4 +1,4 @@
-//! What is known at the moment, and what has added up.
+//! The last known state of all processes, and cumulative sums.
 
 use std::{
     collections::BTreeMap,
@@ -7,37 +7,37 @@ use std::{
 
 use crate::{supervisor::Process, usage::Usage};
 
-/// The last answer of the supervisor, and the sums of all.
+/// The last answer of the supervisor, and the sums over all answers.
 ///
-/// Whatever was observed once is exported until the process ends, with its last value: the SDK
-/// forgets nothing. So a process has a value for as long as it is here, and stays here.
+/// The SDK exports each observed series, with its last value, until vitals ends. So processes stay
+/// in the record, even if the supervisor no longer lists them.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     /// Whether the last request was answered; `None` before the first.
     is_up: Option<bool>,
-    /// Requests that were not.
+    /// The number of requests without a valid answer.
     failed: u64,
-    /// By name, which is unique among all namespaces.
+    /// By name, which is unique across namespaces.
     entries: BTreeMap<String, Entry>,
 }
 
-/// A process as it was last, and its sums.
+/// The last state of a process, and its sums.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) process: Process,
-    /// In bytes; `None` where it was never measured.
+    /// In bytes. `None` if it was never measured.
     pub(crate) memory: Option<u64>,
     restarts: Restarts,
     cpu: ProcessorTime,
 }
 
 impl Entry {
-    /// Never shrinks.
+    /// The number of restarts, which never decreases.
     pub(crate) fn restarts(&self) -> u64 {
         self.restarts.total
     }
 
-    /// In seconds; never shrinks. `None` where it was never measured.
+    /// Processor time in seconds, which never decreases. `None` if it was never measured.
     pub(crate) fn cpu(&self) -> Option<f64> {
         self.cpu.last.map(|_| self.cpu.total)
     }
@@ -52,16 +52,16 @@ impl Record {
         self.failed
     }
 
-    /// All processes that the supervisor ever told of.
+    /// All processes that the supervisor has ever listed.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
     }
 
-    /// The supervisor told of these processes, which use this, by their ids.
+    /// Records an answer: the processes, and their usage by process id.
     pub(crate) fn answered(&mut self, processes: Vec<Process>, usage: &[(i32, Usage)]) {
         self.is_up = Some(true);
         for entry in self.entries.values_mut() {
-            // Of those that were removed, nothing runs any more.
+            // A process that is not in the answer was removed, so it is not running.
             entry.process.running = None;
             entry.process.ready = entry.process.ready.map(|_| false);
         }
@@ -90,20 +90,20 @@ impl Record {
         }
     }
 
-    /// The supervisor did not answer.
+    /// Records that the supervisor did not answer.
     pub(crate) fn silent(&mut self) {
         self.is_up = Some(false);
         self.failed += 1;
     }
 }
 
-/// Nothing that holds the lock can leave the record half changed.
+/// Locks the record. Poisoning is ignored, because a panic cannot leave the record half changed.
 pub(crate) fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The supervisor's number begins at zero again where a process is configured anew, or the
-/// supervisor itself starts again.
+/// The sum of restarts. The supervisor's count restarts at zero when the supervisor restarts, or
+/// when the configuration of the process changes.
 #[derive(Debug, Default)]
 struct Restarts {
     total: u64,
@@ -117,7 +117,7 @@ impl Restarts {
     }
 }
 
-/// A process that was started again has used nothing yet.
+/// The sum of processor time. It restarts at zero when the process restarts.
 #[derive(Debug, Default)]
 struct ProcessorTime {
     total: f64,
@@ -127,7 +127,8 @@ struct ProcessorTime {
 impl ProcessorTime {
     fn update(&mut self, usage: &Usage) {
         self.total += match self.last {
-            // Time is lost where a descendant ends for which nobody waits.
+            // The time may decrease, because the time of a descendant is lost if no process waits
+            // for it.
             Some((started, last)) if started == usage.started => (usage.cpu - last).max(0.0),
             _ => usage.cpu,
         };
@@ -176,17 +177,17 @@ mod tests {
     }
 
     #[test]
-    fn sums_go_on_whatever_begins_again() {
+    fn sums_never_decrease() {
         let mut record = Record::default();
         for (restarts, started, cpu, expected) in [
             (2, 100, 1.0, (2, 1.0)),
             (2, 100, 1.5, (2, 1.5)),
-            // It was started again.
+            // The process was restarted.
             (3, 200, 0.25, (3, 1.75)),
-            // A child ended, and nobody waited for it.
+            // A child ended, and no process waited for it.
             (3, 200, 0.125, (3, 1.75)),
             (3, 200, 0.25, (3, 1.875)),
-            // The supervisor was started again.
+            // The supervisor was restarted.
             (0, 300, 0.5, (3, 2.375)),
             (1, 400, 0.5, (4, 2.875)),
         ] {
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_is_counted_and_changes_nothing_else() {
+    fn a_failed_request_changes_only_its_counter() {
         let mut record = Record::default();
         assert_eq!(record.is_up(), None);
         record.answered(vec![process(2)], &usage(1, 1.0));
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_removed_is_down_and_keeps_its_sums() {
+    fn a_removed_process_is_down_and_keeps_its_sums() {
         let mut record = Record::default();
         record.answered(vec![process(2)], &usage(1, 1.0));
         record.answered(Vec::new(), &[]);
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_has_no_value() {
+    fn a_process_without_measurements_has_no_value() {
         let mut record = Record::default();
         record.answered(vec![process(0)], &[]);
         let entry = record.entries().next().unwrap();

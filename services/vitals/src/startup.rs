@@ -1,4 +1,4 @@
-//! The command that waits until everything is ready, and says how long that took.
+//! The command `startup`, which waits until all processes are ready and prints their startup times.
 
 mod progress;
 mod report;
@@ -23,15 +23,15 @@ use self::{
     report::{Report, Row},
 };
 
-/// How often the supervisor is asked, and so how exact the times are.
+/// Interval of queries, which is also the precision of the times.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// A supervisor that is silent for so long is not there: it ends by itself when a process fails
-/// without which there is no start.
+/// After this time without an answer, the supervisor counts as ended. It ends by itself if a
+/// process fails that the start needs.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Waits until everything is ready, and writes to stdout how long it took. The exit code is 1,
-/// and the reason on stderr, where something is not ready in time.
+/// Waits until all processes are ready, and prints their startup times to stdout. If one is not
+/// ready in time, the exit code is 1 and the reason is on stderr.
 pub async fn startup(startup: &Startup) -> ExitCode {
     let outcome = async {
         let supervisor = Client::new(startup.supervisor.supervisor_port)?;
@@ -54,7 +54,7 @@ async fn wait(supervisor: Client, within: Duration) -> anyhow::Result<Report> {
         match start.ask().await {
             Ok(()) if start.unsettled().next().is_none() => return Ok(start.report().await),
             Ok(()) if start.unsettled().any(Process::is_over) => {
-                bail!("not all can get ready:{start}");
+                bail!("some processes cannot become ready:{start}");
             }
             Ok(()) => answered = Instant::now(),
             Err(error) if answered.elapsed() >= SILENCE => {
@@ -66,13 +66,13 @@ async fn wait(supervisor: Client, within: Duration) -> anyhow::Result<Report> {
         }
         if asked.elapsed() >= within {
             let within = humantime::format_duration(within);
-            bail!("not all are ready after {within}:{start}");
+            bail!("some processes are not ready after {within}:{start}");
         }
         tokio::time::sleep(EVERY).await;
     }
 }
 
-/// A start of everything, as far as it has got. It shows as lines of what is not ready.
+/// The state of a start. `Display` lists the processes that are not ready, one a line.
 #[derive(Debug)]
 struct Start {
     supervisor: Client,
@@ -80,7 +80,8 @@ struct Start {
     began: Option<Instant>,
     processes: Vec<Process>,
     progress: Progress,
-    /// Where the processes log to. Asked for early: a supervisor that has ended tells nothing.
+    /// The log files of the processes. Requested at the first answer, because the supervisor may
+    /// end before they are needed.
     log_files: BTreeMap<String, String>,
 }
 
@@ -111,7 +112,7 @@ impl Start {
         self.processes = processes;
         if is_first {
             for Process { name, .. } in &self.processes {
-                // It is only for a message, which can do without.
+                // Errors are ignored: only the error message uses the file, and does not need it.
                 if let Ok(Some(file)) = self.supervisor.log_file(name).await {
                     self.log_files.insert(name.clone(), file);
                 }
@@ -160,7 +161,7 @@ impl fmt::Display for Start {
                 })?;
             }
             if let Some(code) = process.exit_code {
-                write!(f, ", ended with {code}")?;
+                write!(f, ", exit code {code}")?;
             }
             if process.restarts > 0 {
                 write!(f, ", restarts: {}", process.restarts)?;

@@ -1,4 +1,5 @@
-//! process-compose, by its REST API (versions 1.94 to 1.122). Its wire format is known to this module alone.
+//! A client of the REST API of process-compose (versions 1.94 to 1.122). Only this module knows the
+//! wire format.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -6,44 +7,44 @@ use anyhow::{Context as _, ensure};
 use reqwest::redirect::Policy;
 use serde::{Deserialize, de::DeserializeOwned};
 
-/// How long an answer may take. It is made from memory.
+/// Timeout of a request. It is short, because the supervisor answers from memory.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long an answer may be, in bytes. A process takes three hundred.
+/// Size limit of an answer in bytes. A process takes about 300.
 const LONGEST: usize = 4 << 20;
 
-/// Asks the supervisor.
+/// A client of the supervisor.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
 }
 
-/// A process, as the supervisor sees it.
+/// A process as the supervisor reports it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Process {
     pub(crate) name: String,
     pub(crate) namespace: String,
-    /// In the supervisor's words, such as `Running` or `Completed`.
+    /// The supervisor's name of the state, such as `Running` or `Completed`.
     pub(crate) status: String,
-    /// There while it runs.
+    /// `None` if the process is not running.
     pub(crate) running: Option<Running>,
-    /// Whether its probe says that it is ready; `None` without one.
+    /// Whether its probe succeeds. `None` without a probe.
     pub(crate) ready: Option<bool>,
-    /// How often it was started again because it had ended.
+    /// The number of restarts after it ended.
     pub(crate) restarts: u64,
-    /// What it ended with the last time, -1 where that was a signal; `None` where it has not
-    /// ended, as far as can be seen.
+    /// The last exit code, or -1 after a signal. `None` if it has not ended, as far as the answer
+    /// tells.
     pub(crate) exit_code: Option<i32>,
-    /// How long it runs, or the last run was when somebody asked last.
+    /// The duration of the current run, or of the last one.
     pub(crate) age: Duration,
 }
 
-/// A process that runs.
+/// A running process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Running {
     pub(crate) pid: i32,
-    /// Resident memory in bytes, of this process without its children.
+    /// Resident memory in bytes, without child processes.
     pub(crate) memory: Option<u64>,
 }
 
@@ -52,20 +53,20 @@ impl Client {
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .redirect(Policy::none())
-            // It is on this machine, whatever the environment says of proxies.
+            // The supervisor is on this machine, so proxy variables do not apply.
             .no_proxy()
             .build()
-            .context("cannot make an HTTP client")?;
+            .context("cannot create an HTTP client")?;
         let base = format!("http://{}:{port}", Ipv4Addr::LOCALHOST);
         Ok(Self { http, base })
     }
 
-    /// Where the supervisor is, for people.
+    /// The URL of the supervisor, for messages.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
-    /// All processes that are to run, in order of their names.
+    /// All processes that should run, by name.
     pub(crate) async fn processes(&self) -> anyhow::Result<Vec<Process>> {
         let list: wire::Processes = self.get("/processes").await?;
         let mut processes: Vec<_> = list
@@ -77,13 +78,13 @@ impl Client {
         Ok(processes)
     }
 
-    /// How long the supervisor runs.
+    /// The time since the start of the supervisor.
     pub(crate) async fn uptime(&self) -> anyhow::Result<Duration> {
         let state: wire::Project = self.get("/project/state").await?;
         Ok(Duration::from_nanos(state.up_time))
     }
 
-    /// The file a process's output goes to, if to one of its own.
+    /// The log file of a process, if it has its own.
     pub(crate) async fn log_file(&self, process: &str) -> anyhow::Result<Option<String>> {
         let info: wire::Info = self.get(&format!("/process/info/{process}")).await?;
         Ok(Some(info.log_location).filter(|path| !path.is_empty()))
@@ -97,27 +98,32 @@ impl Client {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             body.extend_from_slice(&chunk);
-            ensure!(body.len() <= LONGEST, "{url} answers without end");
+            ensure!(
+                body.len() <= LONGEST,
+                "the answer of {url} is larger than {LONGEST} bytes"
+            );
         }
-        serde_json::from_slice(&body).with_context(|| format!("{url} is no supervisor's"))
+        serde_json::from_slice(&body)
+            .with_context(|| format!("the answer of {url} is not that of process-compose"))
     }
 }
 
 impl Process {
-    /// Whether it is what it should become: ready, or without a probe ended well.
+    /// Whether the process is ready: its probe succeeds, or it has no probe and has ended with exit
+    /// code 0.
     pub(crate) fn is_settled(&self) -> bool {
         self.ready
             .unwrap_or_else(|| self.status == wire::COMPLETED && self.exit_code == Some(0))
     }
 
-    /// Whether nothing more comes of it unless somebody starts it.
+    /// Whether the process has ended and the supervisor will not restart it.
     pub(crate) fn is_over(&self) -> bool {
         [wire::COMPLETED, wire::SKIPPED, wire::ERROR].contains(&&*self.status)
     }
 }
 
 mod wire {
-    //! The fields that are of interest, as they are spelt.
+    //! The wire format: the fields that are used here.
 
     use super::{Deserialize, Duration, Running};
 
@@ -145,7 +151,7 @@ mod wire {
         restarts: u64,
         exit_code: i32,
         pid: i32,
-        /// Below zero where it is not known.
+        /// Negative if it is unknown.
         mem: i64,
         is_running: bool,
     }
@@ -165,17 +171,17 @@ mod wire {
     }
 
     impl Process {
-        /// `None` for one that somebody switched off, or starts by hand.
+        /// `None` for a process that is disabled, or that is only started by hand.
         pub(super) fn supervised(self) -> Option<super::Process> {
             if [DISABLED, FOREGROUND].contains(&&*self.status) {
                 return None;
             }
-            // The code is 0 before the first end, and 1 of what was never started. A process that
-            // was stopped and started by hand counts no restart, but keeps its code.
+            // The exit code is 0 before the first end, and 1 if the process was never started. A
+            // process that was stopped and started by hand has no restart, but keeps its exit code.
             let has_ended = self.restarts > 0
                 || self.status == COMPLETED
                 || (self.exit_code != 0 && self.status != SKIPPED);
-            // What the probe said last may outlive the process.
+            // The last result of the probe may remain after the process has ended.
             let is_ready = self.is_running && self.is_ready == READY;
             Some(super::Process {
                 running: self.is_running.then_some(Running {

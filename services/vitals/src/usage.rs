@@ -1,19 +1,19 @@
-//! What processes use, with all that they started: the supervisor tells of the processes alone,
-//! and of their processor time only a percentage.
+//! The resource usage of processes and their descendants. The supervisor reports only the processes
+//! themselves, and their processor time only as a percentage.
 
-/// What a process and its descendants use.
+/// The resource usage of a process and its descendants.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Usage {
-    /// When the process started, which tells it from a later one with its id.
+    /// The start time of the process, which distinguishes it from a later one with the same id.
     pub(crate) started: u64,
-    /// Processor time in seconds, with that of children that have ended.
+    /// Processor time in seconds, including that of ended children.
     pub(crate) cpu: f64,
-    /// Resident memory in bytes. What several share is counted for each.
+    /// Resident memory in bytes. Shared memory counts for each process.
     pub(crate) memory: u64,
 }
 
-/// Measures the processes with these ids. What has ended meanwhile is left out, and all are on
-/// systems other than Linux.
+/// Measures the processes with these ids, except those that have ended. Only on Linux: on other
+/// systems the result is empty.
 pub(crate) async fn measure(pids: Vec<i32>) -> Vec<(i32, Usage)> {
     #[cfg(target_os = "linux")]
     {
@@ -57,9 +57,9 @@ mod linux {
     fn sum(root: &Stat, children: &HashMap<i32, Vec<&Stat>>) -> Usage {
         let (mut ticks, mut memory) = (0, 0);
         let mut left = vec![root];
-        // Ends even where ids were used again while they were read: there is one parent for each.
+        // Each process has one parent, so this ends even if ids were reused during the reads.
         while let Some(stat) = left.pop() {
-            // A child's time becomes its parent's when it has ended, and is in one of the two.
+            // When a child ends, its time is added to its parent's, so it counts once.
             let ended = stat.cutime.saturating_add(stat.cstime);
             ticks += stat.utime + stat.stime + u64::try_from(ended).unwrap_or(0);
             memory += stat.rss_bytes().get();
@@ -89,8 +89,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_child_uses_is_its_parents() {
-        // The parent waits, its child counts.
+    async fn the_usage_of_a_process_includes_its_children() {
+        // The parent waits, and its child uses processor time.
         let script = "(i=0; while :; do i=$((i+1)); done) & child=$!; read _; kill $child";
         let mut command = Command::new("sh");
         command.args(["-c", script]).stdin(Stdio::piped());

@@ -1,4 +1,4 @@
-//! Asks the supervisor, again and again.
+//! Polls the supervisor.
 
 use std::{convert::Infallible, sync::Mutex, time::Duration};
 
@@ -10,11 +10,12 @@ use crate::{
     usage,
 };
 
-/// How often: no export comes as often, and the supervisor answers from memory.
+/// Interval of queries. It is shorter than that of exports, and cheap, because the supervisor
+/// answers from memory.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Keeps the record up to date. Says when the supervisor becomes silent, and when it answers
-/// again, but not each time that it does not.
+/// Keeps the record up to date. Logs only changes: when the supervisor stops answering, and when it
+/// answers again.
 pub(crate) async fn watch(supervisor: &Client, record: &Mutex<Record>) -> Infallible {
     let mut turn = interval(EVERY);
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);

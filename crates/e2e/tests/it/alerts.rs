@@ -31,7 +31,7 @@ async fn fires() -> anyhow::Result<()> {
     let status = async || anyhow::Ok(http.get(&page).send().await?.text().await?);
 
     let before = status().await?;
-    ensure!(before.contains("No alert fires."), "{before}");
+    ensure!(before.contains("No alerts are firing."), "{before}");
 
     let runbook = format!(
         "http://{}/user/runbooks/target-down.html",

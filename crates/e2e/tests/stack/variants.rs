@@ -112,7 +112,7 @@ async fn lgtm() -> anyhow::Result<()> {
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     ensure!(!second.status.success(), "{said}");
     ensure!(
-        said.contains("A stack runs already: process-compose (pid "),
+        said.contains("A stack is already running: process-compose (pid "),
         "{said}"
     );
     stack.well(Duration::from_secs(2)).await?;

@@ -1,10 +1,10 @@
 CREATE TABLE sessions (
-    -- The token's jti claim: a UUID, version 7.
+    -- The jti claim of the token, a UUID of version 7.
     id TEXT PRIMARY KEY NOT NULL,
     user_id TEXT NOT NULL,
     -- Seconds since the Unix epoch, as in the token.
     expires_at INTEGER NOT NULL,
-    -- The same; null while the session is open.
+    -- Seconds since the Unix epoch. Null while the session is open.
     revoked_at INTEGER
 ) STRICT;
 

@@ -1,4 +1,4 @@
-//! What the service tells others.
+//! The events of sessions.
 
 use events::{AUTH_TOPIC, Data};
 use proto::{
@@ -14,7 +14,7 @@ use tonic::Code;
 use crate::harness::{PASSWORD, Service, login, logout, register, registered};
 
 #[tokio::test]
-async fn a_session_that_is_replaced_is_told_before_the_new_one() {
+async fn the_event_of_a_replaced_session_precedes_that_of_the_new_one() {
     let listener = Listener::start(AUTH_TOPIC);
     let broker = listener.argument();
     let service = Service::with(&[&broker]).await;
@@ -44,7 +44,7 @@ async fn a_session_that_is_replaced_is_told_before_the_new_one() {
 }
 
 #[tokio::test]
-async fn what_becomes_of_sessions_is_told() {
+async fn each_change_of_a_session_has_an_event() {
     let listener = Listener::start(AUTH_TOPIC);
     let broker = listener.argument();
     let service = Service::with(&[&broker, "--failed-logins-per-account=1"]).await;
@@ -60,12 +60,12 @@ async fn what_becomes_of_sessions_is_told() {
     for email in ["ann@example.com", "nobody@example.com"] {
         let wrong = client.login(login(email, "wrong")).await;
         assert_eq!(wrong.unwrap_err().code(), Code::Unauthenticated);
-        // Not made, and so not told.
+        // The limit refuses this attempt, so it has no event.
         let limited = client.login(login(email, "wrong")).await;
         assert_eq!(limited.unwrap_err().code(), Code::ResourceExhausted);
     }
     for _ in 0..2 {
-        // The second time there is nothing to revoke.
+        // The session is already revoked, so this has no event.
         client.logout(logout(&token)).await.unwrap();
     }
 
@@ -89,7 +89,7 @@ async fn what_becomes_of_sessions_is_told() {
     let failed = Data::LoginFailed(LoginFailed {
         reason: LoginFailedReason::WrongCredentials.into(),
     });
-    // Known or not: nothing tells them apart.
+    // Failures of known and of unknown emails have the same event.
     assert_eq!(events[2].data, failed);
     assert_eq!(events[3].data, failed);
     let revoked = Data::SessionRevoked(SessionRevoked {

@@ -1,4 +1,4 @@
-//! A user service that does what a test wants.
+//! A fake user service with scripted answers.
 
 use std::{
     net::SocketAddr,
@@ -17,13 +17,13 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Server};
 
-/// The account that it knows.
+/// The id of its only account.
 pub(crate) const USER_ID: &str = "0190a6a8-3f5c-7c3a-8f6e-0123456789ab";
 
-/// What the fake answers to its nth call, from 0; `None`: never.
+/// The answer to the nth call, counted from 0. `None` means that the call never ends.
 type Script = dyn Fn(usize) -> Option<Result<(), Status>> + Send + Sync;
 
-/// Counts the calls of all methods.
+/// A fake that counts the calls of all methods.
 #[derive(Clone)]
 pub(crate) struct Fake {
     calls: Arc<AtomicUsize>,
@@ -43,7 +43,7 @@ impl Fake {
         }
     }
 
-    /// One that always fails like this.
+    /// A fake that answers each call with `status`.
     pub(crate) fn failing(status: Status) -> Self {
         Self::new(move |_| Some(Err(status.clone())))
     }
@@ -59,7 +59,7 @@ impl Fake {
         Some(value.to_str().unwrap().to_owned())
     }
 
-    /// Serves on a port of its own.
+    /// Serves on a free port.
     pub(crate) async fn start(&self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

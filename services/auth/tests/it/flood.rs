@@ -1,4 +1,4 @@
-//! More sign-ups than can be hashed, each from an address of its own.
+//! A flood of sign-ups, each from another address: more than can be hashed.
 
 use std::{
     net::Ipv4Addr,
@@ -16,11 +16,11 @@ use crate::harness::{
     PASSWORD, Service, is_valid, login, register_from, registered, start_user_with,
 };
 
-/// More than the places of the sign-ups, which are `HASH_QUEUE` and one for each that is hashed.
+/// More than the places for sign-ups: `HASH_QUEUE` that wait, and those that are being hashed.
 const CALLERS: u32 = 300;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_sign_ups_holds_up_neither_sign_ins_nor_reads() {
+async fn a_flood_of_sign_ups_delays_neither_sign_ins_nor_reads() {
     let hashing = ["--hash-memory=1024", "--hash-concurrency=1"];
     let service = Service::before(start_user_with(&hashing).await, &[]).await;
     let (token, _) = registered(&service.client, "ann@example.com").await;
@@ -40,7 +40,7 @@ async fn of_sign_ups_holds_up_neither_sign_ins_nor_reads() {
                     Err(status) if status.code() == Code::ResourceExhausted => {
                         refused.fetch_add(1, Ordering::Relaxed);
                     }
-                    // Its turn did not come within the deadline, or it did.
+                    // Not hashed within the deadline.
                     Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status:?}"),
                     Ok(_) => {}
                 }

@@ -1,4 +1,4 @@
-//! The service, started on a port and a folder of its own, and a user service for it.
+//! The service on a free port and a temporary folder, and a user service for it.
 
 use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
 
@@ -16,12 +16,12 @@ use tokio::net::{TcpListener, TcpSocket};
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
-/// A password that does.
+/// A valid password.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 pub(crate) const SECRET: &str = "a secret of the tests, thirty-two bytes or more";
 
-/// What a caller of this service waits for at most, as `frontend` does.
+/// Deadline of a caller of this service, the same as that of `frontend`.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
 pub(crate) type Client = AuthServiceClient<Channel>;
@@ -34,22 +34,22 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts it with a real user service.
+    /// Starts the service with a real user service.
     pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
 
-    /// The same, with these arguments.
+    /// Like [`Service::start`], with arguments.
     pub(crate) async fn with(args: &[&str]) -> Self {
         Self::before(start_user().await, args).await
     }
 
-    /// Starts it with a user service at this address, which need not be there.
+    /// Starts the service with a user service at an address, where nothing need listen.
     pub(crate) async fn before(users: SocketAddr, args: &[&str]) -> Self {
         Self::again(Arc::new(tempfile::tempdir().unwrap()), users, args).await
     }
 
-    /// Starts it on a folder that may hold the data of an earlier one.
+    /// Starts the service on a folder that may hold the data of an earlier instance.
     pub(crate) async fn again(folder: Arc<TempDir>, users: SocketAddr, args: &[&str]) -> Self {
         let data = folder.path().to_str().unwrap();
         let users = users.to_string();
@@ -69,7 +69,7 @@ impl Service {
             auth::run(config, listener, std::future::pending())
                 .await
                 .unwrap();
-            // Who only keeps the client keeps the folder too.
+            // A test that keeps only the client must not lose the folder.
             drop(used);
         });
         Self {
@@ -79,7 +79,7 @@ impl Service {
         }
     }
 
-    /// Another connection to the database, as another process would have it.
+    /// A second connection to the database, like that of another process.
     pub(crate) fn database(&self) -> SqliteConnection {
         let path = self.folder.path().join("auth.db");
         let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
@@ -91,15 +91,15 @@ impl Service {
     }
 }
 
-/// The least that Argon2 accepts.
+/// The lowest costs that Argon2 accepts.
 const CHEAP: [&str; 2] = ["--hash-memory=8", "--hash-iterations=1"];
 
-/// Starts a real user service with cheap hashes on a port of its own.
+/// Starts a real user service with cheap hashes on a free port.
 pub(crate) async fn start_user() -> SocketAddr {
     start_user_with(&CHEAP).await
 }
 
-/// The same, with these arguments.
+/// Like [`start_user`], with arguments.
 pub(crate) async fn start_user_with(args: &[&str]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -107,7 +107,7 @@ pub(crate) async fn start_user_with(args: &[&str]) -> SocketAddr {
     address
 }
 
-/// Starts a real user service with cheap hashes on a port that is known already.
+/// Starts a real user service with cheap hashes on a given port.
 pub(crate) fn start_user_on(listener: TcpListener) {
     run_user(listener, &CHEAP);
 }
@@ -124,7 +124,7 @@ fn run_user(listener: TcpListener, args: &[&str]) {
     });
 }
 
-/// A port that is ours and on which nobody listens, until somebody does.
+/// A reserved port. Connections to it are refused until [`Port::listen`].
 pub(crate) struct Port {
     _kept: TcpSocket,
     pub(crate) address: SocketAddr,
@@ -151,7 +151,7 @@ impl Port {
     }
 }
 
-/// The service's program, on a free port, with data in this folder and no secret.
+/// The program, on a free port, with data in this folder and without a secret.
 pub(crate) fn binary(data: &Path, users: SocketAddr) -> Command {
     let mut command = program(env!("CARGO_BIN_EXE_auth"));
     command
@@ -161,7 +161,7 @@ pub(crate) fn binary(data: &Path, users: SocketAddr) -> Command {
     command
 }
 
-/// An address that nobody serves.
+/// An address on which nothing listens.
 pub(crate) fn nowhere() -> SocketAddr {
     "127.0.0.1:1".parse().unwrap()
 }
@@ -170,7 +170,7 @@ pub(crate) fn client(address: SocketAddr) -> Client {
     Client::new(channel(address))
 }
 
-/// A registration that leaves the client's address to the connection.
+/// A registration without a client address, so that the peer address of the connection counts.
 pub(crate) fn register(email: &str, password: &str) -> RegisterRequest {
     register_from("", email, password)
 }
@@ -184,7 +184,7 @@ pub(crate) fn register_from(address: &str, email: &str, password: &str) -> Regis
     }
 }
 
-/// A sign-in that leaves the client's address to the connection.
+/// A sign-in without a client address, so that the peer address of the connection counts.
 pub(crate) fn login(email: &str, password: &str) -> LoginRequest {
     login_from("", email, password)
 }
@@ -210,14 +210,14 @@ pub(crate) fn logout(token: &str) -> LogoutRequest {
     }
 }
 
-/// Registers an account that must be accepted; its token, and what it is.
+/// Registers an account, which must succeed. Returns its token and the user.
 pub(crate) async fn registered(client: &Client, email: &str) -> (String, User) {
     let outcome = client.clone().register(register(email, PASSWORD)).await;
     let RegisterResponse { session, user } = outcome.unwrap().into_inner();
     (session.unwrap().token, user.unwrap())
 }
 
-/// Whether a token opens anything. A refusal must be the one that there is.
+/// Whether a token is accepted. A refusal must have the status of invalid sessions.
 pub(crate) async fn is_valid(client: &Client, token: &str) -> bool {
     match client.clone().me(me(token)).await {
         Ok(_) => true,
@@ -228,14 +228,14 @@ pub(crate) async fn is_valid(client: &Client, token: &str) -> bool {
     }
 }
 
-/// Asserts that a status is the one answer to all tokens that are not valid.
+/// Asserts that a status is that of all invalid tokens.
 pub(crate) fn is_invalid_session(status: &Status) {
     assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
     assert_eq!(status.message(), "the session is not valid");
     assert!(status.details().is_empty(), "{status:?}");
 }
 
-/// How long a `RESOURCE_EXHAUSTED` says to wait.
+/// The delay in a `RESOURCE_EXHAUSTED` status.
 pub(crate) fn retry_delay(status: &Status) -> Duration {
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
     let details = status.get_error_details();

@@ -1,4 +1,4 @@
-//! Sign-ins that fail too often, and registrations that are tried too often.
+//! The limits on failed sign-ins and on registrations.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::{
 
 const WRONG: &str = "another password";
 
-/// Where people register from.
+/// The address of registrations.
 const HOME: &str = "203.0.113.7";
 
-/// Lets sign-ins fail that must not be limited yet.
+/// Signs in with a wrong password. The attempts must not be limited.
 async fn fail(client: &Client, address: &str, emails: &[&str]) {
     for email in emails {
         let outcome = client
@@ -30,7 +30,7 @@ async fn fail(client: &Client, address: &str, emails: &[&str]) {
     }
 }
 
-/// How long this sign-in is told to wait, with the right password even.
+/// Signs in with the right password, which must be limited. Returns the delay.
 async fn wait(client: &Client, address: &str, email: &str) -> Duration {
     let outcome = client
         .clone()
@@ -39,7 +39,7 @@ async fn wait(client: &Client, address: &str, email: &str) -> Duration {
     retry_delay(&outcome.unwrap_err())
 }
 
-/// Registers an account from an address, whose network is known to it from then on.
+/// Registers an account from an address, whose network becomes a known network of the account.
 async fn registered_from(client: &Client, address: &str, email: &str) {
     let request = register_from(address, email, PASSWORD);
     client.clone().register(request).await.unwrap();
@@ -81,7 +81,7 @@ async fn an_account_is_limited_wherever_its_attempts_come_from() {
 }
 
 #[tokio::test]
-async fn strangers_keep_nobody_out_who_comes_from_a_network_that_has_signed_in_before() {
+async fn failures_from_other_networks_do_not_limit_a_known_network() {
     let client = Service::with(&["--failed-logins-per-account=3"])
         .await
         .client;
@@ -98,13 +98,13 @@ async fn strangers_keep_nobody_out_who_comes_from_a_network_that_has_signed_in_b
     for address in ["192.0.2.1", "203.0.112.7", "2001:db8:0:8::1", ""] {
         wait(&client, address, ann).await;
     }
-    // To other accounts the network is as strange as any.
+    // The network is not known to other accounts.
     fail(&client, HOME, &["bob@example.com"; 3]).await;
     wait(&client, HOME, "bob@example.com").await;
 }
 
 #[tokio::test]
-async fn wrong_passwords_from_a_known_network_are_limited_and_keep_out_no_other() {
+async fn failures_from_a_known_network_limit_that_network_only() {
     let client = Service::with(&["--failed-logins-per-account=3"])
         .await
         .client;
@@ -119,7 +119,7 @@ async fn wrong_passwords_from_a_known_network_are_limited_and_keep_out_no_other(
 }
 
 #[tokio::test]
-async fn attempts_that_an_account_s_limit_refuses_are_not_charged_to_their_address() {
+async fn attempts_refused_by_the_limit_of_an_account_do_not_count_for_their_address() {
     let limits = [
         "--failed-logins-per-account=1",
         "--failed-logins-per-address=2",
@@ -137,7 +137,7 @@ async fn attempts_that_an_account_s_limit_refuses_are_not_charged_to_their_addre
 }
 
 #[tokio::test]
-async fn known_networks_survive_a_restart_and_a_rotation_and_name_nobody() {
+async fn known_networks_survive_a_restart_and_a_rotation_and_are_stored_as_hashes() {
     let users = start_user().await;
     let limits = "--failed-logins-per-account=1";
     let ann = "ann@example.com";
@@ -154,7 +154,7 @@ async fn known_networks_survive_a_restart_and_a_rotation_and_name_nobody() {
     let service = Service::again(service.folder, users, &[limits, other, &previous]).await;
     fail(&service.client, "192.0.2.1", &[ann]).await;
     enter(&service.client, HOME, ann).await;
-    // From then on the new secret knows the network.
+    // That sign-in has stored the network with the new secret.
     let service = Service::again(service.folder, users, &[limits, other]).await;
     fail(&service.client, "192.0.2.1", &[ann]).await;
     enter(&service.client, HOME, ann).await;
@@ -179,7 +179,7 @@ async fn an_unknown_email_is_limited_like_a_known_one() {
 }
 
 #[tokio::test]
-async fn an_address_is_limited_whatever_accounts_it_tries() {
+async fn an_address_is_limited_across_accounts() {
     let mut client = Service::with(&["--failed-logins-per-address=3"])
         .await
         .client;
@@ -215,7 +215,7 @@ async fn an_ipv6_network_is_limited_as_one_address() {
 }
 
 #[tokio::test]
-async fn without_an_address_the_connection_counts() {
+async fn without_a_client_address_the_peer_address_counts() {
     let client = Service::with(&["--failed-logins-per-address=2"])
         .await
         .client;
@@ -226,7 +226,7 @@ async fn without_an_address_the_connection_counts() {
 }
 
 #[tokio::test]
-async fn what_succeeds_or_is_malformed_is_never_limited() {
+async fn successful_and_malformed_sign_ins_do_not_count() {
     let limits = [
         "--failed-logins-per-account=1",
         "--failed-logins-per-address=1",
@@ -244,7 +244,7 @@ async fn what_succeeds_or_is_malformed_is_never_limited() {
 }
 
 #[tokio::test]
-async fn attempts_at_the_same_moment_do_not_slip_through() {
+async fn concurrent_attempts_do_not_exceed_the_limit() {
     let client = Service::with(&["--failed-logins-per-account=3"])
         .await
         .client;
@@ -286,7 +286,7 @@ async fn a_malformed_address_is_named() {
     }
 }
 
-/// What becomes of a registration from an address.
+/// The outcome of a registration from an address.
 async fn try_registration(client: &Client, address: &str, email: &str) -> Result<(), Status> {
     let request = register_from(address, email, PASSWORD);
     client.clone().register(request).await.map(drop)
@@ -322,13 +322,13 @@ async fn registrations_are_limited_by_address_whether_they_succeed_or_not() {
     }
     let status = from("2001:db8::4", "lea@example.com").await.unwrap_err();
     retry_delay(&status);
-    // Who has an account can sign in.
+    // The limit on registrations does not apply to sign-ins.
     let login = login_from("192.0.2.1", "ann@example.com", PASSWORD);
     client.clone().login(login).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_malformed_registration_is_not_counted_and_its_address_is_looked_at() {
+async fn a_malformed_registration_does_not_count_and_its_address_is_checked() {
     let mut client = Service::with(&["--registrations-per-address=1"])
         .await
         .client;
@@ -339,7 +339,7 @@ async fn a_malformed_registration_is_not_counted_and_its_address_is_looked_at() 
     let outcome = try_registration(&client, "localhost", "ann@example.com").await;
     assert_eq!(fields(&outcome.unwrap_err()), ["client_address"]);
     registered(&client, "ann@example.com").await;
-    // Without an address the connection counts.
+    // Without a client address, the peer address counts.
     for address in ["", "127.0.0.1"] {
         let outcome = try_registration(&client, address, "bob@example.com").await;
         retry_delay(&outcome.unwrap_err());
@@ -347,7 +347,7 @@ async fn a_malformed_registration_is_not_counted_and_its_address_is_looked_at() 
 }
 
 #[tokio::test]
-async fn a_flood_of_registrations_from_one_address_is_refused_and_not_kept_waiting() {
+async fn a_flood_of_registrations_from_one_address_is_refused_at_once() {
     let fake = Fake::new(|_| None);
     let client = Service::before(fake.start().await, &["--registrations-per-address=3"])
         .await
@@ -369,7 +369,7 @@ async fn a_flood_of_registrations_from_one_address_is_refused_and_not_kept_waiti
 }
 
 #[tokio::test]
-async fn right_passwords_at_the_same_moment_all_pass() {
+async fn concurrent_right_passwords_all_pass() {
     let client = Service::with(&["--failed-logins-per-account=3"])
         .await
         .client;

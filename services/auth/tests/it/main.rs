@@ -1,5 +1,5 @@
-//! The auth service over real gRPC, with the real user service behind it, or with one that
-//! fails in ways that the real one will not on demand.
+//! The auth service over real gRPC. Behind it is the real user service, or a fake for failures
+//! that the real one cannot produce on demand.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The program on the outside.
+//! The program: settings, exit codes, health, logs.
 
 use std::{path::Path, process::Command};
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn it_is_healthy_and_describes_itself_whether_or_not_users_are_there() {
+async fn health_and_reflection_do_not_need_the_user_service() {
     let service = Service::before(nowhere(), &[]).await;
     programs::is_healthy(&service.channel, "auth.v1.AuthService").await;
     programs::describes_itself(&service.channel, "auth.v1.AuthService").await;
@@ -49,7 +49,7 @@ async fn a_wrong_setting_is_named_in_one_line() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_told_in_plain_words() {
+async fn a_port_in_use_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     programs::says_that_its_port_is_in_use(&mut signing_binary(folder.path())).await;
 }
@@ -60,7 +60,7 @@ async fn open_streams_and_connections_do_not_delay_a_stop() {
     programs::stops_at_once(&mut signing_binary(folder.path())).await;
 }
 
-/// The program with a secret, and without users.
+/// The program with a secret, and without a user service.
 fn signing_binary(data: &Path) -> Command {
     let mut command = binary(data, nowhere());
     command.env("JWT_SECRET", SECRET);
@@ -68,8 +68,8 @@ fn signing_binary(data: &Path) -> Command {
 }
 
 #[tokio::test]
-async fn a_stop_lets_a_call_under_way_end() {
-    // The call ends when its deadline has passed, in two seconds.
+async fn at_a_stop_an_open_call_is_answered() {
+    // The call ends at its deadline, after two seconds.
     let fake = Fake::new(|call| (call == 0).then_some(Ok(())));
     let folder = tempfile::tempdir().unwrap();
     let mut command = binary(folder.path(), fake.start().await);
@@ -84,7 +84,7 @@ async fn a_stop_lets_a_call_under_way_end() {
     .await;
     process.terminate();
     process.logged("message", "stopping").await;
-    assert!(!call.is_finished(), "the call was to take longer");
+    assert!(!call.is_finished(), "the call ended before the stop");
     let status = call.await.unwrap().unwrap_err();
     assert_eq!(
         (status.code(), status.message()),
@@ -95,7 +95,7 @@ async fn a_stop_lets_a_call_under_way_end() {
 }
 
 #[tokio::test]
-async fn without_an_endpoint_the_context_of_the_caller_goes_on_as_it_came() {
+async fn without_an_endpoint_the_trace_context_is_passed_on_unchanged() {
     let fake = Fake::new(|_| Some(Ok(())));
     let folder = tempfile::tempdir().unwrap();
     let mut command = binary(folder.path(), fake.start().await);
@@ -135,7 +135,7 @@ async fn without_an_endpoint_the_context_of_the_caller_goes_on_as_it_came() {
 }
 
 #[tokio::test]
-async fn records_are_json_and_name_their_trace_but_no_person_and_no_secret() {
+async fn log_records_are_json_with_trace_ids_and_without_emails_and_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = binary(folder.path(), start_user().await);
     command

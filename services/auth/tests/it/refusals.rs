@@ -1,4 +1,4 @@
-//! What the user service refuses reaches the caller with its details.
+//! Refusals of the user service reach the caller with their details.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn wrong_fields_are_named() {
 }
 
 #[tokio::test]
-async fn a_taken_email_is_told() {
+async fn a_taken_email_is_reported() {
     let mut client = Service::start().await.client;
     let (token, _) = registered(&client, "ann@example.com").await;
     let outcome = client.register(register("ANN@example.com", PASSWORD)).await;
@@ -47,7 +47,7 @@ async fn a_taken_email_is_told() {
 }
 
 #[tokio::test]
-async fn an_overload_is_passed_on_and_is_no_failed_sign_in() {
+async fn an_overload_is_reported_and_does_not_count_as_a_failed_sign_in() {
     let delay = Duration::from_secs(7);
     let fake = Fake::failing(Status::with_error_details(
         Code::ResourceExhausted,

@@ -1,4 +1,4 @@
-//! Where the secret comes from, and where it must never go.
+//! The sources of the secret, and that it does not leak.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
@@ -8,14 +8,14 @@ use crate::harness::{SECRET, Service, binary, is_valid, nowhere, registered, sta
 
 const SHORT: &str = "thirty-one bytes are one short.";
 
-/// Runs the program with these variables.
+/// Runs the program with environment variables.
 async fn run(folder: &Path, variables: &[(&str, &OsStr)]) -> Ended {
     let mut command = binary(folder, nowhere());
     Process::run(command.envs(variables.iter().copied())).await
 }
 
-/// Asserts that the settings were refused in one line that contains these words and no secret,
-/// before anything was done.
+/// Asserts that the program refused the settings at once, in one line with these words and without
+/// the secret.
 fn refused(ended: &Ended, words: &[&str]) {
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
@@ -50,10 +50,7 @@ async fn a_secret_is_required_and_long_enough() {
     let ended = run(&data, &[("JWT_SECRET_FILE", file.as_os_str())]).await;
     refused(&ended, &["JWT_SECRET_FILE", "32 bytes"]);
 
-    assert!(
-        !data.exists(),
-        "nothing is done before the settings are right"
-    );
+    assert!(!data.exists(), "the settings are checked first");
 }
 
 #[tokio::test]
@@ -83,7 +80,7 @@ async fn a_secret_that_cannot_be_read_is_named_by_its_file() {
 }
 
 #[tokio::test]
-async fn a_secret_is_given_in_one_way() {
+async fn two_sources_of_a_secret_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
     std::fs::write(&file, SECRET).unwrap();
@@ -105,7 +102,7 @@ async fn a_secret_is_given_in_one_way() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_no_text_is_refused_where_text_is_needed_and_not_shown() {
+async fn a_variable_that_is_not_utf_8_is_refused_and_not_shown() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = [SECRET.as_bytes(), b"\xff"].concat();
     let secret = [("JWT_SECRET", OsStr::from_bytes(&bytes))];
@@ -127,7 +124,7 @@ async fn a_file_and_the_environment_give_the_same_secret() {
         assert!(is_valid(&read.client, &token).await, "{ending:?}");
         data = read.folder;
     }
-    // But for a line break, every byte counts.
+    // Except for a line break at the end, every byte counts.
     std::fs::write(&file, format!("{SECRET} \n")).unwrap();
     let argument = format!("--jwt-secret-file={}", file.display());
     let read = Service::again(data, users, &[&argument]).await;
@@ -135,10 +132,10 @@ async fn a_file_and_the_environment_give_the_same_secret() {
 }
 
 #[tokio::test]
-async fn bytes_of_a_file_need_not_be_text() {
+async fn a_secret_in_a_file_may_be_binary() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
-    // White space at the end of random bytes belongs to them.
+    // White space at the end may be part of random bytes.
     let users = start_user().await;
     for (index, last) in [b"\t", b" ", b"\r"].into_iter().enumerate() {
         std::fs::write(&file, [&[0xff; 31][..], last].concat()).unwrap();

@@ -53,7 +53,7 @@ async fn a_session_can_be_revoked_twice() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_replaced_ends_with_the_opening_of_the_new_one() {
+async fn a_sign_in_revokes_the_session_that_it_replaces() {
     let mut client = Service::start().await.client;
     let (first, _) = registered(&client, "ann@example.com").await;
     let replacing = |token: &str, password: &str| LoginRequest {
@@ -77,7 +77,7 @@ async fn a_session_that_is_replaced_ends_with_the_opening_of_the_new_one() {
     let third = answer.into_inner().session.unwrap().token;
     assert!(!is_valid(&client, &second).await);
 
-    // A token without an open session does not stand in the way of a sign-in.
+    // A sign-in succeeds even if the token to replace has no open session.
     for token in [&second, "x", "a.b.c"] {
         client.login(replacing(token, PASSWORD)).await.unwrap();
     }
@@ -120,13 +120,13 @@ async fn a_revocation_by_one_instance_holds_for_another() {
 async fn a_session_whose_account_is_gone_is_not_valid() {
     let first = Service::before(start_user().await, &[]).await;
     let (token, _) = registered(&first.client, "ann@example.com").await;
-    // A user service without accounts.
+    // A new user service has no accounts.
     let second = Service::again(first.folder, start_user().await, &[]).await;
     assert!(!is_valid(&second.client, &token).await);
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_unknown_email_have_one_answer() {
+async fn a_wrong_password_and_an_unknown_email_have_the_same_answer() {
     let mut client = Service::start().await.client;
     registered(&client, "ann@example.com").await;
     for (email, password) in [

@@ -1,4 +1,4 @@
-//! A database of sessions that is locked, or none at all.
+//! A locked database, and a file that is not a database.
 
 use diesel::{
     QueryableByName, RunQueryDsl as _, connection::SimpleConnection as _, sql_types::Text,
@@ -11,7 +11,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn a_locked_database_makes_no_answer_wrong() {
+async fn while_the_database_is_locked_writes_fail_and_reads_succeed() {
     let service = Service::start().await;
     let client = &service.client;
     let (open, _) = registered(client, "ann@example.com").await;
@@ -42,7 +42,7 @@ async fn a_locked_database_makes_no_answer_wrong() {
     other.batch_execute("COMMIT").unwrap();
     client.clone().logout(logout(&open)).await.unwrap();
     assert!(!is_valid(client, &open).await);
-    // The registration got as far as to the account.
+    // The registration has created the account but no session.
     client
         .clone()
         .login(login("eve@example.com", PASSWORD))
@@ -50,8 +50,8 @@ async fn a_locked_database_makes_no_answer_wrong() {
         .unwrap();
 }
 
-/// A version that changes would be applied again to the databases of earlier releases, or be refused
-/// there as unknown.
+/// If a version changed, databases of earlier releases would run the migration again, or refuse it
+/// as unknown.
 #[tokio::test]
 async fn the_migrations_have_the_versions_that_earlier_databases_have() {
     #[derive(QueryableByName)]
@@ -73,7 +73,7 @@ async fn the_migrations_have_the_versions_that_earlier_databases_have() {
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_refused_at_the_start() {
+async fn a_file_that_is_not_a_database_is_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("auth.db");
     std::fs::write(&path, "a letter to a friend\n".repeat(1000)).unwrap();

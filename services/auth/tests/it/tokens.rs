@@ -1,4 +1,4 @@
-//! Tokens that are not valid: all have one answer.
+//! Invalid tokens. All have the same answer.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ use crate::harness::{
 
 const OTHER_SECRET: &str = "another secret, of thirty-two bytes or more too";
 
-/// A session that is open, and what its token is made of.
+/// An open session, and the parts of its token.
 struct Genuine {
     client: Client,
     token: String,
@@ -38,7 +38,7 @@ impl Genuine {
         }
     }
 
-    /// The token's claims, one of them replaced, signed as they were.
+    /// A token with one claim replaced, signed with the same secret.
     fn with(&self, claim: &str, value: impl Into<Value>) -> String {
         let mut claims = self.claims.clone();
         claims[claim] = value.into();
@@ -62,7 +62,7 @@ impl Genuine {
     }
 }
 
-/// A signature by the secret of the service.
+/// A signature with the secret of the service.
 fn code<M: Mac + KeyInit>(message: &str) -> String {
     let code = M::new_from_slice(SECRET.as_bytes()).unwrap();
     URL_SAFE_NO_PAD.encode(code.chain_update(message).finalize().into_bytes())
@@ -84,7 +84,7 @@ fn part(value: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_token_says_what_it_should() {
+async fn a_token_has_the_documented_header_and_claims() {
     let session = Genuine::new().await;
     assert_eq!(session.header.alg, Algorithm::HS256);
     assert_eq!(session.claims["iss"], "auth");
@@ -93,7 +93,7 @@ async fn a_token_says_what_it_should() {
     assert_eq!(time("exp") - time("iat"), 24 * 60 * 60);
     assert_eq!(time("nbf"), time("iat"));
     assert!(time("iat").abs_diff(now()) <= 5);
-    // What the other tests do to it is what they are about: unchanged, it is accepted.
+    // The other tests change a token that is built in this way. Unchanged, it is accepted.
     let same = sign(&session.header, &session.claims, SECRET);
     assert!(is_valid(&session.client, &same).await);
 }
@@ -139,7 +139,7 @@ async fn another_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_that_brings_its_own_key_is_refused() {
+async fn a_token_with_a_key_in_its_header_is_refused() {
     let session = Genuine::new().await;
     let key = URL_SAFE_NO_PAD.encode(OTHER_SECRET);
     let kid = session.header.kid.clone().unwrap();
@@ -147,7 +147,7 @@ async fn a_token_that_brings_its_own_key_is_refused() {
         "typ": "JWT", "alg": "HS256", "kid": kid, "jwk": {"kty": "oct", "k": key, "alg": "HS256"},
     });
     let claims = part(&session.claims);
-    // Signed with the key that it brings.
+    // Signed with the key in the header.
     let signed = sign(&session.header, &session.claims, OTHER_SECRET);
     let signature = signed.rsplit('.').next().unwrap();
     let token = format!("{}.{claims}.{signature}", part(&header));
@@ -183,7 +183,7 @@ async fn other_claims_are_refused() {
 }
 
 #[tokio::test]
-async fn a_clock_that_was_set_back_ends_no_session() {
+async fn a_token_is_accepted_if_the_clock_is_set_back() {
     let session = Genuine::new().await;
     let later = now() + 60 * 60;
     let mut claims = session.claims.clone();
@@ -196,7 +196,7 @@ async fn a_clock_that_was_set_back_ends_no_session() {
 }
 
 #[tokio::test]
-async fn an_altered_bit_in_any_part_is_noticed() {
+async fn a_token_with_an_altered_bit_in_any_part_is_refused() {
     let session = Genuine::new().await;
     let parts: Vec<&str> = session.token.split('.').collect();
     for index in 0..3 {
@@ -217,7 +217,7 @@ async fn an_altered_bit_in_any_part_is_noticed() {
 }
 
 #[tokio::test]
-async fn what_is_no_token_is_refused() {
+async fn text_that_is_not_a_token_is_refused() {
     let session = Genuine::new().await;
     let token = &session.token;
     let (head, tail) = token.split_at(token.len() / 2);

@@ -1,4 +1,4 @@
-//! A user service that is not there, hangs, stumbles, fails, or dies.
+//! A user service that is down, hangs, fails for some calls, fails always, or is killed.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Makes each call that needs the user service, all at once.
+/// Makes all calls that need the user service concurrently.
 async fn outcomes(client: &Client, token: &str) -> [Result<(), Status>; 3] {
     let [mut one, mut two, mut three] = [(); 3].map(|()| client.clone());
     let (register, login, me) = tokio::join!(
@@ -26,7 +26,7 @@ async fn outcomes(client: &Client, token: &str) -> [Result<(), Status>; 3] {
     [register.map(drop), login.map(drop), me.map(drop)]
 }
 
-/// Asserts that each call says in time that the user service does not answer.
+/// Asserts that each call fails as unavailable within the deadline.
 async fn unavailable(client: &Client, token: &str) {
     let started = Instant::now();
     for outcome in outcomes(client, token).await {
@@ -38,7 +38,7 @@ async fn unavailable(client: &Client, token: &str) {
     assert!(started.elapsed() < DEADLINE, "{:?}", started.elapsed());
 }
 
-/// A service that knows a session and whose users are at this port from now on.
+/// A service with an open session. Its user service is at `port` now, instead of a real one.
 async fn signed_in_before(port: &Port) -> (Service, String) {
     let first = Service::start().await;
     let (token, _) = registered(&first.client, "ann@example.com").await;
@@ -47,7 +47,7 @@ async fn signed_in_before(port: &Port) -> (Service, String) {
 }
 
 #[tokio::test]
-async fn one_that_is_down_is_unavailable_until_it_comes_back() {
+async fn calls_fail_as_unavailable_until_the_user_service_is_back() {
     let port = Port::new();
     let (service, token) = signed_in_before(&port).await;
     unavailable(&service.client, &token).await;
@@ -76,9 +76,9 @@ async fn one_that_is_down_is_unavailable_until_it_comes_back() {
 }
 
 #[tokio::test]
-async fn one_that_hangs_is_unavailable_within_the_deadline() {
-    // One that takes calls and never answers, and one that does not even do that, like a
-    // process that is stopped.
+async fn calls_to_a_user_service_that_hangs_fail_within_the_deadline() {
+    // One fake accepts calls and never answers. The other accepts no connection, like a stopped
+    // process.
     let fake = Fake::new(|call| (call == 0).then_some(Ok(())));
     let hanging = Service::before(fake.start().await, &[]).await;
     let (token, _) = registered(&hanging.client, "ann@example.com").await;
@@ -89,7 +89,7 @@ async fn one_that_hangs_is_unavailable_within_the_deadline() {
         unavailable(&hanging.client, &token),
         unavailable(&stopped.client, &other_token),
     );
-    // A read does not wait for as long as a password may take.
+    // The deadline of a read is shorter than that of a password.
     let started = Instant::now();
     let outcome = hanging.client.clone().me(me(&token)).await;
     assert_eq!(outcome.unwrap_err().code(), Code::Unavailable);
@@ -97,7 +97,7 @@ async fn one_that_hangs_is_unavailable_within_the_deadline() {
 }
 
 #[tokio::test]
-async fn one_that_stumbles_twice_is_asked_three_times() {
+async fn a_call_that_is_unavailable_twice_is_retried_twice() {
     let stumbling = |call| match call % 3 {
         2 => Some(Ok(())),
         _ => Some(Err(Status::unavailable("not now"))),
@@ -125,7 +125,7 @@ async fn retries_are_bounded() {
 }
 
 #[tokio::test]
-async fn one_that_fails_is_asked_once_and_its_reason_stays_inside() {
+async fn an_internal_error_is_not_retried_and_its_reason_only_logged() {
     let fake = Fake::new(|call| match call {
         0 => Some(Ok(())),
         _ => Some(Err(Status::internal("the table of passwords is gone"))),
@@ -147,7 +147,7 @@ async fn one_that_fails_is_asked_once_and_its_reason_stays_inside() {
             format!("internal error, trace {trace_id}")
         );
         assert!(!format!("{status:?}").contains("table"), "{status:?}");
-        // The operator learns it.
+        // The log has the reason.
         let record = process.logged("trace_id", trace_id).await;
         assert_eq!(record["level"], "ERROR");
         let error = record["error"].as_str().unwrap();
@@ -157,7 +157,7 @@ async fn one_that_fails_is_asked_once_and_its_reason_stays_inside() {
 }
 
 #[tokio::test]
-async fn an_answer_that_makes_no_sense_is_internal() {
+async fn an_unexpected_status_is_internal() {
     for code in [
         Code::Unknown,
         Code::PermissionDenied,
@@ -178,11 +178,11 @@ async fn an_answer_that_makes_no_sense_is_internal() {
 }
 
 #[tokio::test]
-async fn one_that_dies_during_a_call_is_unavailable_until_it_is_back() {
+async fn a_call_fails_as_unavailable_if_the_user_service_is_killed() {
     let port = Port::new();
     let (service, token) = signed_in_before(&port).await;
     let fake = Fake::new(|_| None);
-    // A runtime of its own: all its connections end at once with it, as with a process.
+    // The fake has its own runtime. Shutting it down ends all connections at once, like a kill.
     let process = Runtime::new().unwrap();
     {
         let _inside = process.enter();
@@ -212,8 +212,8 @@ async fn one_that_dies_during_a_call_is_unavailable_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_sign_out_needs_no_user_service_nor_does_the_refusal_of_its_token() {
-    // One that takes connections and never answers.
+async fn a_sign_out_and_the_refusal_of_its_token_do_not_need_the_user_service() {
+    // This user service accepts connections and never answers.
     let port = Port::new();
     let _never_accepts = port.listen();
     let (service, token) = signed_in_before(&port).await;
@@ -221,6 +221,6 @@ async fn a_sign_out_needs_no_user_service_nor_does_the_refusal_of_its_token() {
     service.client.clone().logout(request).await.unwrap();
     let started = Instant::now();
     assert!(!is_valid(&service.client, &token).await);
-    // A read of the account is given up after two seconds.
+    // The deadline of a read of the account is two seconds.
     assert!(started.elapsed() < Duration::from_millis(1900));
 }

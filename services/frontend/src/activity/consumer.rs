@@ -7,7 +7,7 @@ use proto::events::v1::{LoginFailedReason, LoginMethod, SessionRevokedReason};
 use super::{Activity, Entry, KEPT, Kind, Source};
 
 impl Activity {
-    /// Without events yet. Events will arrive if the settings name a broker.
+    /// An empty list. Events arrive if the settings name a broker.
     pub(crate) fn of(settings: &Settings) -> Self {
         Self::new(if settings.is_enabled() {
             Source::Live
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_from_the_future_is_none() {
+    fn an_unknown_reason_or_method_has_a_general_text() {
         let failed = |reason| Kind::from(&Data::LoginFailed(LoginFailed { reason }));
         assert_eq!(failed(1), Kind::WrongCredentials);
         assert_eq!(failed(99), Kind::SignInFailed);

@@ -1,4 +1,5 @@
-//! Places for open streams: limited in total and for each client, and each for a limited time.
+//! Places for open streams. Their number is limited in total and for each client, and their time
+//! is limited too.
 
 use std::{
     net::IpAddr,
@@ -9,10 +10,10 @@ use std::{
 use chassis::network;
 use tokio::time::Instant;
 
-/// How many streams may be open at once.
+/// Limit of open streams.
 const STREAMS: usize = 256;
 
-/// How many of them one client may have. Several people may share an address.
+/// Limit of open streams for each client. Several users may share an address.
 const STREAMS_PER_CLIENT: usize = 16;
 
 /// Average lifetime of a stream.
@@ -121,8 +122,8 @@ impl Drop for Place {
     }
 }
 
-/// The time, give or take a fifth: streams that were opened together must not all end, and be
-/// opened again, together.
+/// The time, varied at random by up to 20 %. Otherwise streams that were opened together would end
+/// and reconnect together.
 fn vary(time: Duration) -> Duration {
     time.mul_f64(0.8 + 0.4 * fastrand::f64())
 }
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_free_when_its_time_is_over_though_its_stream_is_not_read() {
+    fn a_place_is_free_after_its_lifetime_even_if_the_stream_is_not_read() {
         let places = Arc::new(Places::new(Duration::ZERO));
         let mut own: Vec<_> = (0..=STREAMS_PER_CLIENT)
             .map(|_| take(&places, "192.0.2.1").unwrap())

@@ -19,8 +19,8 @@ use crate::pages::{Frame, activity};
 /// Interval of comments in a stream without events: proxies close idle connections.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Average time after which a browser reconnects when a stream has ended. It differs by up to a
-/// half: at a stop, all streams end together.
+/// Average delay before a browser reconnects after the end of a stream. The delay varies by up to
+/// 50 %, because at a stop all streams end together.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// The last event that the browser saw: from its `Last-Event-ID` header when it reconnects, or

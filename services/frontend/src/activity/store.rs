@@ -11,8 +11,8 @@ pub(crate) const KEPT: usize = 200;
 
 /// The kept events.
 ///
-/// Events do not arrive in the order in which they happened: each topic is read separately, and at
-/// a start from some way back. So there are two orders: pages use ids, streams use arrival.
+/// Events do not arrive in the order of their times: each topic is read separately, and after a
+/// start older events are read first. So there are two orders: pages use ids, streams use arrival.
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) source: Source,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_goes_and_stays_away() {
+    fn an_evicted_event_is_not_inserted_again() {
         let full = KEPT as u128;
         let mut store = store(1..=full);
         assert!(store.insert(entry(full + 1)));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_missed_is_what_came_later_or_is_newer() {
+    fn missed_events_arrived_later_or_have_newer_ids() {
         let store = store([10, 30, 20]);
         let missed = |last| ids(&store.after_event(Some(Uuid::from_u128(last))));
         assert_eq!(missed(10), [20, 30]);

@@ -21,8 +21,8 @@ pub(crate) fn page(frame: &Frame, source: Source, entries: &[Arc<Entry>]) -> Mar
                 @if source != Source::Off { a #reload href="/activity" { "Reload" } }
             }
             p.lead {
-                "Registrations, sign-ins and sign-outs, each with the trace of its request. \
-                 Accounts are shown by the end of their id, never by email."
+                "Registrations, sign-ins and sign-outs, each with the trace id of its request. \
+                 An account is shown by the last 8 characters of its id, never by its email."
             }
             div #notice role="status" { (notice(source)) }
             @if source != Source::Off {
@@ -32,8 +32,8 @@ pub(crate) fn page(frame: &Frame, source: Source, entries: &[Arc<Entry>]) -> Mar
                     @for entry in entries { (row(frame, entry)) }
                 }
                 p.card.nothing {
-                    "Nothing has happened yet. " a href="/register" { "Create an account" }
-                    " to see the first event."
+                    "Nothing has happened yet. To see the first event, "
+                    a href="/register" { "create an account" } "."
                 }
                 script type="module" src=(assets::href("activity.js")) {}
             }
@@ -42,7 +42,7 @@ pub(crate) fn page(frame: &Frame, source: Source, entries: &[Arc<Entry>]) -> Mar
     frame.page("Activity", Place::Activity, content)
 }
 
-/// One event, in the page and in the stream alike.
+/// One event, as HTML for the page and for the stream.
 pub(crate) fn row(frame: &Frame, entry: &Entry) -> Markup {
     let (class, text) = words(entry.kind);
     html! {
@@ -91,7 +91,7 @@ fn words(kind: Kind) -> (&'static str, &'static str) {
     }
 }
 
-/// The end of an id, which is random. Its start is a time, which many accounts share.
+/// The end of an id, which is random. The start is a time, so many accounts share it.
 fn short(account: Uuid) -> String {
     let id = account.simple().to_string();
     format!("…{}", &id[id.len() - 8..])

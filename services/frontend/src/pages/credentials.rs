@@ -61,7 +61,7 @@ pub(crate) fn empty(frame: &Frame, purpose: Purpose) -> Markup {
     page(frame, purpose, "", None)
 }
 
-/// The form with error messages and the email as it was typed. `None` for errors that the person
+/// The form with error messages and the email as it was typed. `None` for errors that the user
 /// cannot correct.
 pub(crate) fn refused(
     frame: &Frame,
@@ -106,7 +106,7 @@ impl Refusal {
                     one(
                         StatusCode::UNPROCESSABLE_ENTITY,
                         None,
-                        "Check what you typed: a field is invalid.",
+                        "A field is invalid. Check your entries.",
                     )
                 } else {
                     Self {
@@ -128,10 +128,10 @@ impl Refusal {
             Error::EmailTaken => one(
                 StatusCode::CONFLICT,
                 Some(Field::Email),
-                "This email has an account already.",
+                "An account with this email already exists.",
             ),
             Error::TooMany { retry_after } => {
-                // Rounded up: a retry at that time must not be too early.
+                // Rounded up, so that a retry after this time is not too early.
                 let seconds = retry_after.as_millis().div_ceil(1000).max(1);
                 let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
                 let text = format!("Too many attempts. Try again in {}.", duration(seconds));
@@ -151,9 +151,9 @@ impl Refusal {
                              Try again in a moment."
                         }
                         Purpose::Register => {
-                            "A service does not answer, so we do not know whether your account \
-                             was created. Try again in a moment. If the email has an account \
-                             then, sign in."
+                            "A service does not answer, so your account may or may not have been \
+                             created. Try again in a moment. If an account with this email \
+                             already exists, sign in."
                         }
                     },
                 )
@@ -187,7 +187,7 @@ fn page(frame: &Frame, purpose: Purpose, email: &str, refusal: Option<&Refusal>)
             Place::Register,
             "/register",
             "Create an account",
-            "An email and a password are all it takes.",
+            "You need only an email and a password.",
             "Create account",
         ),
         Purpose::Login => (
@@ -211,7 +211,7 @@ fn page(frame: &Frame, purpose: Purpose, email: &str, refusal: Option<&Refusal>)
             }
             p.aside {
                 @match purpose {
-                    Purpose::Register => { "You have an account? " a href="/login" { "Sign in" } }
+                    Purpose::Register => { "Already have an account? " a href="/login" { "Sign in" } }
                     Purpose::Login => { "New here? " a href="/register" { "Create an account" } }
                 }
             }
@@ -250,7 +250,7 @@ fn summary(refusal: &Refusal) -> Markup {
 fn input(field: Field, purpose: Purpose, value: &str, refusal: Option<&Refusal>) -> Markup {
     let name = field.name();
     let hint = (field == Field::Password && purpose == Purpose::Register)
-        .then_some("8 to 128 characters. Several words work well.");
+        .then_some("8 to 128 characters. A phrase of several words works well.");
     let messages: Vec<&Message> = refusal
         .map(|refusal| refusal.about(field).collect())
         .unwrap_or_default();

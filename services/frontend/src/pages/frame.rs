@@ -20,7 +20,7 @@ pub(crate) enum Place {
     Account,
     Status,
     Activity,
-    /// Not in the navigation.
+    /// A page without a navigation entry, such as an error page.
     Elsewhere,
 }
 
@@ -51,7 +51,7 @@ const NAVIGATION: [(Place, &str, &str, Audience); 5] = [
     ),
 ];
 
-/// What a page needs to know about its request.
+/// The context of a page: its request and the settings that affect the layout.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     is_signed_in: bool,
@@ -81,15 +81,20 @@ impl Frame {
         self.is_signed_in
     }
 
-    /// Whether the reader may see the status page, as far as the cookie tells.
+    /// Whether the page links to the status page. The cookie is not verified here.
     pub(super) fn links_to_status(&self) -> bool {
         self.is_signed_in || self.status_page == StatusPage::Everyone
+    }
+
+    /// Whether trace ids are links, because the URL of Grafana is set.
+    pub(super) fn links_to_traces(&self) -> bool {
+        self.grafana.is_some()
     }
 
     /// A whole page. `content` contains the only `h1`.
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "content is made for the page and used up by it"
+        reason = "each page builds its content for this call"
     )]
     pub(crate) fn page(&self, title: &str, place: Place, content: Markup) -> Markup {
         html! {
@@ -144,7 +149,7 @@ impl Frame {
         }
     }
 
-    /// The trace of this page, so that a reader can report it or look it up.
+    /// The trace id of this page, to report a problem or to look up the trace.
     fn trace(&self) -> Markup {
         let Some(id) = telemetry::current_trace_id() else {
             return html! { p { "This page has no trace, because telemetry is switched off." } };
@@ -166,7 +171,7 @@ impl Frame {
         }
     }
 
-    /// The trace in Grafana's Explore.
+    /// The URL of a trace in Grafana Explore.
     fn explore(&self, id: &str) -> Option<String> {
         let mut url = self.grafana.clone()?;
         url.path_segments_mut().ok()?.pop_if_empty().push("explore");
@@ -186,7 +191,7 @@ fn current(is_current: bool) -> Option<&'static str> {
     is_current.then_some("page")
 }
 
-/// The mark: three spans of a trace.
+/// The logo: three spans of a trace.
 fn mark() -> Markup {
     html! {
         svg.mark viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" focusable="false" {
@@ -202,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_links_to_explore_under_grafanas_own_path() {
+    fn a_trace_link_keeps_the_path_of_the_grafana_url() {
         for base in ["http://g.example:3000", "http://g.example:3000/grafana/"] {
             let frame = Frame {
                 is_signed_in: false,

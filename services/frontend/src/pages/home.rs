@@ -4,21 +4,23 @@ use maud::{Markup, html};
 
 use super::{Frame, Place};
 
-/// The spans of a sign-in: service, call and CSS class.
+/// The calls of a sign-in: service, name of the call, CSS class.
 const SPANS: [(&str, &str, &str); 3] = [
     ("frontend", "POST /login", "span-frontend"),
     ("auth", "AuthService/Login", "span-auth"),
     ("user", "UserService/VerifyPassword", "span-user"),
 ];
 
+const TITLE: &str = "Three services you can observe";
+
 pub(crate) fn page(frame: &Frame) -> Markup {
     let content = html! {
         section.hero {
-            h1 { "A system you can see through" }
+            h1 { (TITLE) }
             p.lead {
-                "otelix is three small services in Rust, with their traces, metrics and logs in \
-                 plain view. Create an account, sign in, and follow each of your clicks from \
-                 this page to the database and back."
+                "otelix is three small services in Rust: this frontend, auth and user. They are \
+                 instrumented with OpenTelemetry for traces, metrics and logs. Create an account \
+                 and sign in to try them."
             }
             div.actions {
                 a.button href="/register" { "Create an account" }
@@ -26,7 +28,7 @@ pub(crate) fn page(frame: &Frame) -> Markup {
             }
         }
         figure.waterfall {
-            figcaption { "One sign-in, one trace, three services" }
+            figcaption { "A sign-in passes through three services" }
             ol {
                 @for (service, call, class) in SPANS {
                     li {
@@ -38,21 +40,28 @@ pub(crate) fn page(frame: &Frame) -> Markup {
             }
         }
         div.notes {
-            section {
-                h2 { "Every page has a trace" }
-                p { "Its id is at the bottom of the page. With it, operators find every call that the request made." }
+            @if telemetry::current_trace_id().is_some() {
+                section {
+                    @if frame.links_to_traces() {
+                        h2 { "Every page links to its trace" }
+                        p { "The link at the bottom of the page opens the trace in Grafana. It shows every call that the request made." }
+                    } @else {
+                        h2 { "Every page has a trace id" }
+                        p { "The id is at the bottom of the page. The log lines of the same request have the same id." }
+                    }
+                }
             }
             section {
-                h2 { "Passwords stay put" }
-                p { "One service stores them, as Argon2id hashes that never leave it. Signing out revokes your session at once." }
+                h2 { "Passwords stay in one service" }
+                p { "The user service stores passwords as Argon2id hashes, and no other service can read them. When you sign out, your session is revoked at once." }
             }
             @if frame.links_to_status() {
                 section {
-                    h2 { "Every part reports its state" }
-                    p { "The " a href="/status" { "status page" } " checks every part and shows how long each answer took." }
+                    h2 { "Every part has a health check" }
+                    p { "The " a href="/status" { "status page" } " runs all checks and shows how long each answer took." }
                 }
             }
         }
     };
-    frame.page("A system you can see through", Place::Home, content)
+    frame.page(TITLE, Place::Home, content)
 }

@@ -65,26 +65,29 @@ impl Problem {
                  the page."
             }
             Self::CrossSite => {
-                "Another site tried to send a form here in your name. Nothing was changed. If \
-                 you wanted this, use the form on our own page."
+                "Another site tried to submit a form here in your name. Nothing was changed. To \
+                 submit it yourself, use the form on our own page."
             }
-            Self::WrongType => "This address accepts only what the form on its page sends.",
-            Self::TooLarge => "The browser sent far more data than this form needs.",
+            Self::WrongType => "This address accepts only data from the form on its page.",
+            Self::TooLarge => {
+                "Your entries are larger than this form accepts. Go back, shorten them, and try \
+                 again."
+            }
             Self::Malformed => {
                 "The form data is damaged or contains invalid text. Go back and try again."
             }
             Self::TimedOut => "The page was not ready in time. Please try again in a moment.",
             Self::AccountUnavailable => {
-                "A service that this page needs does not answer. You are still signed in; please \
+                "A service that this page needs does not answer. You are still signed in. Please \
                  try again in a moment."
             }
             Self::StatusUnavailable => {
-                "The status page is only for signed-in people, and the service that checks sessions \
-                 does not answer. Please try again in a moment."
+                "You must be signed in to see the status page, but the service that checks \
+                 sessions does not answer. Please try again in a moment."
             }
             Self::NotSignedOut => {
-                "The service that ends sessions does not answer, so your session could not be \
-                 revoked and is still open. Please try again in a moment."
+                "The service that ends sessions does not answer, so your session is still open. \
+                 Please try again in a moment."
             }
             Self::Internal => {
                 "The error is on our side. If you report it, include the trace id at the bottom of \
@@ -94,9 +97,9 @@ impl Problem {
     }
 
     /// Links and buttons for the next step.
-    fn way_out(self, frame: &Frame) -> Markup {
+    fn next_steps(self, frame: &Frame) -> Markup {
         let status = html! {
-            @if frame.links_to_status() { a.button.quiet href="/status" { "See the status" } }
+            @if frame.links_to_status() { a.button.quiet href="/status" { "Open the status page" } }
         };
         match self {
             Self::NotSignedOut => html! {
@@ -133,7 +136,7 @@ impl Frame {
                 p.code { (status.as_u16()) }
                 h1 { (problem.title()) }
                 p.lead { (problem.text()) }
-                div.actions { (problem.way_out(self)) }
+                div.actions { (problem.next_steps(self)) }
             }
         };
         let page = self.page(problem.title(), Place::Elsewhere, content);

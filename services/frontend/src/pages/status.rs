@@ -1,4 +1,4 @@
-//! The status of every part, and the alerts that fire.
+//! The status page: the state of every part, and the firing alerts.
 
 use std::time::Duration;
 
@@ -36,13 +36,13 @@ pub(crate) fn page(frame: &Frame, is_ready: bool, answers: &Answers) -> Markup {
                 }
                 @match fire {
                     0 => ".",
-                    1 => { ", and " a href="#alerts" { "an alert fires" } "." }
-                    many => { ", and " a href="#alerts" { (many) " alerts fire" } "." }
+                    1 => { ", and " a href="#alerts" { "one alert is firing" } "." }
+                    many => { ", and " a href="#alerts" { (many) " alerts are firing" } "." }
                 }
             }
             div.card.table {
                 table {
-                    caption.hidden { "Every part, its state, and how long it took to answer" }
+                    caption.hidden { "Each part, its state, and the time it took to answer" }
                     thead {
                         tr {
                             th scope="col" { "Part" }
@@ -77,7 +77,7 @@ fn row(name: &str, state: State, took: Option<Duration>) -> Markup {
             td { span.state.(class) { (text) } }
             td.number {
                 @match took {
-                    None => "here",
+                    None => "this process",
                     Some(took) if state == State::Silent => { "over " (took.as_secs()) " s" }
                     Some(took) => (format!("{:.1} ms", took.as_secs_f64() * 1000.0)),
                 }
@@ -91,7 +91,7 @@ fn firing(alerts: &Alerts) -> Markup {
         h2 #alerts { "Alerts" }
         @match alerts {
             Alerts::Unknown => p { "Alertmanager does not answer, so alerts cannot be shown." },
-            Alerts::Firing(alerts) if alerts.is_empty() => p { "No alert fires." },
+            Alerts::Firing(alerts) if alerts.is_empty() => p { "No alerts are firing." },
             Alerts::Firing(alerts) => ul.card.events {
                 @for alert in alerts { li { (one(alert)) } }
             },
@@ -120,7 +120,8 @@ fn one(alert: &Alert) -> Markup {
     }
 }
 
-/// The runbook of an alert. Only URLs of the web become links, since a rule can hold anything.
+/// The runbook of an alert. An alert rule may hold any text, so only http and https URLs become
+/// links.
 fn link(runbook: &str) -> Markup {
     let is_web = Url::parse(runbook).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     html! {

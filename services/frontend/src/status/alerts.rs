@@ -1,4 +1,4 @@
-//! The alerts that fire, by the API of Alertmanager (`getAlerts` in its `api/v2/openapi.yaml`).
+//! The firing alerts, from the API of Alertmanager (`getAlerts` in its `api/v2/openapi.yaml`).
 
 use std::{collections::BTreeMap, time::SystemTime};
 
@@ -6,44 +6,44 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use url::Url;
 
-/// Whom to ask.
+/// A client of Alertmanager.
 #[derive(Debug)]
 pub(super) struct Alertmanager {
     alerts: Url,
 }
 
-/// What is known of alerts.
+/// The answer of Alertmanager.
 #[derive(Debug)]
 pub(crate) enum Alerts {
-    /// Those that fire and that nobody has silenced: the gravest first, of those the oldest.
+    /// The alerts that are firing and not silenced, by severity and then by age.
     Firing(Vec<Alert>),
     /// Alertmanager did not answer.
     Unknown,
 }
 
-/// An alert that fires.
+/// A firing alert.
 #[derive(Debug)]
 pub(crate) struct Alert {
     pub(crate) name: String,
     pub(crate) severity: Severity,
-    /// What has happened, in a line; the name where the rule has none.
+    /// The summary in one line, or the name of the alert if the rule has no summary.
     pub(crate) summary: String,
     pub(crate) description: Option<String>,
-    /// What to do about it: a URL, or a file of the project.
+    /// The runbook: a URL, or a file of the project.
     pub(crate) runbook: Option<String>,
-    /// Nothing where it is not known.
+    /// When the alert began to fire, if Alertmanager sent a valid time.
     pub(crate) since: Option<SystemTime>,
 }
 
-/// How grave an alert is, by its label `severity`.
+/// The severity of an alert, from its label `severity`.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Severity {
     Critical,
-    /// Also what has another severity, or none.
+    /// Also for other values, or without the label.
     Warning,
 }
 
-/// An alert as Alertmanager says it; more than is read here.
+/// An alert in Alertmanager's format. Only the fields that are used here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct GettableAlert {
@@ -55,7 +55,7 @@ struct GettableAlert {
 
 impl Alertmanager {
     pub(super) fn new(mut alerts: Url) -> Self {
-        // A URL of http has segments; its query is ours.
+        // An http URL always has path segments, so this cannot fail.
         if let Ok(mut path) = alerts.path_segments_mut() {
             path.pop_if_empty().extend(["api", "v2", "alerts"]);
         }
@@ -63,7 +63,7 @@ impl Alertmanager {
         Self { alerts }
     }
 
-    /// The alerts that fire now.
+    /// Requests the firing alerts.
     pub(super) async fn firing(&self, http: &reqwest::Client) -> anyhow::Result<Vec<Alert>> {
         let answer = http.get(self.alerts.clone()).send().await?;
         let body = answer.error_for_status()?.bytes().await?;
@@ -73,7 +73,7 @@ impl Alertmanager {
 
 fn read(body: &[u8]) -> anyhow::Result<Vec<Alert>> {
     let alerts: Vec<GettableAlert> =
-        serde_json::from_slice(body).context("the answer is no list of alerts")?;
+        serde_json::from_slice(body).context("the answer is not a list of alerts")?;
     let mut alerts: Vec<Alert> = alerts.into_iter().map(Alert::from).collect();
     alerts
         .sort_by(|a, b| (a.severity, a.since, &a.summary).cmp(&(b.severity, b.since, &b.summary)));
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_api_is_below_whatever_path_alertmanager_has() {
+    fn the_path_of_the_api_extends_that_of_the_url() {
         for (url, path) in [
             ("http://127.0.0.1:9093", "/api/v2/alerts"),
             ("http://127.0.0.1:9093/", "/api/v2/alerts"),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gravest_come_first_and_of_those_the_oldest() {
+    fn alerts_are_sorted_by_severity_and_then_by_age() {
         let alert = |name: &str, severity: &str, at: &str| {
             format!(
                 r#"{{"labels": {{"alertname": "{name}", "severity": "{severity}"}},
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_of_a_bare_rule_is_called_by_its_name() {
+    fn an_alert_without_a_summary_is_shown_by_its_name() {
         let body = br#"[{"labels": {"alertname": "Odd"}, "startsAt": "yesterday"}]"#;
         let alert = read(body).unwrap().remove(0);
         assert_eq!(alert.summary, "Odd");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_alerts_is_an_error() {
+    fn an_answer_that_is_not_a_list_of_alerts_is_an_error() {
         assert!(read(b"<html>").is_err());
         assert!(read(br#"{"status": "error"}"#).is_err());
     }

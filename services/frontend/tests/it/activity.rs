@@ -1,4 +1,4 @@
-//! The Activity page, its stream of events, and what readers of it can rely on.
+//! The Activity page and its stream of events.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on fails by panicking"
@@ -42,7 +42,7 @@ fn entry(id: u128, kind: Kind) -> Entry {
     }
 }
 
-/// Events with these ids, in this order.
+/// A list with events of these ids, inserted in this order.
 fn live(ids: impl IntoIterator<Item = u128>) -> Activity {
     let activity = Activity::new(Source::Live);
     for id in ids {
@@ -125,7 +125,7 @@ fn id(id: u128) -> String {
 }
 
 #[tokio::test]
-async fn the_page_lists_what_happened_newest_first() {
+async fn the_page_lists_events_newest_first() {
     let activity = live([]);
     for (id, kind) in [
         (1, Kind::Registered),
@@ -158,7 +158,7 @@ async fn the_page_lists_what_happened_newest_first() {
     let link = page.attribute("#events a", "href").unwrap();
     assert!(link.starts_with("http://grafana.example:3000/explore?"));
     assert!(link.contains("00000000000000000000000000000003"), "{link}");
-    // What a browser without scripts needs to see more.
+    // Browsers without scripts need this link to see new events.
     assert!(page.has("main a#reload[href='/activity']"));
 }
 
@@ -175,7 +175,7 @@ async fn an_event_may_lack_account_and_trace() {
 }
 
 #[tokio::test]
-async fn no_more_is_kept_than_is_shown() {
+async fn only_the_newest_events_are_shown() {
     let more = KEPT as u128 + 50;
     let page = start(&live(1..=more)).await.get("/activity").await;
     let traces = page.texts("#events a code");
@@ -206,7 +206,7 @@ async fn without_events_the_page_says_why() {
 }
 
 #[tokio::test]
-async fn the_only_script_is_a_file_of_ours() {
+async fn the_only_script_is_an_asset() {
     let frontend = start(&live([1])).await;
     let page = frontend.get("/activity").await;
     assert_eq!(page.texts("script"), [""]);
@@ -224,7 +224,7 @@ async fn the_only_script_is_a_file_of_ours() {
 }
 
 #[tokio::test]
-async fn a_stream_is_neither_kept_nor_collected_on_its_way() {
+async fn a_stream_is_neither_cached_nor_buffered_by_proxies() {
     let frontend = start(&live([])).await;
     let reader = Reader::open(&frontend, "", None).await;
     let header = |name: &str| reader.response.headers()[name].to_str().unwrap();
@@ -259,7 +259,7 @@ async fn browsers_reconnect_at_different_times() {
 }
 
 #[tokio::test]
-async fn every_reader_gets_what_happens_as_the_page_shows_it() {
+async fn every_reader_gets_each_event_once_as_a_row_of_the_page() {
     let activity = live([]);
     let frontend = start(&activity).await;
     let mut readers = [
@@ -274,7 +274,7 @@ async fn every_reader_gets_what_happens_as_the_page_shows_it() {
         let page = frontend.get("/activity").await;
         assert!(page.text.contains(&message.data), "{message:?}");
     }
-    // One event is news once.
+    // A duplicate is not sent.
     activity.push(entry(7, Kind::Registered));
     activity.push(entry(8, Kind::Registered));
     for reader in &mut readers {
@@ -283,7 +283,7 @@ async fn every_reader_gets_what_happens_as_the_page_shows_it() {
 }
 
 #[tokio::test]
-async fn a_reader_resumes_with_what_it_missed_in_its_order() {
+async fn a_reader_resumes_with_the_events_it_missed_in_order() {
     let activity = live(1..=9);
     let frontend = start(&activity).await;
     let mut reader = Reader::open(&frontend, "", Some(&id(6))).await;
@@ -291,7 +291,7 @@ async fn a_reader_resumes_with_what_it_missed_in_its_order() {
     activity.push(entry(10, Kind::SignedIn));
     assert_eq!(reader.ids(1).await, [10]);
 
-    // The page says where it starts; later the browser knows better.
+    // The page sets the start in the query. After a reconnect, the browser's header counts.
     let after = format!("?after={}", id(6));
     let mut reader = Reader::open(&frontend, &after, None).await;
     assert_eq!(reader.ids(4).await, [7, 8, 9, 10]);
@@ -300,7 +300,7 @@ async fn a_reader_resumes_with_what_it_missed_in_its_order() {
 }
 
 #[tokio::test]
-async fn what_came_late_is_not_missed() {
+async fn an_old_event_that_arrives_late_is_sent() {
     let activity = live([1, 5]);
     let frontend = start(&activity).await;
     activity.push(entry(3, Kind::SignedIn));
@@ -309,7 +309,7 @@ async fn what_came_late_is_not_missed() {
 }
 
 #[tokio::test]
-async fn a_reader_that_is_not_known_gets_all_that_is_kept() {
+async fn a_reader_with_an_unknown_id_gets_all_kept_events() {
     let frontend = start(&live(1..=3)).await;
     for last in [id(99).as_str(), "", "1", "<script>", "é"] {
         let mut reader = Reader::open(&frontend, "?after=x", Some(last)).await;
@@ -320,7 +320,7 @@ async fn a_reader_that_is_not_known_gets_all_that_is_kept() {
 }
 
 #[tokio::test]
-async fn a_burst_costs_a_reader_no_more_than_what_is_kept() {
+async fn a_burst_sends_a_reader_no_more_than_the_kept_events() {
     let activity = live([]);
     let frontend = start(&activity).await;
     let mut readers = [
@@ -337,13 +337,13 @@ async fn a_burst_costs_a_reader_no_more_than_what_is_kept() {
             ids.extend(reader.ids(1).await);
         }
         assert!(ids.is_sorted());
-        // What was there when it looked first, and what is there now.
+        // The kept events at its first read, and those at its second.
         assert!(ids.len() <= 2 * KEPT, "{}", ids.len());
     }
 }
 
 #[tokio::test]
-async fn a_broker_that_goes_away_and_comes_back_is_told() {
+async fn readers_get_a_notice_when_the_broker_goes_away_and_comes_back() {
     let activity = live([]);
     let frontend = start(&activity).await;
     let mut reader = Reader::open(&frontend, "", None).await;
@@ -355,7 +355,7 @@ async fn a_broker_that_goes_away_and_comes_back_is_told() {
     }
 }
 
-/// Asks for a stream as a proxy does for a client at `address`.
+/// Requests a stream as a proxy does for a client at `address`.
 async fn open_for(frontend: &Frontend, address: &str) -> Response {
     let request = frontend.request(Method::GET, "/activity/events");
     let request = request.header("x-forwarded-for", address);
@@ -363,7 +363,7 @@ async fn open_for(frontend: &Frontend, address: &str) -> Response {
 }
 
 #[tokio::test]
-async fn streams_are_limited_and_a_closed_one_makes_room() {
+async fn streams_are_limited_and_a_closed_stream_frees_its_place() {
     let frontend = start(&live([])).await;
     let mut open = Vec::new();
     for client in 0..STREAMS {
@@ -385,7 +385,7 @@ async fn streams_are_limited_and_a_closed_one_makes_room() {
 }
 
 #[tokio::test]
-async fn the_streams_of_one_client_leave_room_for_others() {
+async fn one_client_cannot_take_all_streams() {
     let frontend = start(&live([1])).await;
     let mut open = Vec::new();
     for host in 0..STREAMS_PER_CLIENT {
@@ -407,7 +407,7 @@ async fn the_streams_of_one_client_leave_room_for_others() {
 }
 
 #[tokio::test]
-async fn an_address_that_no_proxy_vouches_for_does_not_make_another_client() {
+async fn a_forged_address_does_not_evade_the_limit_of_a_client() {
     let activity = live([]);
     let args = ["--trusted-proxies="];
     let frontend = Frontend::start_with(&args, Asked::default(), activity).await;
@@ -420,7 +420,7 @@ async fn an_address_that_no_proxy_vouches_for_does_not_make_another_client() {
 }
 
 #[tokio::test]
-async fn streams_end_at_a_stop_and_do_not_hold_it_up() {
+async fn streams_end_at_a_stop_and_do_not_delay_it() {
     let frontend = start(&live(1..=3)).await;
     let mut reader = Reader::open(&frontend, "", None).await;
     reader.ids(3).await;

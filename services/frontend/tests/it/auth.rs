@@ -1,4 +1,4 @@
-//! An auth service whose answers are chosen by what it is asked.
+//! A fake auth service. The email, the password or the token of a call chooses the answer.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on fails by panicking"
@@ -28,7 +28,7 @@ pub(crate) const PASSWORD: &str = "correct horse";
 /// The token that is accepted.
 pub(crate) const TOKEN: &str = "head.body.signature";
 
-/// What was asked.
+/// The calls that the fake received.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     calls: Arc<Mutex<Vec<String>>>,
@@ -41,7 +41,7 @@ impl Asked {
         self.calls.lock().unwrap().clone()
     }
 
-    /// The same of a call that may take the place of a session.
+    /// Notes a call that may replace a session.
     fn note_entry(&self, method: &str, address: &str, replaced: &str) {
         match replaced {
             "" => self.note(method, address),
@@ -83,7 +83,7 @@ pub(crate) async fn start() -> (SocketAddr, Asked) {
 
 struct Fake(Asked);
 
-/// The failures that an email or a token can ask for.
+/// The failures that an email or a token can choose.
 async fn fail(wish: &str) -> Result<(), Status> {
     match wish.split('@').next().unwrap_or_default() {
         "busy" => Err(chassis::status::retry_later(

@@ -1,4 +1,4 @@
-//! Registering and signing in: every way in which it can go.
+//! The forms to register and to sign in: each outcome.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::{
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The form is there again with the email as it was typed, and without the password.
+/// Asserts that the form is shown again with the email as it was typed, and without the password.
 fn assert_kept(page: &Page, email: &str, password: &str) {
     assert_eq!(page.attribute("#email", "value").as_deref(), Some(email));
     assert_eq!(page.attribute("#password", "value"), None);
@@ -23,7 +23,7 @@ fn assert_kept(page: &Page, email: &str, password: &str) {
 }
 
 #[tokio::test]
-async fn success_is_a_session_and_the_account() {
+async fn success_opens_a_session_and_leads_to_the_account() {
     let frontend = Frontend::start(&[]).await;
     for path in ["/register", "/login"] {
         let page = frontend
@@ -45,7 +45,7 @@ async fn success_is_a_session_and_the_account() {
 }
 
 #[tokio::test]
-async fn under_https_the_cookie_is_bound_to_host_and_tls() {
+async fn with_https_the_cookie_is_bound_to_host_and_tls() {
     let frontend = Frontend::start(&["--public-url=https://example.org"]).await;
     let page = frontend
         .post(
@@ -64,7 +64,7 @@ async fn under_https_the_cookie_is_bound_to_host_and_tls() {
 }
 
 #[tokio::test]
-async fn wrong_fields_are_named_beside_the_field() {
+async fn each_invalid_field_has_its_message() {
     let frontend = Frontend::start(&[]).await;
     let page = frontend
         .post("/register", &[("email", "ada"), ("password", "geheim7")])
@@ -111,7 +111,7 @@ async fn only_the_wrong_field_is_marked() {
 }
 
 #[tokio::test]
-async fn missing_and_unknown_fields_are_the_auth_services_to_judge() {
+async fn missing_fields_are_sent_to_auth_and_unknown_ones_are_ignored() {
     let frontend = Frontend::start(&[]).await;
     let page = frontend.post("/login", &[("colour", "blue")]).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
@@ -131,7 +131,7 @@ async fn missing_and_unknown_fields_are_the_auth_services_to_judge() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_not_told_from_a_wrong_email() {
+async fn a_wrong_password_and_a_wrong_email_get_the_same_message() {
     let frontend = Frontend::start(&[]).await;
     let page = frontend
         .post(
@@ -149,7 +149,7 @@ async fn a_wrong_password_is_not_told_from_a_wrong_email() {
 }
 
 #[tokio::test]
-async fn a_taken_email_is_said_beside_the_email() {
+async fn a_taken_email_is_a_message_of_the_email_field() {
     let frontend = Frontend::start(&[]).await;
     let page = frontend
         .post(
@@ -161,13 +161,13 @@ async fn a_taken_email_is_said_beside_the_email() {
     assert_kept(&page, "taken@example.org", PASSWORD);
     assert_eq!(
         page.texts("#email-error"),
-        ["This email has an account already."]
+        ["An account with this email already exists."]
     );
     assert!(page.has("#email[autofocus]"));
 }
 
 #[tokio::test]
-async fn too_many_attempts_say_when_to_come_back() {
+async fn too_many_attempts_get_the_time_of_the_next_try() {
     let frontend = Frontend::start(&[]).await;
     for path in ["/register", "/login"] {
         let page = frontend
@@ -187,7 +187,7 @@ async fn too_many_attempts_say_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_service_behind_auth_that_is_down_keeps_what_was_typed() {
+async fn the_email_is_kept_if_a_service_behind_auth_is_down() {
     let frontend = Frontend::start(&[]).await;
     for path in ["/register", "/login"] {
         let page = frontend
@@ -208,7 +208,7 @@ async fn a_service_behind_auth_that_is_down_keeps_what_was_typed() {
 }
 
 #[tokio::test]
-async fn auth_that_is_not_there_is_said_at_once() {
+async fn a_refused_connection_to_auth_is_reported_at_once() {
     let frontend =
         Frontend::start_alone(&["--auth-service-address=127.0.0.1:1"], Asked::default()).await;
     let started = Instant::now();
@@ -224,7 +224,7 @@ async fn auth_that_is_not_there_is_said_at_once() {
 }
 
 #[tokio::test]
-async fn auth_that_hangs_is_given_up_at_the_deadline() {
+async fn a_call_to_auth_ends_at_its_deadline() {
     let frontend = Frontend::start(&[]).await;
     let started = Instant::now();
     let page = frontend
@@ -243,7 +243,7 @@ async fn auth_that_hangs_is_given_up_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn anything_else_is_an_error_page_without_detail() {
+async fn other_errors_are_an_error_page_without_details() {
     let frontend = Frontend::start(&[]).await;
     for name in ["bug", "odd", "nosession", "badtoken"] {
         let email = format!("{name}@example.org");
@@ -263,7 +263,7 @@ async fn anything_else_is_an_error_page_without_detail() {
 }
 
 #[tokio::test]
-async fn what_was_typed_cannot_become_markup() {
+async fn input_is_escaped() {
     let frontend = Frontend::start(&[]).await;
     let typed = "\"><script>alert(1)</script>";
     let page = frontend
@@ -275,7 +275,7 @@ async fn what_was_typed_cannot_become_markup() {
 }
 
 #[tokio::test]
-async fn the_device_is_named_to_auth() {
+async fn auth_gets_the_client_address() {
     let frontend = Frontend::start(&[]).await;
     let fields = [("email", "ada@example.org"), ("password", PASSWORD)];
     for path in ["/login", "/register"] {
@@ -341,7 +341,7 @@ async fn another_site_cannot_post() {
 }
 
 #[tokio::test]
-async fn what_is_no_form_is_refused_with_a_page() {
+async fn a_body_that_is_not_a_form_is_refused_with_a_page() {
     let frontend = Frontend::start(&[]).await;
     let large = vec![b'x'; 1 << 20];
     let nearly = [&b"email="[..], &vec![b'x'; (64 << 10) - 6]].concat();

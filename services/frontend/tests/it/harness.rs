@@ -1,4 +1,4 @@
-//! A running frontend, and a browser that follows no redirect and keeps no cookie by itself.
+//! A running frontend, and a client that neither follows redirects nor stores cookies.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on fails by panicking"
@@ -22,7 +22,7 @@ pub(crate) struct Frontend {
     http: Client,
 }
 
-/// What the browser got.
+/// A response.
 pub(crate) struct Page {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -37,12 +37,12 @@ impl Frontend {
         Self::start_alone(&[&[auth.as_str()], args].concat(), asked).await
     }
 
-    /// With whatever `args` say behind it.
+    /// Without an auth service, unless `args` name one.
     pub(crate) async fn start_alone(args: &[&str], asked: Asked) -> Self {
         Self::start_with(args, asked, Activity::new(Source::Off)).await
     }
 
-    /// With events that the test brings.
+    /// With events that the test supplies.
     pub(crate) async fn start_with(args: &[&str], asked: Asked, activity: Activity) -> Self {
         let config = testing::settings(args);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -112,7 +112,7 @@ impl Page {
         }
     }
 
-    /// A header's value, empty where there is none.
+    /// The value of a header, or an empty string.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)

@@ -1,4 +1,4 @@
-//! What all pages have in common, and the files they load.
+//! Properties of all pages, and the files that they load.
 
 use reqwest::{Method, StatusCode};
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn the_start_page_says_what_this_is_or_leads_to_the_account() {
+async fn the_start_page_redirects_to_the_account_if_there_is_a_session() {
     let frontend = Frontend::start(&[]).await;
     let page = frontend.get("/").await;
     assert_eq!(page.status, StatusCode::OK);
@@ -21,7 +21,7 @@ async fn the_start_page_says_what_this_is_or_leads_to_the_account() {
 }
 
 #[tokio::test]
-async fn every_answer_has_the_headers_that_forbid() {
+async fn every_response_has_the_security_headers() {
     let frontend = Frontend::start(&[]).await;
     for path in [
         "/",
@@ -52,7 +52,7 @@ async fn every_answer_has_the_headers_that_forbid() {
 }
 
 #[tokio::test]
-async fn every_page_can_be_used_without_seeing_it() {
+async fn every_page_is_accessible() {
     let frontend = Frontend::start(&[]).await;
     for path in [
         "/",
@@ -76,7 +76,7 @@ async fn every_page_can_be_used_without_seeing_it() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_has_a_page() {
+async fn an_unknown_path_has_an_error_page() {
     let frontend = Frontend::start(&[]).await;
     for path in ["/nowhere", "/login/", "/assets/x.css", "/%ff", "//", "/%00"] {
         let page = frontend.get(path).await;
@@ -86,7 +86,7 @@ async fn what_is_not_there_has_a_page() {
 }
 
 #[tokio::test]
-async fn a_method_that_is_not_meant_has_a_page() {
+async fn an_unsupported_method_has_an_error_page() {
     let frontend = Frontend::start(&[]).await;
     for (method, path, allow) in [
         (Method::GET, "/logout", "POST"),
@@ -101,7 +101,7 @@ async fn a_method_that_is_not_meant_has_a_page() {
 }
 
 #[tokio::test]
-async fn assets_are_kept_until_they_change() {
+async fn assets_are_cached_until_they_change() {
     let frontend = Frontend::start(&[]).await;
     let home = frontend.get("/").await;
     for (link, media_type) in [
@@ -128,7 +128,7 @@ async fn assets_are_kept_until_they_change() {
         assert_eq!(known.header("etag"), page.header("etag"));
 
         for (path, known) in [
-            // The address of other content.
+            // The URL of other content.
             (
                 format!("{plain}?v=0"),
                 page.header("etag").replace("v=", "v=x"),
@@ -146,7 +146,7 @@ async fn assets_are_kept_until_they_change() {
 }
 
 #[tokio::test]
-async fn the_whole_files_are_part_of_the_program() {
+async fn the_files_are_embedded_in_the_program() {
     let frontend = Frontend::start(&[]).await;
     for (name, content) in [
         ("style.css", include_str!("../../assets/style.css")),
@@ -162,7 +162,7 @@ async fn the_whole_files_are_part_of_the_program() {
 }
 
 #[tokio::test]
-async fn headers_beyond_all_measure_end_the_request_and_not_the_server() {
+async fn oversized_headers_end_the_request_and_not_the_server() {
     let frontend = Frontend::start(&[]).await;
     let request = frontend
         .request(Method::GET, "/account")

@@ -29,7 +29,7 @@ fn binary(args: &[&str]) -> Command {
     command
 }
 
-/// Starts the program; returns where it listens too.
+/// Starts the program, and returns its address too.
 async fn start(args: &[&str]) -> (Process, SocketAddr) {
     let mut process = Process::start(&mut binary(args));
     let address = process.address().await;
@@ -62,6 +62,24 @@ async fn every_page_names_its_trace_and_links_to_it() {
         ids
     };
     assert!(ids[0].len() == 32 && ids[0] != ids[1], "{ids:?}");
+}
+
+#[tokio::test]
+async fn the_start_page_promises_only_traces_that_can_be_opened() {
+    for (args, expected) in [
+        (
+            &["--grafana-url=http://grafana.example:3000"][..],
+            Some("Every page links to its trace"),
+        ),
+        (&[][..], Some("Every page has a trace id")),
+        (&["--sdk-disabled"][..], None),
+    ] {
+        let (_process, address) = start(args).await;
+        let page = Page::of(browser().get(format!("http://{address}/"))).await;
+        let headings = page.texts("h2");
+        let promise = headings.iter().find(|heading| heading.contains("trace"));
+        assert_eq!(promise.map(String::as_str), expected, "{args:?}");
+    }
 }
 
 #[tokio::test]
@@ -110,7 +128,7 @@ async fn a_password_in_a_url_is_refused_and_not_printed() {
         ("grafana-url", "http://ann:s3cr3t@host"),
         ("alertmanager-url", "http://ann:s3cr3t@host"),
         ("status-checks", "db=http://ann:s3cr3t@host"),
-        // Wrong in another way as well.
+        // The rest is also wrong in another way.
         ("status-checks", "http://ann:s3cr3t@host"),
         ("status-checks", "db=http://ann:s3cr3t@host:x"),
         ("status-checks", "http://ann:s3cr3t=@host"),
@@ -139,7 +157,7 @@ async fn a_port_in_use_is_explained() {
 }
 
 #[tokio::test]
-async fn sigterm_lets_a_request_under_way_end() {
+async fn after_sigterm_an_open_request_is_answered() {
     let (auth, asked) = auth::start().await;
     let auth = format!("--auth-service-address={auth}");
     let (process, address) = start(&[&auth]).await;
@@ -162,7 +180,7 @@ async fn sigterm_lets_a_request_under_way_end() {
     assert_eq!(process.ended().await.code, Some(0));
 }
 
-/// A connection on which this has been written, and to which no byte of an answer is read.
+/// A connection that has sent these bytes and reads no answer.
 fn connection(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(bytes).unwrap();
@@ -171,7 +189,7 @@ fn connection(address: SocketAddr, bytes: &[u8]) -> TcpStream {
 
 #[tokio::test]
 async fn open_streams_and_connections_do_not_delay_a_stop() {
-    // Streams last where there may be events.
+    // A stream stays open only if a broker is configured.
     let (process, address) = start(&["--kafka-brokers=127.0.0.1:1"]).await;
     let url = format!("http://{address}/activity/events");
     let mut reader = browser().get(url).send().await.unwrap();

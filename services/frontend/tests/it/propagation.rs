@@ -1,4 +1,4 @@
-//! Whose trace context and baggage go on to other services.
+//! Propagation of trace context and baggage to other services.
 
 use crate::{
     auth::TOKEN,
@@ -27,7 +27,7 @@ async fn only_a_trusted_proxy_passes_context_on() {
             let mut request = frontend
                 .request(reqwest::Method::GET, "/account")
                 .header("cookie", format!("session={TOKEN}"))
-                // What a stranger says of itself does not make it a proxy.
+                // An untrusted sender stays untrusted, whatever its headers say.
                 .header("x-forwarded-for", "127.0.0.1");
             for (name, value) in sent {
                 request = request.header(name, value);

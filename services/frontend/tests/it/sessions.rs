@@ -1,4 +1,4 @@
-//! The account, and the end of a session.
+//! The account page, and the end of a session.
 
 use reqwest::{Method, StatusCode};
 
@@ -28,7 +28,7 @@ async fn the_account_is_shown_to_its_owner() {
 }
 
 #[tokio::test]
-async fn without_a_session_the_account_is_the_sign_in() {
+async fn without_a_session_the_account_redirects_to_the_sign_in() {
     let frontend = Frontend::start(&[]).await;
     let page = frontend.get("/account").await;
     assert_eq!(page.status, StatusCode::SEE_OTHER);
@@ -37,7 +37,7 @@ async fn without_a_session_the_account_is_the_sign_in() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_not_accepted_is_forgotten() {
+async fn a_refused_session_is_removed_from_the_browser() {
     let frontend = Frontend::start(&[]).await;
     let huge = "x".repeat(8 << 10);
     for token in ["expired", "", huge.as_str(), "\u{e9}"] {
@@ -50,7 +50,7 @@ async fn a_session_that_is_not_accepted_is_forgotten() {
 }
 
 #[tokio::test]
-async fn an_account_that_cannot_be_read_now_ends_no_session() {
+async fn a_failure_to_read_the_account_does_not_end_the_session() {
     let frontend = Frontend::start(&[]).await;
     let page = frontend.get_as("/account", "down").await;
     assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -87,7 +87,7 @@ async fn signing_out_revokes_the_session_and_clears_the_cookie() {
 }
 
 #[tokio::test]
-async fn a_new_session_takes_the_place_of_the_one_that_the_browser_has() {
+async fn a_new_session_replaces_that_of_the_browser() {
     let frontend = Frontend::start(&[]).await;
     let fields = [("email", "ada@example.org"), ("password", PASSWORD)];
     for (path, cookie) in [
@@ -114,7 +114,7 @@ async fn a_new_session_takes_the_place_of_the_one_that_the_browser_has() {
 }
 
 #[tokio::test]
-async fn a_session_that_cannot_be_revoked_is_not_said_to_be() {
+async fn a_failed_sign_out_keeps_the_session_and_says_so() {
     let frontend =
         Frontend::start_alone(&["--auth-service-address=127.0.0.1:1"], Asked::default()).await;
     let request = frontend
@@ -128,7 +128,7 @@ async fn a_session_that_cannot_be_revoked_is_not_said_to_be() {
 }
 
 #[tokio::test]
-async fn a_plain_cookie_is_no_session_under_https() {
+async fn with_https_a_cookie_without_the_prefix_is_ignored() {
     let frontend = Frontend::start(&["--public-url=https://example.org"]).await;
     let page = frontend.get_as("/account", TOKEN).await;
     assert_eq!(page.header("location"), "/login");

@@ -18,7 +18,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn every_part_has_a_row_with_its_state_in_words() {
+async fn every_part_has_a_row_with_its_state_as_text() {
     // Accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let other = Frontend::start(&[]).await;
@@ -70,7 +70,7 @@ async fn everyone_may_see_the_status_by_default() {
 }
 
 #[tokio::test]
-async fn the_status_can_be_for_people_who_are_signed_in() {
+async fn the_status_can_be_limited_to_signed_in_readers() {
     let frontend = Frontend::start(&["--status-page=signed-in"]).await;
     let page = frontend.get_as("/status", TOKEN).await;
     assert_eq!(page.status, StatusCode::OK);
@@ -90,7 +90,7 @@ async fn the_status_can_be_for_people_who_are_signed_in() {
         [format!("me {TOKEN}"), "me expired".to_owned()]
     );
 
-    // Nothing leads there.
+    // No page links to it.
     for path in ["/", "/login", "/activity", "/nowhere"] {
         let page = frontend.get(path).await;
         assert!(!page.text.contains("/status"), "{path}");
@@ -98,7 +98,7 @@ async fn the_status_can_be_for_people_who_are_signed_in() {
 }
 
 #[tokio::test]
-async fn a_status_for_people_who_are_signed_in_is_not_shown_without_auth() {
+async fn a_limited_status_is_not_shown_if_auth_does_not_answer() {
     let args = [
         "--status-page=signed-in",
         "--auth-service-address=127.0.0.1:1",
@@ -112,7 +112,7 @@ async fn a_status_for_people_who_are_signed_in_is_not_shown_without_auth() {
 }
 
 #[tokio::test]
-async fn health_is_answered_in_both_languages() {
+async fn health_is_served_over_http_and_grpc() {
     let frontend = Frontend::start(&[]).await;
     assert_eq!(frontend.get("/health/live").await.status, StatusCode::OK);
     assert_eq!(frontend.get("/health/ready").await.status, StatusCode::OK);
@@ -121,7 +121,7 @@ async fn health_is_answered_in_both_languages() {
         chassis::health::check(&url, service).await.unwrap();
     }
 
-    // Anybody could have any number of streams.
+    // `Watch` is not served: a client could open any number of its streams.
     let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
     let mut health = HealthClient::new(channel);
     let refused = health.watch(HealthCheckRequest::default()).await;
@@ -129,7 +129,7 @@ async fn health_is_answered_in_both_languages() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_requests_and_takes_no_more() {
+async fn a_stop_waits_for_open_requests_and_refuses_new_ones() {
     let frontend = Frontend::start(&[]).await;
     let slow = tokio::spawn(
         frontend
@@ -164,7 +164,7 @@ async fn alertmanager(alerts: &'static str) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn alerts_that_fire_are_shown_with_what_to_do() {
+async fn firing_alerts_are_shown_with_their_runbooks() {
     let address = alertmanager(
         r#"[
             {"labels": {"alertname": "DiskFills", "severity": "warning"},
@@ -179,7 +179,10 @@ async fn alerts_that_fire_are_shown_with_what_to_do() {
     .await;
     let frontend = Frontend::start(&[&format!("--alertmanager-url=http://{address}")]).await;
     let page = frontend.get("/status").await;
-    assert_eq!(page.texts(".lead a[href='#alerts']"), ["2 alerts fire"]);
+    assert_eq!(
+        page.texts(".lead a[href='#alerts']"),
+        ["2 alerts are firing"]
+    );
     assert_eq!(
         page.texts("li h3"),
         ["loki does not answer", "The disk <fills>"]
@@ -204,10 +207,10 @@ async fn alerts_that_fire_are_shown_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn without_alerts_the_page_says_so_and_without_an_answer_too() {
+async fn the_page_tells_no_alerts_from_no_answer() {
     let quiet = format!("--alertmanager-url=http://{}/", alertmanager("[]").await);
     let page = Frontend::start(&[&quiet]).await.get("/status").await;
-    assert_eq!(page.texts("h2 + p"), ["No alert fires."]);
+    assert_eq!(page.texts("h2 + p"), ["No alerts are firing."]);
     assert!(page.texts(".lead a").is_empty());
 
     let odd = alertmanager("<p>not Alertmanager").await;

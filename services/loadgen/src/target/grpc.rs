@@ -1,4 +1,4 @@
-//! Auth, called as the frontend calls it.
+//! A client of auth that makes the same calls as the frontend.
 
 use std::{error::Error as _, net::Ipv4Addr};
 
@@ -13,7 +13,7 @@ use tonic::{Code, ConnectError, Status, transport::Uri};
 use super::{Kind, Reply, Request};
 use crate::journey::Verdict;
 
-/// The methods that are called here, for telemetry.
+/// The methods that this client calls, for telemetry.
 const METHODS: &[&str] = &[
     "auth.v1.AuthService/Register",
     "auth.v1.AuthService/Login",
@@ -27,11 +27,11 @@ pub(super) struct Auth {
     url: String,
 }
 
-/// Of what kind an answer without error is.
+/// A successful answer.
 enum Opened {
-    /// It has a session, or should have one.
+    /// The answer to a call that opens a session.
     Session(Option<Session>),
-    /// It has none to have.
+    /// The answer to another call.
     Nothing,
 }
 
@@ -104,7 +104,7 @@ fn judge(outcome: Result<Opened, Status>) -> Reply {
             kind: Kind::Answer("grpc OK".into()),
             token: None,
         },
-        // A status with a source was made on this side; one that the target sent has none.
+        // A status with a source comes from the client, and not from the target.
         Err(status) if status.source().is_some() => local(&status).into(),
         Err(status) => Reply {
             verdict: match status.code() {
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_code_has_its_meaning() {
+    fn each_code_has_its_verdict() {
         for (code, meaning) in [
             (Code::InvalidArgument, Verdict::Invalid),
             (Code::Unauthenticated, Verdict::Refused),
@@ -151,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn success_without_a_session_is_none() {
+    fn success_without_a_session_is_unexpected() {
         let reply = judge(Ok(Opened::Session(None)));
         assert_eq!(reply.verdict, Verdict::Other);
         assert_eq!(reply.kind.to_string(), "grpc OK without a session");
     }
 
     #[tokio::test]
-    async fn a_target_that_is_not_there_is_a_matter_of_the_connection() {
+    async fn a_refused_connection_is_reported_as_connect() {
         let auth = Auth::new(Uri::from_static("http://127.0.0.1:1"));
         let reply = auth
             .send(Request::Me { token: "t" }, Ipv4Addr::LOCALHOST)

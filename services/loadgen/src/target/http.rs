@@ -1,6 +1,6 @@
-//! The frontend, used as a browser without scripts would use it: forms and a cookie.
+//! A client of the frontend that acts like a browser without scripts: forms and a cookie.
 //!
-//! Redirects are answers here and are not followed.
+//! It does not follow redirects, which are answers here.
 
 use std::net::Ipv4Addr;
 
@@ -14,7 +14,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use super::{Kind, Reply, Request};
 use crate::journey::Verdict;
 
-/// The session's cookie; the second name is used by a frontend that is served by HTTPS.
+/// Names of the session cookie. A frontend behind HTTPS uses the second one.
 const COOKIES: [&str; 2] = ["session", "__Host-session"];
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -26,10 +26,10 @@ pub(super) struct Frontend {
     base: Url,
 }
 
-/// What is read of a response.
+/// The relevant parts of a response.
 struct Answer {
     status: StatusCode,
-    /// Path that a redirect leads to.
+    /// The target path of a redirect.
     location: Option<String>,
     token: Option<String>,
 }
@@ -38,7 +38,7 @@ impl Frontend {
     pub(super) fn new(base: Url, idle: usize) -> anyhow::Result<Self> {
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            // A request is sent once, or the report would not tell what the target did.
+            // No retries, because they would hide failures of the target from the report.
             .retry(reqwest::retry::never())
             .pool_max_idle_per_host(idle)
             .user_agent(concat!(
@@ -140,8 +140,8 @@ impl Frontend {
         self.read(response.into()).await
     }
 
-    /// Reads a response to its end, so that its whole duration counts and its connection can be
-    /// used again.
+    /// Reads a response to its end, so that the latency is complete and the connection can be
+    /// reused.
     async fn read(&self, mut response: Response) -> reqwest::Result<Answer> {
         let answer = Answer {
             status: response.status(),
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn each_answer_has_its_meaning() {
+    fn each_answer_has_its_verdict() {
         let (email, password) = FORM;
         let (register, login) = (
             Request::Register { email, password },
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_target_that_is_not_there_is_a_matter_of_the_connection() {
+    async fn a_refused_connection_is_reported_as_connect() {
         let frontend = Frontend::new("http://127.0.0.1:1".parse().unwrap(), 1).unwrap();
         let reply = frontend
             .send(Request::Me { token: "t" }, Ipv4Addr::LOCALHOST)
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_without_a_cookie_is_no_login() {
+    fn a_login_without_a_cookie_is_unexpected() {
         let (email, password) = FORM;
         let answer = Answer {
             status: StatusCode::SEE_OTHER,

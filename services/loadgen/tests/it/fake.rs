@@ -1,4 +1,4 @@
-//! A target that does what the frontend and auth do, as far as the load generator can see.
+//! A fake target that behaves like the frontend and auth, as far as the load generator can see.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,14 +23,14 @@ use proto::auth::v1::{
 use tokio::net::TcpListener;
 use tonic::{Status, service::Routes};
 
-/// How a target behaves once it is asked for an account page.
+/// The behavior of the target in requests for an account.
 #[derive(Clone, Copy)]
 pub(crate) enum Mood {
-    /// As it should.
+    /// Answers correctly.
     Well,
-    /// Answers 503 or `UNAVAILABLE` where it is asked who somebody is.
+    /// Answers 503 or `UNAVAILABLE`.
     Down,
-    /// Does not answer from this time after the first such request, for this long.
+    /// Does not answer for a while: from this time after the first such request, for this long.
     Stalls(Duration, Duration),
 }
 
@@ -39,22 +39,22 @@ pub(crate) struct Fake {
     state: Mutex<Seen>,
 }
 
-/// What a target has seen.
+/// The requests that the target has received.
 #[derive(Default)]
 pub(crate) struct Seen {
     accounts: HashMap<String, String>,
     sessions: HashSet<String>,
     serial: u64,
     first_me: Option<Instant>,
-    /// Requests who somebody is.
+    /// Requests for an account.
     pub(crate) me: usize,
-    /// Such requests that had to wait.
+    /// Requests for an account that had to wait.
     pub(crate) stalled: usize,
     /// Failed logins by email.
     pub(crate) failures: HashMap<String, usize>,
-    /// Client addresses, as they came.
+    /// Client addresses, in the order of the requests.
     pub(crate) addresses: HashSet<String>,
-    /// The trace contexts of requests, where they had one.
+    /// The trace contexts of the requests that had one.
     pub(crate) traces: HashSet<String>,
 }
 
@@ -133,7 +133,7 @@ impl Fake {
         }
     }
 
-    /// Serves as the frontend does.
+    /// Serves the protocol of the frontend.
     pub(crate) async fn frontend(self: &Arc<Self>) -> SocketAddr {
         let app = Router::new()
             .route("/health/ready", get(|| async { StatusCode::OK }))
@@ -148,7 +148,7 @@ impl Fake {
         address
     }
 
-    /// Serves as auth does.
+    /// Serves the protocol of auth.
     pub(crate) async fn auth(self: &Arc<Self>) -> SocketAddr {
         let contract = Contract {
             service: "auth.v1.AuthService",

@@ -1,11 +1,11 @@
-//! Runs of the load generator, in this process and in one of their own.
+//! Runs of the load generator, in the test process and as a program.
 
 use std::process::{Command, Output, Stdio};
 
 use clap::{Args as _, FromArgMatches as _};
 use loadgen::{Config, Report};
 
-/// Runs in this process, until the plan ends.
+/// Runs in the test process until the plan ends.
 pub(crate) async fn run(target: &str, args: &[&str]) -> Report {
     let command = Config::augment_args(clap::Command::new("loadgen"));
     let matches = command
@@ -15,7 +15,7 @@ pub(crate) async fn run(target: &str, args: &[&str]) -> Report {
     loadgen::run(&config, std::future::pending()).await.unwrap()
 }
 
-/// The program, with an environment that says nothing.
+/// The program, without environment variables.
 pub(crate) fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
     command

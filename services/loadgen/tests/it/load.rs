@@ -1,4 +1,4 @@
-//! What a run does to its target, and what it reports of it.
+//! The requests of a run, and its report.
 
 use std::{collections::HashSet, net::Ipv4Addr, time::Duration};
 
@@ -40,7 +40,7 @@ fn check_thousand(report: &Report, fake: &Fake) {
     assert_eq!(report.rows.len(), 8, "{:?}", counts(report));
 
     fake.seen(|seen| {
-        // Auth allows ten a minute.
+        // auth permits ten a minute.
         let most = seen.failures.values().max();
         assert!(most.is_some_and(|most| *most < 10), "{most:?}");
         assert!(seen.addresses.len() > 50);
@@ -55,27 +55,27 @@ fn check_thousand(report: &Report, fake: &Fake) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_journeys_by_http_all_get_what_they_deserve() {
+async fn a_thousand_journeys_over_http_all_get_expected_answers() {
     let fake = Fake::new(Mood::Well);
     let target = format!("http://{}", fake.frontend().await);
     let report = run(&target, &THOUSAND).await;
     check_thousand(&report, &fake);
 
-    // The same seed once more, against a target that remembers the accounts of the first run.
+    // A second run with the same seed, against a target that has the accounts of the first one.
     let again = run(&target, &THOUSAND).await;
     assert!(again.passed, "{:?}", again.errors);
     assert_eq!(counts(&again), counts(&report));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_journeys_by_grpc_all_get_what_they_deserve() {
+async fn a_thousand_journeys_over_grpc_all_get_expected_answers() {
     let fake = Fake::new(Mood::Well);
     let report = run(&format!("grpc://{}", fake.auth().await), &THOUSAND).await;
     check_thousand(&report, &fake);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_run_out_and_are_opened_anew() {
+async fn if_the_pool_has_no_session_a_new_one_is_opened() {
     let fake = Fake::new(Mood::Well);
     let target = format!("http://{}", fake.frontend().await);
     let args = [
@@ -89,10 +89,10 @@ async fn sessions_run_out_and_are_opened_anew() {
     assert!(report.passed, "{:?}", report.errors);
 }
 
-/// One request at a time, and one of them takes 500 ms: a generator that counted from the moment
-/// of sending would find a single slow one in hundreds.
+/// One request at a time, and one request takes 500 ms. If latency counted from the actual start,
+/// only one in hundreds would be slow.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stall_counts_for_everybody_who_had_to_wait() {
+async fn a_stall_counts_as_latency_of_all_journeys_that_wait() {
     let stall = Mood::Stalls(Duration::from_millis(300), Duration::from_millis(500));
     for grpc in [false, true] {
         let fake = Fake::new(stall);
@@ -123,7 +123,7 @@ async fn a_stall_counts_for_everybody_who_had_to_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_never_sent_is_not_forgotten() {
+async fn journeys_that_are_never_sent_are_reported() {
     let fake = Fake::new(Mood::Stalls(Duration::ZERO, Duration::from_secs(3_600)));
     let target = format!("http://{}", fake.frontend().await);
     let args = [
@@ -143,7 +143,7 @@ async fn what_is_never_sent_is_not_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_answers_are_counted_by_their_kind() {
+async fn unexpected_answers_are_counted_by_kind() {
     let fake = Fake::new(Mood::Down);
     let args = [
         "--mix=me=1,login=1",

@@ -1,4 +1,4 @@
-//! The load generator against small targets of this process, over real sockets.
+//! The load generator against fake targets in the test process, over real sockets.
 #![expect(
     clippy::unwrap_used,
     reason = "a test may fail loudly, and so may what it is made of"

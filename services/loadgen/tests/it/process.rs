@@ -1,4 +1,4 @@
-//! The program as its user sees it: exit codes, stdout, stderr, signals.
+//! The program: exit codes, stdout, stderr, signals.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -14,7 +14,7 @@ use crate::{
 const SHORT: [&str; 4] = ["--rate=200", "--count=50", "--bad=0.2", "--seed=5"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_as_expected_is_0_and_a_table() {
+async fn without_unexpected_answers_the_exit_code_is_0() {
     let fake = Fake::new(Mood::Well);
     let target = format!("--target=http://{}", fake.frontend().await);
     let output = program(&SHORT)
@@ -35,12 +35,12 @@ async fn all_as_expected_is_0_and_a_table() {
             .any(|line| line.trim_start().starts_with("total")),
         "{text}"
     );
-    // No picture where there is no terminal.
+    // Without a terminal, no progress is drawn.
     assert_eq!(stderr(&output), "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn json_is_one_document_and_nothing_else() {
+async fn with_json_stdout_is_one_document() {
     let fake = Fake::new(Mood::Down);
     for target in [
         format!("http://{}", fake.frontend().await),
@@ -61,9 +61,9 @@ async fn json_is_one_document_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_journey_is_a_trace_of_its_own_where_traces_are_exported() {
+async fn each_journey_has_its_own_trace() {
     let fake = Fake::new(Mood::Down);
-    // It takes no spans, but that is seen only later.
+    // This is not a collector. The export fails only after the run.
     let collector = format!("http://{}", fake.auth().await);
     for target in [
         format!("http://{}", fake.frontend().await),
@@ -88,7 +88,7 @@ async fn each_journey_is_a_trace_of_its_own_where_traces_are_exported() {
 }
 
 #[test]
-fn a_bad_setting_is_2_and_one_line() {
+fn an_invalid_setting_is_exit_code_2_and_one_line() {
     for (args, name) in [
         (["--rate=fast", "--bad=0"], "--rate"),
         (["--target=127.0.0.1:8082", "--bad=0"], "--target"),
@@ -107,7 +107,7 @@ fn a_bad_setting_is_2_and_one_line() {
 }
 
 #[test]
-fn a_target_that_is_not_there_is_1_and_one_line() {
+fn an_unreachable_target_is_exit_code_1_and_one_line() {
     for target in ["http://127.0.0.1:1", "grpc://127.0.0.1:1"] {
         let args = ["--wait=100ms", "--log=warn", "--target", target];
         let output = program(&args).output().unwrap();
@@ -120,7 +120,7 @@ fn a_target_that_is_not_there_is_1_and_one_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_ends_a_run_without_end_with_its_report() {
+async fn a_signal_ends_an_endless_run_with_its_report() {
     let fake = Fake::new(Mood::Well);
     let target = format!("--target=http://{}", fake.frontend().await);
     let child = program(&["--duration=forever", "--rate=100", "--json", &target])
@@ -135,7 +135,7 @@ async fn a_signal_ends_a_run_without_end_with_its_report() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_is_that_of_a_run_whether_its_target_is_ready_or_not() {
+async fn health_does_not_depend_on_the_target() {
     let fake = Fake::new(Mood::Well);
     let target = format!("--target=http://{}", fake.frontend().await);
     let listen = format!("--listen-address={}", free_address());
@@ -168,7 +168,7 @@ async fn health_is_that_of_a_run_whether_its_target_is_ready_or_not() {
     );
 }
 
-/// An address that was free a moment ago.
+/// A free address.
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()

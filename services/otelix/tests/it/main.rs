@@ -25,7 +25,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 const PORTS: [(&str, &str); 3] = [("PORT", "0"), ("AUTH_PORT", "0"), ("USER_PORT", "0")];
 
 #[tokio::test]
-async fn a_port_in_use_is_named_with_its_variable_and_the_process() -> anyhow::Result<()> {
+async fn a_port_in_use_is_reported_with_its_variable_and_its_process() -> anyhow::Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?.port().to_string();
     let folder = tempfile::tempdir()?;
@@ -50,9 +50,9 @@ async fn a_port_in_use_is_named_with_its_variable_and_the_process() -> anyhow::R
     Ok(())
 }
 
-/// `otelix | jq .` must work.
+/// Commands such as `otelix | jq .` must work.
 #[tokio::test]
-async fn stdout_has_log_records_alone_and_the_banner_comes_last() -> anyhow::Result<()> {
+async fn stdout_has_only_log_records_and_the_banner_comes_last() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut otelix = Command::new(env!("CARGO_BIN_EXE_otelix"))
         .env_clear()
@@ -76,7 +76,7 @@ async fn stdout_has_log_records_alone_and_the_banner_comes_last() -> anyhow::Res
     let banner = banner.join("\n");
     let data = folder.path().canonicalize()?.join("volumes");
     ensure!(banner.contains(&data.display().to_string()), "{banner}");
-    // What is in the pipe now was written before the banner's end.
+    // The pipe now has everything that was written before the end of the banner.
     otelix.kill().await?;
     let mut records = String::new();
     stdout
@@ -109,7 +109,7 @@ async fn health_tells_whether_it_runs() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_person_is_still_signed_in_after_a_restart() -> anyhow::Result<()> {
+async fn a_session_survives_a_restart() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let client = Client::builder().cookie_store(true).build()?;
 
@@ -131,7 +131,7 @@ async fn a_person_is_still_signed_in_after_a_restart() -> anyhow::Result<()> {
     ensure!(mode == 0o600, "the secret has mode {mode:o}");
     let before = std::fs::read(&secret)?;
     ensure!(otelix.stop().await?.success());
-    // Where earlier versions had it.
+    // Earlier versions stored the secret here.
     std::fs::rename(&secret, folder.path().join("volumes/jwt-secret"))?;
 
     let variables = [("PORT", port.as_str()), PORTS[1], PORTS[2]];
@@ -143,7 +143,7 @@ async fn a_person_is_still_signed_in_after_a_restart() -> anyhow::Result<()> {
     ensure!(std::fs::read(&secret)? == before, "the secret has changed");
     ensure!(otelix.stop().await?.success());
 
-    // The same where the stack has a secret of its own already.
+    // The session also stays valid if the stack has already created a secret.
     std::fs::rename(&secret, folder.path().join("volumes/jwt-secret"))?;
     std::fs::write(&secret, "another secret, of at least 32 bytes")?;
     std::fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
@@ -155,7 +155,7 @@ async fn a_person_is_still_signed_in_after_a_restart() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_second_process_on_a_data_folder_names_the_first_and_ends() -> anyhow::Result<()> {
+async fn a_second_process_on_a_data_folder_ends_and_names_the_first() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (first, _url) = start(&folder).await?;
     let mut second = spawn(&PORTS, &folder)?;
@@ -166,21 +166,21 @@ async fn a_second_process_on_a_data_folder_names_the_first_and_ends() -> anyhow:
     for words in [".db is in use", &format!("(pid {pid})")] {
         ensure!(output.contains(words), "{output}");
     }
-    // SIGKILL leaves the lock file, and no lock.
+    // After SIGKILL the lock file remains, but it is not locked.
     first.kill().await?;
     start(&folder).await?;
     Ok(())
 }
 
-/// Kubernetes sets them for the services beside a container.
+/// Kubernetes sets service links for the services in the namespace of a container.
 #[tokio::test]
-async fn service_links_are_no_ports() -> anyhow::Result<()> {
+async fn service_links_are_not_ports() -> anyhow::Result<()> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_otelix"));
     command
         .env_clear()
         .env("USER_PORT", "tcp://10.96.0.7:8080")
         .env("AUTH_PORT", "udp://10.96.0.8:8081")
-        // Nothing listens there.
+        // Nothing listens on this port.
         .args(["--port", "1", "health"]);
     let mut health = Process::spawn("otelix health", command)?;
     let status = health.ended().await?;
@@ -190,12 +190,15 @@ async fn service_links_are_no_ports() -> anyhow::Result<()> {
         .env_clear()
         .args(["--user-port", "tcp://10.96.0.7:8080"]);
     let status = Process::spawn("otelix", command)?.ended().await?;
-    ensure!(status.code() == Some(2), "a flag is meant for us: {status}");
+    ensure!(
+        status.code() == Some(2),
+        "service links are ignored in variables only: {status}"
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn a_secret_that_a_crash_has_left_empty_is_named() -> anyhow::Result<()> {
+async fn an_empty_secret_file_is_reported() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     std::fs::create_dir(folder.path().join("volumes"))?;
     let secret = folder.path().join("volumes/jwt-secret");
@@ -287,7 +290,7 @@ async fn open_streams_and_connections_do_not_delay_a_stop() -> anyhow::Result<()
     Ok(())
 }
 
-/// Sends the types of events away.
+/// A handler that sends the types of events to a channel.
 struct Kinds(mpsc::UnboundedSender<&'static str>);
 
 impl Handler for Kinds {

@@ -1,4 +1,4 @@
-//! A machine of its own for a run: programs, configurations, a data folder, and ports that are free.
+//! The environment of a run: programs, configurations, a data folder, and free ports.
 
 use std::{
     collections::BTreeMap,
@@ -33,11 +33,11 @@ const PROGRAMS: [&str; 15] = [
 
 pub(crate) struct Machine {
     pub(crate) folder: TempDir,
-    /// By variable.
+    /// Ports by variable.
     pub(crate) ports: BTreeMap<&'static str, u16>,
 }
 
-/// What a run has said.
+/// The exit code and the output of a run.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) code: Option<i32>,
@@ -46,7 +46,7 @@ pub(crate) struct Said {
 }
 
 impl Machine {
-    /// One on which nothing is missing.
+    /// An environment without problems.
     pub(crate) fn new() -> Self {
         let machine = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -105,7 +105,7 @@ impl Machine {
         command
     }
 
-    /// All files below the data folder: name, mode, when they were changed, bytes.
+    /// All files below the data folder: path, mode, time of the last change, content.
     pub(crate) fn data(&self) -> BTreeMap<PathBuf, (u32, std::time::SystemTime, Vec<u8>)> {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.path("volumes")];
@@ -137,7 +137,7 @@ impl Said {
         }
     }
 
-    /// Whether a line about a problem has all of this in it.
+    /// Whether a line of the report contains all parts.
     pub(crate) fn names(&self, parts: &[&str]) -> bool {
         self.err
             .lines()
@@ -158,7 +158,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A port that nothing listens on and that no other test has. It is below those that the system hands out by itself.
+/// A free port that no other test uses. It is below the range of ephemeral ports.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(1009);

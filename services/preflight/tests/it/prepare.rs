@@ -1,4 +1,4 @@
-//! Where nothing is missing, everything is made, once.
+//! Runs without problems. They create folders, secrets and configurations.
 
 use std::{
     fs::{self, Permissions},
@@ -10,7 +10,7 @@ use preflight::{PORTS, rewrite};
 use crate::harness::{Machine, Said, free_port};
 
 #[test]
-fn folders_secrets_and_configurations_are_made() {
+fn folders_secrets_and_configurations_are_created() {
     let machine = Machine::new();
     let said = machine.run(&[]);
     assert_eq!(said.code, Some(0), "{said:?}");
@@ -73,7 +73,7 @@ fn a_second_run_changes_nothing() {
 }
 
 #[test]
-fn runs_at_the_same_moment_agree() {
+fn concurrent_runs_agree() {
     let machine = Machine::new();
     let runs: Vec<_> = (0..4).map(|_| machine.start(&[])).collect();
     for said in runs.into_iter().map(Said::of) {
@@ -156,7 +156,7 @@ fn a_service_link_leaves_the_default_port() {
 #[test]
 fn with_the_default_ports_only_the_folder_is_replaced() {
     let machine = Machine::new();
-    // Nothing of it is looked for on the default ports but the supervisor's.
+    // Other ports may be in use on this machine. With this selection, preflight does not check them.
     let mut arguments = vec!["--only".to_owned(), "redpanda-console".to_owned()];
     for port in PORTS {
         let flag = port.variable.to_lowercase().replace('_', "-");
@@ -187,7 +187,7 @@ fn runbooks_are_pages_and_their_absence_is_a_warning() {
         "{text}"
     );
 
-    // As Nix does it when it builds.
+    // The Nix build calls this command.
     let folder = machine.path("pages");
     let said = machine.run(&["runbooks", &folder.to_string_lossy()]);
     assert_eq!((said.code, said.out.as_str()), (Some(0), ""));
@@ -201,7 +201,7 @@ fn runbooks_are_pages_and_their_absence_is_a_warning() {
 }
 
 #[test]
-fn rules_about_a_process_that_does_not_run_are_left_out() {
+fn alert_rules_of_vitals_are_left_out_if_vitals_does_not_run() {
     let machine = Machine::new();
     let rules = machine.path("volumes/configs/prometheus/rules");
     assert_eq!(machine.run(&[]).code, Some(0));

@@ -1,4 +1,4 @@
-//! Whatever is missing is said in words, all at once, and nothing is made.
+//! Runs with problems. They report all problems at once, and create nothing.
 
 use std::{
     fs::{self, Permissions},
@@ -9,7 +9,7 @@ use std::{
 use crate::harness::{Machine, Said, free_port};
 
 #[test]
-fn a_missing_program_is_named_with_its_process_and_where_to_get_it() {
+fn a_missing_program_is_reported_with_its_process_and_its_source() {
     let machine = Machine::new();
     for program in ["otelcol-contrib", "redpanda", "auth", "vitals"] {
         fs::remove_file(machine.path("bin").join(program)).unwrap();
@@ -27,7 +27,7 @@ fn a_missing_program_is_named_with_its_process_and_where_to_get_it() {
 }
 
 #[test]
-fn either_name_of_the_collector_will_do() {
+fn either_name_of_the_collector_is_accepted() {
     let machine = Machine::new();
     let bin = machine.path("bin");
     fs::rename(bin.join("otelcol-contrib"), bin.join("otelcol")).unwrap();
@@ -36,7 +36,7 @@ fn either_name_of_the_collector_will_do() {
 }
 
 #[test]
-fn each_broker_wants_its_own_programs() {
+fn each_broker_needs_its_own_programs() {
     let machine = Machine::new();
     fs::remove_file(machine.path("bin/redpanda")).unwrap();
     let said = machine.run(&["--broker", "kafka"]);
@@ -48,7 +48,7 @@ fn each_broker_wants_its_own_programs() {
 }
 
 #[test]
-fn a_port_in_use_is_named_with_who_has_it_and_what_changes_it() {
+fn a_port_in_use_is_reported_with_its_process_and_its_variable() {
     let machine = Machine::new();
     let port = machine.port("TEMPO_ZIPKIN_PORT");
     let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -65,7 +65,7 @@ fn a_port_in_use_is_named_with_who_has_it_and_what_changes_it() {
 }
 
 #[test]
-fn the_supervisor_that_starts_it_listens_already() {
+fn if_the_supervisor_starts_preflight_its_port_may_be_in_use() {
     let machine = Machine::new();
     let port = machine.port("SUPERVISOR_PORT");
     let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -74,7 +74,7 @@ fn the_supervisor_that_starts_it_listens_already() {
 }
 
 #[test]
-fn before_the_supervisor_its_port_has_to_be_free() {
+fn if_the_supervisor_is_not_running_its_port_must_be_free() {
     let machine = Machine::new();
     let port = machine.port("SUPERVISOR_PORT");
     let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -84,7 +84,7 @@ fn before_the_supervisor_its_port_has_to_be_free() {
 }
 
 #[test]
-fn a_supervisor_on_another_port_than_expected_is_named_with_both_variables() {
+fn a_supervisor_on_an_unexpected_port_is_reported_with_both_variables() {
     let mut machine = Machine::new();
     let port = machine.port("SUPERVISOR_PORT");
     machine.ports.insert("PC_PORT_NUM", port);
@@ -112,7 +112,7 @@ fn a_port_of_the_other_broker_may_be_in_use() {
 }
 
 #[test]
-fn a_port_that_is_given_twice_is_named_with_both_variables() {
+fn a_port_that_is_set_twice_is_reported_with_both_variables() {
     let mut machine = Machine::new();
     let port = machine.port("LOKI_PORT");
     machine.ports.insert("GRAFANA_PORT", port);
@@ -122,9 +122,9 @@ fn a_port_that_is_given_twice_is_named_with_both_variables() {
     assert!(said.names(&twice), "{said:?}");
 }
 
-/// As root may write to any folder, a file is in its place.
+/// The test puts a file in place of the folder, because root can write to any folder.
 #[test]
-fn a_data_folder_that_cannot_be_made_or_written_to_is_named() {
+fn a_data_folder_that_cannot_be_created_or_written_to_is_reported() {
     let machine = Machine::new();
     fs::write(machine.path("file"), "").unwrap();
     for data in ["file", "file/volumes"] {
@@ -142,7 +142,7 @@ fn a_data_folder_that_cannot_be_made_or_written_to_is_named() {
 }
 
 #[test]
-fn a_missing_configuration_is_named_with_its_process() {
+fn a_missing_configuration_is_reported_with_its_process() {
     let machine = Machine::new();
     fs::remove_file(machine.path("configs/loki/loki.yaml")).unwrap();
     let said = machine.run(&[]);
@@ -154,7 +154,7 @@ fn a_missing_configuration_is_named_with_its_process() {
 }
 
 #[test]
-fn secrets_that_others_can_read_are_named_and_left_as_they_are() {
+fn secrets_that_other_users_can_read_are_reported_and_not_changed() {
     let machine = Machine::new();
     assert_eq!(machine.run(&[]).code, Some(0));
     let secret = machine.path("volumes/secrets/jwt");
@@ -171,13 +171,13 @@ fn secrets_that_others_can_read_are_named_and_left_as_they_are() {
 }
 
 #[test]
-fn files_of_somebody_else_are_not_replaced() {
+fn files_that_preflight_did_not_create_are_not_replaced() {
     let machine = Machine::new();
     fs::create_dir_all(machine.path("volumes/configs")).unwrap();
     fs::write(machine.path("volumes/configs/mine"), "").unwrap();
     let said = machine.run(&[]);
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.names(&["volumes/configs", "somebody else"]));
+    assert!(said.names(&["volumes/configs", "did not create"]));
 
     let said = machine.run(&["--data", "."]);
     assert_eq!(said.code, Some(1), "{said:?}");
@@ -185,7 +185,7 @@ fn files_of_somebody_else_are_not_replaced() {
 }
 
 #[test]
-fn all_problems_are_said_at_once_and_nothing_is_made() {
+fn all_problems_are_reported_at_once_and_nothing_is_created() {
     let mut machine = Machine::new();
     fs::remove_file(machine.path("bin/grafana")).unwrap();
     fs::remove_file(machine.path("configs/tempo/tempo.yaml")).unwrap();
@@ -205,7 +205,7 @@ fn all_problems_are_said_at_once_and_nothing_is_made() {
 }
 
 #[test]
-fn what_does_not_run_is_not_looked_at() {
+fn processes_that_are_not_selected_are_not_checked() {
     let machine = Machine::new();
     fs::remove_file(machine.path("bin/grafana")).unwrap();
     fs::remove_file(machine.path("configs/tempo/tempo.yaml")).unwrap();
@@ -219,7 +219,7 @@ fn what_does_not_run_is_not_looked_at() {
     assert!(!said.out.contains("http://"), "{said:?}");
 }
 
-/// process-compose would put it into the command of Grafana, as it does not know what it is.
+/// process-compose does not know service links, and would insert it into the command of Grafana.
 #[test]
 fn under_the_supervisor_a_service_link_is_a_problem() {
     let machine = Machine::new();
@@ -228,11 +228,11 @@ fn under_the_supervisor_a_service_link_is_a_problem() {
     let said = Said::of(command.spawn().unwrap());
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.names(&["GRAFANA_PORT", "service link"]), "{said:?}");
-    assert!(said.err.contains("This keeps"), "one problem: {said:?}");
+    assert!(said.err.contains("of 1 problem:"), "{said:?}");
 }
 
 #[test]
-fn a_wrong_setting_is_named() {
+fn an_invalid_setting_is_reported() {
     let machine = Machine::new();
     let said = machine.run(&["--loki-port", "70000"]);
     assert_eq!(said.code, Some(2), "{said:?}");

@@ -1,4 +1,4 @@
-//! What can be done with accounts.
+//! The operations on accounts.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -46,7 +46,7 @@ async fn an_account_is_found_by_id_and_by_email_and_its_password_verified() {
 }
 
 #[tokio::test]
-async fn an_id_is_found_in_any_spelling_of_a_uuid() {
+async fn an_account_is_found_by_any_spelling_of_its_uuid() {
     let mut client = Service::start().await.client;
     let user = created(&client, "ann@example.com").await;
     for spelling in [user.id.to_uppercase(), user.id.replace('-', "")] {
@@ -56,7 +56,7 @@ async fn an_id_is_found_in_any_spelling_of_a_uuid() {
 }
 
 #[tokio::test]
-async fn an_email_has_one_account_in_all_its_spellings() {
+async fn all_spellings_of_an_email_are_one_account() {
     let service = Service::start().await;
     let mut client = service.client;
     created(&client, "jörg@example.com").await;
@@ -73,7 +73,7 @@ async fn an_email_has_one_account_in_all_its_spellings() {
         assert_eq!(status.code(), Code::AlreadyExists, "{spelling}");
         assert_eq!(status.message(), "the email is taken");
     }
-    // The first password is still the one.
+    // The account still has its first password.
     client
         .verify_password(verify("jörg@example.com", PASSWORD))
         .await
@@ -81,7 +81,7 @@ async fn an_email_has_one_account_in_all_its_spellings() {
 }
 
 #[tokio::test]
-async fn an_account_that_was_stored_in_another_form_is_still_its_owner_s() {
+async fn an_account_with_an_email_that_is_not_normalised_is_found() {
     let service = Service::start().await;
     let (mut client, mut database) = (service.client.clone(), service.database());
     let mut stored_as = |stored: &str, now: &str| {
@@ -108,7 +108,7 @@ async fn an_account_that_was_stored_in_another_form_is_still_its_owner_s() {
         let taken = client.create_user(create(typed, PASSWORD)).await;
         assert_eq!(taken.unwrap_err().code(), Code::AlreadyExists, "{typed}");
     }
-    // Where both forms have an account, each is found by what its owner types.
+    // If both forms have an account, each is found by its exact email.
     let newer = created(&client, "j\u{f6}rg@example.com").await;
     for (typed, user) in [
         ("jo\u{308}rg@example.com", &composed),
@@ -120,7 +120,7 @@ async fn an_account_that_was_stored_in_another_form_is_still_its_owner_s() {
 }
 
 #[tokio::test]
-async fn a_creation_repeated_with_its_id_has_the_same_answer() {
+async fn a_repeated_creation_with_the_same_id_has_the_same_answer() {
     let mut client = Service::start().await.client;
     let request = create_as(UUID, "ann@example.com");
     let first = client.create_user(request.clone()).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_creation_repeated_with_its_id_has_the_same_answer() {
 }
 
 #[tokio::test]
-async fn a_creation_with_another_id_or_without_one_is_no_repetition() {
+async fn a_creation_with_another_id_or_without_an_id_is_not_a_repetition() {
     let mut client = Service::start().await.client;
     client
         .create_user(create_as(UUID, "ann@example.com"))
@@ -169,7 +169,7 @@ async fn an_id_of_another_account_is_refused() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_not_found() {
+async fn an_unknown_id_or_email_is_not_found() {
     let mut client = Service::start().await.client;
     for key in [by_id(UUID), by_email("nobody@example.com")] {
         let status = client.get_user(key).await.unwrap_err();
@@ -179,7 +179,7 @@ async fn what_does_not_exist_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_unknown_email_have_one_answer() {
+async fn a_wrong_password_and_an_unknown_email_have_the_same_answer() {
     let mut client = Service::start().await.client;
     created(&client, "ann@example.com").await;
     let mut refusal = async |email: &str, password: &str| {
@@ -192,7 +192,7 @@ async fn a_wrong_password_and_an_unknown_email_have_one_answer() {
     assert_eq!(wrong_password.0.1, "wrong email or password");
     for (email, password) in [
         ("bob@example.com", PASSWORD),
-        // One that no account can have is wrong like any other.
+        // No account can have this password. It is wrong and not malformed.
         ("ann@example.com", "x"),
         ("bob@example.com", "x"),
         // Passwords are compared as they are.
@@ -223,8 +223,7 @@ async fn a_wrong_password_and_an_unknown_email_take_the_same_time() {
         started.elapsed()
     };
     let mut measured = Vec::new();
-    // A machine that is busy with other things can blur one measurement. What leaks, leaks in
-    // every one of them.
+    // A busy machine can disturb one measurement. A real difference would show in all of them.
     for _ in 0..4 {
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
         for _ in 0..CALLS {
@@ -243,8 +242,8 @@ async fn a_wrong_password_and_an_unknown_email_take_the_same_time() {
     panic!("medians (known, unknown) differ: {measured:?}");
 }
 
-/// How many registrations of one email succeed that are made at the same moment, each with an
-/// id of its own, on as many connections.
+/// Registers one email `count` times concurrently, each time with a new id. Returns how many
+/// registrations succeed.
 async fn winners(count: usize, email: &str, clients: &[Client]) -> usize {
     let outcomes = join_all((0..count).map(|index| {
         let mut client = clients[index % clients.len()].clone();
@@ -263,7 +262,7 @@ async fn winners(count: usize, email: &str, clients: &[Client]) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_registrations_of_one_email_at_the_same_moment_one_wins() {
+async fn of_concurrent_registrations_of_one_email_one_succeeds() {
     let service = Service::with(&CHEAP).await;
     let clients: Vec<Client> = (0..4).map(|_| service.connect()).collect();
     for (round, count) in [2, 20, 2, 20, 2, 20].into_iter().enumerate() {
@@ -278,7 +277,7 @@ async fn of_registrations_of_one_email_at_the_same_moment_one_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_registration_made_twice_at_the_same_moment_succeeds_twice() {
+async fn concurrent_registrations_with_the_same_id_both_succeed() {
     let client = Service::start().await.client;
     for round in 0..10 {
         let request = create_as(
@@ -298,7 +297,7 @@ async fn one_registration_made_twice_at_the_same_moment_succeeds_twice() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_no_details_but_those_that_are_meant() {
+async fn a_refusal_has_only_the_documented_details() {
     let mut client = Service::start().await.client;
     created(&client, "ann@example.com").await;
     let taken = client

@@ -1,4 +1,4 @@
-//! Hashes that were made with other settings.
+//! Hashes with other costs than the current ones.
 
 use diesel::{RunQueryDsl as _, SqliteConnection, sql_query, sql_types::Text};
 use testing::eventually;
@@ -22,7 +22,7 @@ fn hash_of(database: &mut SqliteConnection, email: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_sign_in_renews_them_in_the_background() {
+async fn a_sign_in_rehashes_the_password_in_the_background() {
     let service = Service::with(&CHEAP).await;
     created(&service.client, "ann@example.com").await;
     created(&service.client, "bob@example.com").await;
@@ -49,7 +49,7 @@ async fn a_sign_in_renews_them_in_the_background() {
     );
     assert_eq!(hash_of(&mut database, "bob@example.com"), before[1]);
 
-    // It is the same password's, and is left alone from now on.
+    // The new hash matches the same password, and is not replaced again.
     for _ in 0..2 {
         client
             .verify_password(verify("ann@example.com", PASSWORD))

@@ -1,4 +1,4 @@
-//! Accounts that were acknowledged survive whatever happens to the process.
+//! Acknowledged accounts survive a kill of the process.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::harness::{Client, PASSWORD, cheap_binary, client, create_as, verify};
 const ROUNDS: usize = 4;
 const CALLERS: usize = 8;
 
-/// Registers accounts until the connection is lost, and tells of each before and after.
+/// Registers accounts until the connection is lost. Reports each account before and after its call.
 async fn register(mut client: Client, attempts: mpsc::UnboundedSender<(Uuid, bool)>) {
     loop {
         let id = Uuid::now_v7();
@@ -33,9 +33,9 @@ fn email(id: Uuid) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_process_forgets_no_acknowledged_account() {
+async fn a_kill_loses_no_acknowledged_account() {
     let folder = tempfile::tempdir().unwrap();
-    // Whether the account was acknowledged, by id.
+    // By id, whether the account was acknowledged.
     let mut accounts: HashMap<Uuid, bool> = HashMap::new();
 
     for round in 0..ROUNDS {
@@ -47,7 +47,7 @@ async fn a_killed_process_forgets_no_acknowledged_account() {
             .collect();
         drop(sender);
 
-        // In the middle of everything, and not at the same place in each round.
+        // Kills during calls, after another time in each round.
         let mut acknowledged = 0;
         while acknowledged < 20 + 7 * round {
             let (id, done) = attempts.recv().await.unwrap();
@@ -77,7 +77,7 @@ async fn a_killed_process_forgets_no_acknowledged_account() {
             let found = client.verify_password(verify(&email, PASSWORD)).await;
             assert_eq!(found.unwrap().into_inner().user.unwrap().id, id);
         }
-        // Whether or not the first attempt got through.
+        // The repetition succeeds whether or not the first call did.
         let repeated = client.create_user(create_as(&id, &email)).await;
         assert_eq!(repeated.unwrap().into_inner().user.unwrap().id, id);
         let found = client.verify_password(verify(&email, PASSWORD)).await;

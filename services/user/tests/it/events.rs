@@ -1,4 +1,4 @@
-//! What the service tells others.
+//! The events of accounts.
 
 use events::{Data, USER_TOPIC};
 use proto::events::v1::UserRegistered;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::harness::{CHEAP, PASSWORD, Service, create, create_as, created};
 
 #[tokio::test]
-async fn each_account_has_one_event_and_a_refused_one_none() {
+async fn each_account_has_one_event_and_a_refused_registration_none() {
     let listener = Listener::start(USER_TOPIC);
     let broker = listener.argument();
     let service = Service::with(&[&CHEAP[..], &[&broker]].concat()).await;
@@ -22,7 +22,7 @@ async fn each_account_has_one_event_and_a_refused_one_none() {
     assert_eq!(refused.unwrap_err().code(), Code::AlreadyExists);
     let id = Uuid::now_v7().to_string();
     for _ in 0..2 {
-        // The second time it is a repetition.
+        // The second call is a repetition.
         let bob = create_as(&id, "bob@example.com");
         client.create_user(bob).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! Fields that are missing or malformed, each named.
+//! Missing and malformed fields. The answer names each.
 
 use proto::user::v1::{GetUserRequest, VerifyPasswordRequest};
 use testing::fields;
@@ -16,7 +16,7 @@ const BAD_EMAILS: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn a_bad_email_is_named_by_every_call_that_takes_one() {
+async fn every_call_with_an_email_refuses_a_bad_one() {
     let mut client = Service::start().await.client;
     let huge = format!("{}@example.com", "a".repeat(32 << 10));
     let long = format!("{}@example.com", "a".repeat(243));
@@ -41,7 +41,7 @@ async fn the_longest_email_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_password_of_a_bad_length_is_named() {
+async fn a_password_of_a_bad_length_is_refused() {
     let mut client = Service::start().await.client;
     for password in ["", "1234567", &"x".repeat(129), &"x".repeat(32 << 10)] {
         let outcome = client
@@ -51,7 +51,7 @@ async fn a_password_of_a_bad_length_is_named() {
         assert_eq!(fields(&status), ["password"]);
         assert!(
             password.is_empty() || !status.message().contains(password),
-            "the password comes back"
+            "the answer contains the password"
         );
     }
     for password in ["", &"x".repeat(32 << 10)] {
@@ -63,7 +63,7 @@ async fn a_password_of_a_bad_length_is_named() {
 }
 
 #[tokio::test]
-async fn passwords_of_the_least_and_the_greatest_length_are_accepted() {
+async fn passwords_of_the_minimum_and_the_maximum_length_are_accepted() {
     let mut client = Service::start().await.client;
     for (name, password) in [
         ("short", "12345678".to_owned()),
@@ -84,7 +84,7 @@ async fn passwords_of_the_least_and_the_greatest_length_are_accepted() {
 }
 
 #[tokio::test]
-async fn what_is_no_uuid_is_named() {
+async fn an_id_that_is_not_a_uuid_is_refused() {
     let mut client = Service::start().await.client;
     for id in ["1", "not-a-uuid", "0190a6a8-3f5c-7c3a-8f6e-0123456789zz"] {
         let outcome = client.create_user(create_as(id, "ann@example.com")).await;
@@ -99,7 +99,7 @@ async fn what_is_no_uuid_is_named() {
 }
 
 #[tokio::test]
-async fn all_that_is_wrong_is_named_at_once() {
+async fn all_bad_fields_are_named_at_once() {
     let mut client = Service::start().await.client;
     let mut request = create_as("x", "ann");
     request.password = "short".to_owned();

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::{CHEAP, by_email, client};
 
-/// More than the process needs for itself.
+/// More file descriptors than the process needs without connections.
 const FILES: usize = 80;
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn a_process_without_free_file_descriptors_waits_and_recovers() {
         (failures(&process) > 0).then_some(())
     })
     .await;
-    // As much as a thread gets that spins, on a machine that may be busy.
+    // The processor time that a spinning thread gets on this machine, which may be busy.
     let id = fs::read_to_string(folder.path().join("pid")).unwrap();
     let threads = Path::new("/proc").join(id.trim()).join("task");
     let before = cpu(&threads);
@@ -54,20 +54,20 @@ async fn a_process_without_free_file_descriptors_waits_and_recovers() {
     assert_eq!(failures(&process), 1, "{:?}", process.log());
 }
 
-/// Processor time of a process so far, by all of its threads.
+/// Processor time that all threads of a process have used.
 fn cpu(threads: &Path) -> Duration {
     let threads = fs::read_dir(threads).unwrap();
     threads.map(|thread| time(&thread.unwrap().path())).sum()
 }
 
-/// Processor time of a thread so far.
+/// Processor time that a thread has used.
 fn time(thread: &Path) -> Duration {
     let text = fs::read_to_string(thread.join("schedstat")).unwrap();
     let nanoseconds = text.split_whitespace().next().unwrap().parse();
     Duration::from_nanos(nanoseconds.unwrap())
 }
 
-/// Spins for a second; the processor time that it got.
+/// Spins for a second. Returns the processor time that the thread got.
 fn spin() -> Duration {
     let own = Path::new("/proc/thread-self");
     let before = time(own);
@@ -77,7 +77,7 @@ fn spin() -> Duration {
 }
 
 #[tokio::test]
-async fn the_soft_limit_of_files_is_raised_to_the_hard_one() {
+async fn the_soft_limit_of_files_is_raised_to_the_hard_limit() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = program("/bin/sh");
     command

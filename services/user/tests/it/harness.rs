@@ -1,4 +1,4 @@
-//! The service, started on a port and a folder of its own.
+//! The service on a free port and a temporary folder.
 
 use std::{net::SocketAddr, path::Path, process::Command, sync::Arc};
 
@@ -14,13 +14,13 @@ use tonic::{Code, Status, transport::Channel};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use user::Config;
 
-/// A password that does.
+/// A valid password.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
-/// The least that Argon2 accepts.
+/// The lowest costs that Argon2 accepts.
 pub(crate) const CHEAP: [&str; 2] = ["--hash-memory=8", "--hash-iterations=1"];
 
-/// A hash that takes far longer than a call without one, and one of them at a time.
+/// Costs of a hash that takes far longer than a call without one, and one hash at a time.
 pub(crate) const SLOW: [&str; 3] = [
     "--hash-memory=19456",
     "--hash-iterations=60",
@@ -38,17 +38,17 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts it with cheap hashes.
+    /// Starts the service with cheap hashes.
     pub(crate) async fn start() -> Self {
         Self::with(&CHEAP).await
     }
 
-    /// Starts it with these arguments.
+    /// Starts the service with arguments.
     pub(crate) async fn with(args: &[&str]) -> Self {
         Self::again(Arc::new(tempfile::tempdir().unwrap()), args).await
     }
 
-    /// Starts it on a folder that may hold the data of an earlier one.
+    /// Starts the service on a folder that may hold the data of an earlier instance.
     pub(crate) async fn again(folder: Arc<TempDir>, args: &[&str]) -> Self {
         let data = folder.path().to_str().unwrap();
         let config: Config = settings(&[&["--data", data], args].concat());
@@ -61,7 +61,7 @@ impl Service {
             user::run(config, listener, std::future::pending())
                 .await
                 .unwrap();
-            // Who only keeps the client keeps the folder too.
+            // A test that keeps only the client must not lose the folder.
             drop(used);
         });
         Self {
@@ -72,32 +72,32 @@ impl Service {
         }
     }
 
-    /// A client with a connection of its own.
+    /// A client with its own connection.
     pub(crate) fn connect(&self) -> Client {
         client(self.address)
     }
 
-    /// Another connection to the database, as another process would have it.
+    /// A second connection to the database, like that of another process.
     pub(crate) fn database(&self) -> SqliteConnection {
         database(self.folder.path())
     }
 }
 
-/// The service's program, on a free port, with data in this folder.
+/// The program, on a free port, with data in this folder.
 pub(crate) fn binary(data: &Path) -> Command {
     let mut command = program(env!("CARGO_BIN_EXE_user"));
     command.env("PORT", "0").env("OTELIX_DATA", data);
     command
 }
 
-/// The same, with the cheapest hashes.
+/// The program with the cheapest hashes.
 pub(crate) fn cheap_binary(data: &Path) -> Command {
     let mut command = binary(data);
     command.args(CHEAP);
     command
 }
 
-/// The database that the service keeps in this folder.
+/// A connection to the database of the service in this folder.
 pub(crate) fn database(data: &Path) -> SqliteConnection {
     let path = data.join("user.db");
     let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
@@ -146,13 +146,13 @@ pub(crate) fn verify(email: &str, password: &str) -> VerifyPasswordRequest {
     }
 }
 
-/// Creates an account that must be accepted.
+/// Creates an account, which must succeed.
 pub(crate) async fn created(client: &Client, email: &str) -> User {
     let answer = client.clone().create_user(create(email, PASSWORD)).await;
     answer.unwrap().into_inner().user.unwrap()
 }
 
-/// What a refusal consists of: code, text, and the details of `google.rpc`.
+/// The parts of a refusal: code, message, and the details of `google.rpc`.
 pub(crate) fn parts(status: &Status) -> (Code, String, ErrorDetails) {
     (
         status.code(),

@@ -1,4 +1,4 @@
-//! What the process says about its work, and in which trace.
+//! The log records of the process, and their traces.
 
 use testing::Process;
 use tonic::{
@@ -8,7 +8,7 @@ use tonic::{
 
 use crate::harness::{Client, PASSWORD, by_email, cheap_binary, client, create, verify};
 
-/// Creates an account in a context that these headers tell; returns its id.
+/// Creates an account with the trace context in these headers. Returns its id.
 async fn create_in(client: &Client, email: &str, headers: &[(&'static str, &[u8])]) -> String {
     let mut request = Request::new(create(email, PASSWORD));
     for (name, value) in headers {
@@ -27,7 +27,7 @@ fn is_id(text: &str, length: usize) -> bool {
 }
 
 #[tokio::test]
-async fn records_are_json_and_name_their_trace_but_no_person() {
+async fn log_records_are_json_with_trace_ids_and_without_emails() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = cheap_binary(folder.path());
     let mut process = Process::start(command.env("RUST_LOG", "debug"));
@@ -109,7 +109,7 @@ async fn the_trace_of_the_caller_is_continued() {
         .await;
         let record = process.logged("user.id", &id).await;
         assert_eq!(record["trace_id"], trace_id);
-        // Without an endpoint there are no spans here, and the caller's is the current one.
+        // Without an endpoint the service makes no spans, so the caller's span is the current one.
         assert_eq!(record["span_id"], "b7ad6b7169203331");
     }
 }

@@ -1,5 +1,5 @@
-//! The user service over real gRPC: in this process where that says as much, and as a process
-//! of its own where signals, files and logs matter.
+//! The user service over real gRPC. Most tests run it in the test process. Tests of signals, files
+//! and logs start the program.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,

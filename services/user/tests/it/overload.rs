@@ -1,4 +1,4 @@
-//! More passwords than can be hashed, and one that takes long.
+//! More passwords than can be hashed, and a hash that takes long.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,11 @@ use tonic_types::StatusExt as _;
 
 use crate::harness::{PASSWORD, SLOW, Service, binary, by_email, client, create, created};
 
-/// Less than what the supervisors allow beyond a stop.
+/// Less than the time after which the supervisors kill a stopping process.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// Makes so many calls that hash a password, and returns once so many have been refused: the
-/// rest is under way then, on the path of the returned handles.
+/// Starts calls that hash a password, and returns when the expected number is refused. The others
+/// are still running, in the returned tasks.
 async fn refused(
     client: &crate::harness::Client,
     calls: usize,
@@ -42,7 +42,7 @@ async fn refused(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_wait_to_be_hashed_is_refused_and_reads_go_on() {
+async fn passwords_beyond_the_queue_are_refused_and_reads_go_on() {
     let queue = ["--hash-queue=1"];
     let service = Service::with(&[&SLOW[..], &queue].concat()).await;
     let (refusals, mut running) = refused(&service.client, 6, 4).await;
@@ -72,14 +72,14 @@ async fn what_cannot_wait_to_be_hashed_is_refused_and_reads_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_goes_away_does_not_free_its_place() {
+async fn a_cancelled_call_keeps_its_place_until_its_hash_is_done() {
     let queue = ["--hash-queue=0"];
     let service = Service::with(&[&SLOW[..], &queue].concat()).await;
     let (_, running) = refused(&service.client, 3, 2).await;
     for call in &running {
         call.abort();
     }
-    // Processors would be taken by more hashes than allowed.
+    // Otherwise more hashes than allowed would run at the same time.
     let outcome = service
         .connect()
         .create_user(create("nobody@example.com", PASSWORD))
@@ -88,10 +88,10 @@ async fn a_caller_that_goes_away_does_not_free_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_lets_a_call_under_way_end() {
+async fn at_a_stop_an_open_call_is_answered() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = binary(folder.path());
-    // It must end within the drain, on a busy machine too.
+    // The hash must end within the drain, even on a busy machine.
     command.args([
         "--hash-iterations=8",
         "--hash-concurrency=1",
@@ -106,7 +106,7 @@ async fn a_stop_lets_a_call_under_way_end() {
     process.logged("message", "stopping").await;
     assert!(
         running.iter().all(|call| !call.is_finished()),
-        "the call was to take longer"
+        "the call ended before the stop"
     );
     let port = address.port().to_string();
     let health = Process::run(binary(folder.path()).args(["--port", &port, "health"])).await;
@@ -119,10 +119,10 @@ async fn a_stop_lets_a_call_under_way_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_does_not_wait_for_a_hash_without_end() {
+async fn a_stop_does_not_wait_for_a_very_long_hash() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = binary(folder.path());
-    // Half a minute.
+    // Such a hash takes half a minute.
     command.args([
         "--hash-memory=65536",
         "--hash-iterations=1000",

@@ -1,4 +1,4 @@
-//! The program on the outside: settings, exit codes, health, reflection.
+//! The program: settings, signals, exit codes, health, reflection.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use user::Config;
 use crate::harness::{CHEAP, Service, binary, cheap_binary, database};
 
 #[tokio::test]
-async fn it_is_healthy_while_it_serves() {
+async fn health_checks_succeed_while_it_serves() {
     let service = Service::start().await;
     programs::is_healthy(&service.channel, "user.v1.UserService").await;
 }
@@ -22,7 +22,7 @@ async fn the_health_subcommand_tells_whether_it_serves() {
 }
 
 #[tokio::test]
-async fn reflection_lists_what_the_port_serves_and_nothing_else() {
+async fn reflection_lists_exactly_the_services_of_the_port() {
     let service = Service::start().await;
     programs::describes_itself(&service.channel, "user.v1.UserService").await;
 }
@@ -34,7 +34,7 @@ async fn open_streams_and_connections_do_not_delay_a_stop() {
 }
 
 #[tokio::test]
-async fn a_hangup_drains_unless_it_is_ignored() {
+async fn sighup_stops_the_process_unless_it_is_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(&mut cheap_binary(folder.path()));
     process.address().await;
@@ -44,7 +44,7 @@ async fn a_hangup_drains_unless_it_is_ignored() {
     assert!(ended.stdout.contains("SIGHUP"), "{ended:?}");
 
     let folder = tempfile::tempdir().unwrap();
-    // As nohup does.
+    // nohup starts programs in this way.
     let mut command = program("/bin/sh");
     command
         .args([
@@ -82,7 +82,7 @@ async fn a_stop_ends_a_start_that_waits_for_its_database() {
 }
 
 #[tokio::test]
-async fn a_wait_without_end_is_no_panic() {
+async fn a_very_long_wait_does_not_overflow() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(&mut cheap_binary(folder.path()));
     let port = process.address().await.port().to_string();
@@ -129,11 +129,11 @@ async fn a_wrong_setting_is_named_in_one_line() {
     assert!(ended.stderr.contains("--hash-cost"), "{ended:?}");
 
     let left = std::fs::read_dir(folder.path()).unwrap().count();
-    assert_eq!(left, 0, "nothing is done before the settings are right");
+    assert_eq!(left, 0, "the settings are checked first");
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_told_in_plain_words() {
+async fn a_port_in_use_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     programs::says_that_its_port_is_in_use(&mut binary(folder.path())).await;
 }

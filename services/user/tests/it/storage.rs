@@ -1,4 +1,4 @@
-//! A database that is locked, full, or not to be opened at all.
+//! A database that is locked, full, or cannot be opened.
 
 use std::{
     path::Path,
@@ -18,7 +18,7 @@ use crate::harness::{
     verify,
 };
 
-/// Runs the service until it has made its database.
+/// Runs the service until it has created its database.
 async fn make_database(folder: &Path) {
     let mut process = Process::start(&mut cheap_binary(folder));
     process.address().await;
@@ -26,7 +26,7 @@ async fn make_database(folder: &Path) {
     assert_eq!(process.ended().await.code, Some(0));
 }
 
-/// Asserts that a process could not start, and said why in one line that contains these words.
+/// Asserts that a process could not start, and explained it in one line with these words.
 fn could_not_start(ended: &Ended, words: &[&str]) {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let line = ended.stderr.strip_suffix('\n').unwrap();
@@ -60,8 +60,8 @@ async fn a_database_of_a_newer_version_is_refused_at_the_start() {
     could_not_start(&ended, &["user.db", "newer version", "99999999"]);
 }
 
-/// A version that changes would be applied again to the databases of earlier releases, or be refused
-/// there as unknown.
+/// If a version changed, databases of earlier releases would run the migration again, or refuse it
+/// as unknown.
 #[tokio::test]
 async fn the_migrations_have_the_versions_that_earlier_databases_have() {
     #[derive(QueryableByName)]
@@ -98,7 +98,7 @@ async fn a_database_of_another_process_is_refused_at_the_start_and_its_backup_is
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_refused_at_the_start_and_left_alone() {
+async fn a_file_that_is_not_a_database_is_refused_at_the_start_and_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("user.db");
     let text = "a letter to a friend\n".repeat(1000);
@@ -115,7 +115,7 @@ async fn a_folder_that_cannot_be_made_is_refused_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_locked_database_is_unavailable_to_writers_and_open_to_readers() {
+async fn while_the_database_is_locked_writes_fail_and_reads_succeed() {
     let service = Service::start().await;
     let user = created(&service.client, "ann@example.com").await;
     let mut other = service.database();
@@ -139,7 +139,7 @@ async fn a_locked_database_is_unavailable_to_writers_and_open_to_readers() {
     assert_eq!(status.message(), "the database is busy");
     assert!(
         started.elapsed() < Duration::from_secs(4),
-        "no patience ends"
+        "the write waited too long for the lock"
     );
     assert!(
         read_after < started.elapsed(),
@@ -151,13 +151,13 @@ async fn a_locked_database_is_unavailable_to_writers_and_open_to_readers() {
 }
 
 #[tokio::test]
-async fn a_lock_that_is_let_go_in_time_is_not_noticed() {
+async fn a_write_waits_for_a_short_lock() {
     let service = Service::start().await;
     created(&service.client, "ann@example.com").await;
     let mut other = service.database();
     other.batch_execute("BEGIN IMMEDIATE").unwrap();
     let create = created(&service.client, "bob@example.com");
-    // For as long as another process may well hold it: not to wait for anything.
+    // Another process may hold the lock for this long, so the write must wait.
     let release = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         other.batch_execute("COMMIT").unwrap();
@@ -165,7 +165,7 @@ async fn a_lock_that_is_let_go_in_time_is_not_noticed() {
     tokio::join!(create, release);
 }
 
-/// The program under a limit on the size of files, which acts like a full disk.
+/// The program with a limit on the size of files, which acts like a full disk.
 fn limited(folder: &Path) -> Command {
     let mut command = program("/bin/sh");
     command
@@ -179,7 +179,7 @@ fn limited(folder: &Path) -> Command {
 }
 
 #[tokio::test]
-async fn a_full_disk_fails_registrations_and_nothing_else() {
+async fn on_a_full_disk_registrations_fail_and_reads_succeed() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(&mut limited(folder.path()));
     let mut client = client(process.address().await);
@@ -201,20 +201,20 @@ async fn a_full_disk_fails_registrations_and_nothing_else() {
     assert_eq!(
         status.message(),
         format!("internal error, trace {trace_id}"),
-        "and nothing else"
+        "the message has no details"
     );
     let mut nothing_else = ErrorDetails::new();
     nothing_else.set_request_info(trace_id, "");
     assert_eq!(format!("{details:?}"), format!("{nothing_else:?}"));
 
-    // The cause is for the operator.
+    // The log has the cause.
     let record = process.logged("trace_id", trace_id).await;
     assert_eq!(record["level"], "ERROR", "{record}");
     let cause = record["error"].as_str().unwrap();
     assert!(cause.starts_with("the user store failed: "), "{cause}");
     assert!(cause.contains("disk"), "{cause}");
 
-    // It goes on.
+    // The process keeps running.
     let again = client
         .create_user(create("last@example.com", PASSWORD))
         .await;

@@ -1,4 +1,4 @@
-//! Bytes that a well-behaved client does not send, and bytes that come back.
+//! Malformed requests, and the bytes of answers.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
@@ -14,7 +14,7 @@ const CREATE: &str = "/user.v1.UserService/CreateUser";
 const GET: &str = "/user.v1.UserService/GetUser";
 const VERIFY: &str = "/user.v1.UserService/VerifyPassword";
 
-/// An answer as it came.
+/// A raw answer.
 struct Answer {
     http: StatusCode,
     /// Headers and trailers.
@@ -27,7 +27,7 @@ impl Answer {
         Status::from_header_map(&self.metadata).unwrap().code()
     }
 
-    /// Everything that could be read of it.
+    /// All bytes of the body that could be read.
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.body.to_vec();
         for (name, value) in &self.metadata {
@@ -44,7 +44,7 @@ impl Answer {
     }
 }
 
-/// Sends these bytes as the body of a request.
+/// Sends bytes as the body of a request.
 async fn send(channel: &Channel, path: &str, content_type: &str, body: Bytes) -> Answer {
     let request = http::Request::post(path)
         .header(CONTENT_TYPE, content_type)
@@ -63,7 +63,7 @@ async fn send(channel: &Channel, path: &str, content_type: &str, body: Bytes) ->
     }
 }
 
-/// A message behind gRPC's prefix: not compressed, and its length.
+/// A message with the prefix of gRPC: the flag "not compressed" and the length.
 fn frame(message: &[u8]) -> Bytes {
     let mut frame = BytesMut::new();
     frame.put_u8(0);
@@ -76,7 +76,7 @@ async fn call(channel: &Channel, path: &str, message: &[u8]) -> Answer {
     send(channel, path, "application/grpc", frame(message)).await
 }
 
-/// A field of a protobuf message whose bytes have fewer than 128.
+/// A field of a protobuf message, with fewer than 128 bytes.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     let length = u8::try_from(bytes.len()).unwrap();
     [&[(number << 3) | 2, length], bytes].concat()
@@ -219,7 +219,7 @@ async fn an_empty_message_has_empty_fields() {
 }
 
 #[tokio::test]
-async fn a_compression_that_nobody_agreed_on_is_refused() {
+async fn an_unsupported_compression_is_refused() {
     let service = Service::start().await;
     let mut body = BytesMut::from(&frame(b"not gzip")[..]);
     body[0] = 1;
@@ -292,7 +292,7 @@ async fn a_message_above_sixty_four_kibibytes_is_refused() {
     assert_eq!(outcome.unwrap_err().code(), Code::OutOfRange);
     is_unharmed(&service, "ann@example.com").await;
 
-    // One that is announced and never comes.
+    // A message that is announced and never sent.
     let announced = Bytes::from_static(&[0, 0xff, 0xff, 0xff, 0xff]);
     let answer = send(&service.channel, CREATE, "application/grpc", announced).await;
     assert_eq!(answer.code(), Code::OutOfRange);

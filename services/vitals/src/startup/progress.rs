@@ -1,27 +1,28 @@
-//! When each process became ready, as far as can be told by asking.
+//! When each process became ready, as far as polling can tell.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::supervisor::Process;
 
-/// When what is ready became so, since the start of the supervisor.
+/// The times at which processes became ready, since the start of the supervisor.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     ready: BTreeMap<String, When>,
     has_begun: bool,
 }
 
-/// When something happened, since the start of the supervisor.
+/// The time of an event since the start of the supervisor, as a range.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct When {
-    /// Not later than this.
+    /// The latest possible time.
     pub(super) latest: Duration,
-    /// Not before this, where it had happened when somebody asked first.
+    /// The earliest possible time, if the event happened before the first query. Otherwise `latest`
+    /// is precise.
     pub(super) earliest: Option<Duration>,
 }
 
 impl Progress {
-    /// The processes are so at this time since the start of the supervisor.
+    /// Records the state of the processes at `now`, a time since the start of the supervisor.
     pub(super) fn update(&mut self, now: Duration, processes: &[Process]) {
         for process in processes {
             if !process.is_settled() {
@@ -30,7 +31,7 @@ impl Progress {
             }
             let has_begun = self.has_begun;
             self.ready.entry(process.name.clone()).or_insert_with(|| {
-                // It had to start first, or to run for as long as it did.
+                // A running process became ready after its start. An ended one ran for `age`.
                 let earliest = match process.running {
                     Some(_) => now.saturating_sub(process.age),
                     None => process.age,
@@ -92,13 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn it_is_when_it_was_first_seen() {
+    fn a_process_became_ready_when_it_was_first_seen_ready() {
         let mut progress = Progress::default();
         for (now, is_ready, expected) in [
             (100, false, None),
             (150, true, after(150, None)),
             (200, true, after(150, None)),
-            // It has failed, and was started again.
+            // The process failed and was restarted.
             (250, false, None),
             (300, true, after(300, None)),
         ] {
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_before_the_first_look_is_between_two_times() {
+    fn a_process_that_was_ready_before_the_first_query_has_a_range() {
         let mut progress = Progress::default();
         progress.update(millis(500), &[process(true, 200)]);
         progress.update(millis(550), &[process(true, 250)]);

@@ -1,4 +1,4 @@
-//! What a start came to: a table for people.
+//! The report of a start, as a table.
 
 use std::{io, time::Duration};
 
@@ -6,11 +6,11 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::progress::When;
 
-/// The process whose memory is that of a broker for thousands of users, and tells nothing of the
-/// rest.
+/// The process that the second sum of memory leaves out. A broker is sized for thousands of users
+/// and would hide the memory of the rest.
 const BROKER: &str = "broker";
 
-/// What came of a start.
+/// The report of a start.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) rows: Vec<Row>,
@@ -23,7 +23,7 @@ pub(super) struct Row {
     pub(super) namespace: String,
     pub(super) ready: When,
     pub(super) restarts: u64,
-    /// In bytes; `None` where it has ended, or nobody tells.
+    /// In bytes. `None` if the process has ended, or if its memory is unknown.
     pub(super) memory: Option<u64>,
 }
 
@@ -63,7 +63,7 @@ impl Report {
             megabytes(counted.filter_map(|row| row.memory).sum())
         };
         writeln!(out)?;
-        writeln!(out, "all ready after {last}")?;
+        writeln!(out, "all processes ready after {last}")?;
         writeln!(
             out,
             "memory {}, without {BROKER} {}",
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_in_order_of_time_and_adds_up() {
+    fn the_table_is_sorted_by_time_and_has_sums() {
         let report = Report {
             rows: vec![
                 row("user", 3_456, None, Some(20_000_000)),
@@ -122,7 +122,7 @@ mod tests {
  broker     services           2.00 s         0  300.0 MB
  user       services           3.46 s         0   20.0 MB
 
-all ready after 3.46 s
+all processes ready after 3.46 s
 memory 320.0 MB, without broker 20.0 MB
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);

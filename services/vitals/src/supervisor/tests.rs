@@ -20,7 +20,7 @@ fn read(fields: &Value) -> Option<Process> {
 }
 
 #[test]
-fn one_that_runs_and_is_ready() {
+fn a_running_process_is_ready() {
     let expected = Process {
         name: "auth".to_owned(),
         namespace: "services".to_owned(),
@@ -39,7 +39,7 @@ fn one_that_runs_and_is_ready() {
 }
 
 #[test]
-fn one_that_has_ended_is_not_ready_whatever_its_probe_said_last() {
+fn an_ended_process_is_not_ready_whatever_its_probe_said_last() {
     let process = read(&json!({
         "status": "Completed", "is_running": false, "exit_code": -1, "mem": -1
     }));
@@ -50,7 +50,7 @@ fn one_that_has_ended_is_not_ready_whatever_its_probe_said_last() {
 }
 
 #[test]
-fn one_without_a_probe_is_settled_when_it_has_ended_well() {
+fn a_process_without_a_probe_is_settled_after_exit_code_0() {
     let once = |status: &str, is_running: bool, exit_code: i32| {
         read(&json!({
             "status": status, "is_running": is_running, "exit_code": exit_code,
@@ -90,7 +90,7 @@ fn an_exit_code_needs_an_end() {
 }
 
 #[test]
-fn what_is_not_to_run_is_not_there() {
+fn a_process_that_should_not_run_is_left_out() {
     for status in ["Disabled", "Foreground"] {
         assert_eq!(
             read(&json!({"status": status, "is_running": false})),

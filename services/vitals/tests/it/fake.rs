@@ -1,4 +1,4 @@
-//! A supervisor: the few answers of process-compose that are asked for.
+//! A fake supervisor with the answers of process-compose that vitals requests.
 
 use std::{
     collections::BTreeMap,
@@ -17,27 +17,27 @@ use serde_json::{Value, json};
 use testing::{eventually, program};
 use tokio::net::TcpListener;
 
-/// What it does.
+/// The behavior of the fake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Answer {
-    /// Tells of its processes.
+    /// Lists its processes.
     Tell,
-    /// Fails.
+    /// Answers with an error.
     Fail,
-    /// Says what no supervisor says.
+    /// Answers with HTML.
     Babble,
     /// Never answers.
     Hang,
 }
 
-/// Which process-compose it is: from 1.110 on, what it says of one process is spelt otherwise.
+/// The version of process-compose. Since 1.110, it spells some fields of a process differently.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Version {
     V1_103,
     V1_116,
 }
 
-/// The supervisor. It ends with the runtime of its test.
+/// The fake supervisor. It ends with the runtime of its test.
 pub(crate) struct Fake {
     pub(crate) port: u16,
     said: Said,
@@ -50,12 +50,12 @@ struct State {
     answer: Answer,
     version: Version,
     processes: BTreeMap<String, Value>,
-    /// How often it was asked for its processes.
+    /// The number of requests for its processes.
     asked: u32,
 }
 
 impl Fake {
-    /// Starts one without processes.
+    /// Starts a supervisor without processes.
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -75,17 +75,17 @@ impl Fake {
         Self { port, said }
     }
 
-    /// From now on it answers so.
+    /// Changes the behavior.
     pub(crate) fn answer(&self, answer: Answer) {
         self.said.lock().unwrap().answer = answer;
     }
 
-    /// From now on it is this version.
+    /// Changes the version.
     pub(crate) fn is(&self, version: Version) {
         self.said.lock().unwrap().version = version;
     }
 
-    /// It has a process of this name, that runs and is ready but for these fields.
+    /// Adds or replaces a process. It is running and ready, except for the given fields.
     pub(crate) fn has(&self, name: &str, fields: &Value) {
         let mut process = json!({
             "name": name, "namespace": "services", "status": "Running", "system_time": "4s",
@@ -100,7 +100,7 @@ impl Fake {
         said.processes.insert(name.to_owned(), process);
     }
 
-    /// Waits until it was asked for its processes twice: all that was asked in between is known.
+    /// Waits for two requests for the processes. By then, the requests between them are answered.
     pub(crate) async fn asked(&self) {
         eventually("the supervisor is asked", async || {
             (self.said.lock().unwrap().asked > 1).then_some(())
@@ -108,7 +108,7 @@ impl Fake {
         .await;
     }
 
-    /// The program with this supervisor, and on a port that is free.
+    /// The program with this supervisor, on a free port.
     pub(crate) fn vitals(&self) -> Command {
         let mut command = program(env!("CARGO_BIN_EXE_vitals"));
         command

@@ -1,4 +1,4 @@
-//! The program as a process of its own, with a supervisor that says what a test wants.
+//! The program with a fake supervisor.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,

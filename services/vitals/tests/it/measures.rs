@@ -1,4 +1,4 @@
-//! What is exported of what the supervisor says.
+//! The exported metrics.
 
 use std::{
     collections::BTreeMap,
@@ -36,7 +36,7 @@ async fn start(supervisor: &Fake) -> (Process, Collector) {
     (Process::start(&mut command), collector)
 }
 
-/// What is exported from now on.
+/// The metrics of an export that begins after this call.
 async fn exported(collector: &Collector) -> Exported {
     let count = collector.received().metrics.len();
     eventually("two exports", async || {
@@ -45,7 +45,7 @@ async fn exported(collector: &Collector) -> Exported {
         let ups = since
             .iter()
             .filter(|(_, metric)| metric.name == "supervisor.up");
-        // The first of them may have begun before.
+        // The first export may have begun before the call.
         (ups.count() > 2).then_some(())
     })
     .await;
@@ -83,7 +83,7 @@ fn number(point: &NumberDataPoint) -> f64 {
     }
 }
 
-/// Waits until this is so.
+/// Waits until an export meets a condition, and returns it.
 async fn becomes(collector: &Collector, what: &str, is: impl Fn(&Exported) -> bool) -> Exported {
     eventually(what, async || {
         let exported = exported(collector).await;
@@ -99,7 +99,7 @@ fn value(exported: &Exported, metric: &str, process: &str) -> Option<f64> {
 }
 
 #[tokio::test]
-async fn it_is_what_the_supervisor_says() {
+async fn metrics_are_those_of_the_supervisor_s_answers() {
     let supervisor = Fake::start().await;
     let myself = std::process::id();
     supervisor.has("auth", &json!({"pid": myself, "restarts": 2}));
@@ -151,7 +151,7 @@ async fn it_is_what_the_supervisor_says() {
         assert_eq!(known("process.exit_code", process), exit_code, "{process}");
     }
     if cfg!(target_os = "linux") {
-        // This process, and vitals, which it started.
+        // The test process and its child, vitals.
         let memory = known("process.memory.usage", "auth").unwrap();
         assert!((1e7..1e9).contains(&memory), "{memory}");
         let time = known("process.cpu.time", "auth").unwrap();
@@ -162,7 +162,7 @@ async fn it_is_what_the_supervisor_says() {
         assert_eq!(known("process.cpu.time", process), None, "{process}");
     }
 
-    // It ends, and is started again; then the supervisor begins to count anew.
+    // The process ends and is restarted. Then the supervisor's count restarts at zero.
     let ended = json!({
         "status": "Restarting", "is_running": false, "is_ready": "-", "restarts": 3,
         "exit_code": -1
@@ -188,7 +188,7 @@ async fn it_is_what_the_supervisor_says() {
 }
 
 #[tokio::test]
-async fn a_silence_is_said_once_counted_and_over_some_time() {
+async fn a_supervisor_that_does_not_answer_is_logged_once_and_counted() {
     let supervisor = Fake::start().await;
     supervisor.has("auth", &json!({"restarts": 1}));
     supervisor.answer(Answer::Hang);
@@ -249,10 +249,10 @@ async fn all_of_it_is_documented_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_supervisor_that_comes_and_goes_changes_no_health() {
+async fn health_does_not_depend_on_the_supervisor() {
     let supervisor = Fake::start().await;
     let mut vitals = supervisor.vitals();
-    // Nobody listens there.
+    // Nothing listens on this port.
     vitals.env("SUPERVISOR_PORT", "1");
     let mut process = Process::start(&mut vitals);
     let port = process.address().await.port().to_string();
@@ -265,7 +265,7 @@ async fn a_supervisor_that_comes_and_goes_changes_no_health() {
 }
 
 #[tokio::test]
-async fn metrics_and_logs_leave_over_http_too() {
+async fn metrics_and_logs_are_exported_over_http_too() {
     let seen = Arc::<Mutex<BTreeMap<String, (HeaderMap, Bytes)>>>::default();
     let keep = {
         let seen = Arc::clone(&seen);

@@ -1,4 +1,4 @@
-//! Readers of stdout and stderr that do not read, or are gone: they cost records of the log alone.
+//! Readers of stdout and stderr that do not read or have gone. Only log records are lost.
 
 use std::{
     io::{self, Write as _},
@@ -15,14 +15,14 @@ use crate::fake::Fake;
 async fn a_reader_that_does_not_read_blocks_nothing() {
     let (unread, mut full) = io::pipe().unwrap();
     let (stdout, stderr) = (full.try_clone().unwrap(), full.try_clone().unwrap());
-    // Fills the pipe, and then waits for the reader as the process would.
+    // Fills the pipe, so that all further writes block.
     thread::spawn(move || while full.write_all(&[b'.'; 4096]).is_ok() {});
     works_and_stops(|command| command.stdout(stdout).stderr(stderr)).await;
     drop(unread);
 }
 
 #[tokio::test]
-async fn readers_that_are_gone_harm_nothing() {
+async fn closed_pipes_harm_nothing() {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     let stderr = writer.try_clone().unwrap();
@@ -39,10 +39,11 @@ async fn a_wrong_setting_ends_the_process_without_a_reader_of_stderr() {
     assert_eq!(status.code(), Some(2));
 }
 
-/// Starts a process with this output: it answers health checks, and ends well when it is asked to.
+/// Starts the program with this output. It must answer health checks, and stop at SIGTERM with exit
+/// code 0.
 async fn works_and_stops(output: impl FnOnce(&mut Command) -> &mut Command) {
     let supervisor = Fake::start().await;
-    // No log tells the port.
+    // The test cannot read the log, so it chooses the port.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     drop(listener);
@@ -73,7 +74,7 @@ struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // Both fail only where it has ended.
+        // Both fail only if the process has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,4 +1,4 @@
-//! The program on the outside: settings, subcommands, exit codes.
+//! The program: settings, subcommands, exit codes.
 
 use testing::Process;
 
@@ -20,7 +20,7 @@ async fn help_explains_the_settings_and_both_subcommands() {
 }
 
 #[tokio::test]
-async fn a_wrong_setting_is_named() {
+async fn an_invalid_setting_is_reported() {
     let supervisor = Fake::start().await;
     for value in ["0", "65536", "here"] {
         let mut vitals = supervisor.vitals();
@@ -35,7 +35,7 @@ async fn a_wrong_setting_is_named() {
 }
 
 #[tokio::test]
-async fn without_a_process_it_is_not_healthy() {
+async fn the_health_check_fails_without_a_process() {
     let supervisor = Fake::start().await;
     let mut health = supervisor.vitals();
     health.arg("health").env("PORT", "1");
@@ -43,7 +43,7 @@ async fn without_a_process_it_is_not_healthy() {
 }
 
 #[tokio::test]
-async fn a_malformed_setting_of_the_exporter_is_named_without_its_value() {
+async fn a_malformed_setting_of_the_exporter_is_reported_without_its_value() {
     let supervisor = Fake::start().await;
     for signal in ["", "TRACES_", "METRICS_", "LOGS_"] {
         for (setting, value) in [
@@ -64,7 +64,7 @@ async fn a_malformed_setting_of_the_exporter_is_named_without_its_value() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_read_is_a_wrong_setting() {
+async fn an_unreadable_certificate_is_an_invalid_setting() {
     let supervisor = Fake::start().await;
     let mut vitals = supervisor.vitals();
     vitals
@@ -86,7 +86,7 @@ async fn a_certificate_that_cannot_be_read_is_a_wrong_setting() {
 }
 
 #[tokio::test]
-async fn variables_that_are_not_heeded_are_warned_of() {
+async fn ignored_variables_are_logged_as_warnings() {
     let supervisor = Fake::start().await;
     let mut vitals = supervisor.vitals();
     vitals

@@ -1,4 +1,4 @@
-//! The command that waits for a start.
+//! The command `startup`.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ fn pending() -> Value {
     json!({"status": "Pending", "is_running": false, "is_ready": "-", "age": 0, "pid": 0})
 }
 
-/// The cells of the row that begins so.
+/// The cells of the row of a process.
 fn row<'a>(ended: &'a Ended, process: &str) -> Vec<&'a str> {
     let rows = ended.stdout.lines().map(str::split_whitespace);
     let mut rows = rows.map(Iterator::collect::<Vec<_>>);
@@ -24,7 +24,7 @@ fn row<'a>(ended: &'a Ended, process: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn it_waits_for_all_and_says_how_long_each_took() {
+async fn it_waits_for_all_processes_and_prints_their_times() {
     let supervisor = Fake::start().await;
     supervisor.has(
         "preflight",
@@ -54,7 +54,7 @@ async fn it_waits_for_all_and_says_how_long_each_took() {
 
     let ended = waiting.ended().await;
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
-    // The supervisor says that it has been running for a minute.
+    // The fake supervisor has an uptime of a minute.
     let preflight = row(&ended, "preflight");
     assert_eq!(preflight[..3], ["preflight", "setup", "0.25"], "{ended:?}");
     assert_eq!(preflight[3..], ["to", "60.00", "s", "0", "-"], "{ended:?}");
@@ -66,7 +66,7 @@ async fn it_waits_for_all_and_says_how_long_each_took() {
     assert!((60.0..80.0).contains(&after), "{ended:?}");
     assert_eq!(auth[3..], ["s", "1", "20.0", "MB"], "{ended:?}");
     let totals = format!(
-        "all ready after {} s\nmemory 320.0 MB, without broker 20.0 MB\n",
+        "all processes ready after {} s\nmemory 320.0 MB, without broker 20.0 MB\n",
         auth[2]
     );
     assert!(ended.stdout.ends_with(&totals), "{ended:?}");
@@ -74,15 +74,15 @@ async fn it_waits_for_all_and_says_how_long_each_took() {
 }
 
 #[tokio::test]
-async fn what_is_not_ready_in_time_is_named_with_its_log() {
+async fn processes_that_are_not_ready_in_time_are_listed_with_their_logs() {
     let supervisor = Fake::start().await;
     supervisor.has("user", &json!({}));
     supervisor.has("auth", &json!({"is_ready": "Not Ready", "restarts": 2}));
     supervisor.has("frontend", &pending());
     supervisor.has("silent", &json!({"has_ready_probe": false}));
     let expected = "\
-error: not all are ready after 200ms:
-  auth: Running, not ready, ended with 0, restarts: 2, log: volumes/logs/auth.log
+error: some processes are not ready after 200ms:
+  auth: Running, not ready, exit code 0, restarts: 2, log: volumes/logs/auth.log
   frontend: Pending, log: volumes/logs/frontend.log
   silent: Running, not ended
 ";
@@ -95,7 +95,7 @@ error: not all are ready after 200ms:
 }
 
 #[tokio::test]
-async fn what_has_failed_for_good_is_not_waited_for() {
+async fn it_does_not_wait_for_a_process_that_will_not_be_restarted() {
     let supervisor = Fake::start().await;
     supervisor.has("auth", &pending());
     let failed = json!({
@@ -106,15 +106,15 @@ async fn what_has_failed_for_good_is_not_waited_for() {
     let ended = startup(&supervisor, "10m").await;
     assert_eq!(ended.code, Some(1));
     let expected = "\
-error: not all can get ready:
+error: some processes cannot become ready:
   auth: Pending, log: volumes/logs/auth.log
-  preflight: Completed, ended with 2, log: volumes/logs/preflight.log
+  preflight: Completed, exit code 2, log: volumes/logs/preflight.log
 ";
     assert_eq!(ended.stderr, expected);
 }
 
 #[tokio::test]
-async fn a_supervisor_that_ends_is_not_waited_for() {
+async fn it_does_not_wait_for_a_supervisor_that_has_ended() {
     let supervisor = Fake::start().await;
     supervisor.has("auth", &json!({"is_ready": "Not Ready"}));
     let mut command = supervisor.vitals();
@@ -134,7 +134,7 @@ async fn a_supervisor_that_ends_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn without_a_supervisor_it_says_so() {
+async fn without_a_supervisor_it_fails() {
     let supervisor = Fake::start().await;
     let mut command = supervisor.vitals();
     command.arg("startup").env("SUPERVISOR_PORT", "1");
