@@ -1,8 +1,5 @@
 //! The load generator against fake targets in the test process, over real sockets.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test may fail loudly, and so may what it is made of"
-)]
+#![expect(clippy::unwrap_used, reason = "tests and their helpers may panic")]
 
 mod fake;
 mod harness;

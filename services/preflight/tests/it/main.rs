@@ -1,8 +1,5 @@
 //! The program, as process-compose runs it.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test may fail loudly, and so may what it is made of"
-)]
+#![expect(clippy::unwrap_used, reason = "tests and their helpers may panic")]
 
 mod harness;
 mod prepare;

@@ -3,7 +3,7 @@
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test may fail loudly, and so may what it is made of"
+    reason = "tests and their helpers may panic"
 )]
 
 mod accounts;
