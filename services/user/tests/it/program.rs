@@ -35,6 +35,8 @@ async fn open_streams_and_connections_do_not_delay_a_stop() {
 
 #[tokio::test]
 async fn sighup_stops_the_process_unless_it_is_ignored() {
+    // The tests may run under `nohup`. A program inherits an ignored signal, but not a handled one.
+    let _handled = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(&mut cheap_binary(folder.path()));
     process.address().await;
