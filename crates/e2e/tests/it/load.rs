@@ -51,7 +51,7 @@ async fn thousand_journeys(system: &System, target: &str) -> anyhow::Result<()> 
         "--target",
         target,
         "--count=1000",
-        "--rate=60",
+        "--rate=40",
         "--duration=forever",
         "--seed=1",
         "--bad=0.2",
