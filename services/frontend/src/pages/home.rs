@@ -47,7 +47,7 @@ pub(crate) fn page(frame: &Frame) -> Markup {
                         p { "The link at the bottom of the page opens the trace in Grafana. It shows every call that the request made." }
                     } @else {
                         h2 { "Every page has a trace id" }
-                        p { "The id is at the bottom of the page. The log lines of the same request have the same id." }
+                        p { "The id is at the bottom of the page. The log lines of the frontend for this request have the same id." }
                     }
                 }
             }
