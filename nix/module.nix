@@ -75,7 +75,15 @@ let
       ++ optional cfg.collector.enable "opentelemetry-collector.service"
       ++ map (other: "otelix-${other}.service") after;
       environment =
-        escaped ({ OTEL_EXPORTER_OTLP_ENDPOINT = cfg.otlpEndpoint; } // environment // cfg.${name}.settings)
+        escaped (
+          {
+            # The allocator returns free memory to the system at once.
+            MIMALLOC_PURGE_DELAY = "0";
+            OTEL_EXPORTER_OTLP_ENDPOINT = cfg.otlpEndpoint;
+          }
+          // environment
+          // cfg.${name}.settings
+        )
         // lib.mapAttrs (variable: _: "%d/${variable}") credentials;
       serviceConfig =
         hardening
