@@ -27,8 +27,8 @@ use crate::{accept::Acceptor, panics, requests::Requests, stop::drain};
 /// connection, so reads must find room even when the queue for password hashes is full.
 const STREAMS: u32 = 1024;
 
-/// Maximum size of a call's metadata.
-const HEAD_BYTES: u32 = 16 << 10;
+/// Maximum size of a call's metadata: more than `tracestate` and `baggage` of 8 KiB each.
+const HEAD_BYTES: u32 = 32 << 10;
 
 /// Maximum size of a message for health and reflection.
 const MESSAGE_BYTES: usize = 4 << 10;
@@ -85,6 +85,9 @@ pub async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .max_concurrent_streams(Some(STREAMS))
         .http2_max_header_list_size(Some(HEAD_BYTES))
+        // A service calls over one connection. With fewer, the cancelled calls of some of its clients
+        // would close the connection of all.
+        .http2_max_pending_accept_reset_streams(Some(STREAMS as usize))
         .layer(requests.clone())
         .layer(ValidateRequestHeaderLayer::custom(only_grpc))
         .layer(ServerLayer::new(contract.methods))

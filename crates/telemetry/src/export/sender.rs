@@ -157,7 +157,9 @@ impl Sender {
         let service = MapErr::new(self.client.clone(), |error| {
             Status::unavailable(cause(&error))
         });
-        let mut client = Grpc::with_origin(service, self.uri.clone());
+        // Servers in Go compress the response as the request was compressed.
+        let mut client = Grpc::with_origin(service, self.uri.clone())
+            .accept_compressed(CompressionEncoding::Gzip);
         if self.compression == Compression::Gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }

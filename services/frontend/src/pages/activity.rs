@@ -21,7 +21,7 @@ pub(crate) fn page(frame: &Frame, source: Source, entries: &[Arc<Entry>]) -> Mar
                 @if source != Source::Off { a #reload href="/activity" { "Reload" } }
             }
             p.lead {
-                "Registrations, sign-ins and sign-outs, each with the trace id of its request. \
+                "Registrations, sign-ins and sign-outs, and the trace of each request that was exported. \
                  An account is shown by the last 8 characters of its id, never by its email."
             }
             div #notice role="status" { (notice(source)) }

@@ -34,7 +34,7 @@ pub(crate) struct Service {
     pub(crate) channel: Channel,
     pub(crate) client: Client,
     pub(crate) folder: Arc<TempDir>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Service {

@@ -5,6 +5,10 @@ use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
 use proto::user::v1::{CreateUserRequest, CreateUserResponse};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tonic::{Code, Status, body::Body, transport::Channel};
 use tower::ServiceExt as _;
 
@@ -297,4 +301,51 @@ async fn a_message_above_sixty_four_kibibytes_is_refused() {
     let answer = send(&service.channel, CREATE, "application/grpc", announced).await;
     assert_eq!(answer.code(), Code::OutOfRange);
     is_unharmed(&service, "bob@example.com").await;
+}
+
+/// A frame of HTTP/2 (RFC 9113, section 4.1).
+fn http2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+#[tokio::test]
+async fn calls_that_are_cancelled_at_once_do_not_close_their_connection() {
+    const HEADERS: u8 = 1;
+    const RESET: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    const GO_AWAY: u8 = 7;
+    let service = Service::start().await;
+    let mut connection = TcpStream::connect(service.address).await.unwrap();
+    // In one write, so that the server has received all resets before it accepts the first call.
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(http2_frame(SETTINGS, 0, 0, &[]));
+    for call in 0..200 {
+        // POST, http, / and the authority x (RFC 7541, appendix A).
+        bytes.extend(http2_frame(
+            HEADERS,
+            4,
+            2 * call + 1,
+            b"\x83\x86\x84\x41\x01x",
+        ));
+        bytes.extend(http2_frame(RESET, 0, 2 * call + 1, &8_u32.to_be_bytes()));
+    }
+    bytes.extend(http2_frame(PING, 0, 0, b"to a end"));
+    connection.write_all(&bytes).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        connection.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        connection.read_exact(&mut payload).await.unwrap();
+        assert_ne!(head[3], GO_AWAY, "{payload:?}");
+        if head[3] == PING {
+            assert_eq!(payload, b"to a end");
+            break;
+        }
+    }
 }

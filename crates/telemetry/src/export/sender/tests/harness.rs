@@ -122,6 +122,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let is_grpc = head.headers[CONTENT_TYPE] == "application/grpc";
+    let is_compressed = head.headers.contains_key("grpc-encoding");
     server.seen.lock().unwrap().push(Seen {
         path: head.uri.path().to_owned(),
         headers: head.headers,
@@ -131,12 +132,25 @@ async fn answer(
         return answer.map(axum::body::Body::new).into_response();
     }
     if is_grpc {
-        let message = Full::from(Bytes::from_static(&[0; 5]));
+        // As a server in Go does: the response is compressed like the request.
+        let message = if is_compressed {
+            let empty = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            let compressed = empty.finish().unwrap();
+            let length = u32::try_from(compressed.len()).unwrap().to_be_bytes();
+            [&[1], &length[..], &compressed].concat()
+        } else {
+            vec![0; 5]
+        };
+        let message = Full::from(Bytes::from(message));
         let status = HeaderMap::from_iter([("grpc-status".parse().unwrap(), 0.into())]);
         let body = message.with_trailers(async { Some(Ok(status)) });
         let mut answer = Response::new(axum::body::Body::new(body));
         let grpc = HeaderValue::from_static("application/grpc");
         answer.headers_mut().insert(CONTENT_TYPE, grpc);
+        if is_compressed {
+            let gzip = HeaderValue::from_static("gzip");
+            answer.headers_mut().insert("grpc-encoding", gzip);
+        }
         return answer;
     }
     StatusCode::OK.into_response()
