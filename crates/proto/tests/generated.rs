@@ -1,7 +1,7 @@
 //! Compares the code under `src/generated` with new output of the generator.
 //!
 //! The code is checked in so that a build needs neither a protobuf compiler nor a code generator.
-//! `OTELIX_WRITE=1 cargo test -p proto` regenerates it. The generator uses protox, a protobuf compiler
+//! `OTELIX_WRITE=1 cargo test -p proto --test generated` regenerates it. The generator uses protox, a protobuf compiler
 //! in Rust, so it does not need protoc.
 
 use std::{
@@ -38,7 +38,7 @@ fn the_generated_code_is_that_of_the_contracts() {
         assert!(
             generated[&name] == content,
             "src/generated/{} is not what the generator gives: \
-             write it anew with OTELIX_WRITE=1 cargo test -p proto",
+             write it anew with OTELIX_WRITE=1 cargo test -p proto --test generated",
             name.display()
         );
     }
