@@ -356,11 +356,14 @@ impl FromStr for Endpoint {
         let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
         match (uri.scheme_str(), uri.authority()) {
             (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => {
+                let port = &authority.as_str()[authority.host().len()..];
                 if authority.as_str().contains('@') {
                     Err(
                         "a URL with a user or a password; put credentials into the headers"
                             .to_owned(),
                     )
+                } else if !port.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
+                    Err("a URL whose port is not a number from 1 to 65535".to_owned())
                 } else {
                     Ok(Self(uri))
                 }

@@ -145,6 +145,9 @@ fn credentials_are_in_no_debug_output_and_no_error() {
         "s3cr3t",
         "http://s3cr3t s3cr3t",
         "ftp://s3cr3t",
+        "http://s3cr3t:99999",
+        "http://s3cr3t:",
+        "http://[::1]:0/s3cr3t",
     ] {
         let error = malformed.parse::<Endpoint>().unwrap_err();
         assert!(!error.contains("s3cr3t"), "{malformed}: {error}");
