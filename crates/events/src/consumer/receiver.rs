@@ -61,9 +61,10 @@ impl<'a> Receiver<'a> {
             // Time after which a killed member loses its partitions.
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "3000")
-            // Longest wait of a fetch without data. It is short because the mock broker always waits
-            // for the full time, even with data.
-            .set("fetch.wait.max.ms", "100")
+            // Longest wait of a fetch without data. A broker answers at once when data arrives, but the
+            // mock broker always waits for the full time. So this is the delay of events there, and
+            // each wait costs processor time.
+            .set("fetch.wait.max.ms", "250")
             .set("fetch.error.backoff.ms", "100")
             .set(
                 "auto.offset.reset",
