@@ -21,6 +21,9 @@ backends:
 ci *arguments:
     .ci/run {{arguments}}
 
+# The folder of the programs that `programs` builds
+release := absolute_path(env("CARGO_TARGET_DIR", "target") / "release")
+
 # The port of process-compose's API, which vitals and preflight also use
 export PC_PORT_NUM := env("SUPERVISOR_PORT", "8099")
 
@@ -44,9 +47,9 @@ services: (start "--only user,auth,frontend,loadgen,vitals" (files + " -f proces
 [private]
 start preflight files: programs
     @# preflight runs here first: under process-compose, its messages go to a log.
-    @PATH="$PWD/target/release:$PATH" preflight {{preflight}}
-    @{{without_links}} PATH="$PWD/target/release:$PATH" process-compose {{files}} --detached up >/dev/null
-    target/release/vitals startup
+    @PATH="{{release}}:$PATH" preflight {{preflight}}
+    @{{without_links}} PATH="{{release}}:$PATH" process-compose {{files}} --detached up >/dev/null
+    "{{release}}/vitals" startup
 
 # Watch what runs in a terminal interface; Ctrl-C leaves it running
 attach:

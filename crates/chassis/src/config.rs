@@ -16,7 +16,7 @@ pub trait Config: Args {
     fn telemetry(&self) -> telemetry::Settings;
 }
 
-/// The listen address of a process; `PORT` is the default port.
+/// The listen address of a process; `PORT` is the default port. The subcommand `health` takes both too.
 #[derive(Args, Clone, Copy, Debug)]
 #[group(skip)]
 pub struct Listen<const PORT: u16> {
@@ -25,13 +25,15 @@ pub struct Listen<const PORT: u16> {
         long,
         env = "LISTEN_ADDRESS",
         value_name = "IP",
-        default_value = "127.0.0.1"
+        default_value = "127.0.0.1",
+        global = true
     )]
     pub listen_address: IpAddr,
 
     /// TCP port to listen on
     // `default_value_t` would store the text in a static, which all values of `PORT` share.
-    #[arg(long, env = "PORT", value_name = "PORT", default_value = PORT.to_string())]
+    #[arg(long, env = "PORT", value_name = "PORT", default_value = PORT.to_string(), global = true,
+        value_parser = port)]
     pub port: u16,
 }
 
@@ -52,6 +54,12 @@ impl<const PORT: u16> From<SocketAddr> for Listen<PORT> {
     }
 }
 
+/// Parses a port. Clap's own parser says only "invalid digit found in string".
+fn port(text: &str) -> Result<u16, &'static str> {
+    let port = text.parse();
+    port.or(Err("a port is a number from 0 to 65535"))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::{Command, FromArgMatches as _};
@@ -64,6 +72,15 @@ mod tests {
         let matches = command.try_get_matches_from(["x"]).unwrap();
         let listen = Listen::<PORT>::from_arg_matches(&matches).unwrap();
         listen.address()
+    }
+
+    #[test]
+    fn a_wrong_port_is_refused_with_the_right_range() {
+        for wrong in ["65536", "-1", "eighty", ""] {
+            let error = port(wrong).unwrap_err();
+            assert_eq!(error, "a port is a number from 0 to 65535", "{wrong}");
+        }
+        assert_eq!(["0", "65535"].map(port), [Ok(0), Ok(65535)]);
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::Health;
 /// Deadline of one check.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
+/// What to do if the process is at another address.
+const SET_PORT: &str = "set the port that the process listens on";
+
 /// The `health` subcommand. Its exit code is 0 if the service at the address is ready. Otherwise it
 /// is 1, and the reason is on stderr.
 pub async fn probe(address: SocketAddr, service: &str, health: Health) -> ExitCode {
@@ -30,6 +33,7 @@ pub async fn probe(address: SocketAddr, service: &str, health: Health) -> ExitCo
         match check(&url, service).await {
             Ok(()) => return ExitCode::SUCCESS,
             Err(error) if end.is_some_and(|end| Instant::now() >= end) => {
+                let error = error.context(format!("the health check of {service} failed"));
                 return crate::failure::failed(&error);
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
@@ -49,21 +53,32 @@ pub async fn check(url: &str, service: &str) -> anyhow::Result<()> {
         .timeout(TIMEOUT)
         .connect()
         .await
-        .map_err(|error| anyhow::anyhow!("{url} does not answer: {}", cause(&error)))?;
+        .map_err(|error| {
+            let cause = cause(&error);
+            anyhow::anyhow!("nothing listens at {url} ({cause}); start the process, or {SET_PORT}")
+        })?;
     let request = HealthCheckRequest {
         service: service.to_owned(),
     };
     let answer = HealthClient::new(channel).check(request).await;
     let answer = answer.map_err(|status| match status.code() {
-        Code::NotFound | Code::Unimplemented if !service.is_empty() => {
-            anyhow::anyhow!("{url} does not serve {service}: another program has the port")
-        }
-        _ => anyhow::anyhow!("{url} does not answer: {}", cause(&status)),
+        Code::NotFound | Code::Unimplemented if !service.is_empty() => anyhow::anyhow!(
+            "{url} does not serve {service}: another program has the port; {SET_PORT}"
+        ),
+        Code::Cancelled | Code::DeadlineExceeded => anyhow::anyhow!(
+            "{url} accepts connections but does not answer within {} s; \
+             look at the log of the process, or {SET_PORT}",
+            TIMEOUT.as_secs()
+        ),
+        _ => anyhow::anyhow!(
+            "{url} does not answer in gRPC ({}): another program may have the port; {SET_PORT}",
+            cause(&status)
+        ),
     })?;
     let status = answer.into_inner().status();
     anyhow::ensure!(
         status == ServingStatus::Serving,
-        "{url} is {}",
+        "{url} answers {}: the process is starting or stopping; try again, or wait with --wait",
         status.as_str_name()
     );
     Ok(())
@@ -93,7 +108,10 @@ pub fn url(mut address: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::{
+        io::AsyncWriteExt as _,
+        net::{TcpListener, TcpStream},
+    };
     use tonic::transport::Server;
 
     use super::*;
@@ -119,7 +137,7 @@ mod tests {
         let error = check(&url, "y.v1.Y").await.unwrap_err().to_string();
         assert_eq!(
             error,
-            format!("{url} does not serve y.v1.Y: another program has the port")
+            format!("{url} does not serve y.v1.Y: another program has the port; {SET_PORT}")
         );
     }
 
@@ -128,6 +146,39 @@ mod tests {
         let error = check("http://127.0.0.1:1", "").await.unwrap_err();
         let text = format!("{error:#}");
         let cause = TcpStream::connect("127.0.0.1:1").await.unwrap_err();
-        assert_eq!(text, format!("http://127.0.0.1:1 does not answer: {cause}"));
+        assert_eq!(
+            text,
+            format!(
+                "nothing listens at http://127.0.0.1:1 ({cause}); start the process, or {SET_PORT}"
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_silent_or_does_not_speak_grpc_is_described() {
+        for (answer, expected) in [
+            (
+                &b""[..],
+                "accepts connections but does not answer within 1 s",
+            ),
+            (
+                b"HTTP/1.1 400 Bad Request\r\n\r\n",
+                "does not answer in gRPC",
+            ),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = url(listener.local_addr().unwrap());
+            let server = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(answer).await.unwrap();
+                std::future::pending::<()>().await;
+            };
+            let text = tokio::select! {
+                outcome = check(&url, "x.v1.X") => outcome.unwrap_err().to_string(),
+                () = server => unreachable!(),
+            };
+            assert!(text.starts_with(&format!("{url} {expected}")), "{text}");
+            assert!(text.ends_with(SET_PORT), "{text}");
+        }
     }
 }

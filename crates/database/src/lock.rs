@@ -27,9 +27,7 @@ static LOCKED: Mutex<Option<HashMap<PathBuf, Weak<File>>>> = Mutex::new(None);
 pub(crate) fn lock(database: &Path) -> Result<Arc<File>, OpenError> {
     // Every path to a file must lead to the same lock.
     let database = fs::canonicalize(database).map_err(|source| cannot_lock(database, source))?;
-    let mut name = database.clone().into_os_string();
-    name.push(".lock");
-    let path = PathBuf::from(name);
+    let path = setup::lock_file(&database);
 
     let mut locked = LOCKED.lock().unwrap_or_else(PoisonError::into_inner);
     let locked = locked.get_or_insert_default();
@@ -50,7 +48,7 @@ pub(crate) fn lock(database: &Path) -> Result<Arc<File>, OpenError> {
         Err(TryLockError::WouldBlock) => {
             return Err(OpenError::InUse {
                 path: database,
-                holder: holder(&path),
+                holder: setup::lock_holder(&path),
             });
         }
         Err(TryLockError::Error(source)) => return Err(cannot_lock(&database, source)),
@@ -65,16 +63,6 @@ fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())
-}
-
-/// A description of the process that has the lock.
-fn holder(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    match text.trim().parse::<u32>() {
-        Ok(pid) => format!("another process (pid {pid})"),
-        // The process has not written its id yet.
-        Err(_) => "another process".to_owned(),
-    }
 }
 
 fn cannot_lock(path: &Path, source: io::Error) -> OpenError {

@@ -88,6 +88,20 @@ async fn a_new_folder_belongs_to_its_owner_alone() {
     }
 }
 
+#[test]
+fn a_file_in_place_of_the_folder_is_named() {
+    let folder = folder();
+    let file = folder.path().join("data");
+    fs::write(&file, "").unwrap();
+    let Err(OpenError::Create { path, source }) = Database::open(&file.join("x.db"), MIGRATIONS)
+    else {
+        panic!("it opened");
+    };
+    assert_eq!(path, file.join("x.db"));
+    let expected = format!("{} is a file, not a folder", file.display());
+    assert_eq!(source.to_string(), expected);
+}
+
 #[tokio::test]
 async fn files_that_others_can_read_become_private() {
     let folder = folder();

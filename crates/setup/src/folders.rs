@@ -27,9 +27,17 @@ pub struct DataFolder {
 /// Creates a folder and its missing parents, with mode 0700. Existing folders are not changed.
 ///
 /// # Errors
-/// When the system refuses.
+/// When the system refuses. If the path is or leads through a file, the message names that file.
 pub fn create_private(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| {
+        let is_file = |path: &&Path| path.metadata().is_ok_and(|metadata| !metadata.is_dir());
+        let Some(file) = folder.ancestors().find(is_file) else {
+            return error;
+        };
+        let text = format!("{} is a file, not a folder", file.display());
+        io::Error::new(io::ErrorKind::NotADirectory, text)
+    })
 }
 
 /// Adds the user of this process to a "permission denied" error. In a container, that user is rarely
@@ -75,5 +83,17 @@ mod tests {
         let mode = |name: &str| there.join(name).metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!([mode("a"), mode("a/b")], [0o700, 0o700]);
         assert_eq!(mode(""), 0o755);
+    }
+
+    #[test]
+    fn a_file_in_place_of_a_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        for path in [file.clone(), file.join("a/b")] {
+            let error = create_private(&path).unwrap_err().to_string();
+            let expected = format!("{} is a file, not a folder", file.display());
+            assert_eq!(error, expected);
+        }
     }
 }

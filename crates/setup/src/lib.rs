@@ -1,8 +1,9 @@
-//! Private folders, secrets, ports in use, and port settings that ignore service links.
+//! Private folders, secrets, lock files, ports in use, and port settings that ignore service links.
 //!
 //! Services, `otelix` and `preflight` share this crate, so all of them make the same files.
 
 mod folders;
+mod locks;
 mod secrets;
 mod service_links;
 #[cfg_attr(target_os = "linux", path = "sockets/linux.rs")]
@@ -11,6 +12,7 @@ mod sockets;
 
 pub use self::{
     folders::{DataFolder, create_private, name_user},
+    locks::{database_holder, lock_file, lock_holder},
     secrets::{
         Secret, SecretError, Unusable, check_folder as check_secrets_folder,
         folder as secrets_folder,

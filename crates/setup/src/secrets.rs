@@ -147,12 +147,16 @@ impl Secret {
         }
     }
 
-    /// Checks a file; `None` if it does not exist.
+    /// Checks a file; `None` if it does not exist. A file in place of its folder is an error when the folder is made.
     fn check_file(self, path: &Path) -> Option<Result<(), Unusable>> {
         let unusable = |what, remedy| Some(Err(Unusable { what, remedy }));
         let metadata = match File::open(path).and_then(|file| file.metadata()) {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return None;
+            }
             Err(error) => {
                 return unusable(
                     format!("The secret {} cannot be read: {error}.", path.display()),
@@ -378,6 +382,19 @@ mod tests {
             error.contains("750") && error.contains("chmod 700"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_file_in_place_of_the_data_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("file");
+        fs::write(&data, "").unwrap();
+        let Err(SecretError::Create { path, source }) = Secret::Jwt.provide(&data) else {
+            panic!("it was made");
+        };
+        assert_eq!(path, data.join("secrets/jwt"));
+        let expected = format!("{} is a file, not a folder", data.display());
+        assert_eq!(source.to_string(), expected);
     }
 
     #[test]

@@ -32,7 +32,8 @@ pub async fn says_whether_it_serves(serve: &mut Command, health: &mut Command) {
         down.stderr.starts_with("error: ") && down.stderr.lines().count() == 1,
         "{down:?}"
     );
-    assert!(down.stderr.contains(&port), "{down:?}");
+    let url = format!("nothing listens at http://127.0.0.1:{port} ");
+    assert!(down.stderr.contains(&url), "{down:?}");
 }
 
 /// `--help` names the variable of each setting of `C`, those of OpenTelemetry, and the subcommand.

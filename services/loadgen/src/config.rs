@@ -96,7 +96,8 @@ pub struct Config {
         long = "listen",
         alias = "listen-address",
         env = "LOADGEN_LISTEN",
-        value_name = "IP:PORT"
+        value_name = "IP:PORT",
+        global = true
     )]
     pub(crate) listen_address: Option<SocketAddr>,
 

@@ -42,7 +42,8 @@ pub(crate) fn check(data: &Path, selection: &Selection, findings: &mut Findings)
     let mut is_writable = true;
     for folder in std::iter::once(data.to_owned()).chain(existing) {
         // The file has no name, and is removed when it is dropped.
-        if let Err(error) = tempfile::tempfile_in(&folder) {
+        let written = setup::create_private(&folder).and_then(|()| tempfile::tempfile_in(&folder));
+        if let Err(error) = written {
             problem(format!(
                 "The data folder {} cannot be written to: {}.",
                 folder.display(),

@@ -8,6 +8,7 @@ mod broker;
 mod config;
 mod configurations;
 mod conflicts;
+mod databases;
 mod findings;
 mod folders;
 mod listening;
@@ -55,7 +56,10 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     programs::check(&selection, &config.path, &mut findings);
     conflicts::check(config, &mut findings);
     conflicts::check_supervisor(config, &mut findings);
-    listening::check(config, &selection, &mut findings);
+    let is_alone = listening::check(config, &selection, &mut findings);
+    if is_alone {
+        databases::check(&data, &selection, &mut findings);
+    }
     configurations::check(&config.configs, &data, &selection, &mut findings);
     runbooks::check(config, &selection, &mut findings);
     check_secrets(&data, &selection, &mut findings);

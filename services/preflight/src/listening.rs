@@ -14,13 +14,14 @@ use crate::{
     processes::Selection,
 };
 
-pub(crate) fn check(config: &Config, selection: &Selection, findings: &mut Findings) {
+/// Checks the ports. Returns `false` if another stack is running, which also explains other findings.
+pub(crate) fn check(config: &Config, selection: &Selection, findings: &mut Findings) -> bool {
     let sockets = Sockets::read();
     let is_before_supervisor = config.supervised.is_none();
     if is_before_supervisor && let Some(problem) = other_stack(&config.ports, &sockets) {
         // The other ports belong to that stack too, so they are not reported.
         findings.problems.push(problem);
-        return;
+        return false;
     }
     let wanted = PORTS.iter().filter(|port| {
         let is_to_run = if port.process == SUPERVISOR {
@@ -32,6 +33,7 @@ pub(crate) fn check(config: &Config, selection: &Selection, findings: &mut Findi
     });
     let problems = wanted.filter_map(|port| check_one(port, config.ports.of(port), &sockets));
     findings.problems.extend(problems);
+    true
 }
 
 /// The problem of a running stack on the same ports, if there is one.

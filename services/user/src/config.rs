@@ -1,6 +1,6 @@
 //! The settings of the user service.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, thread::available_parallelism};
 
 use chassis::Listen;
 use clap::Args;
@@ -57,6 +57,16 @@ pub struct Hashing {
     /// registrations; further ones are refused
     #[arg(long, env = "HASH_QUEUE", value_name = "COUNT", default_value_t = 256)]
     pub hash_queue: u16,
+}
+
+impl Hashing {
+    /// The number of hashes that are computed at the same time.
+    pub(crate) fn concurrency(&self) -> usize {
+        match self.hash_concurrency {
+            0 => available_parallelism().map_or(1, usize::from),
+            count => usize::from(count),
+        }
+    }
 }
 
 impl chassis::Config for Config {

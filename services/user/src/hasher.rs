@@ -6,7 +6,7 @@
 //! Registrations and sign-ins have separate lanes and take turns, so that a flood of one does not
 //! delay the other.
 
-use std::{sync::Arc, thread::available_parallelism};
+use std::sync::Arc;
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
@@ -19,6 +19,9 @@ use telemetry::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{config::Hashing, password::Password};
+
+/// Lanes of Argon2 in one hash.
+pub(crate) const PARALLELISM: u32 = 1;
 
 /// Creates and verifies Argon2id hashes.
 #[derive(Clone, Debug)]
@@ -80,11 +83,9 @@ impl Hasher {
     /// # Errors
     /// When Argon2 does not accept the costs.
     pub(crate) fn new(settings: &Hashing) -> Result<Self, argon2::Error> {
-        let params = Params::new(settings.hash_memory, settings.hash_iterations, 1, None)?;
-        let concurrency = match settings.hash_concurrency {
-            0 => available_parallelism().map_or(1, usize::from),
-            count => usize::from(count),
-        };
+        let (memory, iterations) = (settings.hash_memory, settings.hash_iterations);
+        let params = Params::new(memory, iterations, PARALLELISM, None)?;
+        let concurrency = settings.concurrency();
         let places = concurrency + usize::from(settings.hash_queue);
         let [sign_ups, sign_ins] = [(); 2].map(|()| Lane::new(places, concurrency));
         let rehashes = Lane::new(1, 1);

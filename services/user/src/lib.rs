@@ -51,6 +51,14 @@ pub async fn run(
     let store = store?;
     let database = store.database();
     let hasher = Hasher::new(&config.hashing).context("cannot hash passwords")?;
+    tracing::info!(
+        memory_mib = f64::from(config.hashing.hash_memory) / 1024.0,
+        iterations = config.hashing.hash_iterations,
+        parallelism = hasher::PARALLELISM,
+        concurrency = config.hashing.concurrency(),
+        queue = config.hashing.hash_queue,
+        "hashing passwords with Argon2id"
+    );
     let accounts = Accounts::open(store, hasher).await;
     let accounts = accounts.context("cannot count the accounts")?;
     let service =

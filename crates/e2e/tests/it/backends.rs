@@ -25,6 +25,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             Stack::missing(TELEMETRY),
             async || deaths_lose_nothing().await,
         ),
+        trial_with(
+            "backends::loki_stores_logs_in_the_data_folder",
+            Stack::missing(&["loki"]),
+            async || logs_are_in_the_data_folder().await,
+        ),
     ]
 }
 
@@ -82,6 +87,22 @@ async fn deaths_lose_nothing() -> anyhow::Result<()> {
     backends.start_again("tempo").await?;
     eventually(Duration::from_secs(30), async || {
         backends.tempo.trace(TRACE).await.map(drop)
+    })
+    .await
+}
+
+async fn logs_are_in_the_data_folder() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let stack = Stack::start(folder.path(), &["loki"]).await?;
+    let loki = format!("http://{}", stack.address("LOKI_PORT"));
+    send(&format!("{loki}/otlp"), "logs", &log()?).await?;
+    let flushed = Client::new().post(format!("{loki}/flush")).send().await?;
+    flushed.error_for_status()?;
+    // `fake` is Loki's name for the only tenant.
+    let chunks = folder.path().join("data/loki/chunks/fake");
+    eventually(Duration::from_secs(10), async || {
+        ensure!(chunks.is_dir(), "{} is missing", chunks.display());
+        Ok(())
     })
     .await
 }

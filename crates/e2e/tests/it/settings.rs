@@ -169,12 +169,19 @@ fn help(command: &[&str]) -> anyhow::Result<Help> {
             "{program} --help has no examples"
         );
     }
+    let mut groups = groups(&text);
+    if rest == ["health"] {
+        // The address of the process, whose default differs between the programs.
+        for group in &mut groups {
+            group.settings.retain(|setting| setting.variable.is_none());
+        }
+    }
     let about = text.lines().next().unwrap_or_default();
     Ok(Help {
         // All programs have the same `health` subcommand.
         command: command.join(" ").replace("user health", "PROGRAM health"),
         about: about.to_owned(),
-        groups: groups(&text),
+        groups,
     })
 }
 

@@ -140,7 +140,7 @@ async fn health_does_not_depend_on_the_target() {
     let target = format!("--target=http://{}", fake.frontend().await);
     let listen = format!("--listen-address={}", free_address());
     let health = || {
-        program(&[&listen, "health"])
+        program(&["health", &listen])
             .output()
             .unwrap()
             .status

@@ -215,6 +215,21 @@ async fn an_empty_secret_file_is_reported() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_file_in_place_of_the_data_folder_is_reported() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("volumes"), "")?;
+    let mut otelix = spawn(&PORTS, &folder)?;
+    let status = otelix.ended().await?;
+    let output = otelix.output().join("\n");
+    ensure!(status.code() == Some(1), "{status}: {output}");
+    ensure!(
+        output.contains("volumes is a file, not a folder"),
+        "{output}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn events_need_no_other_program() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut otelix = spawn(&PORTS, &folder)?;

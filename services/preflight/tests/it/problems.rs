@@ -1,7 +1,7 @@
 //! Runs with problems. They report all problems at once, and create nothing.
 
 use std::{
-    fs::{self, Permissions},
+    fs::{self, File, Permissions},
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
 };
@@ -131,14 +131,45 @@ fn a_data_folder_that_cannot_be_created_or_written_to_is_reported() {
         let said = machine.run(&["--data", data]);
         assert_eq!(said.code, Some(1), "{said:?}");
         let path = machine.path(data).display().to_string();
-        assert!(said.names(&["cannot be created", &path]), "{said:?}");
+        let file = machine.path("file").display().to_string();
+        let what = format!("{path} cannot be created: {file} is a file, not a folder.");
+        assert!(said.names(&[&what]), "{said:?}");
         assert!(said.names(&["OTELIX_DATA"]), "{said:?}");
+        assert!(said.err.contains("of 1 problem:"), "{said:?}");
     }
     fs::create_dir(machine.path("volumes")).unwrap();
     fs::write(machine.path("volumes/loki"), "").unwrap();
     let said = machine.run(&[]);
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.names(&["cannot be written to", "volumes/loki"]));
+    let what = [
+        "cannot be written to",
+        "volumes/loki is a file, not a folder",
+    ];
+    assert!(said.names(&what), "{said:?}");
+}
+
+#[test]
+fn a_database_in_use_is_reported_with_its_process() {
+    let machine = Machine::new();
+    fs::create_dir(machine.path("volumes")).unwrap();
+    let database = machine.path("volumes/user.db");
+    fs::write(&database, "").unwrap();
+    let lock = File::create(machine.path("volumes/user.db.lock")).unwrap();
+    fs::write(machine.path("volumes/user.db.lock"), "4711\n").unwrap();
+    // After a kill, the file remains without a lock.
+    assert_eq!(machine.run(&[]).code, Some(0));
+
+    lock.lock().unwrap();
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let what = format!(
+        "user: the database {} is in use by another process (pid 4711).",
+        database.display()
+    );
+    assert!(said.names(&[&what]), "{said:?}");
+    assert!(said.names(&["OTELIX_DATA"]), "{said:?}");
+    assert!(said.err.contains("of 1 problem:"), "{said:?}");
+    assert_eq!(machine.run(&["--only", "auth,loki"]).code, Some(0));
 }
 
 #[test]

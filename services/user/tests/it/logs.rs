@@ -6,7 +6,7 @@ use tonic::{
     metadata::{MetadataValue, errors::InvalidMetadataValueBytes},
 };
 
-use crate::harness::{Client, PASSWORD, by_email, cheap_binary, client, create, verify};
+use crate::harness::{Client, PASSWORD, binary, by_email, cheap_binary, client, create, verify};
 
 /// Creates an account with the trace context in these headers. Returns its id.
 async fn create_in(client: &Client, email: &str, headers: &[(&'static str, &[u8])]) -> String {
@@ -87,6 +87,28 @@ async fn log_records_are_json_with_trace_ids_and_without_emails() {
     ] {
         assert!(!ended.stdout.contains(secret), "{secret} is in the log");
     }
+}
+
+#[tokio::test]
+async fn the_costs_of_a_hash_and_the_limits_are_logged_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = binary(folder.path());
+    command.args(["--hash-memory=6144", "--hash-iterations=3"]);
+    command.args(["--hash-concurrency=5", "--hash-queue=7"]);
+    let mut process = Process::start(&mut command);
+    process.address().await;
+    let mut records = process.log();
+    records.retain(|record| record["message"] == "hashing passwords with Argon2id");
+    assert_eq!(records.len(), 1, "{records:?}");
+    let fields = [
+        "memory_mib",
+        "iterations",
+        "parallelism",
+        "concurrency",
+        "queue",
+    ];
+    let values = fields.map(|field| records[0][field].as_f64());
+    assert_eq!(values, [6.0, 3.0, 1.0, 5.0, 7.0].map(Some), "{records:?}");
 }
 
 #[tokio::test]

@@ -22,6 +22,25 @@ async fn the_health_subcommand_tells_whether_it_serves() {
 }
 
 #[tokio::test]
+async fn the_health_subcommand_takes_the_address_of_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(&mut cheap_binary(folder.path()));
+    let port = process.address().await.port().to_string();
+    let health = async |arguments: &[&str]| {
+        Process::run(binary(folder.path()).arg("health").args(arguments)).await
+    };
+    let up = health(&["--port", &port, "--listen-address", "0.0.0.0"]).await;
+    assert_eq!((up.code, &*up.stderr), (Some(0), ""));
+    let wrong = health(&["--port", "70000"]).await;
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    assert_eq!(
+        wrong.stderr,
+        "error: invalid value '70000' for '--port <PORT>': a port is a number from 0 to 65535 \
+         (environment: PORT)\n"
+    );
+}
+
+#[tokio::test]
 async fn reflection_lists_exactly_the_services_of_the_port() {
     let service = Service::start().await;
     programs::describes_itself(&service.channel, "user.v1.UserService").await;
