@@ -33,7 +33,7 @@ pub use crate::{
         STANDARD_VARIABLES, Settings, TracesSampler, specified,
     },
     stdout::around_writes,
-    tasks::spawn_blocking,
+    tasks::{spawn, spawn_blocking},
 };
 
 pub use opentelemetry::KeyValue;

@@ -1,7 +1,18 @@
-//! Blocking work, outside the worker threads of the runtime.
+//! Work outside the task of its caller, in the caller's span.
 
-use opentelemetry::Context;
-use tracing::Span;
+use opentelemetry::{Context, context::FutureExt as _};
+use tokio::task::JoinHandle;
+use tracing::{Instrument as _, Span};
+
+/// Runs work as a task of its own, in the current span. It continues if the caller is cancelled.
+///
+/// A panic of the work is resumed in the caller.
+pub async fn spawn<T>(work: impl Future<Output = T> + Send + 'static) -> T
+where
+    T: Send + 'static,
+{
+    joined(tokio::spawn(work.with_current_context().in_current_span())).await
+}
 
 /// Runs blocking work (a database, a password hash) on the blocking pool, in the current span.
 ///
@@ -20,6 +31,10 @@ where
         let _guard = context.attach();
         span.in_scope(work)
     });
+    joined(task).await
+}
+
+async fn joined<T>(task: JoinHandle<T>) -> T {
     match task.await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {
@@ -27,5 +42,34 @@ where
             // Only a runtime that shuts down cancels the task, and then no caller waits.
             Err(_) => std::future::pending().await,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_has_the_context_of_its_caller() {
+        let context = Context::new().with_value(7_u8);
+        let seen = spawn(async { Context::current().get::<u8>().copied() });
+        assert_eq!(seen.with_context(context).await, Some(7));
+    }
+
+    #[tokio::test]
+    async fn a_task_continues_if_its_caller_is_cancelled() {
+        let (go, gone) = oneshot::channel::<()>();
+        let (done, ended) = oneshot::channel();
+        let caller = tokio::spawn(spawn(async move {
+            gone.await.unwrap();
+            done.send(()).unwrap();
+        }));
+        tokio::task::yield_now().await;
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+        go.send(()).unwrap();
+        ended.await.unwrap();
     }
 }
