@@ -305,6 +305,8 @@ mod tests {
     #[tokio::test]
     async fn an_idle_http_2_connection_is_closed_after_its_request() {
         let server = Server::start(ConnectionLimits {
+            // The first check comes at the end of this time, and must find the request.
+            first: Duration::from_secs(1),
             idle: Duration::from_millis(20),
             ..WIDE
         })
