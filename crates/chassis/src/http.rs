@@ -301,6 +301,23 @@ mod tests {
         answer(&mut slow, "slow").await;
     }
 
+    /// HTTP/1 has a limit of its own for the head of the next request, HTTP/2 has not.
+    #[tokio::test]
+    async fn an_idle_http_2_connection_is_closed_after_its_request() {
+        let server = Server::start(ConnectionLimits {
+            // The first check comes at the end of this time, and must find the request.
+            first: Duration::from_secs(1),
+            idle: Duration::from_millis(20),
+            ..WIDE
+        })
+        .await;
+        // HEADERS with the end of stream 1: GET, http, / and the authority x (RFC 7541, appendix A).
+        let head = b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01x";
+        let stream = server.open(&[PREFACE, head].concat()).await;
+        let received = rest(stream).await;
+        assert!(received.contains("fast"), "{received:?}");
+    }
+
     #[tokio::test]
     async fn idle_connections_make_room_for_new_ones() {
         let server = Server::start(ConnectionLimits {

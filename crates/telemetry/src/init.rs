@@ -14,7 +14,7 @@ use opentelemetry_sdk::{
     Resource,
     logs::{BatchConfigBuilder as LogBatchConfigBuilder, BatchLogProcessor, SdkLoggerProvider},
     metrics::{Aggregation, Instrument, InstrumentKind, PeriodicReader, SdkMeterProvider, Stream},
-    resource::{EnvResourceDetector, TelemetryResourceDetector},
+    resource::TelemetryResourceDetector,
     trace::{SdkTracerProvider, SpanLimits},
 };
 use opentelemetry_semantic_conventions::resource::{
@@ -315,7 +315,7 @@ fn resource(settings: &Settings, service: &str, version: &str) -> Resource {
         .with_attributes(environment)
         .with_detector(Box::new(TelemetryResourceDetector))
         // The environment overrides the attributes above.
-        .with_detector(Box::new(EnvResourceDetector::new()));
+        .with_attributes(settings::resource_attributes());
     match name {
         Some(name) if !name.is_empty() => builder.with_service_name(name),
         _ => builder,

@@ -17,16 +17,15 @@ pub mod process;
 pub mod propagate;
 pub mod trace;
 
-mod blocking;
 mod export;
 mod format;
 mod init;
 mod requests;
 mod settings;
 mod stdout;
+mod tasks;
 
 pub use crate::{
-    blocking::spawn_blocking,
     export::BadSetting,
     init::{Error, Telemetry, init},
     settings::{
@@ -34,6 +33,7 @@ pub use crate::{
         STANDARD_VARIABLES, Settings, TracesSampler, specified,
     },
     stdout::around_writes,
+    tasks::{spawn, spawn_blocking},
 };
 
 pub use opentelemetry::KeyValue;

@@ -2,6 +2,7 @@
 
 mod environment;
 mod otlp;
+mod pairs;
 
 pub use self::{
     environment::specified,
@@ -9,7 +10,7 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    environment::warnings,
+    environment::{resource_attributes, warnings},
     otlp::{Export, File, Signal},
 };
 

@@ -98,6 +98,18 @@ pub async fn stops_at_once(program: &mut Command) {
     assert!(held.was_told().await);
 }
 
+/// A stop ends a start that waits for its database, which the caller has locked.
+pub async fn stops_while_it_opens_its_database(program: &mut Command) {
+    let process = Process::start(program);
+    process.logged("message", "opening the database").await;
+    let asked = Instant::now();
+    process.terminate();
+    let ended = process.ended().await;
+    let took = asked.elapsed();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(took < AT_ONCE, "{took:?}");
+}
+
 /// The health service knows the server's own name and the empty one, and no other.
 pub async fn is_healthy(channel: &Channel, service: &str) {
     let mut health = HealthClient::new(channel.clone());

@@ -1,9 +1,9 @@
 //! Limits on attempts: a token bucket for each key.
 //!
-//! An attempt takes a token before the password is checked, and returns it on success. So
-//! concurrent attempts cannot exceed the limit, and successful attempts never reach it. If pending
-//! attempts hold the last tokens, further attempts wait for their outcomes. An attempt is refused
-//! only if failures have used up all tokens.
+//! An attempt takes a token before the password is checked, and returns it unless the attempt
+//! counts. So concurrent attempts cannot exceed the limit, and successful attempts never reach it.
+//! If pending attempts hold the last tokens, further attempts wait for their outcomes. An attempt is
+//! refused only if failures have used up all tokens.
 
 use std::{
     collections::HashMap,
@@ -34,7 +34,7 @@ pub(crate) struct Limiter<K> {
     buckets: Buckets<K>,
 }
 
-/// A permitted attempt. It counts unless it is forgiven.
+/// A permitted attempt. If it does not count, its token is returned when it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Attempt<K: Eq + Hash> {
@@ -77,7 +77,7 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
     }
 
     /// Permits an attempt, or returns the delay before the next one. Waits for pending attempts,
-    /// because they may be forgiven.
+    /// because they may return their tokens.
     pub(crate) async fn attempt(&self, key: K) -> Result<Attempt<K>, Duration> {
         loop {
             match self.ask(&key, Instant::now()) {
@@ -94,7 +94,7 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
         }
     }
 
-    /// Like [`Limiter::attempt`], but does not wait. For attempts that are rarely forgiven.
+    /// Like [`Limiter::attempt`], but does not wait. For attempts that rarely return their tokens.
     pub(crate) fn attempt_at_once(&self, key: &K) -> Result<Attempt<K>, Duration> {
         match self.ask(key, Instant::now()) {
             Answer::Taken(attempt) => Ok(attempt),
@@ -128,7 +128,7 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
                 key: key.clone(),
                 capacity: self.capacity,
                 buckets: Arc::clone(&self.buckets),
-                counts: true,
+                counts: false,
             });
         }
         // The bucket holds one reference, and each waiting attempt holds another one.
@@ -141,6 +141,11 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
 }
 
 impl<K: Eq + Hash> Attempt<K> {
+    /// Keeps the token of the attempt, unless it is forgiven later.
+    pub(crate) fn count(&mut self) {
+        self.counts = true;
+    }
+
     /// Returns the token, so that the attempt does not count.
     pub(crate) fn forgive(mut self) {
         self.counts = false;
@@ -200,7 +205,7 @@ mod tests {
     }
 
     fn fail<K: Clone + Eq + Hash>(limiter: &Limiter<K>, key: &K, now: Instant) {
-        drop(take(limiter, key, now).unwrap());
+        take(limiter, key, now).unwrap().count();
     }
 
     #[test]
@@ -242,6 +247,17 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_that_is_given_up_does_not_count_unless_it_was_counted_before() {
+        let limiter = limiter(1);
+        let now = Instant::now();
+        drop(take(&limiter, &"a", now).unwrap());
+        let mut attempt = take(&limiter, &"a", now).unwrap();
+        attempt.count();
+        drop(attempt);
+        assert!(take(&limiter, &"a", now).is_err());
+    }
+
+    #[test]
     fn a_long_attempt_returns_only_one_token() {
         let limiter = limiter(2);
         let now = Instant::now();
@@ -279,9 +295,9 @@ mod tests {
             .map(|_| {
                 let limiter = Arc::clone(&limiter);
                 tokio::spawn(async move {
-                    let attempt = limiter.attempt("a").await;
+                    let mut attempt = limiter.attempt("a").await;
                     tokio::task::yield_now().await;
-                    attempt.is_ok()
+                    attempt.as_mut().map(Attempt::count).is_ok()
                 })
             })
             .collect();

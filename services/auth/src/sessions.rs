@@ -81,7 +81,7 @@ impl Sessions {
         address: Option<IpAddr>,
         replaced: &str,
     ) -> Result<Opened, Error> {
-        let attempt = address
+        let mut attempt = address
             .map(|address| {
                 self.registrations_by_address
                     .attempt_at_once(&network::client(address))
@@ -89,6 +89,10 @@ impl Sessions {
             })
             .transpose()?;
         let network = self.network(&account(&email), address)?;
+        // Counts at once, because a client that cancels the call may have created the account.
+        if let Some(attempt) = &mut attempt {
+            attempt.count();
+        }
         let outcome = self.users.create(email, password).await;
         // Malformed input is neither looked up nor hashed, so it does not count.
         if let (Err(Error::Invalid(_)), Some(attempt)) = (&outcome, attempt) {
@@ -108,7 +112,7 @@ impl Sessions {
         address: Option<IpAddr>,
         replaced: &str,
     ) -> Result<Opened, Error> {
-        let by_address = match address {
+        let mut by_address = match address {
             Some(address) => {
                 let attempt = self
                     .failures_by_address
@@ -121,27 +125,26 @@ impl Sessions {
         let account = account(&email);
         let network = self.network(&account, address)?;
         let key = (account.clone(), self.known(&account, address).await?);
-        let by_account = match self.failures_by_account.attempt(key).await {
-            Ok(attempt) => attempt,
-            Err(delay) => {
-                // The attempt was not made. If it counted, the limit of the address could refuse
-                // an owner whose account is under attack.
-                if let Some(attempt) = by_address {
-                    attempt.forgive();
+        // An attempt that is refused here does not count. If it did, the limit of the address could
+        // refuse an owner whose account is under attack.
+        let by_account = self.failures_by_account.attempt(key).await;
+        let mut by_account =
+            by_account.map_err(|delay| self.too_many(Scope::Account, address, delay))?;
+        let (users, store) = (self.users.clone(), self.store.clone());
+        // Continues if the client cancels the call, and counts by its outcome. Otherwise cancelled
+        // calls would either all count or let a client guess passwords without a limit.
+        let check = telemetry::spawn(async move {
+            let outcome = users.verify(email, password).await;
+            if matches!(outcome, Err(Error::WrongCredentials)) {
+                store.tell(&session_events::refused());
+                by_account.count();
+                if let Some(attempt) = &mut by_address {
+                    attempt.count();
                 }
-                return Err(self.too_many(Scope::Account, address, delay));
             }
-        };
-        let outcome = self.users.verify(email, password).await;
-        if matches!(outcome, Err(Error::WrongCredentials)) {
-            self.store.tell(&session_events::refused());
-        } else {
-            by_account.forgive();
-            if let Some(attempt) = by_address {
-                attempt.forgive();
-            }
-        }
-        self.open(outcome?, LoginMethod::Password, network, replaced)
+            outcome
+        });
+        self.open(check.await?, LoginMethod::Password, network, replaced)
             .await
     }
 

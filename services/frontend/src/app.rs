@@ -15,7 +15,7 @@ use crate::{
     status::Board,
 };
 
-/// Deadline of a request. It is longer than the deadline of a call to the auth service. It does not
+/// Deadline of a request, from its head to the head of its answer. It is longer than the deadline of a call to the auth service. It does not
 /// end event streams, which send their headers at once.
 const TIMEOUT: Duration = Duration::from_secs(8);
 

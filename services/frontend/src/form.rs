@@ -1,6 +1,9 @@
 //! Form data as browsers post it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use axum::{
     body::Bytes,
@@ -21,6 +24,21 @@ const LIMIT: usize = 64 * 1024;
 
 const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
 
+/// Whether a request waits for its body, which is the task of its client. An extension of the
+/// request.
+#[derive(Clone, Default)]
+pub(crate) struct Receiving(Arc<AtomicBool>);
+
+impl Receiving {
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, receiving: bool) {
+        self.0.store(receiving, Ordering::Relaxed);
+    }
+}
+
 impl FromRequest<Arc<App>> for Credentials {
     type Rejection = Response;
 
@@ -30,7 +48,11 @@ impl FromRequest<Arc<App>> for Credentials {
             return Err(frame.problem(Problem::WrongType));
         }
         DefaultBodyLimit::max(LIMIT).apply(&mut request);
+        let receiving = request.extensions().get::<Receiving>().cloned();
+        let receiving = receiving.unwrap_or_default();
+        receiving.set(true);
         let body = Bytes::from_request(request, app).await;
+        receiving.set(false);
         let body = body.map_err(|refused| match refused.status() {
             StatusCode::PAYLOAD_TOO_LARGE => frame.problem(Problem::TooLarge),
             _ => frame.problem(Problem::Malformed),

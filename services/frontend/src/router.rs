@@ -19,7 +19,9 @@ use crate::{
     app::App,
     assets,
     config::PublicUrl,
-    cross_origin, handlers, headers,
+    cross_origin,
+    form::Receiving,
+    handlers, headers,
     pages::{Frame, Problem},
 };
 
@@ -122,7 +124,7 @@ async fn unimplemented() -> Response {
 async fn guard(
     State(app): State<Arc<App>>,
     frame: Frame,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let own = cross_origin::is_allowed(
@@ -135,6 +137,8 @@ async fn guard(
         return frame.problem(Problem::CrossSite);
     }
 
+    let receiving = Receiving::default();
+    request.extensions_mut().insert(receiving.clone());
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
     match tokio::time::timeout(app.timeout, answer).await {
         Ok(Ok(response)) => response,
@@ -143,6 +147,7 @@ async fn guard(
             tracing::error!(reason, "a request panicked");
             frame.problem(Problem::Internal)
         }
+        Err(_) if receiving.get() => frame.problem(Problem::NotReceived),
         Err(_) => {
             tracing::warn!(
                 timeout_seconds = app.timeout.as_secs(),
@@ -157,17 +162,25 @@ async fn guard(
 mod tests {
     use std::time::Duration;
 
-    use axum::body::to_bytes;
+    use axum::{body::to_bytes, routing::post};
+    use futures_util::{StreamExt as _, stream};
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::activity::{Activity, Source};
+    use crate::{
+        activity::{Activity, Source},
+        auth::Credentials,
+    };
 
     fn app() -> anyhow::Result<App> {
         App::new(&testing::settings(&[]), Activity::new(Source::Off))
     }
 
     async fn get_page(path: &str) -> (StatusCode, String) {
+        page(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn page(request: Request) -> (StatusCode, String) {
         async fn panics() {
             panic!("a secret");
         }
@@ -176,9 +189,12 @@ mod tests {
         let app = Arc::new(app);
         let pages = Router::new()
             .route("/panic", get(panics))
-            .route("/stuck", get(std::future::pending::<()>));
+            .route("/stuck", get(std::future::pending::<()>))
+            .route(
+                "/form",
+                post(async |_: Credentials| std::future::pending::<()>().await),
+            );
         let router = observed(pages, &app).with_state(app);
-        let request = Request::get(path).body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -206,5 +222,22 @@ mod tests {
         let (status, page) = get_page("/stuck").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(page.contains("took too long"), "{page}");
+    }
+
+    #[tokio::test]
+    async fn a_form_that_does_not_arrive_in_time_is_not_an_error_of_the_server() {
+        let first = stream::iter([Ok::<_, Infallible>("email=a")]);
+        let part = Body::from_stream(first.chain(stream::pending()));
+        for (body, expected) in [
+            (part, StatusCode::REQUEST_TIMEOUT),
+            (Body::from("email=a"), StatusCode::SERVICE_UNAVAILABLE),
+        ] {
+            let request = Request::post("/form")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(body)
+                .unwrap();
+            let (status, page) = page(request).await;
+            assert_eq!(status, expected, "{page}");
+        }
     }
 }

@@ -82,6 +82,20 @@ pub(crate) fn trials() -> Vec<Trial> {
             "telemetry::a_failed_sign_in_fails_the_call_and_not_the_server",
             async || failed_sign_in().await,
         ),
+        trial("telemetry::resource_attributes_are_decoded", async || {
+            let collector = Collector::start().await?;
+            let system = System::start(&[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint()),
+                ("OTEL_RESOURCE_ATTRIBUTES", "service.name=web%20shop"),
+            ])
+            .await?;
+            client()?.get(system.url("/")).send().await?;
+            system.frontend.stop().await?;
+            let received = collector.received();
+            let is_named = received.spans.iter().any(|(name, _)| name == "web shop");
+            ensure!(is_named, "{:?}", received.spans);
+            Ok(())
+        }),
         trial(
             "telemetry::exports_do_not_report_on_themselves",
             async || exports_are_silent().await,

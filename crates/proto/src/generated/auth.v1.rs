@@ -120,9 +120,11 @@ pub mod auth_service_client {
     ///
     /// Errors are gRPC status codes with the details of google.rpc.error_details:
     ///   INVALID_ARGUMENT    a field is missing or malformed; BadRequest names each
+    ///   OUT_OF_RANGE        the request is larger than 48 KiB
     ///   RESOURCE_EXHAUSTED  too many attempts; RetryInfo says when to try again
     ///   UNAVAILABLE         a required service or database does not answer
-    ///   INTERNAL            any other error, without details
+    ///   INTERNAL            the request is not a valid message, or any other error
+    ///                       without details
     #[derive(Debug, Clone)]
     pub struct AuthServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -343,9 +345,11 @@ pub mod auth_service_server {
     ///
     /// Errors are gRPC status codes with the details of google.rpc.error_details:
     ///   INVALID_ARGUMENT    a field is missing or malformed; BadRequest names each
+    ///   OUT_OF_RANGE        the request is larger than 48 KiB
     ///   RESOURCE_EXHAUSTED  too many attempts; RetryInfo says when to try again
     ///   UNAVAILABLE         a required service or database does not answer
-    ///   INTERNAL            any other error, without details
+    ///   INTERNAL            the request is not a valid message, or any other error
+    ///                       without details
     #[derive(Debug)]
     pub struct AuthServiceServer<T> {
         inner: Arc<T>,

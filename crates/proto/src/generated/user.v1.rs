@@ -103,10 +103,12 @@ pub mod user_service_client {
     ///
     /// Errors are gRPC status codes with the details of google.rpc.error_details:
     ///   INVALID_ARGUMENT    a field is missing or malformed; BadRequest names each
+    ///   OUT_OF_RANGE        the request is larger than 64 KiB
     ///   RESOURCE_EXHAUSTED  too many passwords wait to be hashed; RetryInfo says
     ///                       when to try again
     ///   UNAVAILABLE         the database is busy or cannot be reached; retry
-    ///   INTERNAL            any other error, without details
+    ///   INTERNAL            the request is not a valid message, or any other error
+    ///                       without details
     #[derive(Debug, Clone)]
     pub struct UserServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -311,10 +313,12 @@ pub mod user_service_server {
     ///
     /// Errors are gRPC status codes with the details of google.rpc.error_details:
     ///   INVALID_ARGUMENT    a field is missing or malformed; BadRequest names each
+    ///   OUT_OF_RANGE        the request is larger than 64 KiB
     ///   RESOURCE_EXHAUSTED  too many passwords wait to be hashed; RetryInfo says
     ///                       when to try again
     ///   UNAVAILABLE         the database is busy or cannot be reached; retry
-    ///   INTERNAL            any other error, without details
+    ///   INTERNAL            the request is not a valid message, or any other error
+    ///                       without details
     #[derive(Debug)]
     pub struct UserServiceServer<T> {
         inner: Arc<T>,

@@ -7,8 +7,12 @@
 use std::{collections::BTreeSet, ffi::OsString};
 
 use clap::{Arg, Args as _, Command};
+use opentelemetry::KeyValue;
 
-use super::Settings;
+use super::{Settings, pairs};
+
+/// The attributes of the resource. No option sets them.
+const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 
 /// Variables of the specification that have no effect here, and why.
 pub(crate) const IGNORED: &[(&str, &str)] = &[
@@ -76,6 +80,12 @@ pub(crate) fn warnings() -> Vec<Warning> {
     warnings_of(&|name| std::env::var_os(name))
 }
 
+/// The attributes in `OTEL_RESOURCE_ATTRIBUTES`. If its value is malformed, there are none.
+pub(crate) fn resource_attributes() -> Vec<KeyValue> {
+    let value = std::env::var_os(RESOURCE_ATTRIBUTES).unwrap_or_default();
+    pairs::attributes(&value).unwrap_or_default()
+}
+
 type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 fn specified_by(command: Command, environment: Environment<'_>) -> Command {
@@ -113,7 +123,15 @@ fn warnings_of(environment: Environment<'_>) -> Vec<Warning> {
     let ignored = IGNORED
         .iter()
         .filter_map(|(name, reason)| set(name).map(|_| warning(name, reason)));
-    invalid.chain(fixed).chain(ignored).collect()
+    let resource = set(RESOURCE_ATTRIBUTES).and_then(|value| {
+        let reason = pairs::attributes(&value).err()?;
+        Some(warning(RESOURCE_ATTRIBUTES, reason))
+    });
+    invalid
+        .chain(fixed)
+        .chain(ignored)
+        .chain(resource)
+        .collect()
 }
 
 /// The variables of telemetry's settings.

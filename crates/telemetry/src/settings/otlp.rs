@@ -7,7 +7,8 @@ use clap::{
     builder::{EnumValueParser, RangedU64ValueParser, ValueParser},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use percent_encoding::percent_decode_str;
+
+use super::pairs::pairs;
 
 /// Settings of the OTLP exporters. Those of a signal replace those of all signals.
 #[derive(Clone, Debug)]
@@ -401,21 +402,14 @@ impl Headers {
 impl FromStr for Headers {
     type Err = &'static str;
 
-    /// Parses the form that the specification takes from W3C baggage: `name=value,name=value`,
-    /// values percent-encoded.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut headers = HeaderMap::new();
-        for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
-            // A value may be a secret, so no message has it.
-            let (name, value) = pair.split_once('=').ok_or("not of the form NAME=VALUE")?;
+        for pair in pairs(text) {
+            let (name, value) = pair?;
             let name: HeaderName = name
-                .trim()
                 .to_ascii_lowercase()
                 .parse()
                 .or(Err("not the name of a header"))?;
-            let value = percent_decode_str(value.trim())
-                .decode_utf8()
-                .or(Err("a value is not percent-encoded UTF-8"))?;
             let mut value =
                 HeaderValue::from_str(&value).or(Err("a value is not valid in a header"))?;
             value.set_sensitive(true);

@@ -13,7 +13,7 @@ use proto::user::v1::{
     VerifyPasswordRequest, VerifyPasswordResponse,
     user_service_server::{UserService, UserServiceServer},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Server};
 
@@ -29,6 +29,8 @@ pub(crate) struct Fake {
     calls: Arc<AtomicUsize>,
     /// The metadata of the last call.
     metadata: Arc<Mutex<MetadataMap>>,
+    /// Whether answers are held back.
+    held: Arc<watch::Sender<bool>>,
     script: Arc<Script>,
 }
 
@@ -39,6 +41,7 @@ impl Fake {
         Self {
             calls: Arc::default(),
             metadata: Arc::default(),
+            held: Arc::default(),
             script: Arc::new(script),
         }
     }
@@ -50,6 +53,11 @@ impl Fake {
 
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Holds back all answers, or releases them.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.send_replace(held);
     }
 
     /// A field of the metadata of the last call.
@@ -78,6 +86,8 @@ impl Fake {
     async fn answer<T: Sync>(&self, request: &Request<T>) -> Result<Option<User>, Status> {
         *self.metadata.lock().unwrap() = request.metadata().clone();
         let index = self.calls.fetch_add(1, Ordering::SeqCst);
+        let mut held = self.held.subscribe();
+        held.wait_for(|held| !*held).await.unwrap();
         match (self.script)(index) {
             Some(outcome) => outcome.map(|()| {
                 Some(User {

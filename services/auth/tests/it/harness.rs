@@ -81,14 +81,19 @@ impl Service {
 
     /// A second connection to the database, like that of another process.
     pub(crate) fn database(&self) -> SqliteConnection {
-        let path = self.folder.path().join("auth.db");
-        let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-        // The service may be writing.
-        connection
-            .batch_execute("PRAGMA busy_timeout = 5000")
-            .unwrap();
-        connection
+        database(self.folder.path())
     }
+}
+
+/// A connection to the database of the service in this folder.
+pub(crate) fn database(data: &Path) -> SqliteConnection {
+    let path = data.join("auth.db");
+    let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    // The service may be writing.
+    connection
+        .batch_execute("PRAGMA busy_timeout = 5000")
+        .unwrap();
+    connection
 }
 
 /// The lowest costs that Argon2 accepts.

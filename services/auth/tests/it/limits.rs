@@ -8,8 +8,8 @@ use tonic::{Code, Status};
 use crate::{
     fake::Fake,
     harness::{
-        Client, PASSWORD, SECRET, Service, login, login_from, register, register_from, registered,
-        retry_delay, start_user,
+        Client, PASSWORD, SECRET, Service, is_valid, login, login_from, register, register_from,
+        registered, retry_delay, start_user,
     },
 };
 
@@ -264,6 +264,46 @@ async fn concurrent_attempts_do_not_exceed_the_limit() {
         }
     }
     assert_eq!(made, 3);
+}
+
+/// Cancels a sign-in while the user service checks the password. Then lets the check end.
+async fn cancel(client: &Client, fake: &Fake, email: &'static str) {
+    fake.hold(true);
+    let calls = fake.calls() + 1;
+    let mut caller = client.clone();
+    let call = tokio::spawn(async move {
+        let request = login_from("192.0.2.1", email, PASSWORD);
+        caller.login(request).await.map(drop)
+    });
+    eventually("the check is under way", async || {
+        (fake.calls() == calls).then_some(())
+    })
+    .await;
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    // The service receives the cancellation before this call.
+    assert!(!is_valid(client, "no token").await);
+    fake.hold(false);
+}
+
+#[tokio::test]
+async fn a_cancelled_sign_in_counts_only_if_its_password_was_wrong() {
+    let fake = Fake::new(|call| {
+        let wrong = Status::unauthenticated("wrong email or password");
+        Some(if call < 2 { Ok(()) } else { Err(wrong) })
+    });
+    let limits = [
+        "--failed-logins-per-account=1",
+        "--failed-logins-per-address=1",
+    ];
+    let client = Service::before(fake.start().await, &limits).await.client;
+    cancel(&client, &fake, "ann@example.com").await;
+    enter(&client, "192.0.2.1", "ann@example.com").await;
+
+    cancel(&client, &fake, "bob@example.com").await;
+    wait(&client, "192.0.2.2", "bob@example.com").await;
+    wait(&client, "192.0.2.1", "eve@example.com").await;
+    assert_eq!(fake.calls(), 3);
 }
 
 #[tokio::test]

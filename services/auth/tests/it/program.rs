@@ -3,14 +3,15 @@
 use std::{path::Path, process::Command};
 
 use auth::Config;
+use diesel::connection::SimpleConnection as _;
 use testing::{Process, eventually, programs};
 use tonic::{Code, Request};
 
 use crate::{
     fake::Fake,
     harness::{
-        PASSWORD, SECRET, Service, binary, client, is_valid, login, logout, me, nowhere, register,
-        registered, start_user,
+        PASSWORD, SECRET, Service, binary, client, database, is_valid, login, logout, me, nowhere,
+        register, registered, start_user,
     },
 };
 
@@ -58,6 +59,15 @@ async fn a_port_in_use_is_explained() {
 async fn open_streams_and_connections_do_not_delay_a_stop() {
     let folder = tempfile::tempdir().unwrap();
     programs::stops_at_once(&mut signing_binary(folder.path())).await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_a_start_that_waits_for_its_database() {
+    let folder = tempfile::tempdir().unwrap();
+    // The migrations wait for this lock, for several seconds.
+    let mut other = database(folder.path());
+    other.batch_execute("BEGIN EXCLUSIVE").unwrap();
+    programs::stops_while_it_opens_its_database(&mut signing_binary(folder.path())).await;
 }
 
 /// The program with a secret, and without a user service.

@@ -17,6 +17,7 @@ pub(crate) enum Problem {
     WrongType,
     TooLarge,
     Malformed,
+    NotReceived,
     TimedOut,
     AccountUnavailable,
     StatusUnavailable,
@@ -33,6 +34,7 @@ impl Problem {
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::NotReceived => StatusCode::REQUEST_TIMEOUT,
             Self::TimedOut
             | Self::AccountUnavailable
             | Self::StatusUnavailable
@@ -49,6 +51,7 @@ impl Problem {
             Self::WrongType => "Not a form",
             Self::TooLarge => "The form is too large",
             Self::Malformed => "The form cannot be read",
+            Self::NotReceived => "The form did not arrive in time",
             Self::TimedOut => "This took too long",
             Self::AccountUnavailable => "Your account cannot be shown",
             Self::StatusUnavailable => "Your session cannot be checked",
@@ -76,6 +79,7 @@ impl Problem {
             Self::Malformed => {
                 "The form data is damaged or contains invalid text. Go back and try again."
             }
+            Self::NotReceived => "Your connection may be slow. Go back and submit the form again.",
             Self::TimedOut => "The page was not ready in time. Please try again in a moment.",
             Self::AccountUnavailable => {
                 "A service that this page needs does not answer. You are still signed in. Please \
@@ -118,7 +122,8 @@ impl Problem {
             | Self::CrossSite
             | Self::WrongType
             | Self::TooLarge
-            | Self::Malformed => html! { a.button href="/" { "Go to the start page" } },
+            | Self::Malformed
+            | Self::NotReceived => html! { a.button href="/" { "Go to the start page" } },
             Self::TimedOut | Self::Internal => html! {
                 a.button href="/" { "Go to the start page" }
                 (status)

@@ -126,6 +126,8 @@ async fn a_password_in_a_url_is_refused_and_not_printed() {
         ("user-service-address", "ann:s3cr3t@host:1"),
         ("public-url", "https://ann:s3cr3t@host"),
         ("grafana-url", "http://ann:s3cr3t@host"),
+        ("kafka-brokers", "ann:s3cr3t@host:9092"),
+        ("kafka-brokers", "host:9092,kafka://ann:s3cr3t@host"),
         ("alertmanager-url", "http://ann:s3cr3t@host"),
         ("status-checks", "db=http://ann:s3cr3t@host"),
         // The rest is also wrong in another way.

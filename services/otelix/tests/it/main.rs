@@ -4,7 +4,7 @@ use std::{
     fs::Permissions,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -302,6 +302,29 @@ async fn open_streams_and_connections_do_not_delay_a_stop() -> anyhow::Result<()
     let took = asked.elapsed();
     ensure!(took < Duration::from_secs(1), "{took:?}");
     drop((reader, open, watched));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stop_ends_a_start_that_waits_for_its_databases() -> anyhow::Result<()> {
+    for name in ["user.db", "auth.db"] {
+        let folder = tempfile::tempdir()?;
+        let data = folder.path().join("volumes");
+        std::fs::DirBuilder::new().mode(0o700).create(&data)?;
+        // To open a pipe takes until it has a reader.
+        let made = Command::new("mkfifo").arg(data.join(name)).status().await?;
+        ensure!(made.success(), "{made}");
+        let mut otelix = spawn(&PORTS, &folder)?;
+        let path = format!("volumes/{name}");
+        otelix
+            .line(|line| line.contains("opening the database") && line.contains(&path))
+            .await?;
+        let asked = Instant::now();
+        let status = otelix.stop().await?;
+        let took = asked.elapsed();
+        ensure!(status.success(), "{status}");
+        ensure!(took < Duration::from_secs(1), "{name}: {took:?}");
+    }
     Ok(())
 }
 

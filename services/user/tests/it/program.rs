@@ -1,9 +1,7 @@
 //! The program: settings, signals, exit codes, health, reflection.
 
-use std::time::Instant;
-
 use diesel::connection::SimpleConnection as _;
-use testing::{AT_ONCE, Process, program, programs};
+use testing::{Process, program, programs};
 use user::Config;
 
 use crate::harness::{CHEAP, Service, binary, cheap_binary, database};
@@ -92,14 +90,7 @@ async fn a_stop_ends_a_start_that_waits_for_its_database() {
     // The migrations wait for this lock, for several seconds.
     let mut other = database(folder.path());
     other.batch_execute("BEGIN EXCLUSIVE").unwrap();
-    let process = Process::start(&mut cheap_binary(folder.path()));
-    process.logged("message", "opening the database").await;
-    let asked = Instant::now();
-    process.terminate();
-    let ended = process.ended().await;
-    let took = asked.elapsed();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(took < AT_ONCE, "{took:?}");
+    programs::stops_while_it_opens_its_database(&mut cheap_binary(folder.path())).await;
 }
 
 #[tokio::test]

@@ -1,8 +1,5 @@
 use super::*;
 
-/// Variables that the SDK reads by itself.
-const READ_BY_SDK: &[&str] = &["OTEL_RESOURCE_ATTRIBUTES"];
-
 /// The settings of telemetry if these variables are set.
 fn settings(variables: &[(&str, &str)]) -> Result<Settings, clap::Error> {
     let environment = environment(variables);
@@ -122,6 +119,19 @@ fn malformed_urls_and_headers_are_errors() {
 }
 
 #[test]
+fn malformed_resource_attributes_are_warned_of() {
+    for (value, is_malformed) in [
+        ("", false),
+        ("a=%20", false),
+        ("a=1,=2", true),
+        ("a=%ff", true),
+    ] {
+        let warned = warned_of(&[(RESOURCE_ATTRIBUTES, value)]);
+        assert_eq!(warned == [RESOURCE_ATTRIBUTES], is_malformed, "{value}");
+    }
+}
+
+#[test]
 fn variables_without_effect_are_warned_of() {
     for (name, _) in IGNORED {
         assert_eq!(warned_of(&[(name, "x")]), [*name]);
@@ -163,7 +173,7 @@ fn every_variable_is_documented() {
         .into_iter()
         .filter(|name| name.starts_with("OTEL_"));
     let known: BTreeSet<(String, String)> = supported
-        .chain(READ_BY_SDK.iter().map(|name| (*name).to_owned()))
+        .chain([RESOURCE_ATTRIBUTES.to_owned()])
         .map(|name| (name, "supported".to_owned()))
         .chain(
             FIXED
