@@ -1,0 +1,1 @@
+//! Checks that a receiver keeps the contract of OTLP, against any URL.

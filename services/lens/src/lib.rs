@@ -1,0 +1,1 @@
+//! Shows traces, metrics and logs of any service: an OTLP receiver, a bounded store, and pages.
