@@ -118,14 +118,14 @@ pub(crate) fn merge(object: &mut Value, fields: Value) {
 }
 
 /// A request in JSON with this span.
-pub(crate) fn json_traces(span: Value) -> Value {
+pub(crate) fn json_traces(span: &Value) -> Value {
     let mut request = Signal::Traces.json();
     request["resourceSpans"][0]["scopeSpans"][0]["spans"] = json!([span]);
     request
 }
 
 /// A request in JSON with this metric.
-pub(crate) fn json_metrics(metric: Value) -> Value {
+pub(crate) fn json_metrics(metric: &Value) -> Value {
     let mut request = Signal::Metrics.json();
     request["resourceMetrics"][0]["scopeMetrics"][0]["metrics"] = json!([metric]);
     request
@@ -331,7 +331,7 @@ pub(crate) fn json_of(bytes: usize) -> anyhow::Result<Vec<u8>> {
         let mut span = json_span();
         let padding = "a".repeat(padding);
         span["attributes"] = json!([{ "key": "padding", "value": { "stringValue": padding } }]);
-        json_traces(span).to_string().into_bytes()
+        json_traces(&span).to_string().into_bytes()
     };
     let padding = bytes.checked_sub(request(0).len());
     Ok(request(

@@ -34,18 +34,17 @@ impl Target {
         url.map(Http::new).ok_or(Skip("no HTTP URL"))
     }
 
-    /// Sends a request in protobuf, over HTTP if the target has it.
+    /// Sends a request in protobuf, over gRPC if the target has it.
     pub(crate) async fn export(
         &self,
         signal: Signal,
         request: Vec<u8>,
     ) -> anyhow::Result<Option<Partial>> {
-        if self.http.is_some() {
-            let (client, encoding) = (self.http()?, Encoding::Protobuf);
-            let answer = client.post(signal, encoding, request).await?;
-            answer.success(signal, encoding)
-        } else {
-            self.grpc()?.export(signal, &request).await?.success()
+        if self.grpc.is_some() {
+            return self.grpc()?.export(signal, &request).await?.success();
         }
+        let (client, encoding) = (self.http()?, Encoding::Protobuf);
+        let answer = client.post(signal, encoding, request).await?;
+        answer.success(signal, encoding)
     }
 }

@@ -131,7 +131,7 @@ pub(super) async fn partial(target: &Target) -> anyhow::Result<()> {
             Encoding::Json => {
                 let mut bad = sample::json_span();
                 bad["traceId"] = json!("00".repeat(16));
-                let mut request = sample::json_traces(sample::json_span());
+                let mut request = sample::json_traces(&sample::json_span());
                 request["resourceSpans"][0]["scopeSpans"][0]["spans"] =
                     json!([sample::json_span(), bad, sample::json_span()]);
                 request.to_string().into_bytes()

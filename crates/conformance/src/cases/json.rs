@@ -25,7 +25,7 @@ async fn accepts_span(target: &Target, fields: Value) -> anyhow::Result<()> {
     let shown = fields.to_string();
     let mut span = json_span();
     merge(&mut span, fields);
-    let accepted = accepts(target, Signal::Traces, &json_traces(span)).await;
+    let accepted = accepts(target, Signal::Traces, &json_traces(&span)).await;
     accepted.context(shown)
 }
 
@@ -36,7 +36,7 @@ async fn accepts_value(target: &Target, value: Value) -> anyhow::Result<()> {
     let mut point = json!({ "timeUnixNano": now().to_string() });
     merge(&mut point, value);
     metric["gauge"]["dataPoints"] = json!([point]);
-    let accepted = accepts(target, Signal::Metrics, &json_metrics(metric)).await;
+    let accepted = accepts(target, Signal::Metrics, &json_metrics(&metric)).await;
     accepted.context(shown)
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn other_ids(target: &Target) -> anyhow::Result<()> {
     ] {
         let mut span = json_span();
         span["traceId"] = json!(id);
-        let request = json_traces(span).to_string().into_bytes();
+        let request = json_traces(&span).to_string().into_bytes();
         let answer = client.post(Signal::Traces, Encoding::Json, request).await?;
         if answer.status == StatusCode::BAD_REQUEST {
             continue;
@@ -152,7 +152,7 @@ pub(super) async fn enum_number(target: &Target) -> anyhow::Result<()> {
 pub(super) async fn enum_name(target: &Target) -> anyhow::Result<()> {
     let mut span = json_span();
     span["kind"] = json!("SPAN_KIND_SERVER");
-    refuses(target, Signal::Traces, json_traces(span).to_string()).await
+    refuses(target, Signal::Traces, json_traces(&span).to_string()).await
 }
 
 pub(super) async fn special_doubles(target: &Target) -> anyhow::Result<()> {
@@ -174,7 +174,7 @@ pub(super) async fn double_as_string(target: &Target) -> anyhow::Result<()> {
 pub(super) async fn huge_double(target: &Target) -> anyhow::Result<()> {
     let mut metric = json_gauge();
     metric["gauge"]["dataPoints"][0]["asDouble"] = json!("HUGE");
-    let request = json_metrics(metric).to_string();
+    let request = json_metrics(&metric).to_string();
     refuses(
         target,
         Signal::Metrics,
