@@ -250,7 +250,6 @@ fn elements<'de, A: SeqAccess<'de>>(
 ) -> Result<(), A::Error> {
     for index in 0.. {
         context.path.push(Step::Element(index));
-        let context = &mut *context;
         let element = Value {
             kind,
             tag,

@@ -368,6 +368,13 @@ fn values_nest() {
 }
 
 #[test]
+fn messages_may_be_long() {
+    let name = "a".repeat(3 << 20);
+    let span = span(&format!(r#""status":{{"message":"{name}"}}"#)).unwrap();
+    assert_eq!(span.status.unwrap().message, name);
+}
+
+#[test]
 fn nesting_has_a_limit() {
     let nested = |depth| {
         let (open, close) = (r#"{"kvlistValue":{"values":[{"value":"#, "}]}}");
@@ -483,13 +490,13 @@ fn the_text_is_one_object() {
 
 #[test]
 fn an_error_names_its_place() {
-    let json = br#"{"resourceSpans":[{"scopeSpans":[{},{"spans":[{},{},
-        {"traceId":"0"}]}]}]}"#;
+    let json = br#"{"resourceSpans":[{"resource":{},"scopeSpans":[{},{"spans":[{},{},
+        {"events":[{}],"traceId":"0"}]}]}]}"#;
     let error = decode::<ExportTraceServiceRequest>(json).unwrap_err();
     assert_eq!(
         error.to_string(),
         "resourceSpans[0].scopeSpans[1].spans[2].traceId: \
-         expected an even number of hex digits, found 1 at line 2 column 22"
+         expected an even number of hex digits, found 1 at line 2 column 36"
     );
     let error =
         decode::<ExportTraceServiceRequest>(br#"{"resourceSpans":[{},{"scopeSpans":"#).unwrap_err();
