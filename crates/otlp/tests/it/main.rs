@@ -1,0 +1,6 @@
+//! Tests of the receiver over the network.
+
+mod answers;
+mod pressure;
+mod server;
+mod stop;
