@@ -105,10 +105,10 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The first 200 characters, in one line.
+/// The first 160 characters, in one line.
 fn short(reason: &str) -> String {
     let line = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(200) {
+    match line.char_indices().nth(160) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }

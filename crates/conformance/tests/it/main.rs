@@ -1,4 +1,5 @@
 //! Runs the suite against receivers that are wrong in one known way.
+#![expect(clippy::unwrap_used, reason = "tests and their helpers may panic")]
 
 mod receiver;
 

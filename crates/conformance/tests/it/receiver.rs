@@ -22,7 +22,7 @@ use tonic_types::{ErrorDetails, StatusExt as _, pb};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fault {
     Nothing,
-    /// Answers large requests before it reads their body, which is correct.
+    /// Answers large requests over HTTP before it reads their body, which is correct.
     Early,
     /// Answers bad data over HTTP with 500.
     ServerError,
@@ -34,11 +34,11 @@ pub(crate) enum Fault {
     EmptyPartialSuccess,
     /// Writes errors over HTTP as text.
     TextErrors,
-    /// Leaves BadRequest out of errors.
+    /// Leaves `BadRequest` out of errors.
     NoDetails,
-    /// Answers messages above the limit over gRPC with OUT_OF_RANGE.
+    /// Answers messages above the limit over gRPC with `OUT_OF_RANGE`.
     OutOfRange,
-    /// Answers messages above the limit with RetryInfo and 503.
+    /// Answers messages above the limit with `RetryInfo` and 503.
     Retry,
     /// Checks the limit before it unpacks gzip.
     Bomb,
@@ -80,16 +80,6 @@ pub(crate) async fn start(fault: Fault, limit: usize) -> String {
 impl Receiver {
     async fn answer(self, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        if self.fault == Fault::Early {
-            let length = parts.headers.get(header::CONTENT_LENGTH);
-            let length = length.map_or("0", |value| value.to_str().unwrap());
-            let json = parts.headers.get(header::CONTENT_TYPE);
-            let json = json.is_some_and(|value| value == "application/json");
-            if length.parse::<usize>().unwrap() > self.limit {
-                return self.error(StatusCode::PAYLOAD_TOO_LARGE, json, "too large", false);
-            }
-        }
-        let body = body.collect().await.unwrap().to_bytes();
         let content_type = parts.headers.get(header::CONTENT_TYPE);
         let content_type = content_type.map_or("", |value| value.to_str().unwrap());
         let content_type = content_type.split(';').next().unwrap().to_lowercase();
@@ -97,10 +87,17 @@ impl Receiver {
         if self.fault == Fault::Hang && path.contains("logs") {
             return std::future::pending().await;
         }
-        if content_type == "application/grpc" {
+        let json = content_type == "application/json";
+        let grpc = content_type == "application/grpc";
+        let length = parts.headers.get(header::CONTENT_LENGTH);
+        let length = length.map_or("0", |value| value.to_str().unwrap());
+        if self.fault == Fault::Early && !grpc && length.parse::<usize>().unwrap() > self.limit {
+            return self.error(StatusCode::PAYLOAD_TOO_LARGE, json, "too large", false);
+        }
+        let body = body.collect().await.unwrap().to_bytes();
+        if grpc {
             return self.grpc(&path, &parts.headers, &body);
         }
-        let json = content_type == "application/json";
         if !["/v1/traces", "/v1/metrics", "/v1/logs"].contains(&&*path) {
             return self.error(StatusCode::NOT_FOUND, json, "no such path", false);
         }
@@ -149,9 +146,9 @@ impl Receiver {
             Some(_) => return Err(Refusal::Encoding),
         };
         if !json {
-            return self.decode(path, &body);
+            return Self::decode(path, &body);
         }
-        let value: Value = serde_json::from_slice(&body).map_err(bad)?;
+        let value: Value = serde_json::from_slice(&body).map_err(|error| bad(&error))?;
         if !value.is_object() {
             return Err(bad("not an object"));
         }
@@ -191,16 +188,16 @@ impl Receiver {
         }
     }
 
-    fn decode(self, path: &str, message: &[u8]) -> Result<i64, Refusal> {
+    fn decode(path: &str, message: &[u8]) -> Result<i64, Refusal> {
         if path.contains("etrics") {
-            ExportMetricsServiceRequest::decode(message).map_err(bad)?;
+            ExportMetricsServiceRequest::decode(message).map_err(|error| bad(&error))?;
             return Ok(0);
         }
         if path.contains("ogs") {
-            ExportLogsServiceRequest::decode(message).map_err(bad)?;
+            ExportLogsServiceRequest::decode(message).map_err(|error| bad(&error))?;
             return Ok(0);
         }
-        let request = ExportTraceServiceRequest::decode(message).map_err(bad)?;
+        let request = ExportTraceServiceRequest::decode(message).map_err(|error| bad(&error))?;
         let resources = request.resource_spans.iter();
         let scopes = resources.flat_map(|resource| &resource.scope_spans);
         let spans = scopes.flat_map(|scope| &scope.spans);
@@ -213,7 +210,9 @@ impl Receiver {
 
     fn unpack(self, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let mut plain = Vec::new();
-        GzDecoder::new(body).read_to_end(&mut plain).map_err(bad)?;
+        GzDecoder::new(body)
+            .read_to_end(&mut plain)
+            .map_err(|error| bad(&error))?;
         if self.fault == Fault::Bomb {
             return Ok(plain);
         }
@@ -304,7 +303,7 @@ impl Receiver {
             Some(_) if frame[0] == 1 => return Status::unimplemented("unknown").into_http(),
             _ => self.limited(frame[5..].to_vec()),
         };
-        match message.and_then(|message| self.decode(path, &message)) {
+        match message.and_then(|message| Self::decode(path, &message)) {
             Ok(rejected) => {
                 let message = self.message(rejected, false).encode_to_vec();
                 let length = (message.len() as u32).to_be_bytes();
@@ -356,6 +355,6 @@ fn content_type(json: bool) -> &'static str {
     }
 }
 
-fn bad(reason: impl ToString) -> Refusal {
+fn bad<T: ToString + ?Sized>(reason: &T) -> Refusal {
     Refusal::Bad(reason.to_string())
 }
