@@ -1,1 +1,0 @@
-//! Shows traces, metrics and logs of any service: an OTLP receiver, a bounded store, and pages.
