@@ -38,6 +38,7 @@ mod state;
 mod testing;
 mod window;
 
+use crate::metrics::state::{Series, State};
 pub use crate::metrics::{
     bucket::{Bucket, Estimate},
     explicit::Explicit,
@@ -50,7 +51,6 @@ pub use crate::metrics::{
     rows::Row,
     state::{Inserted, Usage},
 };
-use crate::metrics::state::{Series, State};
 
 /// A store of metrics.
 #[derive(Debug)]

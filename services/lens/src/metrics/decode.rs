@@ -147,7 +147,9 @@ impl DataPoint for ExponentialHistogramDataPoint {
                 return Err(Reason::Invalid("a scale outside of -11 to 38"));
             }
             if !(self.zero_threshold >= 0.0 && self.zero_threshold.is_finite()) {
-                return Err(Reason::Invalid("a zero threshold that is no positive number"));
+                return Err(Reason::Invalid(
+                    "a zero threshold that is no positive number",
+                ));
             }
             Ok(Value::Exponential(Box::new(Exponential {
                 count: self.count,

@@ -103,7 +103,9 @@ impl Population {
     pub(super) fn quantiles(&self, quantiles: &[f64]) -> Vec<Option<Estimate>> {
         let buckets = self.buckets();
         let quantiles = quantiles.iter();
-        quantiles.map(|one| bucket::quantile(&buckets, *one)).collect()
+        quantiles
+            .map(|one| bucket::quantile(&buckets, *one))
+            .collect()
     }
 }
 

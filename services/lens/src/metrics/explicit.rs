@@ -37,13 +37,11 @@ impl Explicit {
     /// The buckets with values with their own bounds.
     pub(super) fn whole_buckets(&self) -> Vec<Bucket> {
         let bound = |index: Option<usize>| index.and_then(|index| self.bounds.get(index)).copied();
-        let buckets = self.counts.iter().enumerate().map(|(index, count)| {
-            Bucket {
-                lower: bound(index.checked_sub(1)).unwrap_or(f64::NEG_INFINITY),
-                upper: bound(Some(index)).unwrap_or(f64::INFINITY),
-                count: *count,
-                shape: Shape::Even,
-            }
+        let buckets = self.counts.iter().enumerate().map(|(index, count)| Bucket {
+            lower: bound(index.checked_sub(1)).unwrap_or(f64::NEG_INFINITY),
+            upper: bound(Some(index)).unwrap_or(f64::INFINITY),
+            count: *count,
+            shape: Shape::Even,
         });
         buckets.filter(|bucket| bucket.count > 0).collect()
     }

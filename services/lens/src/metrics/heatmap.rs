@@ -58,7 +58,9 @@ pub(super) fn heatmap<'a>(
     columns: usize,
 ) -> Heatmap {
     let mut bounds = Bounds::default();
-    visit(series.clone(), range, |_, distribution| bounds.add(&distribution));
+    visit(series.clone(), range, |_, distribution| {
+        bounds.add(&distribution)
+    });
     let rows = bounds.into_rows();
     let windows: Vec<_> = windows(range, columns).collect();
     let mut cells = vec![vec![0.0; rows.rows.len()]; windows.len()];
@@ -78,11 +80,14 @@ pub(super) fn heatmap<'a>(
             }
         }
     });
-    let columns = windows.into_iter().zip(cells).map(|(window, cells)| Column {
-        from: window.from,
-        to: window.to,
-        cells,
-    });
+    let columns = windows
+        .into_iter()
+        .zip(cells)
+        .map(|(window, cells)| Column {
+            from: window.from,
+            to: window.to,
+            cells,
+        });
     Heatmap {
         columns: columns.collect(),
         rows: rows.rows,
@@ -124,14 +129,24 @@ fn visit<'a>(
 ) {
     for series in series {
         let temporality = series.metric.temporality;
-        window::visit(&series.ring, temporality, range, Distribution::of, &mut each);
+        window::visit(
+            &series.ring,
+            temporality,
+            range,
+            Distribution::of,
+            &mut each,
+        );
     }
 }
 
 /// Equal parts of a range.
 fn windows(range: Range, count: usize) -> impl Iterator<Item = Window> {
     let length = u128::from(range.to.saturating_sub(range.from));
-    let count = if length == 0 { 0 } else { count.clamp(1, MAX_COLUMNS) };
+    let count = if length == 0 {
+        0
+    } else {
+        count.clamp(1, MAX_COLUMNS)
+    };
     let edge = move |index: usize| {
         let part = length * index as u128 / count as u128;
         range.from + part as u64

@@ -77,10 +77,14 @@ pub(super) struct Header<'a> {
 impl Source {
     pub(super) fn new(resource: Option<&Resource>, scope: Option<&InstrumentationScope>) -> Self {
         let mut resource = resource.cloned().unwrap_or_default();
-        resource.attributes.sort_by(|one, other| one.key.cmp(&other.key));
+        resource
+            .attributes
+            .sort_by(|one, other| one.key.cmp(&other.key));
         resource.dropped_attributes_count = 0;
         let mut scope = scope.cloned().unwrap_or_default();
-        scope.attributes.sort_by(|one, other| one.key.cmp(&other.key));
+        scope
+            .attributes
+            .sort_by(|one, other| one.key.cmp(&other.key));
         scope.dropped_attributes_count = 0;
         Self {
             service: service(&resource.attributes).into(),

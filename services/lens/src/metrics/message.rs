@@ -45,7 +45,7 @@ pub(super) fn write(rejections: &Rejections, unspecified: &Unspecified, state: &
         };
         let _ = write!(
             separated(&mut message),
-            "{} without an aggregation temporality ({first}{others}) are kept, but have no rate",
+            "{} kept without a rate, because the aggregation temporality is missing ({first}{others})",
             points(unspecified.points),
         );
     }

@@ -88,7 +88,10 @@ impl Point {
     ///
     /// Shared bounds count once for each run of points that share them.
     pub(super) fn heap(&self, before: Option<&Self>) -> usize {
-        let filtered = self.exemplars.iter().map(|one| size::block(one.filtered.len()));
+        let filtered = self
+            .exemplars
+            .iter()
+            .map(|one| size::block(one.filtered.len()));
         let exemplars = size::items::<StoredExemplar>(self.exemplars.len());
         let value = match &self.value {
             Value::Gap | Value::Number(_) => 0,

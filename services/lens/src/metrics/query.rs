@@ -91,20 +91,24 @@ pub(super) fn names(state: &State) -> Vec<Name> {
     }
     let names = names.into_iter();
     names
-        .map(|((name, unit, kind), (description, services, series))| Name {
-            name: name.to_owned(),
-            unit: unit.to_owned(),
-            kind,
-            description: description.to_owned(),
-            services: services.into_iter().map(str::to_owned).collect(),
-            series,
-        })
+        .map(
+            |((name, unit, kind), (description, services, series))| Name {
+                name: name.to_owned(),
+                unit: unit.to_owned(),
+                kind,
+                description: description.to_owned(),
+                services: services.into_iter().map(str::to_owned).collect(),
+                series,
+            },
+        )
         .collect()
 }
 
 /// The series of a metric that the filter keeps, by service and attributes.
 pub(super) fn series(state: &State, name: &str, filter: impl Fn(&Labels) -> bool) -> Vec<Labels> {
-    let named = state.all().filter(|(_, series)| *series.metric.name == *name);
+    let named = state
+        .all()
+        .filter(|(_, series)| *series.metric.name == *name);
     let mut named: Vec<_> = named.collect();
     named.sort_by_key(|(id, series)| (&series.metric.source.service, &series.attributes, *id));
     let labels = named.into_iter().map(|(id, series)| labels(id, series));

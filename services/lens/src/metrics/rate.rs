@@ -56,32 +56,38 @@ fn add(series: &Series, range: Range, step: u64, rates: &mut [Rate]) {
     let mut steps = vec![(0.0, 0_u64); rates.len()];
     let mut covered = range.from;
     let temporality = series.metric.temporality;
-    window::visit(&series.ring, temporality, range, Total::of, |window, total| {
-        let amount = total.0.as_f64();
-        // An empty window has no rate. A negative delta breaks the rules of a counter.
-        if window.from >= window.to || amount < 0.0 {
-            return;
-        }
-        // Windows of several writers may overlap.
-        let new = Window {
-            from: window.from.max(covered),
-            to: window.to,
-        };
-        covered = covered.max(window.to);
-        let first = window.from.max(range.from) - range.from;
-        let last = window.to.min(range.to) - range.from;
-        let first = (first / step) as usize;
-        let last = last.div_ceil(step) as usize;
-        for (index, slot) in steps.iter_mut().enumerate().take(last).skip(first) {
-            let from = range.from + index as u64 * step;
-            let step = Window {
-                from,
-                to: (from + step).min(range.to),
+    window::visit(
+        &series.ring,
+        temporality,
+        range,
+        Total::of,
+        |window, total| {
+            let amount = total.0.as_f64();
+            // An empty window has no rate. A negative delta breaks the rules of a counter.
+            if window.from >= window.to || amount < 0.0 {
+                return;
+            }
+            // Windows of several writers may overlap.
+            let new = Window {
+                from: window.from.max(covered),
+                to: window.to,
             };
-            slot.0 += amount * window.share_in(step);
-            slot.1 += new.overlap(step);
-        }
-    });
+            covered = covered.max(window.to);
+            let first = window.from.max(range.from) - range.from;
+            let last = window.to.min(range.to) - range.from;
+            let first = (first / step) as usize;
+            let last = last.div_ceil(step) as usize;
+            for (index, slot) in steps.iter_mut().enumerate().take(last).skip(first) {
+                let from = range.from + index as u64 * step;
+                let step = Window {
+                    from,
+                    to: (from + step).min(range.to),
+                };
+                slot.0 += amount * window.share_in(step);
+                slot.1 += new.overlap(step);
+            }
+        },
+    );
     for (rate, (amount, covered)) in rates.iter_mut().zip(steps) {
         if covered > 0 {
             let per_second = amount / (covered as f64 / 1e9);

@@ -42,7 +42,11 @@ impl Ring {
     /// after a failure.
     pub(super) fn insert(&mut self, mut point: Point) {
         let index = self.points.partition_point(|other| other.time < point.time);
-        if self.points.get(index).is_some_and(|other| other.time == point.time) {
+        if self
+            .points
+            .get(index)
+            .is_some_and(|other| other.time == point.time)
+        {
             self.remove(index);
         }
         // Points of the past arrive late. The order of eviction still has to follow the order in time.
@@ -53,7 +57,8 @@ impl Ring {
 
         if self.points.len() == self.points.capacity() {
             // Doubling would waste up to half of the budget.
-            self.points.reserve_exact((self.points.len() / SPARE).max(MIN_SPARE));
+            self.points
+                .reserve_exact((self.points.len() / SPARE).max(MIN_SPARE));
         }
         let next = self.points.get(index);
         self.heap -= next.map_or(0, |next| next.heap(self.before(index)));

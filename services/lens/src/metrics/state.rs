@@ -272,7 +272,9 @@ impl State {
 
         // Several leave at once, because each search visits all series.
         let enough = self.series_limit() / SIXTEENTH + 1;
-        let stale = by_update.iter().take_while(|(updated, _)| is_stale(*updated));
+        let stale = by_update
+            .iter()
+            .take_while(|(updated, _)| is_stale(*updated));
         for (removed, (_, id)) in stale.enumerate() {
             if removed >= enough && self.has_room(cost).is_ok() {
                 // More of them are left.
@@ -386,7 +388,11 @@ impl State {
             limit: self.limit,
             series: self.series.len(),
             series_limit: self.series_limit(),
-            points: self.series.values().map(|one| one.ring.points().len()).sum(),
+            points: self
+                .series
+                .values()
+                .map(|one| one.ring.points().len())
+                .sum(),
             evicted_points: self.evicted_points,
             evicted_series: self.evicted_series,
             rejected_points: self.rejected_points,

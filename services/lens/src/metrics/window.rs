@@ -36,7 +36,7 @@ impl Window {
 
     /// Whether values of this window may be in the range.
     fn touches(self, range: Range) -> bool {
-        self.to > range.from && self.from < range.to
+        self.to > range.from && (self.from < range.to || self.to <= range.to)
     }
 }
 

@@ -197,7 +197,10 @@ fn merges_with_any_zero_threshold_are_the_union() {
         assert!(merged.zero_threshold >= thresholds[0].max(thresholds[1]));
 
         let union = [one, other].concat();
-        assert_equal(merged.clone(), exponential_of(&union, 2, merged.zero_threshold));
+        assert_equal(
+            merged.clone(),
+            exponential_of(&union, 2, merged.zero_threshold),
+        );
     }
 }
 
@@ -226,7 +229,10 @@ fn a_difference_is_the_histogram_of_the_later_values() {
 #[test]
 fn a_fallen_bucket_has_no_difference() {
     let earlier = exponential_of(&[1.5, 1.5, 3.0], 0, 0.0);
-    assert_eq!(exponential_of(&[1.5, 3.0, 3.0, 3.0], 0, 0.0).since(&earlier), None);
+    assert_eq!(
+        exponential_of(&[1.5, 3.0, 3.0, 3.0], 0, 0.0).since(&earlier),
+        None
+    );
     assert_eq!(exponential_of(&[100.0; 9], 0, 0.0).since(&earlier), None);
     assert_eq!(exponential_of(&[0.0; 9], 0, 0.0).since(&earlier), None);
 }
@@ -240,10 +246,12 @@ fn distant_values_lower_the_scale_of_a_merge() {
     assert!(last - first < MAX_MERGED, "{first} {last}");
     // 2^11 powers of two need at least one bucket each.
     assert_eq!(merged.scale, 1);
-    assert!(merged.positive.iter().eq([
-        (index_of(1e-300, 1), 1),
-        (index_of(1e300, 1), 1)
-    ]));
+    assert!(
+        merged
+            .positive
+            .iter()
+            .eq([(index_of(1e-300, 1), 1), (index_of(1e300, 1), 1)])
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::metrics::{
-    Exponential, Metrics, Row,
+    Exponential, Metrics,
     testing::{
         CUMULATIVE, DELTA, assert_near, explicit_of, explicit_point, exponential_histogram,
         exponential_of, exponential_point, histogram, ids, random_values, request, seconds, store,
@@ -10,7 +10,11 @@ use crate::metrics::{
 
 /// The sum of all cells.
 fn total(heatmap: &Heatmap) -> f64 {
-    heatmap.columns.iter().flat_map(|column| &column.cells).sum()
+    heatmap
+        .columns
+        .iter()
+        .flat_map(|column| &column.cells)
+        .sum()
 }
 
 fn heatmap_of(metrics: &Metrics, from: u64, to: u64, columns: usize) -> Heatmap {
@@ -72,7 +76,11 @@ fn negative_values_and_zeros_have_rows() {
     metrics.insert(&request(vec![exponential_histogram(DELTA, points.into())]));
     let heatmap = heatmap_of(&metrics, 100, 120, 1);
     assert!(heatmap.is_exact);
-    let rows: Vec<_> = heatmap.rows.iter().map(|row| (row.lower, row.upper)).collect();
+    let rows: Vec<_> = heatmap
+        .rows
+        .iter()
+        .map(|row| (row.lower, row.upper))
+        .collect();
     assert_eq!(rows, [(-4.0, -2.0), (-0.1, 0.1), (2.0, 4.0)]);
     assert_eq!(heatmap.columns[0].cells, [2.0, 6.0, 2.0]);
 }
@@ -93,7 +101,11 @@ fn a_point_fills_all_columns_of_its_window() {
     let point = exponential_point(100, 140, &exponential_of(&[3.0; 80], 0, 0.0));
     metrics.insert(&request(vec![exponential_histogram(DELTA, vec![point])]));
     let heatmap = heatmap_of(&metrics, 110, 150, 4);
-    let cells: Vec<_> = heatmap.columns.iter().map(|column| column.cells[0]).collect();
+    let cells: Vec<_> = heatmap
+        .columns
+        .iter()
+        .map(|column| column.cells[0])
+        .collect();
     assert_eq!(cells, [20.0, 20.0, 20.0, 0.0]);
 }
 
@@ -105,7 +117,11 @@ fn rows_of_explicit_histograms_are_their_buckets() {
     metrics.insert(&request(vec![histogram(DELTA, vec![point])]));
     let heatmap = heatmap_of(&metrics, 100, 110, 1);
     assert!(heatmap.is_exact);
-    let rows: Vec<_> = heatmap.rows.iter().map(|row| (row.lower, row.upper)).collect();
+    let rows: Vec<_> = heatmap
+        .rows
+        .iter()
+        .map(|row| (row.lower, row.upper))
+        .collect();
     let infinity = f64::INFINITY;
     assert_eq!(rows, [(-infinity, 1.0), (1.0, 2.0), (2.0, infinity)]);
     assert_eq!(heatmap.columns[0].cells, [2.0, 1.0, 1.0]);
@@ -145,7 +161,10 @@ fn quantiles_are_those_of_the_values_of_each_interval() {
     let points = (10..).zip(&batches).map(|(time, values)| {
         exponential_point(time * 10, time * 10 + 10, &exponential_of(values, 5, 0.0))
     });
-    metrics.insert(&request(vec![exponential_histogram(DELTA, points.collect())]));
+    metrics.insert(&request(vec![exponential_histogram(
+        DELTA,
+        points.collect(),
+    )]));
 
     let asked = [0.5, 0.9, 0.99];
     let quantiles = metrics.quantiles(&ids(&metrics), seconds(100, 160), 3, &asked);
@@ -156,7 +175,10 @@ fn quantiles_are_those_of_the_values_of_each_interval() {
         for (estimate, quantile) in interval.estimates.iter().zip(asked) {
             let truth = true_quantile(&values, quantile);
             let estimate = estimate.unwrap().value;
-            assert!((estimate - truth).abs() <= error * truth, "{estimate} {truth}");
+            assert!(
+                (estimate - truth).abs() <= error * truth,
+                "{estimate} {truth}"
+            );
         }
     }
     assert_eq!(quantiles.len(), 3);
@@ -170,7 +192,11 @@ fn both_types_of_histograms_are_one_population() {
         histogram(DELTA, vec![explicit_point(100, 110, &explicit)]),
         exponential_histogram(
             DELTA,
-            vec![exponential_point(100, 110, &exponential_of(&[1.0; 4], 5, 0.0))],
+            vec![exponential_point(
+                100,
+                110,
+                &exponential_of(&[1.0; 4], 5, 0.0),
+            )],
         ),
     ]));
     assert_eq!(ids(&metrics).len(), 2);

@@ -2,7 +2,6 @@ use opentelemetry_proto::tonic::metrics::v1::{
     DataPointFlags, NumberDataPoint, Sum, metric::Data, number_data_point,
 };
 
-use super::*;
 use crate::metrics::{
     Metrics,
     testing::{
@@ -46,7 +45,11 @@ fn a_cumulative_counter_has_the_rate_of_its_differences() {
 #[test]
 fn a_delta_counter_has_the_rate_of_its_points() {
     let metrics = store();
-    let points = vec![number(100, 110, 50), number(110, 120, 0), number(130, 140, 7)];
+    let points = vec![
+        number(100, 110, 50),
+        number(110, 120, 0),
+        number(130, 140, 7),
+    ];
     metrics.insert(&request(vec![counter(DELTA, points)]));
     assert_eq!(
         rates(&metrics, 100, 140),
@@ -87,7 +90,11 @@ fn a_restart_starts_anew_and_is_never_negative() {
         [Some(5.0), Some(2.0), Some(10.0)]
     );
 
-    let metrics = cumulative(vec![number(0, 110, 50), number(0, 120, 20), number(0, 130, 25)]);
+    let metrics = cumulative(vec![
+        number(0, 110, 50),
+        number(0, 120, 20),
+        number(0, 130, 25),
+    ]);
     assert_eq!(rates(&metrics, 100, 130), [None, Some(2.0), Some(0.5)]);
 }
 

@@ -115,7 +115,10 @@ fn little_room_is_spare() {
     for time in 1..=1000 {
         ring.insert(number(time));
         let spare = ring.points.capacity() - ring.points.len();
-        assert!(spare <= (ring.points.len() / SPARE).max(MIN_SPARE), "{spare} at {time}");
+        assert!(
+            spare <= (ring.points.len() / SPARE).max(MIN_SPARE),
+            "{spare} at {time}"
+        );
     }
     for _ in 0..990 {
         ring.evict();
