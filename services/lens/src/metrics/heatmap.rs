@@ -59,23 +59,22 @@ pub(super) fn heatmap<'a>(
 ) -> Heatmap {
     let mut bounds = Bounds::default();
     visit(series.clone(), range, |_, distribution| {
-        bounds.add(&distribution)
+        bounds.add(&distribution);
     });
     let rows = bounds.into_rows();
     let windows: Vec<_> = windows(range, columns).collect();
     let mut cells = vec![vec![0.0; rows.rows.len()]; windows.len()];
     let mut is_exact = true;
     visit(series, range, |window, distribution| {
+        let columns = touched(&windows, window);
         for bucket in rows.buckets(distribution) {
             let touched = rows.touched(&bucket);
             is_exact &= touched.len() == 1;
             let count = bucket.count as f64 / touched.len().max(1) as f64;
-            for (column, cells) in windows.iter().zip(&mut cells) {
-                let share = window.share_in(*column);
-                if share > 0.0 {
-                    for cell in &mut cells[touched.clone()] {
-                        *cell += count * share;
-                    }
+            for column in columns.clone() {
+                let count = count * window.share_in(windows[column]);
+                for cell in &mut cells[column][touched.clone()] {
+                    *cell += count;
                 }
             }
         }
@@ -105,10 +104,8 @@ pub(super) fn quantiles<'a>(
     let windows: Vec<_> = windows(range, columns).collect();
     let mut populations: Vec<_> = windows.iter().map(|_| Population::default()).collect();
     visit(series, range, |window, distribution| {
-        for (column, population) in windows.iter().zip(&mut populations) {
-            if window.share_in(*column) > 0.0 {
-                population.add(&distribution);
-            }
+        for population in &mut populations[touched(&windows, window)] {
+            population.add(&distribution);
         }
     });
     let populations = windows.into_iter().zip(populations);
@@ -155,6 +152,16 @@ fn windows(range: Range, count: usize) -> impl Iterator<Item = Window> {
         from: edge(index),
         to: edge(index + 1),
     })
+}
+
+/// The indexes of the intervals in which values of a window may be.
+fn touched(intervals: &[Window], window: Window) -> std::ops::Range<usize> {
+    let is_empty = window.from >= window.to;
+    let first = intervals.partition_point(|interval| {
+        interval.to < window.from || interval.to == window.from && !is_empty
+    });
+    let end = intervals.partition_point(|interval| interval.from < window.to);
+    first..end.max(first)
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub struct Name {
 pub struct Labels {
     /// Its id. The same series has the same id after a restart.
     pub id: SeriesId,
+    /// The name of the metric.
+    pub name: String,
     /// Its resource. The attributes are sorted by key.
     pub resource: Resource,
     /// Its instrumentation scope. The attributes are sorted by key.
@@ -120,6 +122,7 @@ pub(super) fn labels(id: u64, series: &Series) -> Labels {
     let points = series.ring.points();
     Labels {
         id: SeriesId(id),
+        name: metric.name.to_string(),
         resource: metric.source.resource(),
         scope: metric.source.scope(),
         service: metric.source.service.to_string(),

@@ -29,10 +29,13 @@ pub(super) fn rate<'a>(
     step: u64,
 ) -> Vec<Rate> {
     let length = range.to.saturating_sub(range.from);
+    if length == 0 {
+        return Vec::new();
+    }
     let step = step.max(length.div_ceil(MAX_STEPS)).max(1);
     let mut rates: Vec<Rate> = (1..=length.div_ceil(step))
         .map(|index| Rate {
-            time: range.from + (index * step).min(length),
+            time: range.from + index.saturating_mul(step).min(length),
             per_second: None,
         })
         .collect();
@@ -81,7 +84,7 @@ fn add(series: &Series, range: Range, step: u64, rates: &mut [Rate]) {
                 let from = range.from + index as u64 * step;
                 let step = Window {
                     from,
-                    to: (from + step).min(range.to),
+                    to: from.saturating_add(step).min(range.to),
                 };
                 slot.0 += amount * window.share_in(step);
                 slot.1 += new.overlap(step);

@@ -74,6 +74,7 @@ impl Bounds {
     pub(super) fn into_rows(self) -> Rows {
         let mut rows = Rows::default();
         if let Some(mut merged) = self.exponential {
+            merged.reduce(merged.scale, merged.zero_threshold);
             while rows_of(&merged).len() > MAX_ROWS {
                 merged.reduce(merged.scale - 1, merged.zero_threshold);
             }

@@ -226,7 +226,7 @@ impl State {
         let source = source.or_insert_with(|| Arc::new(origin.source.clone()));
         let metric = self.metrics.entry(origin.metric_id);
         let metric = metric.or_insert_with(|| Arc::new(origin.metric(Arc::clone(source))));
-        Ok(self.series.entry(id).or_insert(Series {
+        Ok(self.series.entry(id).or_insert_with(|| Series {
             metric: Arc::clone(metric),
             attributes: attributes.into(),
             ring: Ring::default(),

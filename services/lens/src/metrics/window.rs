@@ -142,12 +142,10 @@ impl<T: Cumulative> Past<T> {
         // A point at its own start continues a run whose start is unknown: it adds nothing.
         let starts_before = start != 0 && start < time;
         let from = match self {
-            Self::Unknown => return None,
             Self::Nothing if starts_before && time - start <= LONGEST_FIRST => start,
-            Self::Nothing => return None,
             // Only a restart tells what was measured since the gap.
             Self::Gap(last) if starts_before && start >= *last => start,
-            Self::Gap(_) => return None,
+            Self::Unknown | Self::Nothing | Self::Gap(_) => return None,
             Self::Point(previous, previous_start, earlier) => {
                 let has_restarted = *previous_start != 0 && start > *previous_start;
                 let added = value.since(earlier).filter(|_| !has_restarted);

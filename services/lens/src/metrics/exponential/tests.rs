@@ -25,13 +25,13 @@ fn without_extremes(histogram: Exponential) -> Exponential {
 
 /// Fails unless the histograms are equal but for the rounding of sums.
 #[track_caller]
-fn assert_equal(one: Exponential, other: Exponential) {
+fn assert_equal(one: &Exponential, other: Exponential) {
     assert_near(one.sum.unwrap(), other.sum.unwrap());
     let other = Exponential {
         sum: one.sum,
         ..other
     };
-    assert_eq!(one, other);
+    assert_eq!(*one, other);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_merge_is_the_histogram_of_the_union_at_the_common_scale() {
         merged.merge(&exponential_of(&other.0, other.1, 0.0));
 
         let union = [one.0, other.0].concat();
-        assert_equal(merged, exponential_of(&union, one.1.min(other.1), 0.0));
+        assert_equal(&merged, exponential_of(&union, one.1.min(other.1), 0.0));
     }
 }
 
@@ -166,7 +166,7 @@ fn the_order_of_merges_does_not_matter() {
         let mut backwards = three.clone();
         backwards.merge(two);
         backwards.merge(one);
-        assert_equal(forwards, backwards);
+        assert_equal(&forwards, backwards);
     }
 }
 
@@ -197,10 +197,7 @@ fn merges_with_any_zero_threshold_are_the_union() {
         assert!(merged.zero_threshold >= thresholds[0].max(thresholds[1]));
 
         let union = [one, other].concat();
-        assert_equal(
-            merged.clone(),
-            exponential_of(&union, 2, merged.zero_threshold),
-        );
+        assert_equal(&merged, exponential_of(&union, 2, merged.zero_threshold));
     }
 }
 

@@ -217,3 +217,36 @@ fn nothing_to_show_is_empty() {
     let quantiles = metrics.quantiles(&ids(&metrics), seconds(100, 110), 1, &[0.5]);
     assert_eq!((quantiles[0].count, quantiles[0].estimates[0]), (0, None));
 }
+
+#[test]
+fn a_point_at_one_instant_lies_in_one_column() {
+    let metrics = store();
+    // A delta that starts at its own time has no interval.
+    let histogram = exponential_of(&[3.0], 0, 0.0);
+    let points = [110, 120].map(|time| exponential_point(time, time, &histogram));
+    metrics.insert(&request(vec![exponential_histogram(DELTA, points.into())]));
+    let heatmap = heatmap_of(&metrics, 100, 120, 4);
+    let cells: Vec<_> = heatmap
+        .columns
+        .iter()
+        .map(|column| column.cells[0])
+        .collect();
+    assert_eq!(cells, [0.0, 1.0, 0.0, 1.0]);
+    let quantiles = metrics.quantiles(&ids(&metrics), seconds(100, 120), 4, &[]);
+    let counts: Vec<_> = quantiles.iter().map(|one| one.count).collect();
+    assert_eq!(counts, [0, 1, 0, 1]);
+}
+
+#[test]
+fn a_bucket_around_the_zero_threshold_is_part_of_the_row_of_zero() {
+    let metrics = store();
+    // 0.4 is in the bucket from 0.25 to 0.5.
+    let histogram = exponential_of(&[0.1, 0.4, 3.0], 0, 0.3);
+    let point = exponential_point(100, 110, &histogram);
+    metrics.insert(&request(vec![exponential_histogram(DELTA, vec![point])]));
+    let heatmap = heatmap_of(&metrics, 100, 110, 1);
+    assert!(heatmap.is_exact);
+    assert_eq!((heatmap.rows[0].lower, heatmap.rows[0].upper), (-0.5, 0.5));
+    assert_eq!(heatmap.columns[0].cells[0], 2.0);
+    assert_eq!(total(&heatmap), 3.0);
+}

@@ -3,7 +3,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 
 use crate::metrics::{
-    Metrics,
+    Metrics, Range,
     testing::{
         CUMULATIVE, DELTA, SECOND, UNSPECIFIED, assert_near, counter, explicit_of, explicit_point,
         histogram, ids, metric, number, request, seconds, store,
@@ -208,6 +208,24 @@ fn the_number_of_steps_is_limited() {
     let metrics = cumulative(vec![number(100, 110, 50)]);
     let rates = metrics.rate(&ids(&metrics), seconds(0, 1_000_000), 1);
     assert_eq!(rates.len(), 10_000);
-    let empty = metrics.rate(&ids(&metrics), seconds(10, 5), 1);
-    assert_eq!(empty, []);
+}
+
+#[test]
+fn any_range_is_answered() {
+    let metrics = cumulative(vec![number(100, 110, 50), number(100, 130, 60)]);
+    let ids = ids(&metrics);
+    let everything = Range {
+        from: 0,
+        to: u64::MAX,
+    };
+    assert_eq!(metrics.rate(&ids, everything, 1).len(), 10_000);
+    assert_eq!(metrics.rate(&ids, everything, u64::MAX).len(), 1);
+    assert_eq!(
+        metrics.heatmap(&ids, everything, usize::MAX).columns.len(),
+        1000
+    );
+    // Backwards, within a window.
+    assert_eq!(metrics.rate(&ids, seconds(125, 115), 1), []);
+    assert_eq!(metrics.quantiles(&ids, seconds(125, 115), 3, &[0.5]), []);
+    assert_eq!(metrics.points(ids[0], seconds(125, 105)), []);
 }
