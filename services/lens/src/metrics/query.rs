@@ -23,7 +23,7 @@ pub struct Name {
     pub unit: String,
     /// Its type.
     pub kind: Kind,
-    /// Its description: the first one that is not empty.
+    /// The first nonempty description of its series.
     pub description: String,
     /// The values of `service.name` of its series, in alphabetical order. Empty for a series without one.
     pub services: Vec<String>,

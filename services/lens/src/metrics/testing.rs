@@ -247,7 +247,7 @@ pub(super) fn explicit_of(values: &[f64], bounds: &[f64]) -> Explicit {
     }
 }
 
-/// The value at a quantile of all values: the smallest one that is not exceeded by this part of them.
+/// The value at a quantile, from the sorted values.
 pub(super) fn true_quantile(values: &[f64], quantile: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
