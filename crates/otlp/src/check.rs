@@ -75,7 +75,10 @@ fn identity(span: &Span) -> Option<String> {
         ("span id", &span.span_id, SPAN_ID),
     ] {
         if id.len() != length {
-            return Some(format!("the {name} has {} bytes, not {length}", id.len()));
+            return Some(format!(
+                "the {name} has a length of {} instead of {length} bytes",
+                id.len()
+            ));
         }
         if !is_id(id, length) {
             return Some(format!("the {name} is all zeros"));
@@ -99,7 +102,12 @@ pub(crate) fn logs(request: &mut ExportLogsServiceRequest) -> Accepted {
         ] {
             if !id.is_empty() && !is_id(id, length) {
                 if id.len() != length {
-                    ids.add(|| format!("a {name} of {} bytes", id.len()));
+                    ids.add(|| {
+                        format!(
+                            "a {name} with a length of {} instead of {length} bytes",
+                            id.len()
+                        )
+                    });
                 }
                 id.clear();
             }
@@ -203,4 +211,76 @@ fn short(name: &str) -> String {
         .take(NAME)
         .flat_map(char::escape_debug)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::{
+        logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
+        trace::v1::{ResourceSpans, ScopeSpans},
+    };
+
+    use super::*;
+
+    #[test]
+    fn an_invalid_parent_is_ignored_and_its_span_stays() {
+        let span = |parent_span_id| Span {
+            trace_id: vec![1; TRACE_ID],
+            span_id: vec![1; SPAN_ID],
+            parent_span_id,
+            name: "a \"name\"".to_owned(),
+            ..Span::default()
+        };
+        let mut request = ExportTraceServiceRequest {
+            resource_spans: vec![ResourceSpans {
+                scope_spans: vec![ScopeSpans {
+                    spans: vec![
+                        span(vec![]),
+                        span(vec![2; SPAN_ID]),
+                        span(vec![0; SPAN_ID]),
+                        span(vec![2; 7]),
+                    ],
+                    ..ScopeSpans::default()
+                }],
+                ..ResourceSpans::default()
+            }],
+        };
+        let accepted = traces(&mut request);
+        let message = "the id of the parent is not 8 bytes long and was ignored in 1 span: the span \"a \\\"name\\\"\"";
+        assert_eq!((accepted.rejected, accepted.message.as_str()), (0, message));
+        let spans = &request.resource_spans[0].scope_spans[0].spans;
+        let parents: Vec<_> = spans.iter().map(|span| span.parent_span_id.len()).collect();
+        assert_eq!(parents, [0, SPAN_ID, 0, 0]);
+    }
+
+    #[test]
+    fn invalid_ids_of_log_records_are_ignored() {
+        let record = |trace_id, span_id| LogRecord {
+            trace_id,
+            span_id,
+            ..LogRecord::default()
+        };
+        let mut request = ExportLogsServiceRequest {
+            resource_logs: vec![ResourceLogs {
+                scope_logs: vec![ScopeLogs {
+                    log_records: vec![
+                        record(vec![1; TRACE_ID], vec![1; SPAN_ID]),
+                        record(vec![0; TRACE_ID], vec![]),
+                        record(vec![1; 15], vec![1; SPAN_ID]),
+                    ],
+                    ..ScopeLogs::default()
+                }],
+                ..ResourceLogs::default()
+            }],
+        };
+        let accepted = logs(&mut request);
+        let message = "invalid ids were ignored in 1 log record: a trace id with a length of 15 instead of 16 bytes";
+        assert_eq!((accepted.rejected, accepted.message.as_str()), (0, message));
+        let records = &request.resource_logs[0].scope_logs[0].log_records;
+        let ids: Vec<_> = records
+            .iter()
+            .map(|record| (record.trace_id.len(), record.span_id.len()))
+            .collect();
+        assert_eq!(ids, [(TRACE_ID, SPAN_ID), (0, 0), (0, SPAN_ID)]);
+    }
 }

@@ -4,6 +4,8 @@
 //! [OTLP specification](https://opentelemetry.io/docs/specs/otlp/). The memory for requests under way
 //! is bounded: under pressure, clients are told to retry.
 //!
+//! `cargo run -p otlp --example count` is a small receiver.
+//!
 //! gRPC requests are read here instead of by tonic's server, because OTLP asks for things that tonic
 //! decides on its own. tonic answers a message above the limit with `OUT_OF_RANGE`, which OTLP clients
 //! retry for ever, and a malformed one with `INTERNAL`. It also buffers messages before any code of

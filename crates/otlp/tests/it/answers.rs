@@ -35,7 +35,7 @@ async fn only_spans_with_valid_ids_are_delivered() {
         .into_inner();
     let partial = answer.partial_success.unwrap();
     assert_eq!(partial.rejected_spans, 4);
-    let message = "4 spans rejected: first the trace id has 15 bytes, not 16 (the span \"test\")";
+    let message = "4 spans rejected: first the trace id has a length of 15 instead of 16 bytes (the span \"test\")";
     assert_eq!(partial.error_message, message);
     assert_eq!(*server.sink.spans.lock().unwrap(), [vec![1; 8], vec![4; 8]]);
     let refusals = server.sink.refusals.lock().unwrap().clone();
@@ -69,7 +69,7 @@ async fn rejections_of_the_receiver_and_of_the_sink_are_added() {
         .into_inner();
     let expected = ExportTracePartialSuccess {
         rejected_spans: 2,
-        error_message: "1 span rejected: the span id has 0 bytes, not 8 (the span \"test\"); full"
+        error_message: "1 span rejected: the span id has a length of 0 instead of 8 bytes (the span \"test\"); full"
             .to_owned(),
     };
     assert_eq!(answer.partial_success, Some(expected));
