@@ -1,1 +1,3 @@
 //! Shows traces, metrics and logs of any service: an OTLP receiver, a bounded store, and pages.
+
+pub mod store;
