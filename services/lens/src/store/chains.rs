@@ -110,14 +110,16 @@ impl Chains {
             |entry| entry.0 == trace,
             |entry| hasher.hash_one(entry.0),
         );
-        match entry {
+        let previous = match entry {
             Entry::Occupied(mut entry) => Some(std::mem::replace(&mut entry.get_mut().1, place)),
             Entry::Vacant(entry) => {
                 entry.insert((trace, place));
-                *size = *size + table.allocation_size() - before;
                 None
             }
-        }
+        };
+        // The table may have grown in both cases.
+        *size = *size + table.allocation_size() - before;
+        previous
     }
 
     /// Removes a trace whose newest place is in a segment that leaves. Returns whether it was removed.

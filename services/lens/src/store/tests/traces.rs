@@ -47,38 +47,41 @@ fn traces_of_all_services_are_listed_newest_first() {
 
 #[test]
 fn pages_follow_each_other() {
-    let store = small_segments();
-    // Each trace has spans in several segments, and some traces start at the same time.
     let count = 100;
-    for id in 1..=5 {
-        for trace in 1..=count {
-            let at = (trace * 37 % count) / 2 + id;
-            store.insert_traces(&traces("auth", vec![span(trace, id, id - 1, at)]));
+    // Traces come oldest first, newest first, or neither.
+    for step in [1, count - 1, 37] {
+        let store = small_segments();
+        // Each trace has spans in several segments, and ten traces start at the same time.
+        for id in 1..=5 {
+            for trace in 1..=count {
+                let at = (trace * step % count) / 10 + id;
+                store.insert_traces(&traces("auth", vec![span(trace, id, id - 1, at)]));
+            }
         }
-    }
-    assert!(store.stats().spans.segments > 5);
-    let mut rows: Vec<TraceRow> = Vec::new();
-    let mut next = page(7);
-    loop {
-        let list = store.traces(&TraceFilter::default(), &next);
-        assert!(list.rows.len() <= 7);
-        rows.extend(list.rows);
-        match list.next {
-            None => break,
-            before => next.before = before,
+        assert!(store.stats().spans.segments > 5);
+        let mut rows: Vec<TraceRow> = Vec::new();
+        let mut next = page(7);
+        loop {
+            let list = store.traces(&TraceFilter::default(), &next);
+            assert!(list.rows.len() <= 7);
+            rows.extend(list.rows);
+            match list.next {
+                None => break,
+                before => next.before = before,
+            }
         }
+        assert!(
+            rows.iter()
+                .all(|row| row.spans == 5 && row.name == "span 1")
+        );
+        let cursors: Vec<(u64, TraceId)> = rows.iter().map(|row| (row.start, row.id)).collect();
+        let mut sorted = cursors.clone();
+        sorted.sort();
+        sorted.dedup();
+        sorted.reverse();
+        assert_eq!(cursors.len(), count as usize);
+        assert_eq!(cursors, sorted);
     }
-    assert_eq!(rows.len(), count as usize);
-    assert!(
-        rows.iter()
-            .all(|row| row.spans == 5 && row.name == "span 1")
-    );
-    let cursors: Vec<(u64, TraceId)> = rows.iter().map(|row| (row.start, row.id)).collect();
-    let mut sorted = cursors.clone();
-    sorted.sort();
-    sorted.dedup();
-    sorted.reverse();
-    assert_eq!(cursors, sorted);
 }
 
 #[test]

@@ -1,0 +1,143 @@
+//! Compares the size that a store counts with the memory of the process.
+//!
+//! It is a program of its own, because the memory of other tests would be measured too.
+#![cfg(target_os = "linux")]
+
+use lens::store::Store;
+use opentelemetry_proto::tonic::{
+    collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
+    common::v1::{AnyValue, KeyValue, any_value::Value},
+    logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
+    trace::v1::{ResourceSpans, ScopeSpans, Span, span::Link},
+};
+
+const MIB: usize = 1024 * 1024;
+const LIMIT: usize = 32 * MIB;
+/// Memory that the store does not count: the request, the program, and what the allocator keeps.
+const ALLOWANCE: usize = 24 * MIB;
+
+#[test]
+fn a_store_takes_the_memory_that_it_counts() {
+    let before = resident();
+    let store = Store::new(LIMIT);
+    let mut number = 0;
+    // Small spans make columns and indexes large. Large ones make the compressed records large.
+    for noise in [0, 40, 400, 0] {
+        let start = store.stats();
+        let evicted = |stats: lens::store::Stats| stats.spans.evicted + stats.logs.evicted;
+        let held = start.spans.records + start.logs.records;
+        // Each round replaces the records before it at least once.
+        while evicted(store.stats()) - evicted(start) <= held.max(1)
+            || store.stats().bytes < LIMIT * 9 / 10
+        {
+            store.insert_traces(&spans(&mut number, noise));
+            store.insert_logs(&logs(&mut number, noise));
+        }
+        let stats = store.stats();
+        let grown = resident() - before;
+        println!("{grown} bytes resident with {noise}: {stats:?}");
+        assert!(stats.bytes <= LIMIT, "{stats:?}");
+        assert!(
+            grown <= LIMIT + ALLOWANCE,
+            "{grown} with {noise}, {stats:?}"
+        );
+        // The count is of memory that is in use.
+        assert!(
+            grown >= stats.bytes * 4 / 5,
+            "{grown} with {noise}, {stats:?}"
+        );
+    }
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kilobytes * 1024
+}
+
+/// Spans of which two are in one trace, with an attribute that compresses badly.
+fn spans(number: &mut u64, noise: usize) -> ExportTraceServiceRequest {
+    let spans = (0..512)
+        .map(|_| {
+            *number += 1;
+            Span {
+                trace_id: trace(*number / 2),
+                span_id: random(*number).to_be_bytes().into(),
+                name: format!("GET /users/{}", *number % 1000),
+                start_time_unix_nano: *number * 1000,
+                end_time_unix_nano: *number * 1000 + random(*number) % 10_000_000,
+                attributes: vec![attribute(*number, noise)],
+                links: vec![Link {
+                    trace_id: trace(*number / 100),
+                    span_id: vec![1; 8],
+                    ..Link::default()
+                }],
+                ..Span::default()
+            }
+        })
+        .collect();
+    ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            scope_spans: vec![ScopeSpans {
+                spans,
+                ..ScopeSpans::default()
+            }],
+            ..ResourceSpans::default()
+        }],
+    }
+}
+
+fn logs(number: &mut u64, noise: usize) -> ExportLogsServiceRequest {
+    let log_records = (0..512)
+        .map(|_| {
+            *number += 1;
+            LogRecord {
+                time_unix_nano: *number * 1000,
+                trace_id: trace(*number / 2),
+                attributes: vec![attribute(*number, noise)],
+                ..LogRecord::default()
+            }
+        })
+        .collect();
+    ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            scope_logs: vec![ScopeLogs {
+                log_records,
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }],
+    }
+}
+
+fn trace(number: u64) -> Vec<u8> {
+    let number = u128::from(random(number)) << 64 | u128::from(number);
+    number.to_be_bytes().into()
+}
+
+/// An attribute of about 8 * `words` bytes.
+fn attribute(number: u64, words: usize) -> KeyValue {
+    let noise = (0..words)
+        .map(|word| format!("{:08x}", random(number ^ (word as u64) << 40) as u32))
+        .collect();
+    KeyValue {
+        key: "noise".to_owned(),
+        value: Some(AnyValue {
+            value: Some(Value::StringValue(noise)),
+        }),
+        ..KeyValue::default()
+    }
+}
+
+/// A number that looks random, of the generator splitmix64.
+fn random(seed: u64) -> u64 {
+    let mut number = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ number >> 31
+}
