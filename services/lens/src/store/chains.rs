@@ -136,6 +136,11 @@ impl Chains {
         self.size
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.tables.iter().map(HashTable::len).sum()
+    }
+
     fn locate(&self, trace: TraceId) -> (u64, usize) {
         let hash = self.hasher.hash_one(trace);
         // The tables use the other bits.

@@ -234,6 +234,12 @@ impl<C: Clone> Signal<C> {
         found
     }
 
+    /// Number of traces in the indexes of traces and of links.
+    #[cfg(test)]
+    pub(super) fn indexed(&self) -> (usize, usize) {
+        (self.traces.len(), self.links.len())
+    }
+
     fn seal(&mut self) {
         let next = Segment::new(self.open.number + 1);
         let mut segment = std::mem::replace(&mut self.open, Arc::new(next));

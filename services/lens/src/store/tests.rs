@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
     resource::v1::Resource,
-    trace::v1::{ResourceSpans, ScopeSpans, Span, Status},
+    trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span::Link},
 };
 
 use super::*;
@@ -50,6 +50,14 @@ fn failed(mut span: Span) -> Span {
         code: 2,
     });
     span
+}
+
+fn link(trace: u64, span: u64) -> Link {
+    Link {
+        trace_id: trace_id(trace).to_bytes().into(),
+        span_id: span.to_be_bytes().into(),
+        ..Link::default()
+    }
 }
 
 /// A log record `at` ms after [`NOW`]. Trace 0 is none.

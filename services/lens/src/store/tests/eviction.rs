@@ -9,6 +9,7 @@ fn bulky(first: u64, count: u64) -> ExportTraceServiceRequest {
                 .map(|index| format!("{:08x}", hash(number * 50 + index)))
                 .collect();
             span.attributes = vec![attribute("noise", text(&noise))];
+            span.links = vec![link(number - 1, 1)];
             span
         })
         .collect();
@@ -35,6 +36,11 @@ fn the_oldest_segment_leaves_above_the_limit() {
     assert!(stats.bytes > limit / 2, "{stats:?}");
     assert_eq!(store.trace(trace_id(1)), None);
     assert!(store.trace(trace_id(20_000)).is_some());
+    let indexed = stats.spans.records as usize;
+    assert_eq!(
+        store.read(|writer| writer.spans.indexed()),
+        (indexed, indexed)
+    );
     // Spans leave in the order in which they came.
     let oldest = stored - stats.spans.records + 1;
     assert_eq!(stats.spans.oldest, Some(NOW + oldest * MS));

@@ -1,4 +1,4 @@
-use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
+use opentelemetry_proto::tonic::trace::v1::span::Event;
 
 use super::*;
 
@@ -189,11 +189,6 @@ fn logs_of_a_trace_are_in_time_order() {
 #[test]
 fn links_are_found_from_both_ends() {
     let store = small_segments();
-    let link = |trace, span: u64| Link {
-        trace_id: trace_id(trace).to_bytes().into(),
-        span_id: span.to_be_bytes().into(),
-        ..Link::default()
-    };
     store.insert_traces(&traces("auth", vec![span(1, 1, 0, 0)]));
     for trace in 2..50 {
         let mut consumer = span(trace, 5, 0, trace);

@@ -48,17 +48,24 @@ fn traces_of_all_services_are_listed_newest_first() {
 #[test]
 fn pages_follow_each_other() {
     let count = 100;
-    // Traces come oldest first, newest first, or neither.
-    for step in [1, count - 1, 37] {
+    // Traces come oldest first, newest first, or neither. They are in several segments each, or in one.
+    for (step, spans) in [1, count - 1, 37]
+        .into_iter()
+        .flat_map(|step| [(step, 5), (step, 1)])
+    {
         let store = small_segments();
-        // Each trace has spans in several segments, and ten traces start at the same time.
-        for id in 1..=5 {
+        for id in 1..=spans {
             for trace in 1..=count {
-                let at = (trace * step % count) / 10 + id;
-                store.insert_traces(&traces("auth", vec![span(trace, id, id - 1, at)]));
+                // Ten traces start at the same time.
+                let at = (trace * step % count) / 10;
+                let mut span = failed(span(trace, id, id - 1, at + id));
+                if id == 1 {
+                    span.end_time_unix_nano += 90 * MS;
+                }
+                store.insert_traces(&traces("auth", vec![span]));
             }
         }
-        assert!(store.stats().spans.segments > 5);
+        assert!(store.stats().spans.segments > 1);
         let mut rows: Vec<TraceRow> = Vec::new();
         let mut next = page(7);
         loop {
@@ -70,10 +77,11 @@ fn pages_follow_each_other() {
                 before => next.before = before,
             }
         }
-        assert!(
-            rows.iter()
-                .all(|row| row.spans == 5 && row.name == "span 1")
-        );
+        for row in &rows {
+            let found = (u64::from(row.spans), u64::from(row.errors), row.duration);
+            assert_eq!(found, (spans, spans, 100 * MS));
+            assert_eq!(row.name, "span 1");
+        }
         let cursors: Vec<(u64, TraceId)> = rows.iter().map(|row| (row.start, row.id)).collect();
         let mut sorted = cursors.clone();
         sorted.sort();
@@ -251,6 +259,10 @@ fn columns_tell_of_spans_and_logs_in_a_range() {
         duration: 10 * MS,
     };
     assert_eq!(views[0], expected);
+    for at in 1..=200 {
+        let at = NOW + at * MS;
+        assert_eq!(store.spans_in(at..at + 1).iter().count(), 1);
+    }
     store.insert_logs(&logs(
         "auth",
         (1..=200).map(|at| log(0, "hello", at)).collect(),
