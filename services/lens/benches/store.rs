@@ -131,8 +131,23 @@ fn main() -> std::io::Result<()> {
         store.insert_traces(&in_one_trace(spans(&mut number)));
         large += BATCH;
     }
+    let large_trace = TraceId::from_bytes(&[7; 16]);
+    table.query(
+        &store,
+        &format!("outline of a trace of {large} spans"),
+        |store| {
+            let outline = large_trace.and_then(|id| store.outline(id));
+            outline.map_or(0, |outline| {
+                outline.spans().map(|span| span.name.len().min(1)).sum()
+            })
+        },
+    )?;
+    table.query(&store, "200 spans of it", |store| {
+        let outline = large_trace.and_then(|id| store.outline(id));
+        outline.map_or(0, |outline| outline.read(20_000..20_200).len())
+    })?;
     table.query(&store, &format!("trace of {large} spans"), |store| {
-        let trace = TraceId::from_bytes(&[7; 16]).and_then(|id| store.trace(id));
+        let trace = large_trace.and_then(|id| store.trace(id));
         trace.map_or(0, |trace| trace.spans.len())
     })
 }

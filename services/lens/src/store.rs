@@ -13,6 +13,7 @@ mod filter;
 mod ids;
 mod insert;
 mod logs;
+mod outline;
 mod segment;
 mod signal;
 mod source;
@@ -32,6 +33,7 @@ pub use self::{
     ids::{InvalidId, SpanId, TraceId},
     insert::Inserted,
     logs::LogCursor,
+    outline::Outline,
     source::Source,
     trace::{LinkedFrom, StoredLog, Trace, TraceSpan},
     traces::{TraceCursor, TraceRow},

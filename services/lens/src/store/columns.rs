@@ -75,19 +75,25 @@ impl Store {
 impl Spans {
     /// The spans.
     pub fn iter(&self) -> impl Iterator<Item = SpanView<'_>> {
-        self.0.iter().filter_map(|(segment, row)| {
-            let columns = &row.columns;
-            Some(SpanView {
-                trace: segment.parts.get(row.part as usize)?.trace,
-                span: SpanId::from_number(row.span)?,
-                parent: SpanId::from_number(columns.parent),
-                service: segment.names.text(row.origin.service),
-                name: segment.names.text(row.name),
-                kind: SpanKind::try_from(i32::from(columns.kind)).unwrap_or_default(),
-                error: columns.error,
-                start: row.time,
-                duration: columns.duration,
-            })
+        self.0
+            .iter()
+            .filter_map(|(segment, row)| SpanView::new(segment, row))
+    }
+}
+
+impl<'a> SpanView<'a> {
+    pub(super) fn new(segment: &'a Segment<SpanColumns>, row: &Row<SpanColumns>) -> Option<Self> {
+        let columns = &row.columns;
+        Some(Self {
+            trace: segment.parts.get(row.part as usize)?.trace,
+            span: SpanId::from_number(row.span)?,
+            parent: SpanId::from_number(columns.parent),
+            service: segment.names.text(row.origin.service),
+            name: segment.names.text(row.name),
+            kind: SpanKind::try_from(i32::from(columns.kind)).unwrap_or_default(),
+            error: columns.error,
+            start: row.time,
+            duration: columns.duration,
         })
     }
 }

@@ -9,6 +9,7 @@ use super::{
     Store,
     ids::{SpanId, TraceId},
     insert::log_time,
+    outline::Outline,
     source::{Source, Sources},
 };
 
@@ -86,32 +87,20 @@ impl Store {
             return None;
         }
         let mut trace = Trace::default();
-        let mut sources = Sources::default();
         if let Some(place) = newest_span {
-            let (parts, evicted) = spans.chain(place);
-            trace.evicted_spans = evicted;
-            for (segment, slot) in parts {
-                let mut reader = segment.reader();
-                for (number, row) in segment.rows_of(slot) {
-                    let bytes = reader.read(segment.place(number));
-                    // Only values that are nested more deeply than OTLP allows are not decoded.
-                    let Ok(span) = Span::decode(bytes) else {
-                        continue;
-                    };
-                    let source = sources.get(segment, row.origin);
-                    trace.spans.push(TraceSpan { source, span });
-                }
-            }
+            let outline = Outline::new(&spans, place);
+            trace.evicted_spans = outline.evicted_spans();
+            trace.spans = outline.read(0..outline.len());
         }
         if let Some(place) = newest_log {
             let (parts, evicted) = logs.chain(place);
             trace.evicted_logs = evicted;
-            // The numbers of its segments are those of other segments.
             let mut sources = Sources::default();
             for (segment, slot) in parts {
                 let mut reader = segment.reader();
                 for (number, row) in segment.rows_of(slot) {
                     let bytes = reader.read(segment.place(number));
+                    // Only values that are nested more deeply than OTLP allows are not decoded.
                     let Ok(record) = LogRecord::decode(bytes) else {
                         continue;
                     };

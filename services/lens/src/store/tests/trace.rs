@@ -44,6 +44,63 @@ fn a_trace_has_all_that_was_received() {
 }
 
 #[test]
+fn an_outline_has_columns_and_reads_single_spans() {
+    let store = small_segments();
+    for id in 1..=300 {
+        store.insert_traces(&traces(
+            "auth",
+            vec![span(1, id, id / 2, id), span(2, id, 0, id)],
+        ));
+    }
+    let outline = store.outline(trace_id(1)).unwrap();
+    assert!(store.stats().spans.segments > 3);
+    assert_eq!(outline.len(), 300);
+    let spans: Vec<SpanView<'_>> = outline.spans().collect();
+    assert_eq!(spans.len(), 300);
+    for (id, span) in (1..).zip(&spans) {
+        assert_eq!(
+            (span.name, span.start),
+            (&*format!("span {id}"), NOW + id * MS)
+        );
+        assert_eq!(span.parent, SpanId::from_number(id / 2));
+    }
+    let read = outline.read([299, 0, 1, 300]);
+    let names: Vec<&str> = read.iter().map(|span| &*span.span.name).collect();
+    assert_eq!(names, ["span 300", "span 1", "span 2"]);
+    assert!(store.outline(trace_id(3)).is_none());
+}
+
+#[test]
+fn readers_and_a_writer_do_not_disturb_each_other() {
+    let store = small_segments();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for id in 1..=200 {
+                let spans = (1..=10).map(|trace| span(trace, id, 0, id)).collect();
+                store.insert_traces(&traces("auth", spans));
+                store.insert_logs(&logs("auth", vec![log(1, "one", id)]));
+            }
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut before = 0;
+                while before < 200 {
+                    let list = store.traces(&TraceFilter::default(), &page(20));
+                    assert!(list.rows.len() <= 10);
+                    for row in &list.rows {
+                        assert_eq!((row.start, &*row.name), (NOW + MS, "span 1"));
+                    }
+                    let trace = store.trace(trace_id(1)).unwrap_or_default();
+                    assert!(trace.spans.len() >= before && !trace.evicted_spans);
+                    assert!(trace.logs.len() <= 200);
+                    before = trace.spans.len();
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn a_request_without_resource_and_scope_is_kept() {
     let store = store();
     let mut request = traces("", vec![span(1, 1, 0, 0)]);
