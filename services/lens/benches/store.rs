@@ -246,7 +246,11 @@ fn span(number: u64) -> Span {
         start_time_unix_nano: start,
         end_time_unix_nano: start + random(number) % 200_000_000,
         status: Some(Status {
-            code: if random(number) % 50 == 0 { 2 } else { 0 },
+            code: if random(number).is_multiple_of(50) {
+                2
+            } else {
+                0
+            },
             ..Status::default()
         }),
         attributes: vec![

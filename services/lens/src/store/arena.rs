@@ -1,6 +1,6 @@
 //! The encoded records of one segment, compressed in blocks.
 
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 use prost::Message;
 
@@ -8,26 +8,24 @@ use prost::Message;
 /// better, but is unpacked as a whole to read one record.
 const BLOCK: usize = 64 * 1024;
 
-/// Overhead of an allocation behind an `Arc`, in bytes: its two counts and the allocator's header.
-const OVERHEAD: usize = 32;
-
 /// Encoded messages, one after the other. Full blocks are compressed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Arena {
     blocks: Vec<Block>,
+    /// The compressed blocks. They are one allocation, because an allocator reuses the memory of many small ones worse.
+    packed: Vec<u8>,
     /// The messages after the last block.
     tail: Vec<u8>,
     /// Size of the blocks before compression, in bytes.
     start: u32,
-    /// Allocated size of the blocks, in bytes.
-    packed: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Block {
     /// Place of its bytes in the uncompressed arena.
     range: Range<u32>,
-    packed: Arc<[u8]>,
+    /// Place of its bytes in `packed`.
+    packed: Range<u32>,
 }
 
 impl Arena {
@@ -51,12 +49,12 @@ impl Arena {
         scratch.resize(lz4_flex::block::get_maximum_output_size(self.tail.len()), 0);
         let len = lz4_flex::block::compress_into(&self.tail, scratch)
             .expect("the output has the maximum size");
-        let packed: Arc<[u8]> = Arc::from(&scratch[..len]);
+        let start = self.packed.len() as u32;
+        self.packed.extend_from_slice(&scratch[..len]);
         let end = self.start + self.tail.len() as u32;
-        self.packed += packed.len() + OVERHEAD;
         self.blocks.push(Block {
             range: self.start..end,
-            packed,
+            packed: start..start + len as u32,
         });
         self.start = end;
         // A large message must not leave its buffer behind.
@@ -74,6 +72,7 @@ impl Arena {
         }
         self.tail = Vec::new();
         self.blocks.shrink_to_fit();
+        self.packed.shrink_to_fit();
     }
 
     /// Size of the messages before compression, in bytes.
@@ -83,7 +82,7 @@ impl Arena {
 
     /// Size of the allocations, in bytes.
     pub(super) fn size(&self) -> usize {
-        self.packed + size_of::<Block>() * self.blocks.capacity() + self.tail.capacity()
+        self.packed.capacity() + size_of::<Block>() * self.blocks.capacity() + self.tail.capacity()
     }
 
     /// Places of the blocks in the uncompressed arena.
@@ -127,7 +126,8 @@ impl Reader<'_> {
         let block = &arena.blocks[number];
         if self.unpacked != Some(number) {
             self.buffer.resize(block.range.len(), 0);
-            lz4_flex::block::decompress_into(&block.packed, &mut self.buffer)
+            let packed = &arena.packed[block.packed.start as usize..block.packed.end as usize];
+            lz4_flex::block::decompress_into(packed, &mut self.buffer)
                 .expect("the block is as it was packed");
             self.unpacked = Some(number);
         }

@@ -1,9 +1,9 @@
 //! Values of one segment that many of its records share.
 
+use std::hash::BuildHasher as _;
+
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-
-use std::hash::BuildHasher as _;
 
 /// Distinct byte strings, numbered in the order in which they came.
 #[derive(Clone, Debug, Default)]

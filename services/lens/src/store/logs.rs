@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use memchr::memmem::Finder;
 use opentelemetry_proto::tonic::{common::v1::KeyValue, logs::v1::LogRecord};
-use prost::Message;
+use prost::Message as _;
 
 use super::{
     LogColumns, Snapshot, Store,

@@ -1,14 +1,12 @@
 //! A part of the records of one signal, in the order in which they came.
 
-use std::ops::Range;
+use std::{hash::BuildHasher as _, ops::Range};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use memchr::memmem::Finder;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use prost::Message;
-
-use std::hash::BuildHasher as _;
 
 use super::{
     arena::{Arena, Reader},

@@ -1,10 +1,11 @@
 //! The list of traces.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use foldhash::fast::RandomState;
 use memchr::memmem::Finder;
 use opentelemetry_proto::tonic::{common::v1::KeyValue, trace::v1::Span};
-use prost::Message;
+use prost::Message as _;
 
 use super::{
     Snapshot, SpanColumns, Store,
@@ -80,6 +81,7 @@ impl Store {
         let limit = page.limit.max(1);
         // One more trace tells whether there is a next page.
         let mut newest: BTreeMap<TraceCursor, Summary> = BTreeMap::new();
+        let mut seen: HashSet<TraceId, RandomState> = HashSet::default();
         let mut segments: Vec<_> = snapshot.0.iter().collect();
         segments.sort_by_key(|segment| std::cmp::Reverse(segment.newest));
         for segment in segments {
@@ -93,6 +95,11 @@ impl Store {
                 if matching.as_ref().is_some_and(|matching| !matching[slot])
                     || least.is_some_and(|least| part.start < least)
                 {
+                    continue;
+                }
+                // A long trace has a part in each segment, and one is enough to sum it up.
+                let parts = part.previous != Place::NONE || part.next.get() != Place::NONE;
+                if parts && !seen.insert(part.trace) {
                     continue;
                 }
                 let place = Place {

@@ -188,8 +188,10 @@ fn filters_select_logs() {
 #[test]
 fn unusual_logs_are_shown() {
     let store = store();
-    let mut empty = LogRecord::default();
-    empty.observed_time_unix_nano = NOW;
+    let empty = LogRecord {
+        observed_time_unix_nano: NOW,
+        ..LogRecord::default()
+    };
     let mut alien = log(0, "alien", 1);
     alien.trace_id = vec![1; 5];
     alien.span_id = vec![0; 8];
