@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -12,18 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::{BodyExt as _, Full};
 use opentelemetry_proto::tonic::{
     collector::{
-        logs::v1::{
-            ExportLogsServiceRequest, ExportLogsServiceResponse,
-            logs_service_server::{LogsService, LogsServiceServer},
-        },
-        metrics::v1::{
-            ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-            metrics_service_server::{MetricsService, MetricsServiceServer},
-        },
-        trace::v1::{
-            ExportTraceServiceRequest, ExportTraceServiceResponse,
-            trace_service_server::{TraceService, TraceServiceServer},
-        },
+        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+        trace::v1::ExportTraceServiceRequest,
     },
     common::v1::{KeyValue, any_value::Value},
     logs::v1::LogRecord,
@@ -31,9 +22,8 @@ use opentelemetry_proto::tonic::{
     resource::v1::Resource,
     trace::v1::Span,
 };
+use otlp::{Accepted, Busy, Limits, Receiver, Sink};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, service::Routes, transport::Server};
 
 /// An OTLP receiver on loopback.
 #[derive(Clone, Debug)]
@@ -83,17 +73,12 @@ impl Collector {
         let address = listener.local_addr()?;
         let received = Arc::<Mutex<Received>>::default();
         let answer = Arc::new(Mutex::new(answer));
-        let receiver = Receiver {
+        let store = Store {
             answer: Arc::clone(&answer),
             received: Arc::clone(&received),
         };
-        tokio::spawn(
-            Server::builder()
-                .add_service(TraceServiceServer::new(receiver.clone()))
-                .add_service(MetricsServiceServer::new(receiver.clone()))
-                .add_service(LogsServiceServer::new(receiver))
-                .serve_with_incoming(TcpListenerStream::new(listener)),
-        );
+        let routes = Receiver::new(store, Limits::default()).routes();
+        tokio::spawn(async { axum::serve(listener, routes).await });
         Ok(Self {
             address,
             received,
@@ -130,12 +115,8 @@ impl Collector {
 pub async fn sink() -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("no port")?;
     let address = listener.local_addr()?;
-    let routes = Routes::from(Router::new().fallback(discard));
-    tokio::spawn(
-        Server::builder()
-            .add_routes(routes)
-            .serve_with_incoming(TcpListenerStream::new(listener)),
-    );
+    let routes = Router::new().fallback(discard);
+    tokio::spawn(async { axum::serve(listener, routes).await });
     Ok(format!("http://{address}"))
 }
 
@@ -174,25 +155,25 @@ pub fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
 }
 
 #[derive(Clone)]
-struct Receiver {
+struct Store {
     answer: Arc<Mutex<Answer>>,
     received: Arc<Mutex<Received>>,
 }
 
-impl Receiver {
-    async fn take<T: Default>(
-        &self,
-        add: impl FnOnce(&mut Received),
-    ) -> Result<Response<T>, Status> {
+impl Store {
+    async fn take(&self, add: impl FnOnce(&mut Received)) -> Result<Accepted, Busy> {
         let answer = *self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         match answer {
             Answer::Keep => {
                 add(&mut self.received.lock().unwrap_or_else(PoisonError::into_inner));
+                Ok(Accepted::default())
             }
-            Answer::Refuse => return Err(Status::unavailable("data refused")),
+            Answer::Refuse => Err(Busy {
+                reason: "data refused".to_owned(),
+                retry_after: Duration::from_millis(100),
+            }),
             Answer::Hang => std::future::pending().await,
         }
-        Ok(Response::new(T::default()))
     }
 }
 
@@ -204,14 +185,10 @@ pub(crate) fn service(resource: Option<&Resource>) -> String {
         .to_owned()
 }
 
-#[tonic::async_trait]
-impl TraceService for Receiver {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+impl Sink for Store {
+    async fn traces(&self, request: ExportTraceServiceRequest) -> Result<Accepted, Busy> {
         self.take(|received| {
-            for group in request.into_inner().resource_spans {
+            for group in request.resource_spans {
                 let name = service(group.resource.as_ref());
                 let spans = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
                 received
@@ -221,16 +198,10 @@ impl TraceService for Receiver {
         })
         .await
     }
-}
 
-#[tonic::async_trait]
-impl MetricsService for Receiver {
-    async fn export(
-        &self,
-        request: Request<ExportMetricsServiceRequest>,
-    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+    async fn metrics(&self, request: ExportMetricsServiceRequest) -> Result<Accepted, Busy> {
         self.take(|received| {
-            for group in request.into_inner().resource_metrics {
+            for group in request.resource_metrics {
                 let name = service(group.resource.as_ref());
                 let metrics = group
                     .scope_metrics
@@ -243,16 +214,10 @@ impl MetricsService for Receiver {
         })
         .await
     }
-}
 
-#[tonic::async_trait]
-impl LogsService for Receiver {
-    async fn export(
-        &self,
-        request: Request<ExportLogsServiceRequest>,
-    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+    async fn logs(&self, request: ExportLogsServiceRequest) -> Result<Accepted, Busy> {
         self.take(|received| {
-            for group in request.into_inner().resource_logs {
+            for group in request.resource_logs {
                 let name = service(group.resource.as_ref());
                 let logs = group
                     .scope_logs

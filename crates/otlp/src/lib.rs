@@ -1,8 +1,28 @@
 //! Receiver of OpenTelemetry data: OTLP over gRPC and HTTP, in protobuf and JSON.
 //!
-//! The receiver decodes and checks requests, and hands them to a [`Sink`]. Its answers follow the
-//! [OTLP specification](https://opentelemetry.io/docs/specs/otlp/).
+//! A [`Receiver`] decodes and checks requests, and hands them to a [`Sink`]. Its answers follow the
+//! [OTLP specification](https://opentelemetry.io/docs/specs/otlp/). The memory for requests under way
+//! is bounded: under pressure, clients are told to retry.
+//!
+//! gRPC requests are read here instead of by tonic's server, because OTLP asks for things that tonic
+//! decides on its own. tonic answers a message above the limit with `OUT_OF_RANGE`, which OTLP clients
+//! retry for ever, and a malformed one with `INTERNAL`. It also buffers messages before any code of
+//! its user runs, so the buffers of all connections together would have no bound.
 
+mod body;
+mod check;
+mod export;
+mod failure;
+mod gate;
+mod grpc;
+mod http;
+pub mod json;
+mod receiver;
 mod sink;
 
-pub use crate::sink::{Accepted, Busy, Sink};
+pub use crate::{
+    export::Signal,
+    failure::Refusal,
+    receiver::{Limits, Receiver},
+    sink::{Accepted, Busy, Sink},
+};

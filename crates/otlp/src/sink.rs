@@ -5,11 +5,13 @@ use opentelemetry_proto::tonic::collector::{
     trace::v1::ExportTraceServiceRequest,
 };
 
+use crate::failure::Refusal;
+
 /// The destination of received telemetry.
 ///
-/// A receiver acknowledges a request to its client after the sink has accepted it.
+/// The receiver acknowledges a request to its client after the sink has accepted it.
 pub trait Sink: Clone + Send + Sync + 'static {
-    /// Takes spans. All of them have valid ids.
+    /// Takes spans. All of them have valid ids. The id of a parent is valid or empty.
     fn traces(
         &self,
         request: ExportTraceServiceRequest,
@@ -21,20 +23,37 @@ pub trait Sink: Clone + Send + Sync + 'static {
         request: ExportMetricsServiceRequest,
     ) -> impl Future<Output = Result<Accepted, Busy>> + Send;
 
-    /// Takes log records.
+    /// Takes log records. Their trace and span ids are valid or empty.
     fn logs(
         &self,
         request: ExportLogsServiceRequest,
     ) -> impl Future<Output = Result<Accepted, Busy>> + Send;
+
+    /// Learns what the receiver refused or warned about, for people who search for their telemetry.
+    fn refused(&self, refusal: Refusal) {
+        drop(refusal);
+    }
 }
 
 /// What a sink did with a request: the partial success of OTLP.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Accepted {
-    /// Number of spans, data points or log records that the sink rejected for good.
+    /// Number of spans, data points or log records that were rejected for good.
     pub rejected: u64,
     /// The reason for the rejections. Without rejections, a warning. Empty if there is neither.
     pub message: String,
+}
+
+impl Accepted {
+    /// Adds what a second stage did with the rest of the same request.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.rejected += other.rejected;
+        if !self.message.is_empty() && !other.message.is_empty() {
+            self.message.push_str("; ");
+        }
+        self.message.push_str(&other.message);
+        self
+    }
 }
 
 /// The sink cannot take the request now. The client should retry it.

@@ -123,7 +123,7 @@ fn table(all: &[Package]) -> anyhow::Result<()> {
         for Dependency { name: other, .. } in of_tests {
             let is_allowed = used.contains(other)
                 || other == name
-                || matches!(other.as_str(), "e2e" | "testing")
+                || matches!(other.as_str(), "conformance" | "e2e" | "testing")
                 || (name.as_str(), other.as_str()) == ("auth", "user");
             ensure!(is_allowed, "tests of {name} use {other}");
         }

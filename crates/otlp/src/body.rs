@@ -1,0 +1,173 @@
+//! The bytes of a request: received and decompressed within limits.
+
+use std::{io::Read as _, time::Duration};
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
+use http_body_util::BodyExt as _;
+use tokio::{task::spawn_blocking, time::timeout};
+
+use crate::{
+    failure::Failure,
+    gate::{Gate, SMALL, Share},
+};
+
+/// Time limit for the arrival of a request.
+const ARRIVAL: Duration = Duration::from_secs(30);
+
+/// Time limit for the rest of a request that is refused. Clients that still send read no answer.
+const REST: Duration = Duration::from_secs(5);
+
+/// Bytes above which work leaves the threads that serve connections.
+const HEAVY: usize = 256 << 10;
+
+/// Received bytes, with the memory that they take.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) bytes: Bytes,
+    shares: Vec<Share>,
+    is_large: bool,
+}
+
+/// Receives a body of up to `limit` bytes.
+pub(crate) async fn receive(body: Body, limit: usize, gate: &Gate) -> Result<Received, Failure> {
+    match timeout(ARRIVAL, read(body, limit, gate)).await {
+        Ok(received) => received,
+        Err(_) => Err(Failure::Slow(ARRIVAL)),
+    }
+}
+
+async fn read(mut body: Body, limit: usize, gate: &Gate) -> Result<Received, Failure> {
+    let mut received = Received {
+        bytes: Bytes::new(),
+        shares: Vec::new(),
+        is_large: false,
+    };
+    let mut bytes = BytesMut::new();
+    let mut reserved = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::Broken(error.to_string()))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let size = bytes.len() + data.len();
+        if size > limit {
+            drop(bytes);
+            drop(received);
+            skip(body, limit).await;
+            return Err(Failure::TooLarge { limit });
+        }
+        if size > SMALL && !received.is_large {
+            received.shares = vec![gate.large().await?];
+            received.is_large = true;
+        }
+        if !received.is_large && size > reserved {
+            // Twice as much as now, because so does the buffer.
+            let more = size.max(2 * reserved).min(SMALL) - reserved;
+            received.shares.push(gate.receive(more).await?);
+            reserved += more;
+        }
+        bytes.extend_from_slice(&data);
+    }
+    received.bytes = bytes.freeze();
+    Ok(received)
+}
+
+/// Discards the rest of a body, so that a client that sends it all before it reads gets the answer.
+async fn skip(mut body: Body, limit: usize) {
+    let mut left = limit;
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = timeout(REST, rest).await;
+}
+
+impl Received {
+    /// Removes the first bytes.
+    pub(crate) fn strip(&mut self, count: usize) {
+        self.bytes = self.bytes.split_off(count);
+    }
+
+    /// Reserves the memory for the work on this request, decompresses it if needed, and calls `decode`.
+    ///
+    /// The share of the memory is returned with the decoded request, and has to be kept until that is
+    /// stored.
+    pub(crate) async fn decode<T: Send + 'static>(
+        self,
+        is_gzip: bool,
+        limit: usize,
+        gate: &Gate,
+        decode: impl FnOnce(&[u8]) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<(T, Vec<Share>), Failure> {
+        let Self {
+            mut bytes,
+            mut shares,
+            is_large,
+        } = self;
+        let expected = if is_gzip { unpacked(&bytes) } else { bytes.len() };
+        shares.push(gate.work(expected.min(SMALL).max(bytes.len())).await?);
+        if is_gzip {
+            bytes = gunzip(bytes, expected.min(SMALL), limit, is_large, gate, &mut shares).await?;
+        }
+        let decoded = run(bytes.len(), move || decode(&bytes)).await?;
+        Ok((decoded, shares))
+    }
+}
+
+/// The size of gzip's data, as its trailer states it: a hint, since a client can state anything.
+fn unpacked(bytes: &[u8]) -> usize {
+    let trailer = bytes.last_chunk::<4>().copied().unwrap_or_default();
+    u32::from_le_bytes(trailer) as usize
+}
+
+/// Decompresses. Data that is larger than expected has to wait for the place of the large request.
+async fn gunzip(
+    bytes: Bytes,
+    expected: usize,
+    limit: usize,
+    is_large: bool,
+    gate: &Gate,
+    shares: &mut Vec<Share>,
+) -> Result<Bytes, Failure> {
+    let first = if is_large { limit } else { expected.min(limit) };
+    let weight = bytes.len().max(expected);
+    let packed = bytes.clone();
+    if let Some(whole) = run(weight, move || unpack(&packed, first)).await? {
+        return Ok(whole);
+    }
+    if first == limit {
+        return Err(Failure::TooLarge { limit });
+    }
+    // Starting again is simpler than keeping the decoder, and only one request at a time does it.
+    shares.push(gate.large().await?);
+    let whole = run(HEAVY + 1, move || unpack(&bytes, limit)).await?;
+    whole.ok_or(Failure::TooLarge { limit })
+}
+
+/// Decompresses up to `limit` bytes; `None` if there are more.
+fn unpack(bytes: &[u8], limit: usize) -> Result<Option<Bytes>, Failure> {
+    let mut unpacked = Vec::new();
+    MultiGzDecoder::new(bytes)
+        .take(limit as u64 + 1)
+        .read_to_end(&mut unpacked)
+        .map_err(|error| Failure::malformed("", format!("the body is not valid gzip: {error}")))?;
+    Ok((unpacked.len() <= limit).then(|| unpacked.into()))
+}
+
+/// Runs work on this many bytes, elsewhere if it takes long.
+async fn run<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    if bytes <= HEAVY {
+        return work();
+    }
+    // A panic has been printed by the panic handler.
+    spawn_blocking(work).await.unwrap_or(Err(Failure::Internal))
+}

@@ -1,0 +1,139 @@
+//! The three export calls of OTLP.
+
+use std::fmt;
+
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse},
+    metrics::v1::{
+        ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+    },
+    trace::v1::{ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse},
+};
+
+use crate::{
+    check, json,
+    sink::{Accepted, Busy, Sink},
+};
+
+/// A kind of telemetry.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Metrics.
+    Metrics,
+    /// Log records.
+    Logs,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        })
+    }
+}
+
+/// The request of an export call.
+pub(crate) trait Export: json::Message + 'static {
+    const SIGNAL: Signal;
+    type Response: json::Message;
+
+    /// Whether the request holds nothing. Such a request is a success.
+    fn is_empty(&self) -> bool;
+
+    /// Removes what cannot be stored, and tells how much that was.
+    fn check(&mut self) -> Accepted;
+
+    fn deliver(
+        self,
+        sink: &impl Sink,
+    ) -> impl Future<Output = Result<Accepted, Busy>> + Send;
+
+    fn response(accepted: Accepted) -> Self::Response;
+}
+
+/// The counts of a partial success are signed on the wire.
+fn count(rejected: u64) -> i64 {
+    i64::try_from(rejected).unwrap_or(i64::MAX)
+}
+
+impl Export for ExportTraceServiceRequest {
+    const SIGNAL: Signal = Signal::Traces;
+    type Response = ExportTraceServiceResponse;
+
+    fn is_empty(&self) -> bool {
+        self.resource_spans.is_empty()
+    }
+
+    fn check(&mut self) -> Accepted {
+        check::traces(self)
+    }
+
+    async fn deliver(self, sink: &impl Sink) -> Result<Accepted, Busy> {
+        sink.traces(self).await
+    }
+
+    fn response(accepted: Accepted) -> Self::Response {
+        let partial_success =
+            (accepted != Accepted::default()).then(|| ExportTracePartialSuccess {
+                rejected_spans: count(accepted.rejected),
+                error_message: accepted.message,
+            });
+        Self::Response { partial_success }
+    }
+}
+
+impl Export for ExportMetricsServiceRequest {
+    const SIGNAL: Signal = Signal::Metrics;
+    type Response = ExportMetricsServiceResponse;
+
+    fn is_empty(&self) -> bool {
+        self.resource_metrics.is_empty()
+    }
+
+    fn check(&mut self) -> Accepted {
+        check::metrics(self)
+    }
+
+    async fn deliver(self, sink: &impl Sink) -> Result<Accepted, Busy> {
+        sink.metrics(self).await
+    }
+
+    fn response(accepted: Accepted) -> Self::Response {
+        let partial_success =
+            (accepted != Accepted::default()).then(|| ExportMetricsPartialSuccess {
+                rejected_data_points: count(accepted.rejected),
+                error_message: accepted.message,
+            });
+        Self::Response { partial_success }
+    }
+}
+
+impl Export for ExportLogsServiceRequest {
+    const SIGNAL: Signal = Signal::Logs;
+    type Response = ExportLogsServiceResponse;
+
+    fn is_empty(&self) -> bool {
+        self.resource_logs.is_empty()
+    }
+
+    fn check(&mut self) -> Accepted {
+        check::logs(self)
+    }
+
+    async fn deliver(self, sink: &impl Sink) -> Result<Accepted, Busy> {
+        sink.logs(self).await
+    }
+
+    fn response(accepted: Accepted) -> Self::Response {
+        let partial_success =
+            (accepted != Accepted::default()).then(|| ExportLogsPartialSuccess {
+                rejected_log_records: count(accepted.rejected),
+                error_message: accepted.message,
+            });
+        Self::Response { partial_success }
+    }
+}

@@ -1,0 +1,77 @@
+//! Admission: bounds the memory that requests under way take.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::sink::Busy;
+
+/// Largest request that counts as small, in bytes. Only one larger request is received at a time.
+pub(crate) const SMALL: usize = 4 << 20;
+
+/// Bytes of small requests that are received at the same time.
+const RECEIVING: usize = 16 << 20;
+
+/// Bytes of encoded requests that are decoded and stored at the same time. Decoded, a request takes
+/// several times its size.
+const WORKING: usize = 8 << 20;
+
+/// Bytes that one permit stands for.
+const UNIT: usize = 4 << 10;
+
+/// Time that a request waits for its turn. After that, the client is told to retry.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// The pause that clients are asked for.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The memory for requests, shared by all connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    receiving: Arc<Semaphore>,
+    working: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+/// A share of the memory. It is returned when this is dropped.
+pub(crate) type Share = OwnedSemaphorePermit;
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self {
+            receiving: Arc::new(Semaphore::new(RECEIVING / UNIT)),
+            working: Arc::new(Semaphore::new(WORKING / UNIT)),
+            large: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// Memory for further bytes of a small request that arrives.
+    pub(crate) async fn receive(&self, bytes: usize) -> Result<Share, Busy> {
+        acquire(&self.receiving, bytes.div_ceil(UNIT)).await
+    }
+
+    /// The place of the one large request.
+    pub(crate) async fn large(&self) -> Result<Share, Busy> {
+        acquire(&self.large, 1).await
+    }
+
+    /// Memory to decode and to store this many bytes. A large request takes all of it.
+    pub(crate) async fn work(&self, bytes: usize) -> Result<Share, Busy> {
+        acquire(&self.working, bytes.min(WORKING).div_ceil(UNIT)).await
+    }
+}
+
+async fn acquire(semaphore: &Arc<Semaphore>, units: usize) -> Result<Share, Busy> {
+    let units = u32::try_from(units.max(1)).unwrap_or(u32::MAX);
+    let acquired = timeout(WAIT, Arc::clone(semaphore).acquire_many_owned(units)).await;
+    acquired
+        .ok()
+        .and_then(Result::ok)
+        .ok_or_else(|| Busy {
+            reason: "the receiver is busy with other requests".to_owned(),
+            retry_after: RETRY_AFTER,
+        })
+}

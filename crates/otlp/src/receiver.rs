@@ -1,0 +1,137 @@
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+    routing::any,
+};
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+    trace::v1::ExportTraceServiceRequest,
+};
+
+use crate::{
+    body::{self, Received},
+    export::{Export, Signal},
+    failure::{Failure, Refusal},
+    gate::Gate,
+    grpc, http,
+    sink::{Accepted, Sink},
+};
+
+/// Limits of a [`Receiver`].
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest request in bytes, compressed and decompressed.
+    pub request: usize,
+}
+
+impl Default for Limits {
+    /// 64 MiB, which the specification recommends.
+    fn default() -> Self {
+        Self {
+            request: 64 << 20,
+        }
+    }
+}
+
+/// A receiver of OTLP over gRPC and HTTP.
+#[derive(Clone, Debug)]
+pub struct Receiver<S> {
+    pub(crate) sink: S,
+    pub(crate) limits: Limits,
+    gate: Gate,
+}
+
+impl<S: Sink> Receiver<S> {
+    /// A receiver that delivers to this sink.
+    #[must_use]
+    pub fn new(sink: S, limits: Limits) -> Self {
+        Self {
+            sink,
+            limits,
+            gate: Gate::new(),
+        }
+    }
+
+    /// The routes of both protocols. A server for HTTP/1.1 and HTTP/2 may serve them on any port, so
+    /// that a client may use either protocol there.
+    ///
+    /// Routes of one receiver share its limits.
+    pub fn routes(self) -> Router {
+        let http = Router::new()
+            .route("/v1/traces", any(http::export::<S, ExportTraceServiceRequest>))
+            .route("/v1/metrics", any(http::export::<S, ExportMetricsServiceRequest>))
+            .route("/v1/logs", any(http::export::<S, ExportLogsServiceRequest>))
+            .layer(http::cors());
+        let grpc = Router::new()
+            .route(
+                "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+                any(grpc::export::<S, ExportTraceServiceRequest>),
+            )
+            .route(
+                "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+                any(grpc::export::<S, ExportMetricsServiceRequest>),
+            )
+            .route(
+                "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+                any(grpc::export::<S, ExportLogsServiceRequest>),
+            );
+        http.merge(grpc).fallback(unknown::<S>).with_state(self)
+    }
+
+    /// Receives the body of a request.
+    pub(crate) async fn receive(&self, body: Body, limit: usize) -> Result<Received, Failure> {
+        body::receive(body, limit, &self.gate).await
+    }
+
+    /// Decodes, checks and delivers a request.
+    pub(crate) async fn take<E: Export>(
+        &self,
+        received: Received,
+        is_gzip: bool,
+        decode: fn(&[u8]) -> Result<E, Failure>,
+    ) -> Result<E::Response, Failure> {
+        let work = move |bytes: &[u8]| {
+            let mut request = decode(bytes)?;
+            let checked = request.check();
+            Ok((request, checked))
+        };
+        let ((request, mut accepted), _shares) = received
+            .decode(is_gzip, self.limits.request, &self.gate, work)
+            .await?;
+        if !request.is_empty() {
+            accepted = accepted.and(request.deliver(&self.sink).await?);
+        }
+        if accepted != Accepted::default() {
+            self.sink.refused(Refusal {
+                signal: Some(E::SIGNAL),
+                rejected: Some(accepted.rejected),
+                reason: accepted.message.clone(),
+            });
+        }
+        Ok(E::response(accepted))
+    }
+
+    /// Reports a request that is refused as a whole.
+    pub(crate) fn refused(&self, signal: Option<Signal>, failure: &Failure) {
+        self.sink.refused(Refusal {
+            signal,
+            rejected: None,
+            reason: failure.to_string(),
+        });
+    }
+}
+
+async fn unknown<S: Sink>(State(receiver): State<Receiver<S>>, request: Request) -> Response {
+    let path = request.uri().path().chars().take(200).collect::<String>();
+    let failure = Failure::NotFound(
+        format!("{path:?} is unknown; this receiver takes /v1/traces, /v1/metrics and /v1/logs").into(),
+    );
+    receiver.refused(None, &failure);
+    if grpc::is_grpc(request.headers()) {
+        grpc::refusal(&failure)
+    } else {
+        http::refusal(&failure, http::Format::of(request.headers()))
+    }
+}

@@ -1,0 +1,21 @@
+//! The conformance suite against this receiver.
+
+use conformance::{Outcome, Target};
+use otlp::Limits;
+
+use crate::server::start;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_case_passes() {
+    let server = start(Limits::default()).await;
+    let url = format!("http://{}", server.address);
+    let target = Target {
+        grpc: Some(url.clone()),
+        http: Some(url),
+        limit: Target::LIMIT,
+    };
+    let report = conformance::run(&target, &[]).await.unwrap();
+    for row in report.rows {
+        assert_eq!(row.outcome, Outcome::Passed, "{} {}", row.id, row.what);
+    }
+}
