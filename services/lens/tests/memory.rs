@@ -20,8 +20,10 @@ use opentelemetry_proto::tonic::{
 const BATCH: u64 = 512;
 const MIB: usize = 1024 * 1024;
 const LIMIT: usize = 64 * MIB;
-/// Memory that the store does not count: the request, the program, and what the allocator keeps.
+/// Memory that the store does not count: the requests, the program, and what the allocator keeps.
 const ALLOWANCE: usize = 48 * MIB;
+/// The same as long as hardly anything was evicted, so that the allocator keeps little.
+const FIRST_ALLOWANCE: usize = 12 * MIB;
 
 #[test]
 fn a_store_takes_the_memory_that_it_counts() {
@@ -29,7 +31,12 @@ fn a_store_takes_the_memory_that_it_counts() {
     let store = Store::new(LIMIT);
     let number = AtomicU64::new(0);
     // Small spans make columns and indexes large. Large ones make the compressed records large.
-    for noise in [0, 40, 400, 0] {
+    for (noise, allowance) in [
+        (0, FIRST_ALLOWANCE),
+        (40, ALLOWANCE),
+        (400, ALLOWANCE),
+        (0, ALLOWANCE),
+    ] {
         let start = store.stats();
         let evicted = |stats: Stats| stats.spans.evicted + stats.logs.evicted;
         let held = start.spans.records + start.logs.records;
@@ -54,7 +61,7 @@ fn a_store_takes_the_memory_that_it_counts() {
         println!("{grown} bytes resident with {noise}: {stats:?}");
         assert!(stats.bytes <= LIMIT, "{stats:?}");
         assert!(
-            grown <= LIMIT + ALLOWANCE,
+            grown <= LIMIT + allowance,
             "{grown} with {noise}, {stats:?}"
         );
         // The count is of memory that is in use.
