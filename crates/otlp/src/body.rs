@@ -94,29 +94,40 @@ impl Received {
         self.bytes = self.bytes.split_off(count);
     }
 
-    /// Reserves the memory for the work on this request, decompresses it if needed, and calls `decode`.
+    /// Decompresses the bytes if needed, and changes them by `read`.
     ///
-    /// The share of the memory is returned with the decoded request, and has to be kept until that is
-    /// stored.
-    pub(crate) async fn decode<T: Send + 'static>(
+    /// Each step reserves its memory first. It is returned with the shares.
+    pub(crate) async fn unpack(
         self,
         is_gzip: bool,
         limit: usize,
         gate: &Gate,
-        decode: impl FnOnce(&[u8]) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<(T, Vec<Share>), Failure> {
+        read: impl FnOnce(Bytes) -> Result<Bytes, Failure> + Send + 'static,
+    ) -> Result<(Bytes, Vec<Share>), Failure> {
         let Self {
             mut bytes,
             mut shares,
             is_large,
         } = self;
-        let expected = if is_gzip { unpacked(&bytes) } else { bytes.len() };
-        shares.push(gate.work(expected.min(SMALL).max(bytes.len())).await?);
+        let expected = if is_gzip {
+            unpacked(&bytes)
+        } else {
+            bytes.len()
+        };
+        shares.push(gate.read(expected.min(SMALL).max(bytes.len())).await?);
         if is_gzip {
-            bytes = gunzip(bytes, expected.min(SMALL), limit, is_large, gate, &mut shares).await?;
+            bytes = gunzip(
+                bytes,
+                expected.min(SMALL),
+                limit,
+                is_large,
+                gate,
+                &mut shares,
+            )
+            .await?;
         }
-        let decoded = run(bytes.len(), move || decode(&bytes)).await?;
-        Ok((decoded, shares))
+        let bytes = run(bytes.len(), move || read(bytes)).await?;
+        Ok((bytes, shares))
     }
 }
 
@@ -156,12 +167,16 @@ fn unpack(bytes: &[u8], limit: usize) -> Result<Option<Bytes>, Failure> {
     MultiGzDecoder::new(bytes)
         .take(limit as u64 + 1)
         .read_to_end(&mut unpacked)
-        .map_err(|error| Failure::malformed("", format!("the body is not valid gzip: {error}")))?;
+        .map_err(|error| Failure::malformed("", &format!("the body is not valid gzip: {error}")))?;
     Ok((unpacked.len() <= limit).then(|| unpacked.into()))
 }
 
-/// Runs work on this many bytes, elsewhere if it takes long.
-async fn run<T: Send + 'static>(
+/// Runs work on this many bytes, outside the threads that serve connections if it takes long.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a receiver does not trace itself, so there is no span to lose"
+)]
+pub(crate) async fn run<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

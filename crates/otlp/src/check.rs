@@ -54,7 +54,11 @@ pub(crate) fn traces(request: &mut ExportTraceServiceRequest) -> Accepted {
     let message = [
         spans.message(|count, first| format!("{count} rejected: {first}"), "span"),
         parents.message(
-            |count, first| format!("the id of the parent is not 8 bytes long and was ignored in {count}: {first}"),
+            |count, first| {
+                format!(
+                    "the id of the parent is not 8 bytes long and was ignored in {count}: {first}"
+                )
+            },
             "span",
         ),
     ];
@@ -130,10 +134,15 @@ pub(crate) fn metrics(request: &mut ExportMetricsServiceRequest) -> Accepted {
         rejected: 0,
         message: join([
             temporality.message(
-                |count, first| format!("the aggregation temporality is unspecified in {count}: {first}"),
+                |count, first| {
+                    format!("the aggregation temporality is unspecified in {count}: {first}")
+                },
                 "metric",
             ),
-            empty.message(|count, first| format!("{count} without data: {first}"), "metric"),
+            empty.message(
+                |count, first| format!("{count} without data: {first}"),
+                "metric",
+            ),
         ]),
     }
 }
@@ -182,9 +191,16 @@ impl Notes {
 }
 
 fn join<const N: usize>(messages: [Option<String>; N]) -> String {
-    messages.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    messages
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn short(name: &str) -> String {
-    name.chars().take(NAME).flat_map(char::escape_debug).collect()
+    name.chars()
+        .take(NAME)
+        .flat_map(char::escape_debug)
+        .collect()
 }

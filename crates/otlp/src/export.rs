@@ -47,10 +47,7 @@ pub(crate) trait Export: json::Message + 'static {
     /// Removes what cannot be stored, and tells how much that was.
     fn check(&mut self) -> Accepted;
 
-    fn deliver(
-        self,
-        sink: &impl Sink,
-    ) -> impl Future<Output = Result<Accepted, Busy>> + Send;
+    fn deliver(self, sink: &impl Sink) -> impl Future<Output = Result<Accepted, Busy>> + Send;
 
     fn response(accepted: Accepted) -> Self::Response;
 }
@@ -129,11 +126,10 @@ impl Export for ExportLogsServiceRequest {
     }
 
     fn response(accepted: Accepted) -> Self::Response {
-        let partial_success =
-            (accepted != Accepted::default()).then(|| ExportLogsPartialSuccess {
-                rejected_log_records: count(accepted.rejected),
-                error_message: accepted.message,
-            });
+        let partial_success = (accepted != Accepted::default()).then(|| ExportLogsPartialSuccess {
+            rejected_log_records: count(accepted.rejected),
+            error_message: accepted.message,
+        });
         Self::Response { partial_success }
     }
 }

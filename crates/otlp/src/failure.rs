@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     Malformed { field: String, reason: String },
     #[error("the request has more than {limit} bytes, the limit of this receiver")]
     TooLarge { limit: usize },
+    #[error("the request would take more than {limit} bytes of memory, the limit of this receiver")]
+    TooLargeDecoded { limit: usize },
     #[error("{0}")]
     Busy(#[from] Busy),
     #[error("the request did not arrive within {} s", .0.as_secs())]
@@ -47,7 +49,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn malformed(field: impl Into<String>, reason: impl ToString) -> Self {
+    pub(crate) fn malformed(field: impl Into<String>, reason: &impl ToString) -> Self {
         Self::Malformed {
             field: field.into(),
             reason: reason.to_string(),
@@ -63,7 +65,9 @@ impl Failure {
                 ErrorDetails::with_bad_request_violation(field, reason),
             ),
             // RetryInfo would make clients send it again.
-            Self::TooLarge { .. } => (Code::ResourceExhausted, ErrorDetails::new()),
+            Self::TooLarge { .. } | Self::TooLargeDecoded { .. } => {
+                (Code::ResourceExhausted, ErrorDetails::new())
+            }
             Self::Busy(busy) => (
                 Code::Unavailable,
                 ErrorDetails::with_retry_info(Some(busy.retry_after)),
@@ -83,7 +87,7 @@ impl Failure {
     pub(crate) const fn http(&self) -> StatusCode {
         match self {
             Self::Malformed { .. } | Self::Broken(_) => StatusCode::BAD_REQUEST,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } | Self::TooLargeDecoded { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Slow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedEncoding(_) | Self::UnsupportedType(_) => {

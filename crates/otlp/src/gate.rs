@@ -15,9 +15,11 @@ pub(crate) const SMALL: usize = 4 << 20;
 /// Bytes of small requests that are received at the same time.
 const RECEIVING: usize = 16 << 20;
 
-/// Bytes of encoded requests that are decoded and stored at the same time. Decoded, a request takes
-/// several times its size.
-const WORKING: usize = 8 << 20;
+/// Bytes of small requests that are decompressed and read at the same time.
+const READING: usize = 8 << 20;
+
+/// Bytes of decoded requests that are stored at the same time. A larger one has to be the only one.
+const STORING: usize = 24 << 20;
 
 /// Bytes that one permit stands for.
 const UNIT: usize = 4 << 10;
@@ -32,7 +34,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     receiving: Arc<Semaphore>,
-    working: Arc<Semaphore>,
+    reading: Arc<Semaphore>,
+    storing: Arc<Semaphore>,
     large: Arc<Semaphore>,
 }
 
@@ -43,7 +46,8 @@ impl Gate {
     pub(crate) fn new() -> Self {
         Self {
             receiving: Arc::new(Semaphore::new(RECEIVING / UNIT)),
-            working: Arc::new(Semaphore::new(WORKING / UNIT)),
+            reading: Arc::new(Semaphore::new(READING / UNIT)),
+            storing: Arc::new(Semaphore::new(STORING / UNIT)),
             large: Arc::new(Semaphore::new(1)),
         }
     }
@@ -58,20 +62,22 @@ impl Gate {
         acquire(&self.large, 1).await
     }
 
-    /// Memory to decode and to store this many bytes. A large request takes all of it.
-    pub(crate) async fn work(&self, bytes: usize) -> Result<Share, Busy> {
-        acquire(&self.working, bytes.min(WORKING).div_ceil(UNIT)).await
+    /// Memory to decompress and to read this many bytes. A large request takes all of it.
+    pub(crate) async fn read(&self, bytes: usize) -> Result<Share, Busy> {
+        acquire(&self.reading, bytes.min(READING).div_ceil(UNIT)).await
+    }
+
+    /// Memory for a decoded request of this many bytes, until it is stored.
+    pub(crate) async fn store(&self, bytes: usize) -> Result<Share, Busy> {
+        acquire(&self.storing, bytes.min(STORING).div_ceil(UNIT)).await
     }
 }
 
 async fn acquire(semaphore: &Arc<Semaphore>, units: usize) -> Result<Share, Busy> {
     let units = u32::try_from(units.max(1)).unwrap_or(u32::MAX);
     let acquired = timeout(WAIT, Arc::clone(semaphore).acquire_many_owned(units)).await;
-    acquired
-        .ok()
-        .and_then(Result::ok)
-        .ok_or_else(|| Busy {
-            reason: "the receiver is busy with other requests".to_owned(),
-            retry_after: RETRY_AFTER,
-        })
+    acquired.ok().and_then(Result::ok).ok_or_else(|| Busy {
+        reason: "the receiver is busy with other requests".to_owned(),
+        retry_after: RETRY_AFTER,
+    })
 }

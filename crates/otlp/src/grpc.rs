@@ -3,26 +3,19 @@
 //! An export is a unary call: one message each way, with a prefix of 5 bytes
 //! ([gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md)).
 
+use ::http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::CONTENT_TYPE, request::Parts,
+};
 use axum::{
     body::Body,
     extract::{Request, State},
     response::Response,
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
-use ::http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::CONTENT_TYPE,
-    request::Parts,
-};
 use http_body_util::{BodyExt as _, Full};
 
 use crate::{
-    body::Received,
-    export::Export,
-    failure::Failure,
-    http::{Format, protobuf},
-    receiver::Receiver,
-    sink::Sink,
+    body::Received, export::Export, failure::Failure, http::Format, receiver::Receiver, sink::Sink,
 };
 
 /// The flag and the length before a message.
@@ -94,28 +87,35 @@ async fn take<S: Sink, E: Export>(
     if is_gzip && !has_gzip {
         return Err(Failure::malformed(
             "",
-            "the message is compressed, and the header grpc-encoding is missing",
+            &"the message is compressed, and the header grpc-encoding is missing",
         ));
     }
-    receiver.take(received, is_gzip, protobuf::<E>).await
+    receiver
+        .take::<E>(received, is_gzip, Format::Protobuf)
+        .await
 }
 
 /// Removes the prefix of the only message, and tells whether the message is compressed.
 fn unframe(received: &mut Received) -> Result<bool, Failure> {
     let Some([flag, length @ ..]) = received.bytes.first_chunk::<PREFIX>().copied() else {
-        return Err(Failure::malformed("", "the request has no message"));
+        return Err(Failure::malformed("", &"the request has no message"));
     };
     let length = u32::from_be_bytes(length) as usize;
     let is_gzip = match flag {
         0 => false,
         1 => true,
-        _ => return Err(Failure::malformed("", "the prefix of the message is wrong")),
+        _ => {
+            return Err(Failure::malformed(
+                "",
+                &"the prefix of the message is wrong",
+            ));
+        }
     };
     let rest = received.bytes.len() - PREFIX;
     if length != rest {
         return Err(Failure::malformed(
             "",
-            format!("the message should have {length} bytes, but {rest} bytes arrived"),
+            &format!("the message should have {length} bytes, but {rest} bytes arrived"),
         ));
     }
     received.strip(PREFIX);
@@ -132,10 +132,9 @@ fn respond(answer: &impl prost::Message) -> Response {
     let trailers = HeaderMap::from_iter([(STATUS, HeaderValue::from_static("0"))]);
     let body = Full::<Bytes>::new(message.freeze()).with_trailers(async { Some(Ok(trailers)) });
     let mut response = Response::new(Body::new(body));
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/grpc"),
-    );
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     response
 }
 

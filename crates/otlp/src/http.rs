@@ -1,14 +1,14 @@
 //! OTLP over HTTP.
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    response::Response,
-};
 use ::http::{
     HeaderMap, HeaderValue, Method, Uri,
     header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
     request::Parts,
+};
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::Response,
 };
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -62,7 +62,10 @@ pub(crate) fn cors() -> CorsLayer {
 
 /// Whether an origin is a page that this machine serves to itself.
 fn is_local(origin: &HeaderValue) -> bool {
-    let uri = origin.to_str().ok().and_then(|text| text.parse::<Uri>().ok());
+    let uri = origin
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse::<Uri>().ok());
     let host = uri.as_ref().and_then(Uri::host);
     host.is_some_and(|host| {
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -110,10 +113,15 @@ async fn take<S: Sink, E: Export>(
             None => "missing".to_owned(),
         };
         return Err(Failure::UnsupportedType(
-            format!("the content type is {found}; use application/x-protobuf or application/json").into(),
+            format!("the content type is {found}; use application/x-protobuf or application/json")
+                .into(),
         ));
     };
-    let is_gzip = match parts.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+    let is_gzip = match parts
+        .headers
+        .get(CONTENT_ENCODING)
+        .map(HeaderValue::as_bytes)
+    {
         None => false,
         Some(name) if name.eq_ignore_ascii_case(b"gzip") => true,
         Some(name) if name.is_empty() || name.eq_ignore_ascii_case(b"identity") => false,
@@ -125,22 +133,7 @@ async fn take<S: Sink, E: Export>(
         }
     };
     let received = receiver.receive(body, receiver.limits.request).await?;
-    let decode = match format {
-        Format::Protobuf => protobuf::<E>,
-        Format::Json => text::<E>,
-    };
-    receiver.take(received, is_gzip, decode).await
-}
-
-/// Decodes protobuf.
-pub(crate) fn protobuf<E: Export>(bytes: &[u8]) -> Result<E, Failure> {
-    E::decode(bytes).map_err(|error| {
-        Failure::malformed("", format!("the body is not an export of {}: {error}", E::SIGNAL))
-    })
-}
-
-fn text<E: Export>(bytes: &[u8]) -> Result<E, Failure> {
-    json::decode(bytes).map_err(|error| Failure::malformed(error.field(), &error))
+    receiver.take::<E>(received, is_gzip, format).await
 }
 
 /// The answer to a refused request: a `google.rpc.Status`.

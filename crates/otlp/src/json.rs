@@ -13,7 +13,7 @@
 mod decode;
 mod encode;
 mod number;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +24,7 @@ use opentelemetry_proto::tonic::collector::{
 };
 
 pub use crate::json::table::Table;
+pub(crate) use crate::json::{decode::wire, table::Kind};
 
 /// A request or response of OTLP.
 pub trait Message: prost::Message + Default {
@@ -37,7 +38,7 @@ pub trait Message: prost::Message + Default {
 ///
 /// If the text is not valid JSON, or not the JSON form of the message.
 pub fn decode<M: Message>(json: &[u8]) -> Result<M, Error> {
-    let wire = decode::wire(M::table(), json)?;
+    let wire = wire(M::table(), json)?;
     M::decode(wire.as_slice()).map_err(|error| Error {
         field: String::new(),
         reason: error.to_string(),

@@ -19,6 +19,7 @@ mod http;
 pub mod json;
 mod receiver;
 mod sink;
+mod size;
 
 pub use crate::{
     export::Signal,

@@ -5,6 +5,7 @@ use axum::{
     response::Response,
     routing::any,
 };
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
     trace::v1::ExportTraceServiceRequest,
@@ -15,9 +16,16 @@ use crate::{
     export::{Export, Signal},
     failure::{Failure, Refusal},
     gate::Gate,
-    grpc, http,
+    grpc,
+    http::{self, Format},
+    json,
     sink::{Accepted, Sink},
+    size,
 };
+
+/// Largest ratio of a decoded request to the limit of an encoded one. Spans with a dozen
+/// attributes take up to six times their encoded size.
+const EXPANSION: usize = 8;
 
 /// Limits of a [`Receiver`].
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +37,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 64 MiB, which the specification recommends.
     fn default() -> Self {
-        Self {
-            request: 64 << 20,
-        }
+        Self { request: 64 << 20 }
     }
 }
 
@@ -60,8 +66,14 @@ impl<S: Sink> Receiver<S> {
     /// Routes of one receiver share its limits.
     pub fn routes(self) -> Router {
         let http = Router::new()
-            .route("/v1/traces", any(http::export::<S, ExportTraceServiceRequest>))
-            .route("/v1/metrics", any(http::export::<S, ExportMetricsServiceRequest>))
+            .route(
+                "/v1/traces",
+                any(http::export::<S, ExportTraceServiceRequest>),
+            )
+            .route(
+                "/v1/metrics",
+                any(http::export::<S, ExportMetricsServiceRequest>),
+            )
             .route("/v1/logs", any(http::export::<S, ExportLogsServiceRequest>))
             .layer(http::cors());
         let grpc = Router::new()
@@ -90,18 +102,34 @@ impl<S: Sink> Receiver<S> {
         &self,
         received: Received,
         is_gzip: bool,
-        decode: fn(&[u8]) -> Result<E, Failure>,
+        format: Format,
     ) -> Result<E::Response, Failure> {
-        let work = move |bytes: &[u8]| {
-            let mut request = decode(bytes)?;
+        let limit = self.limits.request;
+        let read = move |bytes: Bytes| match format {
+            Format::Protobuf => Ok(bytes),
+            Format::Json => json::wire(E::table(), &bytes)
+                .map(Bytes::from)
+                .map_err(|error| Failure::malformed(error.field(), &error)),
+        };
+        let (bytes, _reading) = received.unpack(is_gzip, limit, &self.gate, read).await?;
+
+        let size = size::decoded(E::table(), &bytes);
+        let limit = limit.saturating_mul(EXPANSION);
+        if size > limit {
+            return Err(Failure::TooLargeDecoded { limit });
+        }
+        let _storing = self.gate.store(size).await?;
+        let work = move || {
+            let mut request = E::decode(bytes).map_err(|error| {
+                let reason = format!("the body is not an export of {}: {error}", E::SIGNAL);
+                Failure::malformed("", &reason)
+            })?;
             let checked = request.check();
             Ok((request, checked))
         };
-        let ((request, mut accepted), _shares) = received
-            .decode(is_gzip, self.limits.request, &self.gate, work)
-            .await?;
+        let (request, mut accepted) = body::run(size, work).await?;
         if !request.is_empty() {
-            accepted = accepted.and(request.deliver(&self.sink).await?);
+            accepted = accepted.and(&request.deliver(&self.sink).await?);
         }
         if accepted != Accepted::default() {
             self.sink.refused(Refusal {
@@ -126,12 +154,13 @@ impl<S: Sink> Receiver<S> {
 async fn unknown<S: Sink>(State(receiver): State<Receiver<S>>, request: Request) -> Response {
     let path = request.uri().path().chars().take(200).collect::<String>();
     let failure = Failure::NotFound(
-        format!("{path:?} is unknown; this receiver takes /v1/traces, /v1/metrics and /v1/logs").into(),
+        format!("{path:?} is unknown; this receiver takes /v1/traces, /v1/metrics and /v1/logs")
+            .into(),
     );
     receiver.refused(None, &failure);
     if grpc::is_grpc(request.headers()) {
         grpc::refusal(&failure)
     } else {
-        http::refusal(&failure, http::Format::of(request.headers()))
+        http::refusal(&failure, Format::of(request.headers()))
     }
 }

@@ -46,7 +46,7 @@ pub struct Accepted {
 
 impl Accepted {
     /// Adds what a second stage did with the rest of the same request.
-    pub(crate) fn and(mut self, other: Self) -> Self {
+    pub(crate) fn and(mut self, other: &Self) -> Self {
         self.rejected += other.rejected;
         if !self.message.is_empty() && !other.message.is_empty() {
             self.message.push_str("; ");

@@ -33,7 +33,7 @@ const LENGTH: usize = 5;
 const LONGEST_QUOTE: usize = 40;
 
 /// Converts the JSON form of a message to its protobuf form.
-pub(super) fn wire(table: &'static Table, json: &[u8]) -> Result<Vec<u8>, Error> {
+pub(crate) fn wire(table: &'static Table, json: &[u8]) -> Result<Vec<u8>, Error> {
     let mut context = Context::default();
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let message = Object {

@@ -26,15 +26,26 @@ async fn only_spans_with_valid_ids_are_delivered() {
         (vec![1; 16], vec![]),
         (vec![2; 16], vec![4; 8]),
     ]);
-    let answer = server.grpc().await.export(request.clone()).await.unwrap().into_inner();
+    let answer = server
+        .grpc()
+        .await
+        .export(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
     let partial = answer.partial_success.unwrap();
     assert_eq!(partial.rejected_spans, 4);
     let message = "4 spans rejected: first the trace id has 15 bytes, not 16 (the span \"test\")";
     assert_eq!(partial.error_message, message);
     assert_eq!(*server.sink.spans.lock().unwrap(), [vec![1; 8], vec![4; 8]]);
     let refusals = server.sink.refusals.lock().unwrap().clone();
-    let [refusal] = &refusals[..] else { panic!("{refusals:?}") };
-    assert_eq!((refusal.signal, refusal.rejected), (Some(Signal::Traces), Some(4)));
+    let [refusal] = &refusals[..] else {
+        panic!("{refusals:?}")
+    };
+    assert_eq!(
+        (refusal.signal, refusal.rejected),
+        (Some(Signal::Traces), Some(4))
+    );
 
     let answer = server.post(&[PROTOBUF], &request.encode_to_vec()).await;
     let answer = ExportTraceServiceResponse::decode(&answer.body[..]).unwrap();
@@ -49,10 +60,17 @@ async fn rejections_of_the_receiver_and_of_the_sink_are_added() {
         message: "full".to_owned(),
     });
     let request = spans([(vec![1; 16], vec![]), (vec![1; 16], vec![1; 8])]);
-    let answer = server.grpc().await.export(request).await.unwrap().into_inner();
+    let answer = server
+        .grpc()
+        .await
+        .export(request)
+        .await
+        .unwrap()
+        .into_inner();
     let expected = ExportTracePartialSuccess {
         rejected_spans: 2,
-        error_message: "1 span rejected: the span id has 0 bytes, not 8 (the span \"test\"); full".to_owned(),
+        error_message: "1 span rejected: the span id has 0 bytes, not 8 (the span \"test\"); full"
+            .to_owned(),
     };
     assert_eq!(answer.partial_success, Some(expected));
 }
@@ -60,7 +78,10 @@ async fn rejections_of_the_receiver_and_of_the_sink_are_added() {
 #[tokio::test]
 async fn a_full_success_says_nothing() {
     let server = start(Limits::default()).await;
-    let mut client = server.grpc().await.send_compressed(CompressionEncoding::Gzip);
+    let mut client = server
+        .grpc()
+        .await
+        .send_compressed(CompressionEncoding::Gzip);
     let answer = client.export(span(1)).await.unwrap().into_inner();
     assert_eq!(answer.partial_success, None);
     let answer = server.post(&[JSON], b"{}").await;
@@ -76,7 +97,10 @@ async fn a_busy_sink_makes_clients_retry() {
         retry_after: Duration::from_millis(1500),
     });
     let status = server.grpc().await.export(span(1)).await.unwrap_err();
-    assert_eq!((status.code(), status.message()), (Code::Unavailable, "wait"));
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unavailable, "wait")
+    );
     let delay = status.get_error_details().retry_info().unwrap().retry_delay;
     assert_eq!(delay, Some(Duration::from_millis(1500)));
 
@@ -84,11 +108,20 @@ async fn a_busy_sink_makes_clients_retry() {
     assert_eq!(answer.status(), 503);
     assert!(answer.head.contains("retry-after: 2\r\n"), "{answer:?}");
     let status = pb::Status::decode(&answer.body[..]).unwrap();
-    assert_eq!((status.code, &status.message[..]), (Code::Unavailable as i32, "wait"));
+    assert_eq!(
+        (status.code, &status.message[..]),
+        (Code::Unavailable as i32, "wait")
+    );
     assert_eq!(status.details.len(), 1);
 
     *server.sink.answer.lock().unwrap() = Ok(Accepted::default());
-    assert_eq!(server.post(&[PROTOBUF], &span(2).encode_to_vec()).await.status(), 200);
+    assert_eq!(
+        server
+            .post(&[PROTOBUF], &span(2).encode_to_vec())
+            .await
+            .status(),
+        200
+    );
     assert_eq!(*server.sink.spans.lock().unwrap(), [vec![2; 8]]);
 }
 
@@ -97,7 +130,10 @@ async fn a_request_above_the_limit_is_refused_for_good() {
     let limit = 100_000;
     let server = start(Limits { request: limit }).await;
     let mut grpc = server.grpc().await;
-    let mut gzip = server.grpc().await.send_compressed(CompressionEncoding::Gzip);
+    let mut gzip = server
+        .grpc()
+        .await
+        .send_compressed(CompressionEncoding::Gzip);
     for size in [limit - 1, limit] {
         grpc.export(sized(size)).await.unwrap();
         gzip.export(sized(size)).await.unwrap();
@@ -110,26 +146,54 @@ async fn a_request_above_the_limit_is_refused_for_good() {
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert!(status.get_error_details().retry_info().is_none());
     }
-    let answer = server.post(&[PROTOBUF], &sized(limit + 1).encode_to_vec()).await;
+    let answer = server
+        .post(&[PROTOBUF], &sized(limit + 1).encode_to_vec())
+        .await;
     assert_eq!(answer.status(), 413);
     let status = pb::Status::decode(&answer.body[..]).unwrap();
-    assert_eq!(status.message, "the request has more than 100000 bytes, the limit of this receiver");
+    assert_eq!(
+        status.message,
+        "the request has more than 100000 bytes, the limit of this receiver"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_grows_too_much_in_memory_is_refused_for_good() {
+    let limit = 1 << 20;
+    let server = start(Limits { request: limit }).await;
+    // Spans without a field: 3 bytes each in JSON, 2 in protobuf, and hundreds in memory.
+    let spans = "{},".repeat(300_000);
+    let body = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}{{}}]}}]}}]}}"#);
+    let answer = server.post(&[JSON], body.as_bytes()).await;
+    assert_eq!(answer.status(), 413, "{answer:?}");
+    let body = String::from_utf8(answer.body).unwrap();
+    assert!(
+        body.contains("would take more than 8388608 bytes of memory"),
+        "{body}"
+    );
 }
 
 #[tokio::test]
 async fn malformed_requests_name_what_is_wrong() {
     let server = start(Limits::default()).await;
-    let answer = server.post(&[JSON], br#"{"resourceSpans":[{"scopeSpans":[7]}]}"#).await;
+    let answer = server
+        .post(&[JSON], br#"{"resourceSpans":[{"scopeSpans":[7]}]}"#)
+        .await;
     let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!((answer.status(), &body["code"]), (400, &3.into()), "{body}");
     let violation = &body["details"][0]["fieldViolations"][0];
-    assert_eq!(violation["field"], "resourceSpans[0].scopeSpans[0]", "{body}");
+    assert_eq!(
+        violation["field"], "resourceSpans[0].scopeSpans[0]",
+        "{body}"
+    );
 
     let answer = server.post(&[PROTOBUF], b"\xff\xff\xff").await;
     assert_eq!(answer.status(), 400);
     assert_eq!(pb::Status::decode(&answer.body[..]).unwrap().code, 3);
 
-    let answer = server.post(&[PROTOBUF, "content-encoding: gzip"], b"no gzip").await;
+    let answer = server
+        .post(&[PROTOBUF, "content-encoding: gzip"], b"no gzip")
+        .await;
     assert_eq!(answer.status(), 400);
 
     let frame = b"\0\0\0\0\x02\xff\xff";
@@ -167,7 +231,12 @@ async fn only_pages_of_this_machine_may_send() {
         let allowed = answer.head.contains("access-control-allow-origin");
         assert_eq!(allowed, is_allowed, "{origin}: {answer:?}");
         if allowed {
-            assert!(answer.head.contains("access-control-allow-headers: content-type,x-key"), "{answer:?}");
+            assert!(
+                answer
+                    .head
+                    .contains("access-control-allow-headers: content-type,x-key"),
+                "{answer:?}"
+            );
         }
     }
 }

@@ -1,4 +1,9 @@
 //! Tests of the receiver over the network.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests and their helpers may panic"
+)]
 
 mod answers;
 mod conformance;

@@ -9,12 +9,18 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinSet, time::sleep};
 
 use crate::server::{Response, Server, span, start};
 
-const HEADERS: &[&str] = &["content-type: application/x-protobuf", "content-encoding: gzip"];
+const HEADERS: &[&str] = &[
+    "content-type: application/x-protobuf",
+    "content-encoding: gzip",
+];
 
 /// Resident memory of this process in bytes.
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
     kilobytes * 1024
 }
@@ -40,11 +46,20 @@ async fn compressed_bombs_do_not_add_up() {
     let mut peak = before;
     let mut clients = JoinSet::new();
     for number in 0..40 {
-        let body = if number % 2 == 0 { honest.clone() } else { lying.clone() };
+        let body = if number % 2 == 0 {
+            honest.clone()
+        } else {
+            lying.clone()
+        };
         let address = server.address;
         clients.spawn(async move {
             let (stop, done) = (tokio::sync::oneshot::channel().0, tokio::spawn(async {}));
-            let server = Server { address, sink: <_>::default(), stop, done };
+            let server = Server {
+                address,
+                sink: <_>::default(),
+                stop,
+                done,
+            };
             server.post(HEADERS, &body).await.status()
         });
     }
@@ -59,7 +74,12 @@ async fn compressed_bombs_do_not_add_up() {
             () = sleep(Duration::from_millis(5)) => {}
         }
     }
-    assert!(statuses.iter().all(|status| [400, 413, 503].contains(status)), "{statuses:?}");
+    assert!(
+        statuses
+            .iter()
+            .all(|status| [400, 413, 503].contains(status)),
+        "{statuses:?}"
+    );
     assert!(statuses.contains(&413), "{statuses:?}");
     let grown = (peak - before) >> 20;
     // One bomb at a time, and the doubling of its buffer.

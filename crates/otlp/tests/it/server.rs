@@ -1,13 +1,15 @@
 //! A receiver with a sink that the tests control, and HTTP by hand.
 
 use std::{
+    fmt::Write as _,
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
 use opentelemetry_proto::tonic::{
     collector::{
-        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+        logs::v1::ExportLogsServiceRequest,
+        metrics::v1::ExportMetricsServiceRequest,
         trace::v1::{ExportTraceServiceRequest, trace_service_client::TraceServiceClient},
     },
     trace::v1::{ResourceSpans, ScopeSpans, Span},
@@ -57,7 +59,10 @@ impl Sink for Memory {
             .into_iter()
             .flat_map(|group| group.scope_spans)
             .flat_map(|scope| scope.spans);
-        self.spans.lock().unwrap().extend(spans.map(|span| span.span_id));
+        self.spans
+            .lock()
+            .unwrap()
+            .extend(spans.map(|span| span.span_id));
         Ok(answer)
     }
 
@@ -124,12 +129,15 @@ impl Server {
             head.push_str(header);
             head.push_str("\r\n");
         }
-        head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+        write!(head, "content-length: {}\r\n\r\n", body.len()).unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(body).await.unwrap();
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await.unwrap();
-        let split = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let split = bytes
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .unwrap();
         let body = bytes.split_off(split + 4);
         Response {
             head: String::from_utf8(bytes).unwrap().to_lowercase(),
@@ -152,7 +160,9 @@ impl Response {
 }
 
 /// A request of these spans, each with a trace id and a span id.
-pub(crate) fn spans(ids: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> ExportTraceServiceRequest {
+pub(crate) fn spans(
+    ids: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+) -> ExportTraceServiceRequest {
     let spans = ids.into_iter().map(|(trace_id, span_id)| Span {
         trace_id,
         span_id,

@@ -1,0 +1,174 @@
+//! The metrics of the last minutes or hours, in memory.
+//!
+//! A series is identified by its resource, scope, metric and attributes, and has a ring of points.
+//! [`Metrics`] has a budget in bytes, which every allocation counts against:
+//!
+//! - Above the budget, the oldest points leave, of whatever series they are. If that is not enough, the
+//!   series leave that are the longest without a new point.
+//! - There is at most one series for each 4 KiB of the budget, and names and attributes take at most half
+//!   of it. At the limit, series without a new point for 5 minutes make room. If there is none, data
+//!   points of new series are rejected.
+//! - A data point that takes more than 1/16 of the budget is rejected.
+//!
+//! Rejected data points are counted, and the answer says the reason.
+
+use std::{
+    sync::{PoisonError, RwLock, RwLockReadGuard},
+    time::Instant,
+};
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+
+mod bucket;
+mod decode;
+mod distribution;
+mod explicit;
+mod exponential;
+mod heatmap;
+mod identity;
+mod message;
+mod point;
+mod query;
+mod rate;
+mod ring;
+mod rows;
+mod size;
+mod state;
+#[cfg(test)]
+mod testing;
+mod window;
+
+use crate::metrics::state::{Series, State};
+pub use crate::metrics::{
+    bucket::{Bucket, Estimate},
+    explicit::Explicit,
+    exponential::{Buckets, Exponential},
+    heatmap::{Column, Heatmap, Quantiles},
+    identity::{Kind, Temporality},
+    point::{Number, Point, Summary, Value},
+    query::{Exemplar, Labels, Name},
+    rate::Rate,
+    rows::Row,
+    state::{Inserted, Usage},
+};
+
+/// A store of metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    state: RwLock<State>,
+    created: Instant,
+}
+
+/// The id of a series: a hash of its identity.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SeriesId(pub u64);
+
+/// The interval `(from, to]`, in nanoseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Range {
+    /// The exclusive start.
+    pub from: u64,
+    /// The inclusive end.
+    pub to: u64,
+}
+
+impl Metrics {
+    /// An empty store with a budget in bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            state: RwLock::new(State::new(limit)),
+            created: Instant::now(),
+        }
+    }
+
+    /// Inserts the data points of a request. Points that break a rule are rejected, the others are kept.
+    pub fn insert(&self, request: &ExportMetricsServiceRequest) -> Inserted {
+        let now = self.created.elapsed().as_millis();
+        self.insert_at(request, now.try_into().unwrap_or(u64::MAX))
+    }
+
+    fn insert_at(&self, request: &ExportMetricsServiceRequest, now: u64) -> Inserted {
+        // A panic under the lock may leave wrong sums of bytes, but complete points.
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.insert(request, now)
+    }
+
+    /// The memory in use, and what was evicted and rejected.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.read().usage()
+    }
+
+    /// All metrics, by name.
+    #[must_use]
+    pub fn names(&self) -> Vec<Name> {
+        query::names(&self.read())
+    }
+
+    /// The series of a metric that the filter keeps, by service and attributes.
+    #[must_use]
+    pub fn series(&self, name: &str, filter: impl Fn(&Labels) -> bool) -> Vec<Labels> {
+        query::series(&self.read(), name, filter)
+    }
+
+    /// The points of a series in the range, in order of time.
+    #[must_use]
+    pub fn points(&self, series: SeriesId, range: Range) -> Vec<Point> {
+        let state = self.read();
+        let series = state.get(series.0);
+        series.map_or_else(Vec::new, |series| query::points(series, range))
+    }
+
+    /// The sum of the rates of series, in steps of this many nanoseconds, and at most 10,000 of them.
+    ///
+    /// Counters have rates, and the numbers of values of histograms and summaries. Rates are never
+    /// negative: after a restart, they start anew. Other series, and those without a temporality, are
+    /// left out.
+    #[must_use]
+    pub fn rate(&self, series: &[SeriesId], range: Range, step: u64) -> Vec<Rate> {
+        let state = self.read();
+        rate::rate(find(&state, series).map(|(_, one)| one), range, step)
+    }
+
+    /// The distribution of the values of histograms over time, in at most 64 rows and 1000 columns.
+    #[must_use]
+    pub fn heatmap(&self, series: &[SeriesId], range: Range, columns: usize) -> Heatmap {
+        let state = self.read();
+        heatmap::heatmap(find(&state, series).map(|(_, one)| one), range, columns)
+    }
+
+    /// Quantiles (0 to 1) of the values of histograms, in at most 1000 equal intervals of the range.
+    #[must_use]
+    pub fn quantiles(
+        &self,
+        series: &[SeriesId],
+        range: Range,
+        columns: usize,
+        quantiles: &[f64],
+    ) -> Vec<Quantiles> {
+        let state = self.read();
+        let series = find(&state, series).map(|(_, one)| one);
+        heatmap::quantiles(series, range, columns, quantiles)
+    }
+
+    /// The exemplars of series in the range, in order of time.
+    #[must_use]
+    pub fn exemplars(&self, series: &[SeriesId], range: Range) -> Vec<Exemplar> {
+        let state = self.read();
+        query::exemplars(find(&state, series), range)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The series that still exist of these ids.
+fn find<'a>(
+    state: &'a State,
+    series: &'a [SeriesId],
+) -> impl Iterator<Item = (u64, &'a Series)> + Clone {
+    let series = series.iter();
+    series.filter_map(|id| Some((id.0, state.get(id.0)?)))
+}

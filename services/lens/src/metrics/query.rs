@@ -1,0 +1,176 @@
+//! What queries return: metrics, series and exemplars.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use opentelemetry_proto::tonic::{
+    common::v1::{InstrumentationScope, KeyValue},
+    resource::v1::Resource,
+};
+
+use crate::metrics::{
+    Range, SeriesId,
+    identity::{self, Kind, Temporality},
+    point::{Number, Point},
+    state::{Series, State},
+};
+
+/// A metric with all of its series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Name {
+    /// Its name.
+    pub name: String,
+    /// Its unit, in UCUM.
+    pub unit: String,
+    /// Its type.
+    pub kind: Kind,
+    /// The first nonempty description of its series.
+    pub description: String,
+    /// The values of `service.name` of its series, in alphabetical order. Empty for a series without one.
+    pub services: Vec<String>,
+    /// Number of its series.
+    pub series: usize,
+}
+
+/// A series without its points.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Labels {
+    /// Its id. The same series has the same id after a restart.
+    pub id: SeriesId,
+    /// The name of the metric.
+    pub name: String,
+    /// Its resource. The attributes are sorted by key.
+    pub resource: Resource,
+    /// Its instrumentation scope. The attributes are sorted by key.
+    pub scope: InstrumentationScope,
+    /// Its `service.name`. Empty if it has none.
+    pub service: String,
+    /// The unit, in UCUM.
+    pub unit: String,
+    /// The type of the metric.
+    pub kind: Kind,
+    /// The temporality.
+    pub temporality: Temporality,
+    /// Its attributes, sorted by key.
+    pub attributes: Vec<KeyValue>,
+    /// Number of points that are kept.
+    pub points: usize,
+    /// Number of older points that were evicted.
+    pub evicted: u64,
+    /// The time of the oldest point, in nanoseconds since the Unix epoch.
+    pub first: u64,
+    /// The newest point.
+    pub last: Option<Point>,
+}
+
+/// A measured value with the span that it was measured in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar {
+    /// The series that it belongs to.
+    pub series: SeriesId,
+    /// Time of the measurement, in nanoseconds since the Unix epoch.
+    pub time: u64,
+    /// The value, in the unit of the metric.
+    pub value: Number,
+    /// The trace, if it is known.
+    pub trace_id: Option<[u8; 16]>,
+    /// The span, if it is known.
+    pub span_id: Option<[u8; 8]>,
+    /// Attributes of the measurement that the series does not have.
+    pub filtered_attributes: Vec<KeyValue>,
+}
+
+pub(super) fn names(state: &State) -> Vec<Name> {
+    let mut names = BTreeMap::<_, (&str, BTreeSet<&str>, usize)>::new();
+    for (_, series) in state.all() {
+        let metric = &series.metric;
+        let entry = names.entry((&*metric.name, &*metric.unit, metric.kind));
+        let (description, services, count) = entry.or_default();
+        if description.is_empty() {
+            *description = &metric.description;
+        }
+        services.insert(&metric.source.service);
+        *count += 1;
+    }
+    let names = names.into_iter();
+    names
+        .map(
+            |((name, unit, kind), (description, services, series))| Name {
+                name: name.to_owned(),
+                unit: unit.to_owned(),
+                kind,
+                description: description.to_owned(),
+                services: services.into_iter().map(str::to_owned).collect(),
+                series,
+            },
+        )
+        .collect()
+}
+
+/// The series of a metric that the filter keeps, by service and attributes.
+pub(super) fn series(state: &State, name: &str, filter: impl Fn(&Labels) -> bool) -> Vec<Labels> {
+    let named = state
+        .all()
+        .filter(|(_, series)| *series.metric.name == *name);
+    let mut named: Vec<_> = named.collect();
+    named.sort_by_key(|(id, series)| (&series.metric.source.service, &series.attributes, *id));
+    let labels = named.into_iter().map(|(id, series)| labels(id, series));
+    labels.filter(filter).collect()
+}
+
+pub(super) fn labels(id: u64, series: &Series) -> Labels {
+    let metric = &series.metric;
+    let points = series.ring.points();
+    Labels {
+        id: SeriesId(id),
+        name: metric.name.to_string(),
+        resource: metric.source.resource(),
+        scope: metric.source.scope(),
+        service: metric.source.service.to_string(),
+        unit: metric.unit.to_string(),
+        kind: metric.kind,
+        temporality: metric.temporality,
+        attributes: identity::decode(&series.attributes),
+        points: points.len(),
+        evicted: series.ring.evicted(),
+        first: points.front().map_or(0, |point| point.time),
+        last: points.back().cloned(),
+    }
+}
+
+/// The points of a series in the range.
+pub(super) fn points(series: &Series, range: Range) -> Vec<Point> {
+    let points = series.ring.points();
+    let first = points.partition_point(|point| point.time <= range.from);
+    let end = points.partition_point(|point| point.time <= range.to);
+    points.range(first..end.max(first)).cloned().collect()
+}
+
+/// The exemplars in the range, in order of time. An exemplar that several points repeat is returned once.
+pub(super) fn exemplars<'a>(
+    series: impl Iterator<Item = (u64, &'a Series)>,
+    range: Range,
+) -> Vec<Exemplar> {
+    let mut exemplars = Vec::new();
+    for (id, series) in series {
+        let mut seen = HashSet::new();
+        let points = series.ring.points().iter();
+        for kept in points.flat_map(|point| &point.exemplars) {
+            let bits = kept.value.as_f64().to_bits();
+            if kept.time > range.from
+                && kept.time <= range.to
+                && seen.insert((kept.time, kept.trace_id, kept.span_id, bits))
+            {
+                exemplars.push(Exemplar {
+                    series: SeriesId(id),
+                    time: kept.time,
+                    value: kept.value,
+                    trace_id: kept.trace_id,
+                    span_id: kept.span_id,
+                    filtered_attributes: identity::decode(&kept.filtered),
+                });
+            }
+        }
+    }
+    exemplars.sort_by_key(|exemplar| exemplar.time);
+    exemplars
+}

@@ -1,0 +1,334 @@
+//! The series, and the rules that bound their memory.
+//!
+//! - Above the budget, the oldest points leave, of whatever series they are. A series keeps its last
+//!   point unless the series is stale.
+//! - If that is not enough, whole series leave. The longest without a new point leave first.
+//! - The number of series is limited to one for each [`BYTES_PER_SERIES`] of the budget, and their names
+//!   and attributes to half of it. At the limit, stale series make room. If there is none, points of new
+//!   series are rejected.
+
+use std::{collections::HashMap, sync::Arc};
+
+use foldhash::fast::RandomState;
+use opentelemetry_proto::tonic::{
+    collector::metrics::v1::ExportMetricsServiceRequest, metrics::v1::metric::Data,
+};
+
+use crate::metrics::{
+    decode::{self, DataPoint, Reason, Rejections},
+    identity::{self, Header, Kind, Metric, Source, Temporality},
+    message,
+    ring::Ring,
+    size,
+};
+
+mod evict;
+
+/// Bytes of the budget for each series that may exist.
+const BYTES_PER_SERIES: usize = 4096;
+
+/// Milliseconds without a new point after which a series is stale: five times the default export
+/// interval of SDKs.
+const STALE: u64 = 5 * 60 * 1000;
+
+/// Part of the budget that an eviction frees beyond what is needed, so that not each point evicts, and
+/// the largest part that a single point may have.
+const SIXTEENTH: usize = 16;
+
+/// The answer to a request: the partial success of OTLP.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Inserted {
+    /// Number of data points that were rejected for good.
+    pub rejected: u64,
+    /// The reasons for the rejections, and warnings. Empty if there are neither.
+    pub message: String,
+}
+
+/// The memory that the metrics take, and what they have lost.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Usage {
+    /// Counted bytes of all allocations.
+    pub bytes: usize,
+    /// The budget in bytes.
+    pub limit: usize,
+    /// Number of series.
+    pub series: usize,
+    /// Maximum number of series.
+    pub series_limit: usize,
+    /// Number of points.
+    pub points: usize,
+    /// Number of points that were evicted.
+    pub evicted_points: u64,
+    /// Number of series that were evicted.
+    pub evicted_series: u64,
+    /// Number of data points that were rejected.
+    pub rejected_points: u64,
+}
+
+/// A series with its points.
+#[derive(Debug)]
+pub(super) struct Series {
+    pub(super) metric: Arc<Metric>,
+    /// Attributes as an encoded `KeyValueList`.
+    pub(super) attributes: Box<[u8]>,
+    pub(super) ring: Ring,
+    /// Time of the last arrival of a point, in milliseconds since the store was made.
+    updated: u64,
+}
+
+type Map<T> = HashMap<u64, T, RandomState>;
+
+#[derive(Debug)]
+pub(super) struct State {
+    limit: usize,
+    series: Map<Series>,
+    metrics: Map<Arc<Metric>>,
+    sources: Map<Arc<Source>>,
+    /// Bytes of names and attributes.
+    identity_bytes: usize,
+    /// Bytes of points.
+    point_bytes: usize,
+    evicted_points: u64,
+    evicted_series: u64,
+    rejected_points: u64,
+    /// No series is stale before this time.
+    none_stale_before: u64,
+}
+
+/// The origin of points of one metric in a request.
+struct Origin<'a> {
+    source: &'a Source,
+    source_id: u64,
+    header: Header<'a>,
+    metric_id: u64,
+    description: &'a str,
+}
+
+impl State {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            series: Map::default(),
+            metrics: Map::default(),
+            sources: Map::default(),
+            identity_bytes: 0,
+            point_bytes: 0,
+            evicted_points: 0,
+            evicted_series: 0,
+            rejected_points: 0,
+            none_stale_before: 0,
+        }
+    }
+
+    /// Inserts the points of a request that arrives at this time, in milliseconds since the store was
+    /// made.
+    pub(super) fn insert(&mut self, request: &ExportMetricsServiceRequest, now: u64) -> Inserted {
+        let mut rejections = Rejections::new();
+        let mut unspecified = message::Unspecified::default();
+        // The encoded attributes of the current point.
+        let mut attributes = Vec::new();
+        for resource in &request.resource_metrics {
+            for scope in &resource.scope_metrics {
+                let source = Source::new(resource.resource.as_ref(), scope.scope.as_ref());
+                let source_id = source.id();
+                for metric in &scope.metrics {
+                    let Some(data) = &metric.data else { continue };
+                    if metric.name.is_empty() {
+                        let nameless = Reason::Invalid("a metric without a name");
+                        *rejections.entry(nameless).or_default() += decode::count(data);
+                        continue;
+                    }
+                    let (kind, temporality) = decode::kind(data);
+                    let header = Header {
+                        name: &metric.name,
+                        unit: &metric.unit,
+                        kind,
+                        temporality,
+                    };
+                    if temporality == Temporality::Unspecified && kind != Kind::Gauge {
+                        unspecified.add(&metric.name, decode::count(data));
+                    }
+                    let origin = Origin {
+                        source: &source,
+                        source_id,
+                        header,
+                        metric_id: header.id(source_id),
+                        description: &metric.description,
+                    };
+                    let mut insert = |point: &dyn DataPoint| {
+                        let inserted = self.insert_point(&origin, point, &mut attributes, now);
+                        if let Err(reason) = inserted {
+                            *rejections.entry(reason).or_default() += 1;
+                        }
+                    };
+                    match data {
+                        Data::Gauge(data) => each(&data.data_points, &mut insert),
+                        Data::Sum(data) => each(&data.data_points, &mut insert),
+                        Data::Histogram(data) => each(&data.data_points, &mut insert),
+                        Data::ExponentialHistogram(data) => each(&data.data_points, &mut insert),
+                        Data::Summary(data) => each(&data.data_points, &mut insert),
+                    }
+                }
+            }
+        }
+        let rejected = rejections.values().sum();
+        self.rejected_points += rejected;
+        Inserted {
+            rejected,
+            message: message::write(&rejections, &unspecified, self),
+        }
+    }
+
+    fn insert_point(
+        &mut self,
+        origin: &Origin<'_>,
+        point: &dyn DataPoint,
+        attributes: &mut Vec<u8>,
+        now: u64,
+    ) -> Result<(), Reason> {
+        identity::encode(point.attributes(), attributes);
+        let mut point = point.decode()?;
+        point.arrival = now;
+        if point.heap(None) + attributes.len() > self.limit / SIXTEENTH {
+            return Err(Reason::TooLarge);
+        }
+        let id = identity::series_id(origin.metric_id, attributes);
+        let series = match self.series.get_mut(&id) {
+            Some(series) if series.is(origin, attributes) => series,
+            Some(_) => return Err(Reason::Collision),
+            None => self.add_series(id, origin, attributes, now)?,
+        };
+        let before = series.ring.bytes();
+        series.ring.insert(point);
+        series.updated = now;
+        let after = series.ring.bytes();
+        self.point_bytes = self.point_bytes - before + after;
+        self.evict(now);
+        Ok(())
+    }
+
+    fn add_series(
+        &mut self,
+        id: u64,
+        origin: &Origin<'_>,
+        attributes: &[u8],
+        now: u64,
+    ) -> Result<&mut Series, Reason> {
+        self.make_room(self.cost(origin, attributes)?, now);
+        // Another look: a stale series that left may have been the last one of this metric.
+        let cost = self.cost(origin, attributes)?;
+        self.has_room(cost)?;
+        self.identity_bytes += cost;
+
+        let source = self.sources.entry(origin.source_id);
+        let source = source.or_insert_with(|| Arc::new(origin.source.clone()));
+        let metric = self.metrics.entry(origin.metric_id);
+        let metric = metric.or_insert_with(|| Arc::new(origin.metric(Arc::clone(source))));
+        Ok(self.series.entry(id).or_insert_with(|| Series {
+            metric: Arc::clone(metric),
+            attributes: attributes.into(),
+            ring: Ring::default(),
+            updated: now,
+        }))
+    }
+
+    /// The bytes of the names and attributes that a new series adds.
+    fn cost(&self, origin: &Origin<'_>, attributes: &[u8]) -> Result<usize, Reason> {
+        let mut cost = size::block(attributes.len());
+        match self.metrics.get(&origin.metric_id) {
+            Some(metric) if origin.is(metric) => return Ok(cost),
+            Some(_) => return Err(Reason::Collision),
+            None => cost += Metric::bytes(origin.header, origin.description),
+        }
+        match self.sources.get(&origin.source_id) {
+            Some(source) if **source == *origin.source => {}
+            Some(_) => return Err(Reason::Collision),
+            None => cost += origin.source.bytes(),
+        }
+        Ok(cost)
+    }
+
+    fn has_room(&self, cost: usize) -> Result<(), Reason> {
+        if self.series.len() >= self.series_limit() {
+            Err(Reason::TooManySeries)
+        } else if self.identity_bytes + cost > self.limit / 2 {
+            Err(Reason::IdentitiesTooLarge)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The counted bytes of all allocations.
+    pub(super) fn bytes(&self) -> usize {
+        self.identity_bytes
+            + self.point_bytes
+            + size::table::<u64, Series>(self.series.capacity())
+            + size::table::<u64, Arc<Metric>>(self.metrics.capacity())
+            + size::table::<u64, Arc<Source>>(self.sources.capacity())
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub(super) fn series_limit(&self) -> usize {
+        self.limit / BYTES_PER_SERIES
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, &Series)> {
+        self.series.iter().map(|(id, series)| (*id, series))
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<&Series> {
+        self.series.get(&id)
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        Usage {
+            bytes: self.bytes(),
+            limit: self.limit,
+            series: self.series.len(),
+            series_limit: self.series_limit(),
+            points: self
+                .series
+                .values()
+                .map(|one| one.ring.points().len())
+                .sum(),
+            evicted_points: self.evicted_points,
+            evicted_series: self.evicted_series,
+            rejected_points: self.rejected_points,
+        }
+    }
+}
+
+impl Series {
+    fn is(&self, origin: &Origin<'_>, attributes: &[u8]) -> bool {
+        *self.attributes == *attributes && origin.is(&self.metric)
+    }
+}
+
+impl Origin<'_> {
+    fn is(&self, metric: &Metric) -> bool {
+        metric.has(self.header) && *metric.source == *self.source
+    }
+
+    fn metric(&self, source: Arc<Source>) -> Metric {
+        Metric {
+            source,
+            name: self.header.name.into(),
+            unit: self.header.unit.into(),
+            description: self.description.into(),
+            kind: self.header.kind,
+            temporality: self.header.temporality,
+        }
+    }
+}
+
+fn each(points: &[impl DataPoint], insert: &mut impl FnMut(&dyn DataPoint)) {
+    for point in points {
+        insert(point);
+    }
+}
+
+#[cfg(test)]
+mod tests;
