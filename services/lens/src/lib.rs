@@ -1,3 +1,4 @@
 //! Shows traces, metrics and logs of any service: an OTLP receiver, a bounded store, and pages.
 
 pub mod metrics;
+pub mod store;

@@ -1,0 +1,133 @@
+//! One trace with everything that is stored of it.
+
+use std::sync::Arc;
+
+use opentelemetry_proto::tonic::{logs::v1::LogRecord, trace::v1::Span};
+use prost::Message as _;
+
+use super::{
+    Store,
+    ids::{SpanId, TraceId},
+    insert::log_time,
+    outline::Outline,
+    source::{Source, Sources},
+};
+
+/// Maximum number of links that [`Trace::linked_from`] has.
+const LINKS: usize = 1000;
+
+/// One trace with everything that is stored of it.
+///
+/// Its spans are as they came: parents can be missing, and can form cycles.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trace {
+    /// The spans, in the order in which they came.
+    pub spans: Vec<TraceSpan>,
+    /// Whether spans of this trace were evicted. The store remembers a limited number of traces that were evicted as a
+    /// whole and came again.
+    pub evicted_spans: bool,
+    /// The log records, oldest first.
+    pub logs: Vec<StoredLog>,
+    /// Whether log records of this trace were evicted, as for [`Self::evicted_spans`].
+    pub evicted_logs: bool,
+    /// The newest links from other spans to spans of this trace, at most 1,000.
+    pub linked_from: Vec<LinkedFrom>,
+}
+
+/// A stored span.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceSpan {
+    /// Resource and scope.
+    pub source: Arc<Source>,
+    /// The span as it was received.
+    pub span: Span,
+}
+
+/// A stored log record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredLog {
+    /// Resource and scope.
+    pub source: Arc<Source>,
+    /// Time at which it happened, or else was observed, in nanoseconds since 1970.
+    pub time: u64,
+    /// The log record as it was received.
+    pub record: LogRecord,
+}
+
+/// A span that links to a span of a trace.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LinkedFrom {
+    /// Trace of the span with the link.
+    pub trace: TraceId,
+    /// The span with the link.
+    pub span: SpanId,
+    /// Service of the span with the link. Empty if it has no name.
+    pub service: String,
+    /// Name of the span with the link.
+    pub name: String,
+    /// Start of the span with the link, in nanoseconds since 1970.
+    pub start: u64,
+    /// The linked span. `None` if the link has no valid id.
+    pub linked: Option<SpanId>,
+}
+
+impl Store {
+    /// Everything that is stored of a trace. `None` if that is no span and no log record.
+    pub fn trace(&self, id: TraceId) -> Option<Trace> {
+        let (spans, newest_span, logs, newest_log, links) = self.read(|writer| {
+            (
+                writer.spans.snapshot(),
+                writer.spans.newest_part(id),
+                writer.logs.snapshot(),
+                writer.logs.newest_part(id),
+                writer.spans.links_to(id, LINKS),
+            )
+        });
+        if newest_span.is_none() && newest_log.is_none() {
+            return None;
+        }
+        let mut trace = Trace::default();
+        if let Some(place) = newest_span {
+            let outline = Outline::new(&spans, place);
+            trace.evicted_spans = outline.evicted_spans();
+            trace.spans = outline.read(0..outline.len());
+        }
+        if let Some(place) = newest_log {
+            let (parts, evicted) = logs.chain(place);
+            trace.evicted_logs = evicted;
+            let mut sources = Sources::default();
+            for (segment, slot) in parts {
+                let mut reader = segment.reader();
+                for (number, row) in segment.rows_of(slot) {
+                    let bytes = reader.read(segment.place(number));
+                    // Only values that are nested more deeply than OTLP allows are not decoded.
+                    let Ok(record) = LogRecord::decode(bytes) else {
+                        continue;
+                    };
+                    trace.logs.push(StoredLog {
+                        source: sources.get(segment, row.origin),
+                        time: log_time(&record),
+                        record,
+                    });
+                }
+            }
+            trace.logs.sort_by_key(|log| log.time);
+        }
+        trace.linked_from = links
+            .iter()
+            .filter_map(|(segment, slot)| {
+                let link = &segment.links[*slot as usize];
+                let row = &segment.rows[link.row as usize];
+                Some(LinkedFrom {
+                    trace: segment.parts[row.part as usize].trace,
+                    span: SpanId::from_number(row.span)?,
+                    service: segment.names.text(row.origin.service).to_owned(),
+                    name: segment.names.text(row.name).to_owned(),
+                    start: row.time,
+                    linked: SpanId::from_number(link.span),
+                })
+            })
+            .collect();
+        Some(trace)
+    }
+}
