@@ -8,7 +8,7 @@ use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
     http::{Extensions, HeaderMap, StatusCode},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse as _, Response},
     routing::{any, get},
 };
 use futures_util::FutureExt as _;
@@ -55,7 +55,8 @@ where
         .route("/health/ready", get(ready))
         .route_service("/grpc.health.v1.Health/Check", health)
         // `Watch` is not served: a client could open any number of its streams.
-        .route("/grpc.health.v1.Health/{*method}", any(unimplemented));
+        .route("/grpc.health.v1.Health/{*method}", any(unimplemented))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), in_time));
 
     let https = app.is_https();
     observed(pages, &app)
@@ -118,6 +119,13 @@ async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
 
 async fn unimplemented() -> Response {
     tonic::Status::unimplemented("only Check is served").into_http()
+}
+
+/// Limits the time of a request to a probe. Otherwise, requests whose bodies never arrive could hold all
+/// connections.
+async fn in_time(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(app.timeout, next.run(request)).await;
+    answer.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
 }
 
 /// Refuses requests from other sites, limits the time of a request, and turns a panic into a page.
@@ -222,6 +230,23 @@ mod tests {
         let (status, page) = get_page("/stuck").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(page.contains("took too long"), "{page}");
+    }
+
+    #[tokio::test]
+    async fn a_health_check_that_does_not_arrive_is_ended() {
+        let (_, health) = tonic_health::server::health_reporter();
+        let mut app = app().unwrap();
+        app.timeout = Duration::from_millis(50);
+        let router = router(Arc::new(app), health);
+        let request = Request::post("/grpc.health.v1.Health/Check")
+            .header("content-type", "application/grpc")
+            .body(Body::from_stream(
+                stream::pending::<Result<&str, Infallible>>(),
+            ))
+            .unwrap();
+        let response = tokio::time::timeout(Duration::from_secs(10), router.oneshot(request)).await;
+        let status = response.unwrap().unwrap().status();
+        assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
     }
 
     #[tokio::test]
