@@ -301,6 +301,10 @@ fn the_critical_path_goes_through_the_last_children_to_end() {
         span(4, 1, 150..180),
         span(5, 4, 155..170),
         span(6, 1, 175..175),
+        // Starts last, but ends before another one that covers it.
+        span(7, 1, 176..178),
+        // Ends together with another one, and starts after it.
+        span(8, 1, 115..130),
     ]);
     let expected = [
         (1, 100..110),
@@ -329,6 +333,23 @@ fn a_child_that_outlives_its_parent_is_not_on_the_critical_path() {
     assert_eq!(marks, [(60, 0), (10, 0), (0, 0)]);
     let expected = [(1, 100..110), (4, 110..140), (1, 140..200)];
     assert_eq!(path(&waterfall, 1), expected);
+}
+
+#[test]
+fn a_message_is_known_by_either_of_its_kinds() {
+    for (sender, receiver, waits) in [
+        (SpanKind::Producer, SpanKind::Server, false),
+        (SpanKind::Internal, SpanKind::Consumer, false),
+        (SpanKind::Client, SpanKind::Server, true),
+    ] {
+        let waterfall = Waterfall::of(vec![
+            at("web", sender, span(1, 0, 100..200)),
+            at("mail", receiver, span(2, 1, 150..260)),
+        ]);
+        let marks = waterfall.marks(node(&waterfall, 2));
+        let expected = if waits { (60, 0) } else { (0, 60) };
+        assert_eq!((marks.ends_late, marks.outlives), expected);
+    }
 }
 
 #[test]
