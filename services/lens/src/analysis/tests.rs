@@ -336,15 +336,16 @@ fn a_child_that_outlives_its_parent_is_not_on_the_critical_path() {
 }
 
 #[test]
-fn a_message_is_known_by_either_of_its_kinds() {
-    for (sender, receiver, waits) in [
-        (SpanKind::Producer, SpanKind::Server, false),
-        (SpanKind::Internal, SpanKind::Consumer, false),
-        (SpanKind::Client, SpanKind::Server, true),
+fn a_parent_waits_for_a_call_to_another_service_only() {
+    for (sender, service, receiver, waits) in [
+        (SpanKind::Client, "mail", SpanKind::Server, true),
+        (SpanKind::Producer, "mail", SpanKind::Server, false),
+        (SpanKind::Internal, "mail", SpanKind::Consumer, false),
+        (SpanKind::Internal, "web", SpanKind::Internal, false),
     ] {
         let waterfall = Waterfall::of(vec![
             at("web", sender, span(1, 0, 100..200)),
-            at("mail", receiver, span(2, 1, 150..260)),
+            at(service, receiver, span(2, 1, 150..260)),
         ]);
         let marks = waterfall.marks(node(&waterfall, 2));
         let expected = if waits { (60, 0) } else { (0, 60) };
