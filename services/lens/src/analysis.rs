@@ -1,6 +1,6 @@
 //! The waterfall of one trace: its tree, rows, times and critical path.
 //!
-//! A trace is laid out from its columns. Spans are never moved or dropped: what is odd about a span is in its
+//! A trace is laid out from its columns. Spans are never moved or dropped: the anomalies of a span are in its
 //! [`Marks`]. All work is at most n log n in the number of spans, and none recurses.
 
 mod critical;

@@ -13,7 +13,7 @@ pub struct Section {
     pub time: Range<u64>,
 }
 
-/// A span on the path, whose children are looked at from the last to end.
+/// A span on the path. Its children are visited from the last end backwards.
 struct Step {
     node: Node,
     /// The part of the span that is not yet in sections.

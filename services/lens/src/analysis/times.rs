@@ -4,17 +4,19 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use super::{Cut, Node, Waterfall};
 
-/// What is odd about a span.
+/// The anomalies of a span.
+///
+/// A span that ends before it starts has a duration of 0 in the columns. Only the decoded span shows this anomaly.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Marks {
     /// Whether another span of the trace has the same id. The children of both are below the span that came first.
     pub duplicate: bool,
     /// Why the span is not below its parent.
     pub cut: Option<Cut>,
-    /// Whether the start is not set. Such a span has no place in time.
+    /// Whether the start is not set. Such a span has no time in the waterfall.
     pub no_start: bool,
     /// Time by which the span starts before its parent, in nanoseconds. The clocks of two machines differ by at
-    /// least that.
+    /// least this time.
     pub starts_early: u64,
     /// Time by which the span ends after its parent that waits for it in another service, in nanoseconds. The clocks
     /// of the two services differ, or the parent gave up.
@@ -25,7 +27,7 @@ pub struct Marks {
 }
 
 impl Waterfall<'_> {
-    /// What is odd about a span. Nothing is odd about a missing parent but that it is missing.
+    /// The anomalies of a span. A missing parent has none.
     pub fn marks(&self, node: Node) -> Marks {
         let Some(span) = self.span(node) else {
             return Marks::default();
@@ -61,7 +63,7 @@ impl Waterfall<'_> {
             return 0;
         };
         let mut own = 0;
-        // All before it is counted.
+        // Time before it is counted.
         let mut until = time.start;
         // The children are in order of start.
         for child in self

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Missing, Node, join, time};
 use crate::store::{SpanId, SpanView};
 
-/// Marks the end of a chain of parents.
+/// Stands for no parent.
 const NONE: u32 = u32::MAX;
 
 /// Why a span with a stored parent is at the top.
@@ -57,7 +57,7 @@ impl Tree {
         self.cuts.get(&node).copied()
     }
 
-    /// The first place in `order` after a node and all below it.
+    /// The first place in `order` after a node and its descendants.
     pub(super) fn end(&self, node: Node) -> usize {
         (self.places[node.index()] + 1 + self.below[node.index()]) as usize
     }
@@ -68,7 +68,7 @@ impl Tree {
 }
 
 pub(super) fn build(spans: &[SpanView<'_>]) -> (Tree, Vec<Missing>) {
-    // Children of an id that several spans have are below the first span that came.
+    // If several spans have one id, its children are below the span that came first.
     let mut ids: HashMap<SpanId, u32> = HashMap::with_capacity(spans.len());
     let mut duplicates = vec![false; spans.len()];
     for (number, span) in spans.iter().enumerate() {
