@@ -1,4 +1,4 @@
-//! The filter of traces, logs and series, as in a URL: `service:auth duration>200ms -status:ok http.route:/login "text"`.
+//! The filter of traces, logs and series in a URL, such as `service:auth duration>200ms -status:ok "text"`.
 //!
 //! A record matches if all terms match. A term is a key, an operator and a value, or a text to search for. A `-` before
 //! it negates it. A negated term, or `!=`, matches records without the attribute too.

@@ -373,16 +373,16 @@ fn each_error_has_its_position_and_says_what_is_right() {
 
 #[test]
 fn all_errors_are_reported_at_once() {
-    let text = r#"servce:"a b" ok duration>5 name:"x\q y" status:error trce:1 "open"#;
+    let text = r#"servce:"a \" b" ok duration>5 name:"x\q y" status:error trce:1 "open"#;
     let errors = text.parse::<Filter>().unwrap_err();
     assert_eq!(
         errors.to_string().lines().collect::<Vec<_>>(),
         [
             "character 1: unknown key `servce`: do you mean `service`?",
-            "character 26: `duration` needs a unit such as 200ms",
-            "character 35: unknown escape `\\q`: write `\\\\` for a backslash and `\\\"` for a quote",
-            "character 54: unknown key `trce`: do you mean `trace`?",
-            "character 61: the quote has no end: close it with `\"`, and write `\\\"` for a quote inside",
+            "character 29: `duration` needs a unit such as 200ms",
+            "character 38: unknown escape `\\q`: write `\\\\` for a backslash and `\\\"` for a quote",
+            "character 57: unknown key `trce`: do you mean `trace`?",
+            "character 64: the quote has no end: close it with `\"`, and write `\\\"` for a quote inside",
         ]
     );
 }
@@ -561,7 +561,10 @@ fn traces_are_filtered_by_what_the_store_knows() {
         max_trace_duration: Some(5_000_000_000),
     };
     assert_eq!(filter.to_trace_filter(), Ok(expected));
-    let filter = parse("duration>=1s duration>=2s trace.duration<1s service:a service:a");
+    let filter = parse(
+        "duration>=1s duration>=2s duration>=1ms trace.duration<3s trace.duration<1s trace.duration<2s \
+         service:a service:a",
+    );
     let expected = TraceFilter {
         service: Some("a".to_owned()),
         min_duration: Some(2_000_000_000),
