@@ -17,7 +17,7 @@ pub struct Unsupported {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Reason {
     /// The term is negated.
-    #[error("this list cannot exclude")]
+    #[error("this list cannot exclude records")]
     Negated,
     /// The list does not filter by the key.
     #[error("this list cannot filter by this key")]

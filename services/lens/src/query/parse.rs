@@ -108,14 +108,13 @@ pub(super) fn filter(text: &str) -> Result<Filter, Errors> {
         if count == MAX_TERMS + 1 {
             failures.push((input.current_token_start(), Problem::TooManyTerms(count)));
         }
-        let start = input.checkpoint();
+        let (start, offset) = (input.checkpoint(), input.current_token_start());
         match term(&mut input) {
             Ok(term) => terms.push(term),
             Err(error) => {
                 let failure = error.into_inner().ok().and_then(|Failure(failure)| failure);
+                failures.push(failure.unwrap_or((offset, Problem::PartlyQuoted)));
                 input.reset(&start);
-                failures
-                    .push(failure.unwrap_or((input.current_token_start(), Problem::PartlyQuoted)));
                 skip(&mut input);
             }
         }

@@ -611,7 +611,7 @@ fn terms_that_the_store_cannot_filter_by_are_named() {
     assert_eq!(
         messages(filter.to_trace_filter().unwrap_err()),
         format!(
-            "`-service:b`: this list cannot exclude\n\
+            "`-service:b`: this list cannot exclude records\n\
              `service:c`: this list takes this key once, with one value\n\
              `name:x`: this list cannot compare this key with `:`: use `~`\n\
              `kind:server`: this list cannot filter by this key\n\
@@ -635,7 +635,7 @@ fn terms_that_the_store_cannot_filter_by_are_named() {
          `name~x`: this list cannot filter by this key\n\
          `kind:client`: this list cannot filter by this key\n\
          `status:error`: this list cannot filter by this key\n\
-         `-a`: this list cannot exclude\n\
+         `-a`: this list cannot exclude records\n\
          `duration>1s`: this list cannot filter by this key\n\
          `trace.duration>1s`: this list cannot filter by this key"
     );
