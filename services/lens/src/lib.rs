@@ -2,4 +2,5 @@
 
 pub mod analysis;
 pub mod metrics;
+pub mod query;
 pub mod store;
