@@ -94,16 +94,16 @@ impl Received {
         self.bytes = self.bytes.split_off(count);
     }
 
-    /// Decompresses the bytes if needed, and changes them by `read`.
+    /// Decompresses the bytes if needed, and calls `read` with them.
     ///
     /// Each step reserves its memory first. It is returned with the shares.
-    pub(crate) async fn unpack(
+    pub(crate) async fn unpack<T: Send + 'static>(
         self,
         is_gzip: bool,
         limit: usize,
         gate: &Gate,
-        read: impl FnOnce(Bytes) -> Result<Bytes, Failure> + Send + 'static,
-    ) -> Result<(Bytes, Vec<Share>), Failure> {
+        read: impl FnOnce(Bytes) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<(T, Vec<Share>), Failure> {
         let Self {
             mut bytes,
             mut shares,
@@ -126,8 +126,8 @@ impl Received {
             )
             .await?;
         }
-        let bytes = run(bytes.len(), move || read(bytes)).await?;
-        Ok((bytes, shares))
+        let read = run(bytes.len(), move || read(bytes)).await?;
+        Ok((read, shares))
     }
 }
 

@@ -105,15 +105,17 @@ impl<S: Sink> Receiver<S> {
         format: Format,
     ) -> Result<E::Response, Failure> {
         let limit = self.limits.request;
-        let read = move |bytes: Bytes| match format {
-            Format::Protobuf => Ok(bytes),
-            Format::Json => json::wire(E::table(), &bytes)
-                .map(Bytes::from)
-                .map_err(|error| Failure::malformed(error.field(), &error)),
+        let read = move |bytes: Bytes| {
+            let bytes = match format {
+                Format::Protobuf => bytes,
+                Format::Json => json::wire(E::table(), &bytes)
+                    .map_err(|error| Failure::malformed(error.field(), &error))?
+                    .into(),
+            };
+            let size = size::decoded(E::table(), &bytes);
+            Ok((bytes, size))
         };
-        let (bytes, _reading) = received.unpack(is_gzip, limit, &self.gate, read).await?;
-
-        let size = size::decoded(E::table(), &bytes);
+        let ((bytes, size), _reading) = received.unpack(is_gzip, limit, &self.gate, read).await?;
         let limit = limit.saturating_mul(EXPANSION);
         if size > limit {
             return Err(Failure::TooLargeDecoded { limit });

@@ -85,16 +85,21 @@ pub async fn says_that_its_port_is_in_use(program: &mut Command) {
     }
 }
 
-/// Open streams and connections of clients do not delay a stop.
-pub async fn stops_at_once(program: &mut Command) {
-    let mut process = Process::start(program);
-    let held = Held::open(process.address().await).await;
+/// The process ends as soon as it is asked to.
+pub async fn ends_at_once(process: Process) {
     let asked = Instant::now();
     process.terminate();
     let ended = process.ended().await;
     let took = asked.elapsed();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(took < AT_ONCE, "{took:?}");
+}
+
+/// Open streams and connections of clients do not delay a stop.
+pub async fn stops_at_once(program: &mut Command) {
+    let mut process = Process::start(program);
+    let held = Held::open(process.address().await).await;
+    ends_at_once(process).await;
     assert!(held.was_told().await);
 }
 
@@ -102,12 +107,7 @@ pub async fn stops_at_once(program: &mut Command) {
 pub async fn stops_while_it_opens_its_database(program: &mut Command) {
     let process = Process::start(program);
     process.logged("message", "opening the database").await;
-    let asked = Instant::now();
-    process.terminate();
-    let ended = process.ended().await;
-    let took = asked.elapsed();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(took < AT_ONCE, "{took:?}");
+    ends_at_once(process).await;
 }
 
 /// The health service knows the server's own name and the empty one, and no other.
