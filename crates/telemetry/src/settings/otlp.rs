@@ -170,6 +170,11 @@ impl Otlp {
         self.common.endpoint.as_ref()
     }
 
+    /// Sends the signals without an endpoint of their own to this one.
+    pub fn set_endpoint(&mut self, endpoint: Endpoint) {
+        self.common.endpoint = Some(endpoint);
+    }
+
     /// The export settings of a signal; `None` if it has no endpoint.
     pub(crate) fn export(&self, signal: Signal) -> Option<Export> {
         let (common, own) = (&self.common, self.own(signal));
