@@ -17,7 +17,7 @@ use crate::{
     Cli, Command, Config, cli,
     failure::failed,
     health,
-    stop::{STOP, TELEMETRY},
+    stop::{CLOSE, STOP, TELEMETRY},
     systemd,
 };
 
@@ -50,15 +50,35 @@ where
     F: FnOnce(C, TcpListener, Shutdown) -> S,
     S: Future<Output = anyhow::Result<()>>,
 {
-    let prepare = async |config: C| Ok((config.telemetry(), config));
+    let prepare = async |config: C| {
+        Ok(Prepared {
+            telemetry: config.telemetry(),
+            parts: config,
+            end: Box::pin(async {}),
+        })
+    };
     prepared(command, prepare, service)
 }
 
-/// Like [`service`], for a program that must do something before telemetry starts. `prepare` returns the settings of
-/// telemetry, and what the service needs.
+/// What a program prepares before telemetry starts.
+#[expect(
+    missing_debug_implementations,
+    reason = "a future has nothing to show, and this value lives only during the start"
+)]
+pub struct Prepared<P> {
+    /// The settings of telemetry.
+    pub telemetry: Settings,
+    /// What the service needs.
+    pub parts: P,
+    /// The work after telemetry has been flushed, for up to [`CLOSE`].
+    pub end: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Like [`service`], for a program that receives its own telemetry, so that a part of it starts earlier and ends later
+/// than telemetry.
 pub fn prepared<C, P, F, S>(
     command: clap::Command,
-    prepare: impl AsyncFnOnce(C) -> anyhow::Result<(Settings, P)>,
+    prepare: impl AsyncFnOnce(C) -> anyhow::Result<Prepared<P>>,
     service: F,
 ) -> ExitCode
 where
@@ -76,8 +96,8 @@ where
             None => {
                 let start = async {
                     let listener = listen(address, "PORT").await?;
-                    let (settings, prepared) = prepare(config).await?;
-                    let telemetry = telemetry::init(&settings, &name, &version)?;
+                    let prepared = prepare(config).await?;
+                    let telemetry = telemetry::init(&prepared.telemetry, &name, &version)?;
                     anyhow::Ok((listener, telemetry, prepared))
                 };
                 let (listener, telemetry, prepared) = match Box::pin(start).await {
@@ -86,11 +106,14 @@ where
                 };
                 let attended = async |shutdown| {
                     tokio::select! {
-                        outcome = Box::pin(service(prepared, listener, shutdown)) => outcome,
+                        outcome = Box::pin(service(prepared.parts, listener, shutdown)) => outcome,
                         never = systemd::attend(address, C::SERVICE) => match never {},
                     }
                 };
-                match observed(telemetry, attended).await {
+                let outcome = observed(telemetry, attended).await;
+                // If this takes longer, the process ends anyway.
+                let _ = timeout(CLOSE, prepared.end).await;
+                match outcome {
                     Ok(()) => ExitCode::SUCCESS,
                     Err(error) => failed(&error),
                 }

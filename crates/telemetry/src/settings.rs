@@ -244,7 +244,9 @@ impl Settings {
     /// The signals that would be exported if they had an endpoint: `traces`, `metrics` and `logs`.
     pub fn without_endpoint(&self) -> impl Iterator<Item = &'static str> {
         let signals = [Signal::Traces, Signal::Metrics, Signal::Logs];
-        let lacking = signals.into_iter().filter(|signal| self.exporter(*signal) == Exporter::Otlp && self.otlp.export(*signal).is_none());
+        let lacking = signals.into_iter().filter(|signal| {
+            self.exporter(*signal) == Exporter::Otlp && self.otlp.export(*signal).is_none()
+        });
         lacking.filter(|_| !self.sdk_disabled).map(Signal::name)
     }
 

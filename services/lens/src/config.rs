@@ -19,24 +19,6 @@ pub struct Config {
     #[command(flatten)]
     pub listen: Listen<8086>,
 
-    /// Port for OTLP, on the same address. Every SDK sends OTLP over gRPC to this port
-    #[arg(
-        long,
-        env = "OTLP_GRPC_PORT",
-        value_name = "PORT",
-        default_value_t = 4317
-    )]
-    pub otlp_grpc_port: u16,
-
-    /// A second port for OTLP. Every SDK sends OTLP over HTTP to this port; both ports take both protocols
-    #[arg(
-        long,
-        env = "OTLP_HTTP_PORT",
-        value_name = "PORT",
-        default_value_t = 4318
-    )]
-    pub otlp_http_port: u16,
-
     /// What `otelix` has too.
     #[command(flatten)]
     pub settings: Settings,
@@ -48,9 +30,27 @@ pub struct Config {
 
 /// The settings that `otelix` has too.
 #[derive(Args, Clone, Debug)]
-#[group(id = "lens")]
+#[group(skip)]
 #[command(next_help_heading = "Lens")]
 pub struct Settings {
+    /// Port for OTLP: every SDK sends OTLP over gRPC to 4317
+    #[arg(
+        long,
+        env = "OTLP_GRPC_PORT",
+        value_name = "PORT",
+        default_value_t = 4317
+    )]
+    pub otlp_grpc_port: u16,
+
+    /// Second port for OTLP: every SDK sends OTLP over HTTP to 4318. Both ports take both protocols
+    #[arg(
+        long,
+        env = "OTLP_HTTP_PORT",
+        value_name = "PORT",
+        default_value_t = 4318
+    )]
+    pub otlp_http_port: u16,
+
     /// Memory for telemetry, such as 256MiB or 1GiB; the oldest leaves first
     // The default depends on the program.
     #[arg(
@@ -101,5 +101,16 @@ impl chassis::Config for Config {
     /// Lens does not send telemetry of its own: it might receive it itself.
     fn telemetry(&self) -> telemetry::Settings {
         telemetry::Settings::only_logs(self.log.clone())
+    }
+}
+
+impl Settings {
+    /// The ports for OTLP, with the variables that set them.
+    #[must_use]
+    pub fn otlp_ports(&self) -> [(u16, &'static str); 2] {
+        [
+            (self.otlp_grpc_port, "OTLP_GRPC_PORT"),
+            (self.otlp_http_port, "OTLP_HTTP_PORT"),
+        ]
     }
 }

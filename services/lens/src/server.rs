@@ -33,10 +33,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let ip = config.listen.listen_address;
     let mut otlp = Vec::new();
-    for (port, variable) in [
-        (config.otlp_grpc_port, "OTLP_GRPC_PORT"),
-        (config.otlp_http_port, "OTLP_HTTP_PORT"),
-    ] {
+    for (port, variable) in config.settings.otlp_ports() {
         otlp.push(chassis::listen(SocketAddr::new(ip, port), variable).await?);
     }
     let listeners = Listeners {
