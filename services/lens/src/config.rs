@@ -1,7 +1,12 @@
 //! The settings of lens.
 
-use std::net::SocketAddr;
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
+use anyhow::Context as _;
 use bytesize::ByteSize;
 use chassis::Listen;
 use clap::Args;
@@ -81,6 +86,15 @@ pub struct Settings {
     )]
     pub lens_token: Option<Token>,
 
+    /// File of that secret
+    #[arg(
+        long,
+        env = "LENS_TOKEN_FILE",
+        value_name = "FILE",
+        conflicts_with = "lens_token"
+    )]
+    pub lens_token_file: Option<PathBuf>,
+
     /// Secret that senders of OTLP must show, as `authorization: Bearer SECRET`
     #[arg(
         long,
@@ -89,6 +103,15 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub lens_otlp_token: Option<Token>,
+
+    /// File of that secret
+    #[arg(
+        long,
+        env = "LENS_OTLP_TOKEN_FILE",
+        value_name = "FILE",
+        conflicts_with = "lens_otlp_token"
+    )]
+    pub lens_otlp_token_file: Option<PathBuf>,
 }
 
 impl chassis::Config for Config {
@@ -105,6 +128,19 @@ impl chassis::Config for Config {
 }
 
 impl Settings {
+    /// The secret for reading.
+    pub(crate) fn token(&self) -> anyhow::Result<Option<Token>> {
+        secret(self.lens_token.as_ref(), self.lens_token_file.as_deref())
+    }
+
+    /// The secret for sending.
+    pub(crate) fn otlp_token(&self) -> anyhow::Result<Option<Token>> {
+        secret(
+            self.lens_otlp_token.as_ref(),
+            self.lens_otlp_token_file.as_deref(),
+        )
+    }
+
     /// The ports for OTLP, with the variables that set them.
     #[must_use]
     pub fn otlp_ports(&self) -> [(u16, &'static str); 2] {
@@ -113,4 +149,16 @@ impl Settings {
             (self.otlp_http_port, "OTLP_HTTP_PORT"),
         ]
     }
+}
+
+fn secret(value: Option<&Token>, file: Option<&Path>) -> anyhow::Result<Option<Token>> {
+    let Some(file) = file else {
+        return Ok(value.cloned());
+    };
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("cannot read the secret in {}", file.display()))?;
+    let token = text.trim().parse().map_err(anyhow::Error::msg);
+    token
+        .map(Some)
+        .with_context(|| format!("{} has no usable secret", file.display()))
 }
