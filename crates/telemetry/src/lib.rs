@@ -31,8 +31,8 @@ pub use crate::{
     init::{Error, Telemetry, init},
     service::Service,
     settings::{
-        Compression, Endpoint, Exporter, Headers, HistogramAggregation, LogFormat, Otlp, Protocol,
-        STANDARD_VARIABLES, Settings, TracesSampler, specified,
+        Compression, Endpoint, Exporter, Headers, HistogramAggregation, LogFormat, LogSettings,
+        Otlp, Protocol, STANDARD_VARIABLES, Settings, TracesSampler, specified,
     },
     stdout::around_writes,
     tasks::{spawn, spawn_blocking},

@@ -5,12 +5,13 @@ use std::{
     time::Duration,
 };
 
+use pages::PublicUrl;
 use url::Url;
 
 use crate::{
     activity::Activity,
     auth::Auth,
-    config::{Config, PublicUrl, StatusPage, TrustedProxies},
+    config::{Config, StatusPage, TrustedProxies},
     session::SessionCookie,
     status::Board,
 };

@@ -6,10 +6,11 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, request::Parts},
 };
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
+use pages::{Layout, assets::href, current};
 use url::Url;
 
-use crate::{app::App, assets, config::StatusPage};
+use crate::{app::App, config::StatusPage, pages::Files};
 
 /// The place of a page in the navigation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,30 +93,17 @@ impl Frame {
     }
 
     /// A whole page. `content` contains the only `h1`.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "each page builds its content for this call"
-    )]
     pub(crate) fn page(&self, title: &str, place: Place, content: Markup) -> Markup {
-        html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    title { (title) " · otelix" }
-                    link rel="stylesheet" href=(assets::href("style.css"));
-                    link rel="icon" type="image/svg+xml" href=(assets::href("favicon.svg"));
-                }
-                body {
-                    a.skip href="#main" { "Skip to the content" }
-                    header.top { (self.navigation(place)) }
-                    main #main tabindex="-1" { (content) }
-                    footer.bottom { div.foot { (self.trace()) } }
-                }
-            }
-        }
+        let layout = Layout {
+            site: "otelix",
+            title: title.to_owned(),
+            style: href::<Files>("style.css"),
+            is_home: place == Place::Home,
+            is_wide: false,
+            navigation: self.navigation(place),
+            footer: self.trace(),
+        };
+        layout.page(content)
     }
 
     fn navigation(&self, place: Place) -> Markup {
@@ -125,24 +113,15 @@ impl Frame {
             Audience::SignedOut => !self.is_signed_in,
         };
         html! {
-            div.bar {
-                a.brand href="/" aria-current=[current(place == Place::Home)] {
-                    (mark()) "otelix"
+            @for (target, href, text, audience) in NAVIGATION {
+                @if is_shown(target, audience) {
+                    li { a href=(href) aria-current=[current(place == target)] { (text) } }
                 }
-                nav aria-label="Main" {
-                    ul {
-                        @for (target, href, text, audience) in NAVIGATION {
-                            @if is_shown(target, audience) {
-                                li { a href=(href) aria-current=[current(place == target)] { (text) } }
-                            }
-                        }
-                        @if self.is_signed_in {
-                            li {
-                                form method="post" action="/logout" {
-                                    button.link type="submit" { "Sign out" }
-                                }
-                            }
-                        }
+            }
+            @if self.is_signed_in {
+                li {
+                    form method="post" action="/logout" {
+                        button.link type="submit" { "Sign out" }
                     }
                 }
             }
@@ -184,21 +163,6 @@ impl Frame {
             .append_pair("orgId", "1")
             .append_pair("panes", &panes);
         Some(url.into())
-    }
-}
-
-fn current(is_current: bool) -> Option<&'static str> {
-    is_current.then_some("page")
-}
-
-/// The logo: three spans of a trace.
-fn mark() -> Markup {
-    html! {
-        svg.mark viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" focusable="false" {
-            rect x="2" y="4" width="12" height="4" rx="2" {}
-            rect x="6" y="10" width="11" height="4" rx="2" {}
-            rect x="12" y="16" width="10" height="4" rx="2" {}
-        }
     }
 }
 

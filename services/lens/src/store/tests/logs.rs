@@ -91,7 +91,7 @@ fn filters_select_logs() {
             service: some("nobody"),
             ..none()
         }),
-        []
+        [0; 0]
     );
     assert_eq!(
         found(LogFilter {
@@ -112,7 +112,7 @@ fn filters_select_logs() {
             trace: Some(trace_id(9)),
             ..none()
         }),
-        []
+        [0; 0]
     );
     assert_eq!(
         found(LogFilter {
@@ -154,7 +154,7 @@ fn filters_select_logs() {
             text: some("absent"),
             ..none()
         }),
-        []
+        [0; 0]
     );
     assert_eq!(
         found(LogFilter {
@@ -162,7 +162,7 @@ fn filters_select_logs() {
             trace: Some(trace_id(1)),
             ..none()
         }),
-        []
+        [0; 0]
     );
     for (key, value) in [("disk", "sda"), ("free", "0")] {
         let attributes = vec![(key.to_owned(), value.to_owned())];

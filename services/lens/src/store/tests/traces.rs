@@ -152,7 +152,7 @@ fn filters_apply_to_one_span() {
             service: service("nobody"),
             ..none()
         }),
-        []
+        [0; 0]
     );
     assert_eq!(
         found(TraceFilter {
@@ -175,7 +175,7 @@ fn filters_apply_to_one_span() {
             service: service("frontend"),
             ..none()
         }),
-        []
+        [0; 0]
     );
     assert_eq!(
         found(TraceFilter {
@@ -219,13 +219,13 @@ fn filters_apply_to_one_span() {
         found(attributes(&[("host.name", "auth-1"), ("retry", "true")])),
         [1]
     );
-    assert_eq!(found(attributes(&[("http.route", "/log")])), []);
+    assert_eq!(found(attributes(&[("http.route", "/log")])), [0; 0]);
     assert_eq!(
         found(attributes(&[
             ("http.route", "/login"),
             ("http.status", "500")
         ])),
-        []
+        [0; 0]
     );
     assert_eq!(found(text("OUT OF CHEESE")), [1, 2]);
     assert_eq!(found(text("post")), [1]);
@@ -237,7 +237,7 @@ fn filters_apply_to_one_span() {
         [2]
     );
     // Bytes of the encoding are no text.
-    assert_eq!(found(text("http.route")), []);
+    assert_eq!(found(text("http.route")), [0; 0]);
 }
 
 #[test]
