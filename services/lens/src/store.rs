@@ -9,6 +9,7 @@ mod arena;
 mod chains;
 mod columns;
 mod dictionary;
+mod fields;
 mod filter;
 mod ids;
 mod insert;

@@ -67,7 +67,7 @@ impl Pattern {
     /// `lower` is a buffer.
     pub(crate) fn matches(&self, text: &str, lower: &mut Vec<u8>) -> bool {
         match &self.part {
-            Some(part) => contains(text, part, lower),
+            Some(part) => contains(text.as_bytes(), part, lower),
             None => self.text == text,
         }
     }
@@ -98,7 +98,8 @@ impl Attribute {
             .any(|value| self.matches(value, lower))
     }
 
-    fn matches(&self, value: &AnyValue, lower: &mut Vec<u8>) -> bool {
+    /// Whether a value is what the term asks for. `lower` is a buffer.
+    pub(crate) fn matches(&self, value: &AnyValue, lower: &mut Vec<u8>) -> bool {
         let Some(value) = &value.value else {
             return false;
         };
@@ -171,9 +172,9 @@ pub(crate) fn finder(text: &str) -> Finder<'static> {
 }
 
 /// Whether a text contains another. ASCII letters match in both cases. `lower` is a buffer.
-pub(crate) fn contains(text: &str, part: &Finder<'_>, lower: &mut Vec<u8>) -> bool {
+pub(crate) fn contains(text: &[u8], part: &Finder<'_>, lower: &mut Vec<u8>) -> bool {
     lower.clear();
-    lower.extend_from_slice(text.as_bytes());
+    lower.extend_from_slice(text);
     lower.make_ascii_lowercase();
     part.find(lower).is_some()
 }

@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::{
 use prost::Message;
 
 use super::{
+    fields::values_of,
     ids::TraceId,
     segment::{Part, Row, Segment},
 };
@@ -66,12 +67,13 @@ struct Codes(u32);
 pub(super) trait Columns {
     type Message: Message + Default;
 
+    /// The field of a record that has the attributes.
+    const ATTRIBUTES: u32;
+
     fn match_terms(&self, terms: &Terms) -> bool;
 
     /// Whether no record matches without an error.
     fn need_errors(terms: &Terms) -> bool;
-
-    fn attributes(bytes: &[u8]) -> Vec<KeyValue>;
 
     /// Whether one of the texts that a search looks into passes a test.
     fn any_text(message: &Self::Message, test: &mut dyn FnMut(&str) -> bool) -> bool;
@@ -180,7 +182,7 @@ impl Terms {
         let mut undecided = u32::MAX;
         // The last records are mostly the newest, and a full page makes the others too old.
         for (number, row) in segment.rows.iter().enumerate().rev() {
-            if !sink.wants(number) || !local.match_row(row) || !row.columns.match_terms(self) {
+            if !row.columns.match_terms(self) || !local.match_row(row) || !sink.wants(number) {
                 continue;
             }
             match local.undecided(row.origin.resource, &mut lower) {
@@ -230,23 +232,26 @@ impl Terms {
         bytes: &[u8],
         lower: &mut Vec<u8>,
     ) -> bool {
-        if attributes == 0 {
-            return true;
-        }
-        let values = C::attributes(bytes);
         let mut terms = self.attributes.iter().enumerate();
         terms.all(|(number, (negated, attribute))| {
-            attributes & 1 << number == 0 || attribute.is_in(&values, lower) != *negated
+            attributes & 1 << number == 0
+                || values_of(bytes, C::ATTRIBUTES, attribute.key())
+                    .any(|value| attribute.matches(&value, lower))
+                    != *negated
         })
     }
 
     fn match_texts<C: Columns>(&self, bytes: &[u8], lower: &mut Vec<u8>) -> bool {
-        if self.texts.is_empty() {
-            return true;
-        }
-        let message = C::Message::decode(bytes).unwrap_or_default();
+        let mut message = None;
         all(&self.texts, |wanted| {
-            C::any_text(&message, &mut |text| compare::contains(text, wanted, lower))
+            // The bytes also have keys and more.
+            compare::contains(bytes, wanted, lower) && {
+                let message =
+                    message.get_or_insert_with(|| C::Message::decode(bytes).unwrap_or_default());
+                C::any_text(message, &mut |text| {
+                    compare::contains(text.as_bytes(), wanted, lower)
+                })
+            }
         })
     }
 }

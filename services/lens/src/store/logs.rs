@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use opentelemetry_proto::tonic::{common::v1::KeyValue, logs::v1::LogRecord};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message as _;
 
 use super::{
@@ -24,13 +24,6 @@ pub struct LogCursor {
     pub segment: u32,
     /// Number of it in the segment.
     pub row: u32,
-}
-
-/// The attributes of a log record. Decoding leaves out the rest.
-#[derive(Clone, PartialEq, prost::Message)]
-struct LogAttributes {
-    #[prost(message, repeated, tag = "6")]
-    attributes: Vec<KeyValue>,
 }
 
 impl Store {
@@ -111,16 +104,14 @@ fn cursor(segment: &Segment<LogColumns>, row: usize) -> LogCursor {
 impl Columns for LogColumns {
     type Message = LogRecord;
 
+    const ATTRIBUTES: u32 = 6;
+
     fn match_terms(&self, terms: &Terms) -> bool {
         terms.match_severity(self.severity)
     }
 
     fn need_errors(terms: &Terms) -> bool {
         (0..ERROR).all(|severity| !terms.match_severity(severity))
-    }
-
-    fn attributes(bytes: &[u8]) -> Vec<KeyValue> {
-        LogAttributes::decode(bytes).unwrap_or_default().attributes
     }
 
     fn any_text(record: &LogRecord, test: &mut dyn FnMut(&str) -> bool) -> bool {

@@ -1,5 +1,6 @@
 //! Tests of the store as its callers see it.
 
+mod any;
 mod eviction;
 mod logs;
 mod trace;
@@ -14,7 +15,7 @@ use opentelemetry_proto::tonic::{
 };
 
 use super::*;
-use crate::query::Filter;
+use crate::query::{Filter, Term};
 
 /// A time in nanoseconds since 1970, and a millisecond.
 const NOW: u64 = 1_700_000_000_000_000_000;

@@ -3,11 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use foldhash::fast::RandomState;
-use opentelemetry_proto::tonic::{
-    common::v1::KeyValue,
-    trace::v1::{Span, status::StatusCode},
-};
-use prost::Message as _;
+use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
 
 use super::{
     Snapshot, SpanColumns, Store,
@@ -63,13 +59,6 @@ struct Summary {
     top: Place,
     root: bool,
     evicted: bool,
-}
-
-/// The attributes of a span. Decoding leaves out the rest.
-#[derive(Clone, PartialEq, prost::Message)]
-struct SpanAttributes {
-    #[prost(message, repeated, tag = "9")]
-    attributes: Vec<KeyValue>,
 }
 
 impl Store {
@@ -178,6 +167,8 @@ impl Sink for Slots<'_> {
 impl Columns for SpanColumns {
     type Message = Span;
 
+    const ATTRIBUTES: u32 = 9;
+
     fn match_terms(&self, terms: &Terms) -> bool {
         terms.match_status(self.status)
             && terms.match_duration(self.duration)
@@ -186,10 +177,6 @@ impl Columns for SpanColumns {
 
     fn need_errors(terms: &Terms) -> bool {
         !terms.match_status(StatusCode::Unset as u8) && !terms.match_status(StatusCode::Ok as u8)
-    }
-
-    fn attributes(bytes: &[u8]) -> Vec<KeyValue> {
-        SpanAttributes::decode(bytes).unwrap_or_default().attributes
     }
 
     fn any_text(span: &Span, test: &mut dyn FnMut(&str) -> bool) -> bool {
