@@ -66,8 +66,13 @@ fn complete<C: Args>(command: clap::Command) -> clap::Command {
     let about = command.get_about().cloned().unwrap_or_default();
     let command = setup::without_service_links(Cli::<C>::augment_args(command)).about(about);
     let examples = command.get_after_long_help();
-    let examples = examples.map_or_else(String::new, |text| format!("\n\n{text}"));
-    command.after_long_help(format!("{}{examples}", telemetry::STANDARD_VARIABLES))
+    let examples = examples.map(ToString::to_string);
+    let has_telemetry = command
+        .get_arguments()
+        .any(|argument| argument.get_id() == "service_name");
+    let standard = has_telemetry.then(|| telemetry::STANDARD_VARIABLES.to_owned());
+    let texts: Vec<_> = standard.into_iter().chain(examples).collect();
+    command.after_long_help(texts.join("\n\n"))
 }
 
 /// A usage error as one line. It includes the environment variable of the setting, because the value

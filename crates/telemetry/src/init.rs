@@ -111,9 +111,9 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
         (None, tracer, None)
     };
 
-    let filter = &settings.log;
+    let filter = &settings.log.filter;
     let is_terminal = std::io::stdout().is_terminal();
-    let text = match settings.log_format {
+    let text = match settings.log.format {
         LogFormat::Text => true,
         LogFormat::Json => false,
         LogFormat::Auto => is_terminal,

@@ -29,8 +29,8 @@ pub use crate::{
     export::BadSetting,
     init::{Error, Telemetry, init},
     settings::{
-        Compression, Endpoint, Exporter, Headers, HistogramAggregation, LogFormat, Otlp, Protocol,
-        STANDARD_VARIABLES, Settings, TracesSampler, specified,
+        Compression, Endpoint, Exporter, Headers, HistogramAggregation, LogFormat, LogSettings,
+        Otlp, Protocol, STANDARD_VARIABLES, Settings, TracesSampler, specified,
     },
     stdout::around_writes,
     tasks::{spawn, spawn_blocking},

@@ -14,7 +14,7 @@ pub(crate) use self::{
     otlp::{Export, File, Signal},
 };
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Command, FromArgMatches as _, ValueEnum};
 use opentelemetry_sdk::trace::Sampler;
 use tracing_subscriber::filter::Targets;
 
@@ -142,19 +142,13 @@ pub struct Settings {
         default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]
     pub sdk_disabled: bool,
 
-    /// Which log records are written: a level, or directives such as info,auth=debug. With
-    /// info,request=debug, each request is logged
-    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
-    pub log: Targets,
+    /// Log records on stdout.
+    #[command(flatten)]
+    pub log: LogSettings,
 
     /// The `deployment.environment.name` if `OTEL_RESOURCE_ATTRIBUTES` has none.
     #[arg(skip)]
     pub environment: Option<&'static str>,
-
-    /// Format of log records on stdout; auto is text on a terminal and JSON elsewhere. At level info, a
-    /// terminal shows at most 5 lines a second for requests, one of which counts the skipped records
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
-    pub log_format: LogFormat,
 
     /// Formats of trace context in HTTP and gRPC requests: tracecontext, baggage, b3, b3multi, or none,
     /// separated by commas
@@ -165,6 +159,21 @@ pub struct Settings {
         default_value = "tracecontext,baggage"
     )]
     pub propagators: Propagators,
+}
+
+/// Settings of log records on stdout.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct LogSettings {
+    /// Which log records are written: a level, or directives such as info,auth=debug. With
+    /// info,request=debug, each request is logged
+    #[arg(id = "log", long = "log", env = "RUST_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
+    pub filter: Targets,
+
+    /// Format of log records on stdout; auto is text on a terminal and JSON elsewhere. At level info, a
+    /// terminal shows at most 5 lines a second for requests, one of which counts the skipped records
+    #[arg(id = "log_format", long = "log-format", env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    pub format: LogFormat,
 }
 
 /// Whether a signal is exported.
@@ -218,14 +227,40 @@ pub enum TracesSampler {
 }
 
 impl Settings {
-    /// The export settings of a signal; `None` if it is not exported.
-    pub(crate) fn export(&self, signal: Signal) -> Option<Export> {
-        let exporter = match signal {
+    /// The settings of a process that writes logs to stdout, and exports nothing.
+    #[must_use]
+    pub fn only_logs(log: LogSettings) -> Self {
+        let command = Self::augment_args(Command::new(""));
+        let command = command.mut_args(|argument| argument.env(None::<&str>));
+        let matches = command.try_get_matches_from([""]);
+        let defaults = matches.and_then(|matches| Self::from_arg_matches(&matches));
+        Self {
+            sdk_disabled: true,
+            log,
+            ..defaults.expect("every setting has a default")
+        }
+    }
+
+    /// The signals that would be exported if they had an endpoint: `traces`, `metrics` and `logs`.
+    pub fn without_endpoint(&self) -> impl Iterator<Item = &'static str> {
+        let signals = [Signal::Traces, Signal::Metrics, Signal::Logs];
+        let lacking = signals.into_iter().filter(|signal| {
+            self.exporter(*signal) == Exporter::Otlp && self.otlp.export(*signal).is_none()
+        });
+        lacking.filter(|_| !self.sdk_disabled).map(Signal::name)
+    }
+
+    fn exporter(&self, signal: Signal) -> Exporter {
+        match signal {
             Signal::Traces => self.traces_exporter,
             Signal::Metrics => self.metrics_exporter,
             Signal::Logs => self.logs_exporter,
-        };
-        match exporter {
+        }
+    }
+
+    /// The export settings of a signal; `None` if it is not exported.
+    pub(crate) fn export(&self, signal: Signal) -> Option<Export> {
+        match self.exporter(signal) {
             Exporter::Otlp if !self.sdk_disabled => self.otlp.export(signal),
             Exporter::Otlp | Exporter::None => None,
         }
@@ -348,7 +383,8 @@ mod tests {
 
     #[test]
     fn a_log_filter_has_levels_for_targets() {
-        let log = |filter: &str| parse(&[&format!("--log={filter}")]).map(|settings| settings.log);
+        let log =
+            |filter: &str| parse(&[&format!("--log={filter}")]).map(|settings| settings.log.filter);
         let is_enabled = |filter: &str, target| {
             log(filter)
                 .unwrap()

@@ -9,6 +9,7 @@ use axum::http::Uri;
 use chassis::Listen;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
+use pages::{PublicUrl, urls};
 use url::Url;
 
 /// The frontend's settings.
@@ -95,9 +96,14 @@ pub struct Pages {
     )]
     pub status_page: StatusPage,
 
-    /// URL of Grafana, such as <http://127.0.0.1:3000>; if it is set, the trace id of each page
-    /// links to the trace
-    #[arg(long, env = "GRAFANA_URL", value_name = "URL", value_parser = web)]
+    /// URL of lens, such as <http://127.0.0.1:8086>; if it is set, the trace id of each page links to the
+    /// trace in lens
+    #[arg(long, env = "LENS_URL", value_name = "URL", value_parser = urls::web)]
+    pub lens_url: Option<Url>,
+
+    /// URL of Grafana, such as <http://127.0.0.1:3000>; if it is set, and that of lens is not, the trace
+    /// id of each page links to the trace in Grafana
+    #[arg(long, env = "GRAFANA_URL", value_name = "URL", value_parser = urls::web)]
     pub grafana_url: Option<Url>,
 
     /// URL of Alertmanager, such as <http://127.0.0.1:9093>; if it is set, the status page shows
@@ -115,44 +121,6 @@ impl chassis::Config for Config {
 
     fn telemetry(&self) -> telemetry::Settings {
         self.telemetry.clone()
-    }
-}
-
-/// The URL that browsers use for the pages: a scheme and a host, without a path.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PublicUrl {
-    https: bool,
-    authority: String,
-}
-
-impl PublicUrl {
-    /// Whether browsers use TLS, even if a proxy terminates it.
-    pub(crate) fn is_https(&self) -> bool {
-        self.https
-    }
-
-    /// The host, with its port unless that is the scheme's own.
-    pub(crate) fn authority(&self) -> &str {
-        &self.authority
-    }
-}
-
-impl FromStr for PublicUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url = web(text)?;
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-            return Err("the URL must not have a path, query or fragment".to_owned());
-        }
-        let host = url.host_str().ok_or("the URL has no host")?;
-        Ok(Self {
-            https: url.scheme() == "https",
-            authority: match url.port() {
-                Some(port) => format!("{host}:{port}"),
-                None => host.to_owned(),
-            },
-        })
     }
 }
 
@@ -236,7 +204,7 @@ impl FromStr for StatusCheck {
             .map(|(name, address)| (name.trim(), address))
             .filter(|(name, _)| !name.is_empty() && !name.contains([':', '/', '@']))
             .ok_or("each part must be of the form NAME=URL")?;
-        let url = url(address).map_err(|error| format!("{name}: {error}"))?;
+        let url = urls::any(address).map_err(|error| format!("{name}: {error}"))?;
         let target = match (url.scheme(), url.host_str(), url.port()) {
             ("grpc", Some(host), Some(port)) => Target::Grpc(format!("http://{host}:{port}")),
             ("http", Some(_), _) => Target::Http(url),
@@ -258,29 +226,10 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
 
 /// Parses an http URL: the checks of the status page do not support TLS.
 fn plain(text: &str) -> Result<Url, String> {
-    web(text).and_then(|url| match url.scheme() {
+    urls::web(text).and_then(|url| match url.scheme() {
         "http" => Ok(url),
         _ => Err("not a URL of the form http://HOST".to_owned()),
     })
-}
-
-/// Parses an http or https URL.
-fn web(text: &str) -> Result<Url, String> {
-    let url = url(text)?;
-    match url.scheme() {
-        "http" | "https" if url.has_host() => Ok(url),
-        _ => Err("not a URL of the form https://HOST".to_owned()),
-    }
-}
-
-/// Parses a URL without user name and password: pages, spans and log records show URLs.
-fn url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
-    if url.username().is_empty() && url.password().is_none() {
-        Ok(url)
-    } else {
-        Err("a URL must not hold a user name or password".to_owned())
-    }
 }
 
 #[cfg(test)]
@@ -308,25 +257,6 @@ mod tests {
         assert_eq!(config.user_service_address, "http://127.0.0.1:8080/");
         assert!(config.pages.trusted_proxies.contains([127, 0, 0, 9].into()));
         assert_eq!(config.pages.status_checks, StatusChecks::default());
-    }
-
-    #[test]
-    fn a_public_url_has_no_path() {
-        let url: PublicUrl = "https://Example.org:443/".parse().unwrap();
-        assert!(url.is_https());
-        assert_eq!(url.authority(), "example.org");
-        let url: PublicUrl = "http://example.org:8080".parse().unwrap();
-        assert!(!url.is_https());
-        assert_eq!(url.authority(), "example.org:8080");
-        for bad in [
-            "example.org",
-            "ftp://x",
-            "https://x/app",
-            "https://x/?q",
-            "",
-        ] {
-            assert!(bad.parse::<PublicUrl>().is_err(), "{bad}");
-        }
     }
 
     #[test]

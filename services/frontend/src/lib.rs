@@ -16,18 +16,16 @@
 
 mod activity;
 mod app;
-mod assets;
 mod auth;
 mod client_address;
 mod config;
-mod cross_origin;
 mod form;
 mod handlers;
-mod headers;
 mod pages;
 mod router;
 mod session;
 mod status;
+mod viewer;
 
 use std::sync::Arc;
 
@@ -36,7 +34,7 @@ use tokio::{net::TcpListener, sync::oneshot};
 use tonic_health::ServingStatus;
 
 pub use crate::config::{
-    Config, Pages, PublicUrl, StatusCheck, StatusChecks, StatusPage, Target, TrustedProxies,
+    Config, Pages, StatusCheck, StatusChecks, StatusPage, Target, TrustedProxies,
 };
 
 // For tests, which supply their own events.

@@ -7,10 +7,16 @@ pub(crate) mod home;
 pub(crate) mod status;
 
 mod frame;
-mod moment;
 mod problem;
+
+use rust_embed::Embed;
 
 pub(crate) use self::{
     frame::{Frame, Place},
     problem::Problem,
 };
+
+/// The files that only pages of the frontend load.
+#[derive(Embed)]
+#[folder = "assets/"]
+pub(crate) struct Files;

@@ -12,17 +12,15 @@ use axum::{
     routing::{any, get},
 };
 use futures_util::FutureExt as _;
+use pages::{PublicUrl, assets, cross_origin, headers};
 use telemetry::http::{Caller, ServerLayer};
 use tower::Service;
 
 use crate::{
     app::App,
-    assets,
-    config::PublicUrl,
-    cross_origin,
     form::Receiving,
-    handlers, headers,
-    pages::{Frame, Problem},
+    handlers,
+    pages::{Files, Frame, Problem},
 };
 
 /// All routes: pages, assets, and health by HTTP and gRPC.
@@ -50,7 +48,7 @@ where
 
     // Probes and assets get no spans. Otherwise they would outnumber the spans of pages.
     let unobserved = Router::new()
-        .merge(assets::router())
+        .merge(assets::router::<Files, _>())
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/ready", get(ready))
         .route_service("/grpc.health.v1.Health/Check", health)

@@ -1,6 +1,27 @@
 //! Shows traces, metrics and logs of any service: an OTLP receiver, a bounded store, and pages.
+//!
+//! It is for one machine and the last minutes or hours. It runs as a program of its own, and as a part of `otelix`.
 
 pub mod analysis;
 pub mod metrics;
 pub mod query;
 pub mod store;
+
+mod config;
+mod doctor;
+mod guard;
+mod intake;
+mod pages;
+mod params;
+mod router;
+mod server;
+mod state;
+mod token;
+
+pub use crate::{
+    config::{Config, Settings},
+    doctor::{Doctor, Note, Service},
+    server::{Listeners, run, serve},
+    state::Lens,
+    token::Token,
+};

@@ -32,7 +32,7 @@ pub async fn start(config: Config) -> anyhow::Result<ExitCode> {
     if config.json {
         // Log records would go to stdout too, which must be one JSON document. This filter enables
         // no target, so nothing is logged.
-        settings.log = Default::default();
+        settings.log.filter = Default::default();
     }
     let telemetry = telemetry::init(&settings, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))?;
 

@@ -1,8 +1,9 @@
 //! The account page.
 
 use maud::{Markup, html};
+use pages::moment;
 
-use super::{Frame, Place, moment};
+use super::{Frame, Place};
 use crate::auth::Account;
 
 pub(crate) fn page(frame: &Frame, account: &Account) -> Markup {

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use maud::{Markup, html};
+use pages::{assets::href, moment};
 use uuid::Uuid;
 
-use super::{Frame, Place, moment};
-use crate::{
-    activity::{Entry, KEPT, Kind, Source},
-    assets,
-};
+use super::{Files, Frame, Place};
+use crate::activity::{Entry, KEPT, Kind, Source};
 
 pub(crate) fn page(frame: &Frame, source: Source, entries: &[Arc<Entry>]) -> Markup {
     let content = html! {
@@ -35,7 +33,7 @@ pub(crate) fn page(frame: &Frame, source: Source, entries: &[Arc<Entry>]) -> Mar
                     "Nothing has happened yet. To see the first event, "
                     a href="/register" { "create an account" } "."
                 }
-                script type="module" src=(assets::href("activity.js")) {}
+                script type="module" src=(href::<Files>("activity.js")) {}
             }
         }
     };

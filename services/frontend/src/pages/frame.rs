@@ -6,10 +6,10 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, request::Parts},
 };
-use maud::{DOCTYPE, Markup, html};
-use url::Url;
+use maud::{Markup, html};
+use pages::{Layout, assets::href, current};
 
-use crate::{app::App, assets, config::StatusPage};
+use crate::{app::App, config::StatusPage, pages::Files, viewer::Viewer};
 
 /// The place of a page in the navigation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,7 +56,7 @@ const NAVIGATION: [(Place, &str, &str, Audience); 5] = [
 pub(crate) struct Frame {
     is_signed_in: bool,
     status_page: StatusPage,
-    grafana: Option<Url>,
+    viewer: Option<Viewer>,
 }
 
 impl FromRequestParts<Arc<App>> for Frame {
@@ -72,7 +72,7 @@ impl Frame {
         Self {
             is_signed_in: app.cookie.read(headers).is_some(),
             status_page: app.status_page,
-            grafana: app.grafana.clone(),
+            viewer: app.viewer.clone(),
         }
     }
 
@@ -86,36 +86,23 @@ impl Frame {
         self.is_signed_in || self.status_page == StatusPage::Everyone
     }
 
-    /// Whether trace ids are links, because the URL of Grafana is set.
-    pub(super) fn links_to_traces(&self) -> bool {
-        self.grafana.is_some()
+    /// The program that trace ids link to, if there is one.
+    pub(super) fn viewer(&self) -> Option<&Viewer> {
+        self.viewer.as_ref()
     }
 
     /// A whole page. `content` contains the only `h1`.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "each page builds its content for this call"
-    )]
     pub(crate) fn page(&self, title: &str, place: Place, content: Markup) -> Markup {
-        html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    title { (title) " · otelix" }
-                    link rel="stylesheet" href=(assets::href("style.css"));
-                    link rel="icon" type="image/svg+xml" href=(assets::href("favicon.svg"));
-                }
-                body {
-                    a.skip href="#main" { "Skip to the content" }
-                    header.top { (self.navigation(place)) }
-                    main #main tabindex="-1" { (content) }
-                    footer.bottom { div.foot { (self.trace()) } }
-                }
-            }
-        }
+        let layout = Layout {
+            site: "otelix",
+            title: title.to_owned(),
+            style: href::<Files>("style.css"),
+            is_home: place == Place::Home,
+            is_wide: false,
+            navigation: self.navigation(place),
+            footer: self.trace(),
+        };
+        layout.page(content)
     }
 
     fn navigation(&self, place: Place) -> Markup {
@@ -125,24 +112,15 @@ impl Frame {
             Audience::SignedOut => !self.is_signed_in,
         };
         html! {
-            div.bar {
-                a.brand href="/" aria-current=[current(place == Place::Home)] {
-                    (mark()) "otelix"
+            @for (target, href, text, audience) in NAVIGATION {
+                @if is_shown(target, audience) {
+                    li { a href=(href) aria-current=[current(place == target)] { (text) } }
                 }
-                nav aria-label="Main" {
-                    ul {
-                        @for (target, href, text, audience) in NAVIGATION {
-                            @if is_shown(target, audience) {
-                                li { a href=(href) aria-current=[current(place == target)] { (text) } }
-                            }
-                        }
-                        @if self.is_signed_in {
-                            li {
-                                form method="post" action="/logout" {
-                                    button.link type="submit" { "Sign out" }
-                                }
-                            }
-                        }
+            }
+            @if self.is_signed_in {
+                li {
+                    form method="post" action="/logout" {
+                        button.link type="submit" { "Sign out" }
                     }
                 }
             }
@@ -161,68 +139,13 @@ impl Frame {
         }
     }
 
-    /// The id of a trace. It is a link if the URL of Grafana is known.
+    /// The id of a trace. It is a link if a viewer is known.
     pub(super) fn trace_link(&self, id: &str) -> Markup {
         html! {
-            @match self.explore(id) {
+            @match self.viewer.as_ref().and_then(|viewer| viewer.trace(id)) {
                 Some(href) => { a href=(href) { code { (id) } } }
                 None => { code { (id) } }
             }
-        }
-    }
-
-    /// The URL of a trace in Grafana Explore.
-    fn explore(&self, id: &str) -> Option<String> {
-        let mut url = self.grafana.clone()?;
-        url.path_segments_mut().ok()?.pop_if_empty().push("explore");
-        // An id is hexadecimal: nothing in it needs to be escaped in JSON.
-        let panes = format!(
-            r#"{{"trace":{{"datasource":"tempo","queries":[{{"refId":"A","datasource":{{"type":"tempo","uid":"tempo"}},"queryType":"traceql","query":"{id}"}}],"range":{{"from":"now-1h","to":"now"}}}}}}"#
-        );
-        url.query_pairs_mut()
-            .append_pair("schemaVersion", "1")
-            .append_pair("orgId", "1")
-            .append_pair("panes", &panes);
-        Some(url.into())
-    }
-}
-
-fn current(is_current: bool) -> Option<&'static str> {
-    is_current.then_some("page")
-}
-
-/// The logo: three spans of a trace.
-fn mark() -> Markup {
-    html! {
-        svg.mark viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" focusable="false" {
-            rect x="2" y="4" width="12" height="4" rx="2" {}
-            rect x="6" y="10" width="11" height="4" rx="2" {}
-            rect x="12" y="16" width="10" height="4" rx="2" {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trace_link_keeps_the_path_of_the_grafana_url() {
-        for base in ["http://g.example:3000", "http://g.example:3000/grafana/"] {
-            let frame = Frame {
-                is_signed_in: false,
-                status_page: StatusPage::Everyone,
-                grafana: Some(base.parse().unwrap()),
-            };
-            let link: Url = frame.explore("abc").unwrap().parse().unwrap();
-            assert!(link.as_str().starts_with(base), "{link}");
-            assert!(link.path().ends_with("/explore"), "{link}");
-            let (_, panes) = link
-                .query_pairs()
-                .find(|(name, _)| name == "panes")
-                .unwrap();
-            assert!(panes.contains(r#""uid":"tempo""#), "{panes}");
-            assert!(panes.contains(r#""query":"abc""#), "{panes}");
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use maud::{Markup, html};
+use pages::moment;
 use url::Url;
 
-use super::{Frame, Place, moment};
+use super::{Frame, Place};
 use crate::status::{Alert, Alerts, Answers, Outcome, Severity, State};
 
 pub(crate) fn page(frame: &Frame, is_ready: bool, answers: &Answers) -> Markup {

@@ -150,7 +150,6 @@ async fn the_files_are_embedded_in_the_program() {
     let frontend = Frontend::start(&[]).await;
     for (name, content) in [
         ("style.css", include_str!("../../assets/style.css")),
-        ("favicon.svg", include_str!("../../assets/favicon.svg")),
         ("activity.js", include_str!("../../assets/activity.js")),
     ] {
         let path = format!("/assets/{name}");

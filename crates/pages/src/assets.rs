@@ -9,19 +9,25 @@ use axum::{
 };
 use rust_embed::{Embed, EmbeddedFile};
 
+/// The files of this crate.
 #[derive(Embed)]
 #[folder = "assets/"]
-struct Files;
+pub(crate) struct Shared;
 
 /// The URL of a file, with a hash of its content. When the content changes, so does the URL.
-pub(crate) fn href(name: &str) -> String {
-    let query = Files::get(name).map(|file| query(&file));
+#[must_use]
+pub fn href<F: Embed>(name: &str) -> String {
+    let query = F::get(name).map(|file| query(&file));
     format!("/assets/{name}?{}", query.unwrap_or_default())
 }
 
-/// The routes of all files.
-pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let files = Files::iter().filter_map(|name| Some((Files::get(&name)?, name)));
+/// The routes of the files of a program, and of those of this crate.
+pub fn router<F: Embed, S: Clone + Send + Sync + 'static>() -> Router<S> {
+    routes::<F, S>().merge(routes::<Shared, S>())
+}
+
+fn routes<F: Embed, S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let files = F::iter().filter_map(|name| Some((F::get(&name)?, name)));
     files.fold(Router::new(), |router, (file, name)| {
         let answer = async move |uri: Uri, headers: HeaderMap| answer(&file, &uri, &headers);
         router.route(&format!("/assets/{name}"), get(answer))

@@ -7,7 +7,8 @@ use maud::{Markup, html};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A time to the minute, such as the end of a session.
-pub(super) fn to_the_minute(at: SystemTime) -> Markup {
+#[must_use]
+pub fn to_the_minute(at: SystemTime) -> Markup {
     element(at, |utc| {
         let (hour, minute, _) = utc.to_hms();
         format!("{}, {hour:02}:{minute:02} UTC", date(utc))
@@ -15,7 +16,8 @@ pub(super) fn to_the_minute(at: SystemTime) -> Markup {
 }
 
 /// A time to the second, for events that follow each other quickly.
-pub(super) fn to_the_second(at: SystemTime) -> Markup {
+#[must_use]
+pub fn to_the_second(at: SystemTime) -> Markup {
     element(at, |utc| {
         let (hour, minute, second) = utc.to_hms();
         format!("{}, {hour:02}:{minute:02}:{second:02} UTC", date(utc))

@@ -6,13 +6,14 @@
 
 use axum::http::{HeaderMap, Method, Uri, header};
 
-use crate::config::PublicUrl;
+use crate::PublicUrl;
 
 /// Whether a request may change state.
 ///
 /// `public` is the URL that browsers use. A proxy may rewrite `Host`, and only `public` has the
 /// scheme. Without `public`, a page at `http://HOST` may post to `https://HOST`.
-pub(crate) fn is_allowed(
+#[must_use]
+pub fn is_allowed(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,

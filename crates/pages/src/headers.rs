@@ -24,7 +24,7 @@ const ALWAYS: [(HeaderName, &str); 5] = [
 
 /// Adds the headers. A response without a cache policy must not be cached, because pages depend on
 /// the session.
-pub(crate) fn secure(headers: &mut HeaderMap, https: bool) {
+pub fn secure(headers: &mut HeaderMap, https: bool) {
     for (name, value) in ALWAYS {
         headers.insert(name, HeaderValue::from_static(value));
     }

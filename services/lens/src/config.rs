@@ -1,0 +1,164 @@
+//! The settings of lens.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use bytesize::ByteSize;
+use chassis::Listen;
+use clap::Args;
+
+use crate::Token;
+
+/// The settings of the program. Each field is a flag and an environment variable.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = "Examples:\n\
+\x20 lens --memory 1GiB\n\
+\x20 OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 your-service\n\
+\x20 lens health --wait 5s")]
+pub struct Config {
+    /// The address and port of the pages.
+    #[command(flatten)]
+    pub listen: Listen<8086>,
+
+    /// What `otelix` has too.
+    #[command(flatten)]
+    pub settings: Settings,
+
+    /// The log of lens itself, on stdout.
+    #[command(flatten)]
+    pub log: telemetry::LogSettings,
+}
+
+/// The settings that `otelix` has too.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Lens")]
+pub struct Settings {
+    /// Port for OTLP: every SDK sends OTLP over gRPC to 4317
+    #[arg(
+        long,
+        env = "OTLP_GRPC_PORT",
+        value_name = "PORT",
+        default_value_t = 4317
+    )]
+    pub otlp_grpc_port: u16,
+
+    /// Second port for OTLP: every SDK sends OTLP over HTTP to 4318. Both ports take both protocols
+    #[arg(
+        long,
+        env = "OTLP_HTTP_PORT",
+        value_name = "PORT",
+        default_value_t = 4318
+    )]
+    pub otlp_http_port: u16,
+
+    /// Memory for telemetry, such as 256MiB or 1GiB; the oldest leaves first
+    // The default depends on the program.
+    #[arg(
+        id = "lens_memory",
+        long = "memory",
+        env = "LENS_MEMORY",
+        value_name = "SIZE"
+    )]
+    pub memory: Option<ByteSize>,
+
+    /// Names of this machine in addition to localhost and IP addresses, separated by commas. Pages are refused under
+    /// other names, because a web site could read them by DNS rebinding
+    #[arg(
+        long,
+        env = "LENS_ALLOWED_HOSTS",
+        value_name = "NAME,...",
+        value_delimiter = ','
+    )]
+    pub lens_allowed_hosts: Vec<String>,
+
+    /// Secret that browsers and programs must show to read telemetry. If pages are reachable from other machines,
+    /// there is always one: a random secret is logged at the start if this is not set
+    #[arg(
+        long,
+        env = "LENS_TOKEN",
+        value_name = "SECRET",
+        hide_env_values = true
+    )]
+    pub lens_token: Option<Token>,
+
+    /// File of that secret
+    #[arg(
+        long,
+        env = "LENS_TOKEN_FILE",
+        value_name = "FILE",
+        conflicts_with = "lens_token"
+    )]
+    pub lens_token_file: Option<PathBuf>,
+
+    /// Secret that senders of OTLP must show, as `authorization: Bearer SECRET`
+    #[arg(
+        long,
+        env = "LENS_OTLP_TOKEN",
+        value_name = "SECRET",
+        hide_env_values = true
+    )]
+    pub lens_otlp_token: Option<Token>,
+
+    /// File of that secret
+    #[arg(
+        long,
+        env = "LENS_OTLP_TOKEN_FILE",
+        value_name = "FILE",
+        conflicts_with = "lens_otlp_token"
+    )]
+    pub lens_otlp_token_file: Option<PathBuf>,
+}
+
+impl chassis::Config for Config {
+    const SERVICE: &'static str = env!("CARGO_PKG_NAME");
+
+    fn address(&self) -> SocketAddr {
+        self.listen.address()
+    }
+
+    /// Lens does not send telemetry of its own: it might receive it itself.
+    fn telemetry(&self) -> telemetry::Settings {
+        telemetry::Settings::only_logs(self.log.clone())
+    }
+}
+
+impl Settings {
+    /// The secret for reading.
+    pub(crate) fn token(&self) -> anyhow::Result<Option<Token>> {
+        secret(self.lens_token.as_ref(), self.lens_token_file.as_deref())
+    }
+
+    /// The secret for sending.
+    pub(crate) fn otlp_token(&self) -> anyhow::Result<Option<Token>> {
+        secret(
+            self.lens_otlp_token.as_ref(),
+            self.lens_otlp_token_file.as_deref(),
+        )
+    }
+
+    /// The ports for OTLP, with the variables that set them.
+    #[must_use]
+    pub fn otlp_ports(&self) -> [(u16, &'static str); 2] {
+        [
+            (self.otlp_grpc_port, "OTLP_GRPC_PORT"),
+            (self.otlp_http_port, "OTLP_HTTP_PORT"),
+        ]
+    }
+}
+
+fn secret(value: Option<&Token>, file: Option<&Path>) -> anyhow::Result<Option<Token>> {
+    let Some(file) = file else {
+        return Ok(value.cloned());
+    };
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("cannot read the secret in {}", file.display()))?;
+    let token = text.trim().parse().map_err(anyhow::Error::msg);
+    token
+        .map(Some)
+        .with_context(|| format!("{} has no usable secret", file.display()))
+}

@@ -1,0 +1,153 @@
+//! Who may read telemetry.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use pages::cross_origin;
+use tonic::Code;
+
+use crate::{Settings, Token, pages::Problem, params::Params};
+
+const COOKIE: &str = "lens_token";
+
+/// Who may read pages and API, and who may send OTLP.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    allowed_hosts: Vec<String>,
+    token: Option<Token>,
+    otlp_token: Option<Token>,
+}
+
+impl Guard {
+    /// The rules for pages at an address. Beyond loopback, there is always a token for reading.
+    pub(crate) fn new(settings: &Settings, address: SocketAddr) -> anyhow::Result<Self> {
+        let is_local = address.ip().to_canonical().is_loopback();
+        let otlp_token = settings.otlp_token()?;
+        let token = settings.token()?.or_else(|| {
+            let random = (!is_local).then(Token::random)?;
+            tracing::warn!(
+                "pages at {address} are reachable from other machines; open them with ?token={}",
+                random.as_str()
+            );
+            Some(random)
+        });
+        if !is_local && otlp_token.is_none() {
+            tracing::warn!(
+                "everybody who reaches this machine can send telemetry; LENS_OTLP_TOKEN sets a secret"
+            );
+        }
+        Ok(Self {
+            allowed_hosts: settings.lens_allowed_hosts.clone(),
+            token,
+            otlp_token,
+        })
+    }
+
+    /// Whether pages may be read under this name of the machine. A web site that rebinds its name to this machine uses
+    /// that name, and cannot use an address or `localhost`.
+    fn is_own(&self, host: &str) -> bool {
+        let name = host.trim_end_matches('.').to_ascii_lowercase();
+        name == "localhost"
+            || name.ends_with(".localhost")
+            || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+            || self
+                .allowed_hosts
+                .iter()
+                .any(|allowed| allowed.trim().eq_ignore_ascii_case(&name))
+    }
+}
+
+/// Refuses requests under names of other hosts, requests of other sites, and those without the token.
+pub(crate) async fn reading(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let headers = request.headers();
+    let Some(host) = host(request.uri(), headers) else {
+        return Problem::NoHost.into_response();
+    };
+    if !guard.is_own(&host) {
+        return Problem::WrongHost(host).into_response();
+    }
+    let method = request.method();
+    if !cross_origin::is_allowed(method, request.uri(), headers, None) {
+        return Problem::CrossSite.into_response();
+    }
+    let Some(token) = &guard.token else {
+        return next.run(request).await;
+    };
+    if token.is_in(headers) || cookies(headers).any(|shown| token.is(shown)) {
+        return next.run(request).await;
+    }
+    // The link in the log becomes a cookie.
+    let params = Params::new(request.uri().query().unwrap_or_default());
+    let is_shown = params.get("token").is_some_and(|shown| token.is(shown));
+    if is_shown && method == Method::GET {
+        let place = params.without("token").href(request.uri().path());
+        let cookie = format!(
+            "{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict",
+            token.as_str()
+        );
+        let head = [(header::LOCATION, place), (header::SET_COOKIE, cookie)];
+        return (StatusCode::SEE_OTHER, head).into_response();
+    }
+    Problem::NoToken.into_response()
+}
+
+/// Refuses OTLP without the token.
+pub(crate) async fn sending(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let token = guard.otlp_token.as_ref();
+    // A browser sends no credentials with its question whether it may send some.
+    if request.method() == Method::OPTIONS
+        || token.is_none_or(|token| token.is_in(request.headers()))
+    {
+        return next.run(request).await;
+    }
+    let message = "send the secret of this receiver as authorization: Bearer SECRET";
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+        return tonic::Status::new(Code::Unauthenticated, message).into_http::<Body>();
+    }
+    let head = [(header::WWW_AUTHENTICATE, "Bearer")];
+    (StatusCode::UNAUTHORIZED, head, format!("{message}\n")).into_response()
+}
+
+/// The name under which a client addresses this machine, without its port.
+fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    // HTTP/2 has an authority, HTTP/1.1 a Host.
+    let authority = match uri.authority() {
+        Some(authority) => authority.clone(),
+        None => headers
+            .get(header::HOST)?
+            .to_str()
+            .ok()?
+            .parse::<Authority>()
+            .ok()?,
+    };
+    Some(authority.host().to_owned())
+}
+
+/// The values of the cookie.
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter_map(|(name, value)| (name == COOKIE).then_some(value))
+}

@@ -1,0 +1,103 @@
+//! The servers: pages with the API, and OTLP on two ports.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::net::TcpListener;
+use tonic_health::ServingStatus;
+
+use crate::{Config, Lens, Settings, guard::Guard, router};
+
+/// Memory for telemetry if the settings have none, in bytes.
+const MEMORY: u64 = 256 << 20;
+
+/// Least memory that is of use, in bytes.
+const MIN_MEMORY: u64 = 8 << 20;
+
+/// The listeners of lens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For pages and API.
+    pub pages: TcpListener,
+    /// For OTLP. Each takes both protocols.
+    pub otlp: Vec<TcpListener>,
+}
+
+/// Runs lens as a program until `shutdown` ends.
+///
+/// # Errors
+/// When a port is in use.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let ip = config.listen.listen_address;
+    let mut otlp = Vec::new();
+    for (port, variable) in config.settings.otlp_ports() {
+        otlp.push(chassis::listen(SocketAddr::new(ip, port), variable).await?);
+    }
+    let listeners = Listeners {
+        pages: listener,
+        otlp,
+    };
+    let lens = Lens::of(&config.settings, MEMORY)?;
+    serve(lens, &config.settings, listeners, shutdown).await
+}
+
+/// Serves pages and takes OTLP until `stop` ends. Then it waits for the requests under way, and ends streams.
+///
+/// # Errors
+/// When a listener has no address, or a secret cannot be read.
+pub async fn serve(
+    lens: Arc<Lens>,
+    settings: &Settings,
+    listeners: Listeners,
+    stop: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let address = listeners.pages.local_addr()?;
+    let guard = Arc::new(Guard::new(settings, address)?);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    for service in ["", <Config as chassis::Config>::SERVICE] {
+        health
+            .set_service_status(service, ServingStatus::Serving)
+            .await;
+    }
+    let receiver = router::receiver(&lens, &guard);
+    let pages = router::pages(Arc::clone(&lens), guard, health_service);
+    tracing::info!(%address, "ready");
+
+    let stopping = async {
+        stop.await;
+        for service in ["", <Config as chassis::Config>::SERVICE] {
+            health
+                .set_service_status(service, ServingStatus::NotServing)
+                .await;
+        }
+        lens.stop();
+    };
+    let serving = async {
+        let otlp = listeners.otlp.into_iter();
+        let otlp =
+            otlp.map(|listener| chassis::http::serve(receiver.clone(), listener, lens.stopped()));
+        let pages = chassis::http::serve(pages, listeners.pages, lens.stopped());
+        tokio::join!(pages, futures_util::future::join_all(otlp));
+    };
+    tokio::join!(stopping, serving);
+    Ok(())
+}
+
+impl Lens {
+    /// An empty lens with the memory that the settings say.
+    ///
+    /// # Errors
+    /// When that is less than 8 MiB.
+    pub fn of(settings: &Settings, default: u64) -> anyhow::Result<Arc<Self>> {
+        let memory = settings.memory.map_or(default, |memory| memory.as_u64());
+        anyhow::ensure!(
+            memory >= MIN_MEMORY,
+            "LENS_MEMORY is less than {} MiB, which is too little for a trace",
+            MIN_MEMORY >> 20
+        );
+        Ok(Self::new(usize::try_from(memory)?))
+    }
+}

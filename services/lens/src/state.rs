@@ -1,0 +1,60 @@
+//! What all parts of lens share.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::{Doctor, metrics::Metrics, store::Store};
+
+/// Everything that lens has received, and what it refused.
+#[derive(Debug)]
+pub struct Lens {
+    /// Spans and log records.
+    pub store: Store,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// Who sends, and what was refused.
+    pub doctor: Doctor,
+    /// Maximum size of all telemetry, in bytes.
+    pub memory: usize,
+    /// Becomes true at the stop, when streams end.
+    stopping: watch::Sender<bool>,
+}
+
+impl Lens {
+    /// An empty lens that stores up to `memory` bytes of telemetry.
+    pub fn new(memory: usize) -> Arc<Self> {
+        let metrics = memory / 4;
+        Arc::new(Self {
+            store: Store::new(memory - metrics),
+            metrics: Metrics::new(metrics),
+            doctor: Doctor::default(),
+            memory,
+            stopping: watch::Sender::new(false),
+        })
+    }
+
+    /// Ends all streams.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Ends when lens stops. Streams must end then.
+    pub(crate) async fn stopped(&self) {
+        // The sender lives as long as `self`.
+        let _ = self
+            .stopping
+            .subscribe()
+            .wait_for(|stopping| *stopping)
+            .await;
+    }
+}
+
+/// Runs work that takes processor time outside the threads that serve connections.
+pub(crate) async fn work<T: Send + 'static>(
+    lens: &Arc<Lens>,
+    job: impl FnOnce(&Lens) -> T + Send + 'static,
+) -> T {
+    let lens = Arc::clone(lens);
+    telemetry::spawn_blocking(move || job(&lens)).await
+}
