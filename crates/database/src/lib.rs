@@ -559,8 +559,7 @@ fn text(path: &Path) -> Result<&str, OpenError> {
 /// Refuses a database whose tables this program did not make, before anything in it changes.
 fn check_owner(path: &Path, migrations: &[EmbeddedMigrations]) -> Result<(), OpenError> {
     let open = |error: &dyn std::error::Error| open_error(path, error);
-    let mut connection =
-        SqliteConnection::establish(text(path)?).map_err(|error| open(&error))?;
+    let mut connection = SqliteConnection::establish(text(path)?).map_err(|error| open(&error))?;
     let patience = PATIENCE.as_millis();
     connection
         .batch_execute(&format!("PRAGMA busy_timeout = {patience}"))

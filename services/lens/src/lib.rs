@@ -7,6 +7,7 @@ pub mod metrics;
 pub mod query;
 pub mod store;
 
+mod archive;
 mod config;
 mod doctor;
 mod guard;
@@ -19,6 +20,7 @@ mod state;
 mod token;
 
 pub use crate::{
+    archive::{Archive, Failure, Loading, Status},
     config::{Config, Settings},
     doctor::{Doctor, Note, Service},
     server::{Listeners, run, serve},

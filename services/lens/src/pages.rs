@@ -7,6 +7,7 @@ mod filter;
 mod format;
 mod frame;
 mod problem;
+mod saved;
 mod traces;
 
 use std::sync::Arc;

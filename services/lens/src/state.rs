@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{Doctor, metrics::Metrics, store::Store};
+use crate::{Doctor, archive::Archive, metrics::Metrics, store::Store};
 
 /// Everything that lens has received, and what it refused.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Lens {
     pub doctor: Doctor,
     /// Maximum size of all telemetry, in bytes.
     pub memory: usize,
+    /// What keeps telemetry over restarts, if there is such a thing.
+    pub archive: Option<Archive>,
     /// Becomes true at the stop, when streams end.
     stopping: watch::Sender<bool>,
 }
@@ -24,12 +26,18 @@ pub struct Lens {
 impl Lens {
     /// An empty lens that stores up to `memory` bytes of telemetry.
     pub fn new(memory: usize) -> Arc<Self> {
+        Self::with(memory, None)
+    }
+
+    /// An empty lens, which stores telemetry in an archive too.
+    pub(crate) fn with(memory: usize, archive: Option<Archive>) -> Arc<Self> {
         let metrics = memory / 4;
         Arc::new(Self {
             store: Store::new(memory - metrics),
             metrics: Metrics::new(metrics),
             doctor: Doctor::default(),
             memory,
+            archive,
             stopping: watch::Sender::new(false),
         })
     }
