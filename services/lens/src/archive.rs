@@ -15,6 +15,7 @@ mod tests;
 
 use std::{
     collections::VecDeque,
+    future,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -26,16 +27,15 @@ use database::{Database, Statement};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use otlp::Signal;
 use tokio::{
-    sync::Notify,
-    time::{sleep, sleep_until, timeout},
+    sync::{Notify, watch},
+    time::{sleep, sleep_until},
 };
-
-use crate::Lens;
 
 use self::{
     queue::{Chunk, Queue},
     table::{Extent, Row},
 };
+use crate::Lens;
 
 const MIGRATIONS: &[EmbeddedMigrations] = &[embed_migrations!()];
 
@@ -58,8 +58,10 @@ pub struct Archive {
     /// Maximum size of the file, in bytes.
     limit: u64,
     state: Mutex<State>,
-    /// Tells the writer of chunks and of the end.
+    /// Tells the writer of chunks.
     changed: Notify,
+    /// Becomes true at the stop.
+    closed: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,6 @@ struct State {
     failure: Option<Failure>,
     damaged: u64,
     size: u64,
-    is_closed: bool,
 }
 
 /// What is not loaded yet.
@@ -165,9 +166,9 @@ impl Archive {
                 failure: None,
                 damaged: 0,
                 size,
-                is_closed: false,
             }),
             changed: Notify::new(),
+            closed: watch::Sender::new(false),
         })
     }
 
@@ -188,7 +189,7 @@ impl Archive {
     }
 
     /// Takes a request that is not inserted yet, unless the load is over or too many requests wait. The load inserts
-    /// it later.
+    /// it later, so its client does not learn whether data points are rejected.
     pub(crate) fn defer(
         &self,
         signal: Signal,
@@ -222,54 +223,63 @@ impl Archive {
         }
     }
 
-    /// Ends [`Self::save`] once all chunks are written.
+    /// Ends [`keep`] once all chunks are written, or the time that a stop has for it is over.
     pub(crate) fn close(&self) {
-        self.lock().is_closed = true;
-        self.changed.notify_one();
+        self.closed.send_replace(true);
     }
 
-    /// Writes chunks until the archive is closed, and then the rest, within the time that a stop has for it.
+    /// Writes chunks until the archive is closed, and then the rest.
     async fn save(&self) {
-        while let Some(chunk) = self.next_chunk().await {
-            self.write(chunk).await;
-        }
-        let rest = async {
-            while let Some(chunk) = self.take() {
+        let save = async {
+            while let Some(chunk) = self.next_chunk().await {
                 self.write(chunk).await;
             }
+            true
         };
-        let is_complete = timeout(FLUSH, rest).await.is_ok();
-        let lost = self.lock().queue.clear();
-        if !is_complete || lost > 0 {
-            tracing::warn!(lost, "the newest telemetry is not saved");
+        let late = async {
+            self.closing().await;
+            sleep(FLUSH).await;
+            false
+        };
+        let is_complete = tokio::select! {
+            is_complete = save => is_complete,
+            is_complete = late => is_complete,
+        };
+        let dropped = self.lock().queue.clear();
+        if !is_complete {
+            tracing::warn!(dropped, "the disk is too slow to save the newest telemetry");
         }
     }
 
-    /// Waits for a chunk that is full or due; `None` if the archive is closed.
+    /// Waits for a chunk that is full or due. After the close, every chunk is due; `None` if there is none.
     async fn next_chunk(&self) -> Option<Chunk> {
         loop {
-            if self.lock().is_closed {
-                return None;
+            let is_closed = *self.closed.borrow();
+            let (chunk, due) = {
+                let queue = &mut self.lock().queue;
+                (queue.take(Instant::now(), is_closed), queue.due())
+            };
+            if chunk.is_some() || is_closed {
+                return chunk;
             }
-            if let Some(chunk) = self.take() {
-                return Some(chunk);
-            }
-            let due = self.lock().queue.due();
-            let changed = self.changed.notified();
-            match due {
-                Some(due) => tokio::select! {
-                    () = changed => {}
-                    () = sleep_until(due.into()) => {}
-                },
-                None => changed.await,
+            let due = async {
+                match due {
+                    Some(due) => sleep_until(due.into()).await,
+                    None => future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = due => {}
+                () = self.closing() => {}
             }
         }
     }
 
-    fn take(&self) -> Option<Chunk> {
-        let mut state = self.lock();
-        let all = state.is_closed;
-        state.queue.take(Instant::now(), all)
+    /// Ends when the archive is closed.
+    async fn closing(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
     /// Writes a chunk. Tries again as long as that fails, except at the stop.
@@ -284,21 +294,14 @@ impl Archive {
                 Ok(size) => return self.succeeded(size),
                 Err(error) => self.failed(&error),
             }
-            if self.lock().is_closed {
+            if *self.closed.borrow() {
                 self.lock().queue.dropped += records;
                 return;
             }
             tokio::select! {
                 () = sleep(RETRY) => {}
-                () = self.closed() => {}
+                () = self.closing() => {}
             }
-        }
-    }
-
-    /// Ends when the archive is closed.
-    async fn closed(&self) {
-        while !self.lock().is_closed {
-            self.changed.notified().await;
         }
     }
 

@@ -3,11 +3,11 @@
 //! It is for one machine and the last minutes or hours. It runs as a program of its own, and as a part of `otelix`.
 
 pub mod analysis;
+pub mod archive;
 pub mod metrics;
 pub mod query;
 pub mod store;
 
-mod archive;
 mod config;
 mod doctor;
 mod guard;
@@ -20,7 +20,6 @@ mod state;
 mod token;
 
 pub use crate::{
-    archive::{Archive, Failure, Loading, Status},
     config::{Config, Settings},
     doctor::{Doctor, Note, Service},
     server::{Listeners, run, serve},

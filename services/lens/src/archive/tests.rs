@@ -1,6 +1,6 @@
 //! Tests with real files, in this process. Those in `tests/it` have a process to kill.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection};
 use opentelemetry_proto::tonic::{
@@ -230,15 +230,15 @@ async fn a_damaged_row_is_left_out() {
 
 #[tokio::test]
 async fn the_file_stays_within_its_limit_and_keeps_the_newest() {
-    const LIMIT: usize = 8 << 20;
-    const SMALL: usize = 2 << 20;
+    const LIMIT: usize = 4 << 20;
+    const SMALL: usize = 1 << 20;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE);
     let size = || fs::metadata(&path).unwrap().len();
     run(folder.path(), LIMIT, async |lens| {
         loaded(lens).await;
         let intake = Intake(Arc::clone(lens));
-        for request in 0..100 {
+        for request in 0..50 {
             let first = request * 500;
             intake.traces(spans(first..first + 500)).await.unwrap();
             assert!(size() <= LIMIT as u64, "{} bytes", size());
@@ -267,7 +267,7 @@ async fn the_file_stays_within_its_limit_and_keeps_the_newest() {
 }
 
 fn last_trace() -> crate::store::TraceId {
-    format!("{:032x}", 50_000).parse().unwrap()
+    format!("{:032x}", 25_000).parse().unwrap()
 }
 
 #[tokio::test]

@@ -1,15 +1,18 @@
 //! What the archive says: what is loaded, saved and lost.
 
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use maud::{Markup, html};
 
 use super::format;
-use crate::{Lens, Status};
+use crate::{
+    Lens,
+    archive::{Archive, Status},
+};
 
 /// A paragraph, if telemetry is kept over restarts.
 pub(super) fn state(lens: &Lens) -> Markup {
-    let status = lens.archive.as_ref().map(crate::Archive::status);
+    let status = lens.archive.as_ref().map(Archive::status);
     html! {
         @if let Some(status) = status { (paragraph(&status)) }
     }
@@ -40,17 +43,15 @@ fn paragraph(status: &Status) -> Markup {
     }
 }
 
-fn time(time: std::time::SystemTime) -> Markup {
+fn time(time: SystemTime) -> Markup {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     format::time(since_epoch.as_nanos().try_into().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
-    use crate::{Failure, Loading};
+    use crate::archive::{Failure, Loading};
 
     #[test]
     fn problems_are_named() {
