@@ -3,11 +3,15 @@
 //! A page is a function of its URL and of what is stored. It works without a script, and shows attributes as text
 //! only. The module of a page has its handler, which reads the store, and functions that render what was read.
 
+mod compare;
 mod filter;
 mod format;
 mod frame;
 mod problem;
+mod text;
+mod trace;
 mod traces;
+mod value;
 
 use std::sync::Arc;
 
@@ -24,5 +28,7 @@ pub(crate) struct Files;
 
 /// The routes of all pages.
 pub(crate) fn routes() -> Router<Arc<Lens>> {
-    Router::new().route("/traces", get(traces::list))
+    Router::new()
+        .route("/traces", get(traces::list))
+        .route("/traces/{id}", get(trace::show))
 }

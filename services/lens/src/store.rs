@@ -33,7 +33,7 @@ pub use self::{
     ids::{InvalidId, SpanId, TraceId},
     insert::Inserted,
     logs::LogCursor,
-    outline::Outline,
+    outline::{LinkTo, LogOutline, LogPlace, Outline},
     source::Source,
     trace::{LinkedFrom, StoredLog, Trace, TraceSpan},
     traces::{TraceCursor, TraceRow},

@@ -64,6 +64,13 @@ pub(super) fn time(nanos: u64) -> Markup {
     html! { time datetime=[utc.format(&Rfc3339).ok()] title=(format!("{} UTC", utc.date())) { (text) } }
 }
 
+/// A time in nanoseconds since 1970 in plain text, in UTC.
+pub(super) fn timestamp(nanos: u64) -> String {
+    let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos));
+    let text = utc.ok().and_then(|utc| utc.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| "unknown".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
