@@ -8,6 +8,8 @@ mod filter;
 mod format;
 mod frame;
 mod problem;
+#[cfg(test)]
+mod testing;
 mod text;
 mod trace;
 mod traces;

@@ -46,15 +46,18 @@ pub(super) fn page(lens: &Lens, id: TraceId, other: &str, params: &Params) -> Re
         )),
         _ => None,
     };
-    let both = with.filter(|_| problem.is_none()).and_then(|with| both(lens, id, with));
+    let both = with
+        .filter(|_| problem.is_none())
+        .and_then(|with| both(lens, id, with));
     let status = match both {
         Some(_) => StatusCode::OK,
         None => StatusCode::NOT_FOUND,
     };
+    let shown = with.map_or_else(|| other.to_owned(), |with| with.to_string());
     let content = html! {
         link rel="stylesheet" href=(href::<Files>("trace.css"));
         h1 { "Two traces side by side" }
-        (form(&row, other, usual, problem.as_deref()))
+        (form(&row, &shown, usual, problem.as_deref()))
         @if let Some(both) = both { (both) }
         p.aside { a href=(params.without("with").href(&format!("/traces/{id}"))) { "Back to the trace" } }
     };

@@ -96,6 +96,9 @@ mod tests {
         let text = long(&"ä".repeat(600_000)).into_string();
         assert!(text.len() < 10_000);
         assert!(text.contains("and 1.1 MiB more"), "{}", &text[8000..]);
-        assert_eq!(long("<b>").into_string(), r#"<bdi class="text">&lt;b&gt;</bdi>"#);
+        assert_eq!(
+            long("<b>").into_string(),
+            r#"<bdi class="text">&lt;b&gt;</bdi>"#
+        );
     }
 }

@@ -7,8 +7,8 @@ mod head;
 mod json;
 mod links;
 mod logs;
-mod marks;
 mod markdown;
+mod marks;
 mod neighbors;
 mod rows;
 mod scale;
@@ -28,8 +28,8 @@ use axum::{
 use maud::{Markup, html};
 use pages::assets::href;
 
-use self::{shown::Shown, state::State, view::View};
 pub(super) use self::absent::page as absent;
+use self::{shown::Shown, state::State, view::View};
 use super::{
     Files, compare,
     frame::{self, Place},

@@ -60,7 +60,7 @@ fn page(lens: &Lens, params: &Params) -> Markup {
             None => {}
             Some(list) if list.rows.is_empty() => (empty::reason(lens, params)),
             Some(list) => {
-                (rows::table(&list.rows))
+                (rows::table(lens, &list.rows))
                 nav.pages aria-label="Pages" {
                     @if before.is_some() {
                         a href=(params.without("before").href("/traces")) { "Newest" }

@@ -125,10 +125,8 @@ impl Outline {
 
     /// Decodes spans by their numbers in [`Self::spans`]. It is fastest in ascending order.
     pub fn read(&self, numbers: impl IntoIterator<Item = usize>) -> Vec<TraceSpan> {
-        self.0.read(numbers, |source, span: Span| TraceSpan {
-            source,
-            span,
-        })
+        self.0
+            .read(numbers, |source, span: Span| TraceSpan { source, span })
     }
 }
 

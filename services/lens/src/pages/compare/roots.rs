@@ -51,7 +51,10 @@ pub(super) fn differences(outlines: &[Outline; 2], traces: &[Waterfall<'_>; 2]) 
 }
 
 fn root(outline: &Outline, trace: &Waterfall<'_>) -> Option<TraceSpan> {
-    let roots = trace.roots().iter().filter(|&&node| trace.span(node).is_some());
+    let roots = trace
+        .roots()
+        .iter()
+        .filter(|&&node| trace.span(node).is_some());
     outline.read(roots.take(1).map(|node| node.index())).pop()
 }
 
@@ -64,7 +67,10 @@ fn attributes(span: Option<&TraceSpan>) -> BTreeMap<String, String> {
     let resource = resource.map_or(&[][..], |resource| &resource.attributes);
     let text = |prefix: &str, attribute: &KeyValue| {
         let key = text::split(&attribute.key, 200).0;
-        (format!("{prefix}{key}"), value::plain(attribute.value.as_ref()))
+        (
+            format!("{prefix}{key}"),
+            value::plain(attribute.value.as_ref()),
+        )
     };
     let own = span.span.attributes.iter().map(|own| text("", own));
     let resource = resource.iter().map(|own| text("resource: ", own));

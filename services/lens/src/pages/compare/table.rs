@@ -17,17 +17,24 @@ const ABOVE: usize = 3;
 pub(super) fn table(steps: &[Step<'_>]) -> Markup {
     let mut order: Vec<usize> = (0..steps.len()).collect();
     order.sort_by_key(|&number| Reverse(weight(&steps[number])));
-    let most = order
-        .first()
-        .map_or(1, |&number| steps[number].difference().unsigned_abs().max(1));
-    let only = |side: usize| steps.iter().filter(|step| step.sides[side].count == 0).count();
+    let most = order.first().map_or(1, |&number| {
+        steps[number].difference().unsigned_abs().max(1)
+    });
+    let only = |side: usize| {
+        steps
+            .iter()
+            .filter(|step| step.sides[side].count == 0)
+            .count()
+    };
     html! {
         section {
             h2 { "What differs" }
             p.hint {
                 "Spans with the same services and names from the root down are one row. Self time is what no child covers, "
                 "so that a slow span is not counted again in its parents. "
-                (format::count(only(1) as u64)) " rows are only in A, and " (format::count(only(0) as u64)) " only in B."
+                @if only(0) + only(1) > 0 {
+                    (format::count(only(1) as u64)) " rows are only in A, and " (format::count(only(0) as u64)) " only in B."
+                }
             }
         }
         div.card.table tabindex="0" role="region" aria-label="What differs" {
@@ -40,7 +47,7 @@ pub(super) fn table(steps: &[Step<'_>]) -> Markup {
                         th.number scope="col" { "Total A" } th.number scope="col" { "Total B" }
                         th.number scope="col" { "Self A" } th.number scope="col" { "Self B" }
                         th.number scope="col" { "B − A" }
-                        th scope="col" aria-hidden="true" {}
+                        td {}
                     }
                 }
                 tbody { @for &number in order.iter().take(ROWS) { (row(steps, &steps[number], most)) } }
@@ -121,8 +128,8 @@ fn signed(difference: i128) -> String {
 fn bar(difference: i128, most: u128) -> Markup {
     let width = difference.unsigned_abs() as f64 / most as f64 * 50.0;
     let (class, start) = match difference {
-        1.. => ("bar slower", 50.0),
-        _ => ("bar faster", 50.0 - width),
+        1.. => ("block slower", 50.0),
+        _ => ("block faster", 50.0 - width),
     };
     html! {
         svg width="100%" height="10" aria-hidden="true" {

@@ -30,7 +30,7 @@ pub(super) fn span(view: &View<'_>, node: Node, decoded: Option<&TraceSpan>) -> 
     html! {
         svg.line width="100%" height="22" aria-hidden="true" {
             use href="#grid" {}
-            (rect(scale, &time, if failed { "bar failed" } else { "bar" }, 5, 12))
+            (rect(scale, &time, if failed { "block failed" } else { "block" }, 5, 12))
             @for section in view.critical(node).iter().take(SECTIONS) {
                 (rect(scale, section, "critical", 15, 3))
             }

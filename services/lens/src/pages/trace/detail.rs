@@ -46,18 +46,32 @@ pub(super) fn panel(
             @for mark in marks::of(view.full.marks(node), decoded.map(|decoded| &decoded.span)) {
                 p.notice { strong { (sentence(&mark.short)) } " " (mark.long) }
             }
-            (facts(view, state, span, node, decoded))
-            @match decoded {
-                None => { p.error { "The values of this span are nested more deeply than OTLP allows, and are not shown." } }
-                Some(decoded) => (contents(view, &decoded.span, &decoded.source)),
-            }
-            @if !linked_from.is_empty() {
-                h3 { "Links from other spans to this one" }
-                (links::incoming(&linked_from))
-            }
-            @if !numbers.is_empty() {
-                h3 { "Log records" }
-                (logs::list(view, numbers))
+            div.panel-body {
+                section {
+                    (facts(view, state, span, node, decoded))
+                    @if let Some(decoded) = decoded {
+                        details.more {
+                            summary { "Resource and scope" }
+                            (source(&decoded.source))
+                        }
+                    }
+                }
+                section {
+                    @match decoded {
+                        None => p.error {
+                            "The values of this span are nested more deeply than OTLP allows, and are not shown."
+                        },
+                        Some(decoded) => (contents(view, &decoded.span)),
+                    }
+                    @if !linked_from.is_empty() {
+                        h3 { "Links from other spans to this one" }
+                        (links::incoming(&linked_from))
+                    }
+                    @if !numbers.is_empty() {
+                        h3 { "Log records" }
+                        (logs::list(view, numbers))
+                    }
+                }
             }
         }
     }
@@ -118,10 +132,10 @@ fn facts(
     }
 }
 
-fn contents(view: &View<'_>, span: &Span, source: &Source) -> Markup {
+fn contents(view: &View<'_>, span: &Span) -> Markup {
     html! {
-        @if !span.attributes.is_empty() {
-            h3 { "Attributes" }
+        h3 { "Attributes" }
+        @if span.attributes.is_empty() { p.hint { "None." } } @else {
             (value::list(&span.attributes, Some("/traces")))
         }
         @if !span.events.is_empty() {
@@ -131,10 +145,6 @@ fn contents(view: &View<'_>, span: &Span, source: &Source) -> Markup {
         @if !span.links.is_empty() {
             h3 { "Links of this span" }
             (links::outgoing(view, &span.links))
-        }
-        details.more {
-            summary { "Resource and scope" }
-            (self::source(source))
         }
     }
 }

@@ -31,7 +31,10 @@ pub(super) fn head(view: &View<'_>, state: &State) -> Markup {
             (facts(view))
             (notices(view, state))
             @if view.has_spans() { (legend(view, state)) }
-            (actions(view))
+            div.legend {
+                (actions(view))
+                @if view.has_spans() { (keys()) }
+            }
         }
     }
 }
@@ -52,8 +55,11 @@ fn title(view: &View<'_>) -> Markup {
 fn facts(view: &View<'_>) -> Markup {
     let spans = view.full.spans();
     let range = view.full.range();
-    let errors = spans.iter().filter(|span| span.error).count();
-    let failed_logs = view.severities().filter(|&severity| severity >= ERROR).count();
+    let failed = spans.iter().filter(|span| span.error).count();
+    let failed_logs = view
+        .severities()
+        .filter(|&severity| severity >= ERROR)
+        .count();
     html! {
         dl.facts-line {
             @if let Some(range) = &range {
@@ -64,7 +70,7 @@ fn facts(view: &View<'_>) -> Markup {
                 div { dt { "Spans" } dd { (format::count(spans.len() as u64)) } }
                 div {
                     dt { "Errors" }
-                    dd { @if errors > 0 { span.state.bad { (format::count(errors as u64)) } } @else { "0" } }
+                    dd { @if failed > 0 { span.state.bad { (format::count(failed as u64)) } } @else { "0" } }
                 }
             }
             div {
@@ -75,7 +81,7 @@ fn facts(view: &View<'_>) -> Markup {
                         (count, Some(href)) => a href=(href) { (format::count(count as u64)) },
                         (count, None) => (format::count(count as u64)),
                     }
-                    @if failed_logs > 0 { " (" (format::count(failed_logs as u64)) " errors)" }
+                    @if failed_logs > 0 { " (" (errors(failed_logs as u64)) ")" }
                 }
             }
             div { dt { "Trace id" } dd { code { (view.id) } } }
@@ -110,8 +116,10 @@ fn notices(view: &View<'_>, state: &State) -> Markup {
         }
         @if missing > 0 {
             p.notice {
-                (format::count(missing as u64)) @if missing == 1 { " parent is" } @else { " parents are" }
-                " not stored. Each has a row of its own, with its children below it."
+                @if missing == 1 { "The parent of some spans is not stored. It has a row of its own, with its children below." }
+                @else {
+                    (format::count(missing as u64)) " parents are not stored. Each has a row of its own, with its children below."
+                }
             }
         }
         @if roots > 1 && missing == 0 {
@@ -153,7 +161,7 @@ fn legend(view: &View<'_>, state: &State) -> Markup {
                             (text::name(name, "no service.name")) " "
                             span.hint { (format::count(service.spans)) }
                             @if service.errors > 0 {
-                                " " span.failed { (format::count(service.errors)) " errors" }
+                                " " span.failed { (errors(service.errors)) }
                             }
                         }
                     }
@@ -162,6 +170,28 @@ fn legend(view: &View<'_>, state: &State) -> Markup {
             }
             (switches(view, state, kinds[3]))
         }
+    }
+}
+
+/// What the marks of the bars mean.
+fn keys() -> Markup {
+    html! {
+        p.keys.line {
+            svg width="24" height="12" aria-hidden="true" { rect.critical x="0" y="5" width="24" height="3" {} }
+            "critical path"
+            svg width="8" height="14" aria-hidden="true" { line.event x1="4" x2="4" y1="0" y2="14" {} }
+            "event"
+            svg width="8" height="12" aria-hidden="true" { circle.moment cx="4" cy="6" r="3" {} }
+            "log record"
+        }
+    }
+}
+
+/// A number of errors in words.
+pub(super) fn errors(count: u64) -> String {
+    match count {
+        1 => "1 error".to_owned(),
+        count => format!("{} errors", format::count(count)),
     }
 }
 

@@ -52,15 +52,17 @@ fn spans(spans: Vec<TraceSpan>) -> Vec<ResourceSpans> {
 
 fn logs(logs: Vec<StoredLog>) -> Vec<ResourceLogs> {
     let groups = by_source(logs.into_iter().map(|log| (log.source, log.record)));
-    let groups = groups.into_iter().map(|(source, log_records)| ResourceLogs {
-        resource: source.resource.clone(),
-        schema_url: source.resource_schema_url.clone(),
-        scope_logs: vec![ScopeLogs {
-            scope: source.scope.clone(),
-            schema_url: source.scope_schema_url.clone(),
-            log_records,
-        }],
-    });
+    let groups = groups
+        .into_iter()
+        .map(|(source, log_records)| ResourceLogs {
+            resource: source.resource.clone(),
+            schema_url: source.resource_schema_url.clone(),
+            scope_logs: vec![ScopeLogs {
+                scope: source.scope.clone(),
+                schema_url: source.scope_schema_url.clone(),
+                log_records,
+            }],
+        });
     groups.collect()
 }
 

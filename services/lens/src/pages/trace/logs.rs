@@ -72,7 +72,7 @@ pub(super) fn unplaced(view: &View<'_>) -> Markup {
     let numbers = view.unplaced();
     html! {
         @if !numbers.is_empty() {
-            section.card {
+            section.card.unplaced {
                 h2 {
                     @if view.has_spans() { "Log records of this trace without a stored span" }
                     @else { "Log records" }

@@ -43,10 +43,16 @@ fn document(out: &mut String, view: &View<'_>) -> fmt::Result {
     writeln!(out, "- Trace: `{}`", view.id)?;
     if let Some(range) = view.full.range() {
         writeln!(out, "- Start: {}", format::timestamp(range.start))?;
-        writeln!(out, "- Duration: {}", format::duration(range.end - range.start))?;
+        writeln!(
+            out,
+            "- Duration: {}",
+            format::duration(range.end - range.start)
+        )?;
     }
     let spans = view.full.spans();
-    let errors: Vec<usize> = (0..spans.len()).filter(|&number| spans[number].error).collect();
+    let errors: Vec<usize> = (0..spans.len())
+        .filter(|&number| spans[number].error)
+        .collect();
     writeln!(
         out,
         "- Spans: {}, {} with an error",
@@ -54,7 +60,10 @@ fn document(out: &mut String, view: &View<'_>) -> fmt::Result {
         format::count(errors.len() as u64)
     )?;
     if view.outline.is_some_and(|outline| outline.evicted_spans()) || view.evicted_logs() {
-        writeln!(out, "- Parts of this trace were evicted from the store of lens.")?;
+        writeln!(
+            out,
+            "- Parts of this trace were evicted from the store of lens."
+        )?;
     }
     if view.has_spans() {
         tree(out, view)?;
@@ -128,7 +137,10 @@ fn failures(out: &mut String, view: &View<'_>, errors: &[usize]) -> fmt::Result 
     writeln!(out, "\n## Spans with an error")?;
     let first = &errors[..errors.len().min(ERRORS)];
     let decoded = view.read_spans(first.to_vec());
-    for span in first.iter().filter_map(|&number| view.full.spans().get(number)) {
+    for span in first
+        .iter()
+        .filter_map(|&number| view.full.spans().get(number))
+    {
         writeln!(out, "\n### {} {}\n", code(span.service), code(span.name))?;
         if let Some(decoded) = decoded.get(&span.span) {
             failure(out, span.span, decoded)?;

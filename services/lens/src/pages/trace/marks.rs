@@ -67,13 +67,19 @@ pub(in super::super) fn of(marks: Marks, span: Option<&Span>) -> Vec<Word> {
     }
     if marks.starts_early > 0 {
         add(
-            format!("starts {} before its parent", format::duration(marks.starts_early)),
+            format!(
+                "starts {} before its parent",
+                format::duration(marks.starts_early)
+            ),
             "The clocks of the two machines differ by at least this time.",
         );
     }
     if marks.ends_late > 0 {
         add(
-            format!("ends {} after its parent", format::duration(marks.ends_late)),
+            format!(
+                "ends {} after its parent",
+                format::duration(marks.ends_late)
+            ),
             "The parent in another service gave up earlier, or the clocks of the two machines differ.",
         );
     }

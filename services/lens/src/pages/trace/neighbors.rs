@@ -23,7 +23,9 @@ struct Neighbor {
 
 /// Links to the traces that caused this one, and to those that continue it.
 pub(super) fn list(view: &View<'_>) -> Markup {
-    let linked = view.outline.map_or_else(Vec::new, |outline| outline.links());
+    let linked = view
+        .outline
+        .map_or_else(Vec::new, |outline| outline.links());
     let causes = group(view, linked.iter().map(|link| (link.trace, link.span)));
     let linked_from = view.lens.store.linked_from(view.id);
     let effects = group(
@@ -48,10 +50,7 @@ pub(super) fn list(view: &View<'_>) -> Markup {
 }
 
 /// The other traces, in the order of the links.
-fn group(
-    view: &View<'_>,
-    links: impl Iterator<Item = (TraceId, Option<SpanId>)>,
-) -> Vec<Neighbor> {
+fn group(view: &View<'_>, links: impl Iterator<Item = (TraceId, Option<SpanId>)>) -> Vec<Neighbor> {
     let mut places = BTreeMap::new();
     let mut neighbors: Vec<Neighbor> = Vec::new();
     for (trace, span) in links.filter(|(trace, _)| *trace != view.id) {

@@ -6,7 +6,10 @@ use maud::{Markup, html};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use super::{
-    bar, detail, detail::kind, logs, marks, named,
+    bar, detail,
+    detail::kind,
+    head::errors,
+    logs, marks, named,
     shown::Shown,
     state::{ROWS, State},
     view::View,
@@ -61,12 +64,12 @@ pub(super) fn table<'a>(view: &View<'a>, state: &State, shown: &Shown<'a>) -> Ma
         div.card.table.wide-table tabindex="0" role="region" aria-label="Waterfall" {
             table.waterfall {
                 caption.hidden { "Spans, each below its parent, with bars on a time axis" }
-                colgroup { col.c-span; col.c-number; col.c-number; col.c-axis; }
+                colgroup { col.c-span; col.c-number; col.c-number.own; col.c-axis; }
                 thead {
                     tr {
                         th scope="col" { "Span" }
                         th.number scope="col" { "Duration" }
-                        th.number scope="col" title="Time that no child covers" { "Self" }
+                        th.number.own scope="col" title="Time that no child covers" { "Self" }
                         th.axis scope="col" { span.hidden { "Time axis" } (view.scale.ruler()) }
                     }
                 }
@@ -88,7 +91,9 @@ fn first_logs(view: &View<'_>, state: &State, spans: &[usize]) -> HashMap<SpanId
     if !state.logs {
         return logs;
     }
-    let spans = spans.iter().filter_map(|&number| view.full.spans().get(number));
+    let spans = spans
+        .iter()
+        .filter_map(|&number| view.full.spans().get(number));
     let mut numbers: Vec<usize> = spans
         .flat_map(|span| view.logs_of(span.span).iter().take(LOGS).copied())
         .collect();
@@ -170,7 +175,7 @@ impl Table<'_, '_> {
                     }
                 }
                 td.number { @if span.start != 0 { (format::duration(span.duration)) } @else { "–" } }
-                td.number { (format::duration(view.full.self_time(node))) }
+                td.number.own { (format::duration(view.full.self_time(node))) }
                 td.axis { (bar::span(view, node, decoded)) }
             }
             @if is_selected {
@@ -224,8 +229,8 @@ impl Table<'_, '_> {
                     }
                 }
                 td.number { "–" }
-                td.number { "–" }
-                td.axis { (bar::extent(self.view, waterfall.time(node), "bar gap")) }
+                td.number.own { "–" }
+                td.axis { (bar::extent(self.view, waterfall.time(node), "block gap")) }
             }
         }
     }
@@ -253,13 +258,13 @@ impl Table<'_, '_> {
                         }
                         " " span.hint { "longest " (format::duration(group.longest)) }
                         @if group.errors > 0 {
-                            " " span.state.bad { (format::count(group.errors as u64)) " errors" }
+                            " " span.state.bad { (errors(group.errors as u64)) }
                         }
                     }
                 }
                 td.number title="Sum of the durations" { (format::duration(group.total)) }
-                td.number { "–" }
-                td.axis { (bar::extent(self.view, time, "bar several")) }
+                td.number.own { "–" }
+                td.axis { (bar::extent(self.view, time, "block several")) }
             }
         }
     }

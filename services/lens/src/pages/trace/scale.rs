@@ -55,9 +55,11 @@ impl Scale {
                         }
                     }
                 }
-                @for tick in &ticks {
-                    @if tick.place < 90.0 {
-                        text x=(text(tick.place)) y="13" dx="3" { (tick.label) }
+                @for (number, tick) in ticks.iter().enumerate() {
+                    // Labels at the end of the axis are before their line. A narrow axis has every other label.
+                    @let before = tick.place > 90.0;
+                    text.odd[number % 2 == 1].before[before] x=(text(tick.place)) y="13" dx=(if before { "-3" } else { "3" }) {
+                        (tick.label)
                     }
                     line x1=(text(tick.place)) x2=(text(tick.place)) y1="4" y2="18" {}
                 }
@@ -71,7 +73,7 @@ impl Scale {
         let Some(step) = step(length) else {
             return Vec::new();
         };
-        let times = (0..).map(|number| number * step);
+        let times = (0_u64..8).filter_map(|number| number.checked_mul(step));
         times
             .take_while(|&time| time <= length)
             .map(|time| Tick {
@@ -135,7 +137,15 @@ mod tests {
             ),
             (
                 90_000_000_000,
-                vec!["0", "15 s", "30 s", "45 s", "1 min 0 s", "1 min 15 s", "1 min 30 s"],
+                vec![
+                    "0",
+                    "15 s",
+                    "30 s",
+                    "45 s",
+                    "1 min 0 s",
+                    "1 min 15 s",
+                    "1 min 30 s",
+                ],
             ),
         ] {
             let scale = Scale::new(Some(100..100 + length));

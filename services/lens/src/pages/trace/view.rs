@@ -39,7 +39,8 @@ impl<'a> View<'a> {
         outline: Option<&'a Outline>,
         logs: Option<&'a LogOutline>,
     ) -> Self {
-        let full = Waterfall::of(outline.map_or_else(Vec::new, |outline| outline.spans().collect()));
+        let full =
+            Waterfall::of(outline.map_or_else(Vec::new, |outline| outline.spans().collect()));
         let mut numbers = HashMap::with_capacity(full.spans().len());
         for (number, span) in full.spans().iter().enumerate() {
             numbers.entry(span.span).or_insert(number);
@@ -64,8 +65,8 @@ impl<'a> View<'a> {
             lens,
             id,
             outline,
-            palette: Palette::new(full.spans().iter().map(|span| span.service)),
-            scale: Scale::new(full.range()),
+            palette: Palette::new(lens, full.spans().iter().map(|span| span.service)),
+            scale: Scale::new(full.range().or_else(|| times(&places))),
             full,
             logs,
             places,
@@ -153,6 +154,12 @@ impl<'a> View<'a> {
         });
         with_ids.collect()
     }
+}
+
+/// The times of the first and of the last log record that have one. They are in order.
+fn times(logs: &[LogPlace]) -> Option<Range<u64>> {
+    let first = logs.iter().find(|log| log.time != 0)?;
+    Some(first.time..logs.last()?.time)
 }
 
 fn top(waterfall: &Waterfall<'_>) -> Option<Node> {

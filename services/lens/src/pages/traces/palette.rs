@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::Lens;
+
 /// Number of colors: the classes `s0` to `s9` of trace.css.
 const COLORS: usize = 10;
 
@@ -9,17 +11,31 @@ const CLASSES: [&str; COLORS] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7",
 
 /// The color of each service of a page.
 ///
-/// A service has the same color on most pages. If two services of a page would have one color, the second has the
-/// next that is free.
+/// Services that lens knows have the same colors on all pages. If two services of a page would have one color, the
+/// second has the next that is free.
 #[derive(Debug)]
 pub(in super::super) struct Palette<'a>(HashMap<&'a str, usize>);
 
 impl<'a> Palette<'a> {
-    pub(in super::super) fn new(services: impl IntoIterator<Item = &'a str>) -> Self {
+    /// The colors of the services of a page.
+    pub(in super::super) fn new(lens: &Lens, services: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut known: Vec<String> = lens
+            .doctor
+            .services()
+            .into_iter()
+            .map(|service| service.name)
+            .collect();
+        known.dedup();
+        Self::of(&known, services)
+    }
+
+    /// `known` is sorted.
+    fn of(known: &[String], services: impl IntoIterator<Item = &'a str>) -> Self {
         let services: BTreeSet<&str> = services.into_iter().collect();
         let mut taken = [0; COLORS];
         let colors = services.into_iter().map(|service| {
-            let first = hash(service);
+            let place = known.binary_search_by(|known| known.as_str().cmp(service));
+            let first = place.unwrap_or_else(|_| hash(service)) % COLORS;
             let around = (0..COLORS).map(|step| (first + step) % COLORS);
             let color = around.min_by_key(|&color| taken[color]).unwrap_or(first);
             taken[color] += 1;
@@ -48,13 +64,17 @@ mod tests {
 
     #[test]
     fn services_of_a_page_have_different_colors() {
-        let names: Vec<String> = (0..COLORS).map(|number| format!("service {number}")).collect();
-        let palette = Palette::new(names.iter().map(String::as_str));
+        let names: Vec<String> = (0..COLORS)
+            .map(|number| format!("service {number}"))
+            .collect();
+        let palette = Palette::of(&[], names.iter().map(String::as_str));
         let classes: BTreeSet<&str> = names.iter().map(|name| palette.class(name)).collect();
         assert_eq!(classes.len(), COLORS);
-        let alone = Palette::new(["auth"]);
-        let many = Palette::new(["auth", "user"]);
-        assert_eq!(alone.class("auth"), many.class("auth"));
-        assert!(Palette::new([]).class("unknown").starts_with('s'));
+        let known = &names[..3];
+        for name in known {
+            let all = Palette::of(known, known.iter().map(String::as_str));
+            let alone = Palette::of(known, [name.as_str()]);
+            assert_eq!(alone.class(name), all.class(name));
+        }
     }
 }

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::Palette;
 use crate::{
+    Lens,
     pages::{format, text},
     store::TraceRow,
 };
@@ -11,10 +12,10 @@ use crate::{
 /// Maximum number of services that a row names.
 const SERVICES: usize = 4;
 
-pub(super) fn table(rows: &[TraceRow]) -> Markup {
+pub(super) fn table(lens: &Lens, rows: &[TraceRow]) -> Markup {
     let slowest = rows.iter().map(|row| row.duration).max().unwrap_or(0);
     let services = rows.iter().flat_map(|row| &row.services);
-    let palette = Palette::new(services.map(String::as_str));
+    let palette = Palette::new(lens, services.map(String::as_str));
     html! {
         div.card.table tabindex="0" role="region" aria-label="Traces" {
             table.traces {
@@ -23,9 +24,9 @@ pub(super) fn table(rows: &[TraceRow]) -> Markup {
                     tr {
                         th scope="col" { "Start (UTC)" }
                         th scope="col" { "Root" }
-                        th scope="col" { "Services" }
+                        th.services scope="col" { "Services" }
                         th.number scope="col" { "Duration" }
-                        th scope="col" aria-hidden="true" {}
+                        td.share {}
                         th.number scope="col" { "Spans" }
                         th.number scope="col" { "Errors" }
                     }
@@ -66,7 +67,7 @@ fn row(row: &TraceRow, slowest: u64, palette: &Palette<'_>) -> Markup {
             td.number { (format::duration(row.duration)) }
             td.share {
                 svg width="100%" height="10" aria-hidden="true" {
-                    rect.bar.(class).failed[row.errors > 0] x="0" y="1" height="8" rx="2" width=(share(row.duration, slowest)) {}
+                    rect.block.(class).failed[row.errors > 0] x="0" y="1" height="8" rx="2" width=(share(row.duration, slowest)) {}
                 }
             }
             td.number { (format::count(row.spans.into())) }
