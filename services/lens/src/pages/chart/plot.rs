@@ -137,7 +137,7 @@ impl Plot {
                 @let from = self.period.place(bar.from);
                 @let width = self.period.place(bar.to) - from;
                 @for (tone, top, height) in stack(&self.scale, zero, &bar.parts) {
-                    rect.bar.(tone.class()) x=(percent(from)) width=(percent(width))
+                    rect.part.(tone.class()) x=(percent(from)) width=(percent(width))
                         y=(percent(top)) height=(percent(height)) {}
                 }
             }

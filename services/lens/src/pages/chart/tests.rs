@@ -381,9 +381,9 @@ fn bars_are_stacked() {
         href: Some("/logs".to_owned()),
     };
     let page = plot(&[10_000.0]).bars([bar]).figure("Levels").into_string();
-    assert_eq!(count(&page, "rect.bar"), 2);
+    assert_eq!(count(&page, "rect.part"), 2);
     // One record among 10,000 has a height.
-    assert_eq!(count(&page, "rect.bar.wrong[height='1.5%']"), 1);
+    assert_eq!(count(&page, "rect.part.wrong[height='1.5%']"), 1);
     assert_eq!(
         count(&page, "a[href='/logs'] rect.slice[width='10%'] title"),
         1
