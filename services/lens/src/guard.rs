@@ -29,10 +29,10 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// The rules for pages at an address. Beyond loopback, there is always a token for reading.
-    pub(crate) fn new(settings: &Settings, address: SocketAddr) -> Self {
+    pub(crate) fn new(settings: &Settings, address: SocketAddr) -> anyhow::Result<Self> {
         let is_local = address.ip().to_canonical().is_loopback();
-        let token = settings.lens_token.clone();
-        let token = token.or_else(|| {
+        let otlp_token = settings.otlp_token()?;
+        let token = settings.token()?.or_else(|| {
             let random = (!is_local).then(Token::random)?;
             tracing::warn!(
                 "pages at {address} are reachable from other machines; open them with ?token={}",
@@ -40,16 +40,16 @@ impl Guard {
             );
             Some(random)
         });
-        if !is_local && settings.lens_otlp_token.is_none() {
+        if !is_local && otlp_token.is_none() {
             tracing::warn!(
                 "everybody who reaches this machine can send telemetry; LENS_OTLP_TOKEN sets a secret"
             );
         }
-        Self {
+        Ok(Self {
             allowed_hosts: settings.lens_allowed_hosts.clone(),
             token,
-            otlp_token: settings.lens_otlp_token.clone(),
-        }
+            otlp_token,
+        })
     }
 
     /// Whether pages may be read under this name of the machine. A web site that rebinds its name to this machine uses

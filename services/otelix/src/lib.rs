@@ -1,4 +1,4 @@
-//! The three services in one process, for a single user on one machine.
+//! The three services and lens in one process, for a single user on one machine.
 //!
 //! The services are the same as in separate processes, and call each other over gRPC on the
 //! loopback interface. [`run`] also creates the secret that signs tokens, which is an operator's
@@ -6,8 +6,12 @@
 
 mod banner;
 mod config;
+mod lens;
 
-pub use crate::config::Config;
+pub use crate::{
+    config::Config,
+    lens::{Parts, prepare},
+};
 
 use std::{
     convert::Infallible,
@@ -18,6 +22,7 @@ use std::{
 use anyhow::Context as _;
 use events::Broker;
 use setup::Secret;
+use telemetry::Service;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Uri;
@@ -30,10 +35,11 @@ use crate::banner::Addresses;
 /// # Errors
 /// When a port is in use, the data folder cannot be used, or a service fails.
 pub async fn run(
-    mut config: Config,
+    parts: Parts,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    let Parts { mut config, viewer } = parts;
     let (user_listener, user_address) = listen(config.user_port, "USER_PORT").await?;
     let (auth_listener, auth_address) = listen(config.auth_port, "AUTH_PORT").await?;
     // Kept until the services have ended, because they send their last events at a stop.
@@ -69,10 +75,11 @@ pub async fn run(
             user: user_address,
         };
         let frontend = frontend::run(frontend, listener, shutdown);
+        let frontend = Service::named("frontend").run(frontend);
         // Printed after the last log line of the start, so that it stays visible.
         let banner = async {
             ready(pages).await;
-            banner::print(&config, addresses, broker.is_some());
+            banner::print(&config, addresses, &viewer, broker.is_some());
             std::future::pending::<Infallible>().await
         };
         tokio::select! {
@@ -86,14 +93,14 @@ pub async fn run(
         outcome
     };
     let auth = async {
-        let outcome = auth::run(auth, auth_listener, stop_auth.clone().cancelled_owned()).await;
+        let auth = auth::run(auth, auth_listener, stop_auth.clone().cancelled_owned());
+        let outcome = Service::named("auth").run(auth).await;
         stop_user.cancel();
         outcome.context("auth")
     };
     let user = async {
-        user::run(user, user_listener, stop_user.clone().cancelled_owned())
-            .await
-            .context("user")
+        let user = user::run(user, user_listener, stop_user.clone().cancelled_owned());
+        Service::named("user").run(user).await.context("user")
     };
     // Boxed, because the futures are large.
     tokio::try_join!(Box::pin(frontend), Box::pin(auth), Box::pin(user))?;
