@@ -7,6 +7,7 @@ mod chart;
 mod filter;
 mod format;
 mod frame;
+mod metrics;
 mod problem;
 mod traces;
 
@@ -25,5 +26,8 @@ pub(crate) struct Files;
 
 /// The routes of all pages.
 pub(crate) fn routes() -> Router<Arc<Lens>> {
-    Router::new().route("/traces", get(traces::list))
+    Router::new()
+        .route("/traces", get(traces::list))
+        .route("/metrics", get(metrics::list))
+        .route("/metrics/{name}", get(metrics::one))
 }

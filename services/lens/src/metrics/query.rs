@@ -54,6 +54,8 @@ pub struct Labels {
     pub service: String,
     /// The unit, in UCUM.
     pub unit: String,
+    /// The description of the metric.
+    pub description: String,
     /// The type of the metric.
     pub kind: Kind,
     /// The temporality.
@@ -103,7 +105,9 @@ struct Names<'a> {
 pub(super) fn names(state: &State, filter: Option<&dyn Fn(&Labels) -> bool>) -> Vec<Name> {
     let mut names = BTreeMap::<_, Names<'_>>::new();
     let all = state.all();
-    for (id, series) in all.filter(|(id, series)| filter.is_none_or(|is_kept| is_kept(&labels(*id, series)))) {
+    for (id, series) in
+        all.filter(|(id, series)| filter.is_none_or(|is_kept| is_kept(&labels(*id, series))))
+    {
         let metric = &series.metric;
         let entry = names.entry((&*metric.name, &*metric.unit, metric.kind));
         let entry = entry.or_default();
@@ -153,6 +157,7 @@ pub(super) fn labels(id: u64, series: &Series) -> Labels {
         scope: metric.source.scope(),
         service: metric.source.service.to_string(),
         unit: metric.unit.to_string(),
+        description: metric.description.to_string(),
         kind: metric.kind,
         temporality: metric.temporality,
         attributes: identity::decode(&series.attributes),

@@ -103,19 +103,22 @@ impl Period {
             .collect()
     }
 
+    /// The start and the end of a part of the period, as a text: for titles and tables.
+    pub(crate) fn part(self, from: u64, to: u64) -> String {
+        let precise = to.saturating_sub(from) < 5 * SECOND;
+        match utc(from).zip(utc(to)) {
+            Some((from, to)) => format!("{} to {}", clock(from, precise), clock(to, precise)),
+            None => "unknown".to_owned(),
+        }
+    }
+
     /// The date, the start and the end.
     pub(crate) fn caption(self) -> Markup {
         let (Some(from), Some(to)) = (utc(self.from), utc(self.to)) else {
             return html! { "unknown" };
         };
         let precise = self.to - self.from < 5 * SECOND;
-        let clock = |time: OffsetDateTime| {
-            let (hour, minute, second, milli) = time.to_hms_milli();
-            match precise {
-                true => format!("{hour:02}:{minute:02}:{second:02}.{milli:03}"),
-                false => format!("{hour:02}:{minute:02}:{second:02}"),
-            }
-        };
+        let clock = |time| clock(time, precise);
         let moment = |time: OffsetDateTime, text: String| {
             html! { time datetime=[time.format(&Rfc3339).ok()] { (text) } }
         };
@@ -129,6 +132,14 @@ impl Period {
             }
             " UTC"
         }
+    }
+}
+
+fn clock(time: OffsetDateTime, precise: bool) -> String {
+    let (hour, minute, second, milli) = time.to_hms_milli();
+    match precise {
+        true => format!("{hour:02}:{minute:02}:{second:02}.{milli:03}"),
+        false => format!("{hour:02}:{minute:02}:{second:02}"),
     }
 }
 
