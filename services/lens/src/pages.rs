@@ -3,10 +3,12 @@
 //! A page is a function of its URL and of what is stored. It works without a script, and shows attributes as text
 //! only. The module of a page has its handler, which reads the store, and functions that render what was read.
 
+mod chart;
 mod compare;
 mod filter;
 mod format;
 mod frame;
+mod metrics;
 mod problem;
 #[cfg(test)]
 mod testing;
@@ -33,4 +35,6 @@ pub(crate) fn routes() -> Router<Arc<Lens>> {
     Router::new()
         .route("/traces", get(traces::list))
         .route("/traces/{id}", get(trace::show))
+        .route("/metrics", get(metrics::list))
+        .route("/metrics/{name}", get(metrics::one))
 }

@@ -70,7 +70,7 @@ pub(super) fn table<'a>(view: &View<'a>, state: &State, shown: &Shown<'a>) -> Ma
                         th scope="col" { "Span" }
                         th.number scope="col" { "Duration" }
                         th.number.own scope="col" title="Time that no child covers" { "Self" }
-                        th.axis scope="col" { span.hidden { "Time axis" } (view.scale.ruler()) }
+                        th.times scope="col" { span.hidden { "Time axis" } (view.scale.ruler()) }
                     }
                 }
                 tbody {
@@ -176,7 +176,7 @@ impl Table<'_, '_> {
                 }
                 td.number { @if span.start != 0 { (format::duration(span.duration)) } @else { "–" } }
                 td.number.own { (format::duration(view.full.self_time(node))) }
-                td.axis { (bar::span(view, node, decoded)) }
+                td.times { (bar::span(view, node, decoded)) }
             }
             @if is_selected {
                 tr.detail.(class) { td colspan="4" { (detail::panel(view, state, node, decoded)) } }
@@ -191,10 +191,11 @@ impl Table<'_, '_> {
         html! {
             @for log in self.logs.get(&id).into_iter().flatten() {
                 tr.log {
-                    td colspan="3" {
+                    td colspan="2" {
                         div.cell { (self.indent(row)) span.toggle {} (logs::line(&self.view.scale, log)) }
                     }
-                    td.axis { (bar::moment(&self.view.scale, log.time)) }
+                    td.own {}
+                    td.times { (bar::moment(&self.view.scale, log.time)) }
                 }
             }
             @if count > LOGS {
@@ -230,7 +231,7 @@ impl Table<'_, '_> {
                 }
                 td.number { "–" }
                 td.number.own { "–" }
-                td.axis { (bar::extent(self.view, waterfall.time(node), "block gap")) }
+                td.times { (bar::extent(self.view, waterfall.time(node), "span-bar gap")) }
             }
         }
     }
@@ -264,7 +265,7 @@ impl Table<'_, '_> {
                 }
                 td.number title="Sum of the durations" { (format::duration(group.total)) }
                 td.number.own { "–" }
-                td.axis { (bar::extent(self.view, time, "block several")) }
+                td.times { (bar::extent(self.view, time, "span-bar several")) }
             }
         }
     }
@@ -293,7 +294,7 @@ impl Table<'_, '_> {
 /// A link that hides or shows the rows below.
 fn toggle(is_open: bool, href: String) -> Markup {
     html! {
-        a.toggle href=(href) aria-expanded=(is_open.to_string()) tabindex="-1" {
+        a.toggle href=(href) aria-expanded=(is_open.to_string()) {
             span aria-hidden="true" { @if is_open { "▾" } @else { "▸" } }
             span.hidden { @if is_open { "Hide the rows below" } @else { "Show the rows below" } }
         }

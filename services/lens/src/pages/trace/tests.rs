@@ -83,7 +83,7 @@ async fn a_waterfall_has_spans_below_their_parents_and_logs_in_place() {
         ["Level 3. INFO +20 ms charged"]
     );
     assert_eq!(
-        attributes(&page.body, "#s-0000000000000003 rect.block", "x"),
+        attributes(&page.body, "#s-0000000000000003 rect.span-bar", "x"),
         ["10.00%"]
     );
     assert_eq!(
@@ -103,7 +103,7 @@ async fn a_waterfall_has_spans_below_their_parents_and_logs_in_place() {
         ["100 ms", "3", "1", "3"]
     );
     assert_eq!(
-        texts(&page.body, ".legend .chip"),
+        texts(&page.body, ".legend-row .chip"),
         ["pay 1 1 error", "web 2"]
     );
 }
