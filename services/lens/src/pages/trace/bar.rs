@@ -45,11 +45,11 @@ pub(super) fn span(view: &View<'_>, node: Node, decoded: Option<&TraceSpan>) -> 
 }
 
 /// The bar of a missing parent, or of a group: the time from the first start to the last end.
-pub(super) fn extent(view: &View<'_>, time: Option<Range<u64>>, class: &str) -> Markup {
+pub(super) fn extent(view: &View<'_>, time: Option<&Range<u64>>, class: &str) -> Markup {
     html! {
         svg.track width="100%" height="22" aria-hidden="true" {
             use href="#grid" {}
-            @if let Some(time) = &time { (rect(&view.scale, time, class, 5, 12)) }
+            @if let Some(time) = time { (rect(&view.scale, time, class, 5, 12)) }
         }
     }
 }

@@ -134,10 +134,9 @@ fn pager(state: &State, from: usize, end: usize, total: usize, label: &str) -> M
 impl Table<'_, '_> {
     fn row(&self, row: &Row) -> Markup {
         match row.item {
-            Item::Span(node) => match self.shown.whole(self.view, node) {
-                Some(node) => self.span(row, node),
-                None => html! {},
-            },
+            Item::Span(node) => {
+                html! { @if let Some(node) = self.shown.whole(self.view, node) { (self.span(row, node)) } }
+            }
             Item::Missing(node) => self.missing(row, node),
             Item::Group(group) => self.group(row, &group),
         }
@@ -162,7 +161,7 @@ impl Table<'_, '_> {
                 th scope="row" {
                     div.cell {
                         (self.indent(row))
-                        @if row.parent { (toggle(row.hidden == 0, state.toggle_closed(id))) } @else { span.toggle {} }
+                        @if row.parent { (toggle(row.hidden == 0, &state.toggle_closed(id))) } @else { span.toggle {} }
                         a.name href=(state.toggle_selected(id)) { (named(class, span.service, span.name)) }
                         @if span.error { " " span.state.bad { "Error" } }
                         @for mark in marks.iter().filter(|mark| !mark.is_common) {
@@ -221,7 +220,7 @@ impl Table<'_, '_> {
                 th scope="row" {
                     div.cell {
                         (self.indent(row))
-                        (toggle(row.hidden == 0, self.state.toggle_closed(id)))
+                        (toggle(row.hidden == 0, &self.state.toggle_closed(id)))
                         span {
                             em { "Span " code { (id) } " is not stored" }
                             span.hint { " It was evicted, not sampled, or has not arrived." }
@@ -231,7 +230,7 @@ impl Table<'_, '_> {
                 }
                 td.number { "–" }
                 td.number.own { "–" }
-                td.times { (bar::extent(self.view, waterfall.time(node), "span-bar gap")) }
+                td.times { (bar::extent(self.view, waterfall.time(node).as_ref(), "span-bar gap")) }
             }
         }
     }
@@ -252,7 +251,7 @@ impl Table<'_, '_> {
                 th scope="row" {
                     div.cell {
                         (self.indent(row))
-                        (toggle(row.hidden == 0, href.clone()))
+                        (toggle(row.hidden == 0, &href))
                         a.name href=(href) {
                             strong { (format::count(group.count as u64)) " ×" } " "
                             (named(class, span.service, span.name))
@@ -265,7 +264,7 @@ impl Table<'_, '_> {
                 }
                 td.number title="Sum of the durations" { (format::duration(group.total)) }
                 td.number.own { "–" }
-                td.times { (bar::extent(self.view, time, "span-bar several")) }
+                td.times { (bar::extent(self.view, time.as_ref(), "span-bar several")) }
             }
         }
     }
@@ -292,7 +291,7 @@ impl Table<'_, '_> {
 }
 
 /// A link that hides or shows the rows below.
-fn toggle(is_open: bool, href: String) -> Markup {
+fn toggle(is_open: bool, href: &str) -> Markup {
     html! {
         a.toggle href=(href) aria-expanded=(is_open.to_string()) {
             span aria-hidden="true" { @if is_open { "▾" } @else { "▸" } }
