@@ -2,6 +2,7 @@
 
 mod absent;
 mod bar;
+mod cell;
 mod detail;
 mod head;
 mod json;
