@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::{
 
 use crate::metrics::{
     decode::{self, DataPoint, Reason, Rejections},
-    identity::{self, Header, Kind, Metric, Source},
+    identity::{self, Header, Metric, Source},
     message,
     ring::Ring,
     size,

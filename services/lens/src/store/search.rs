@@ -26,7 +26,7 @@ pub(super) trait Columns {
 
     fn match_terms(&self, terms: &Terms) -> bool;
 
-    /// Whether no record matches without an error.
+    /// Whether only errors match.
     fn need_errors(terms: &Terms) -> bool;
 
     /// Whether one of the texts that a search looks into passes a test.
@@ -89,7 +89,8 @@ impl Terms {
         );
     }
 
-    /// What all records contain that have these attributes and match. It is the longest, which is mostly the rarest.
+    /// A text that all matching records contain, if these attributes are not of their resources: one bit for each.
+    /// It is the longest of them, which is mostly the rarest.
     fn needle(&self, attributes: u32) -> Option<Finder<'static>> {
         let texts = self.texts.iter().filter(|(negated, _)| !negated);
         let numbered = self.attributes.iter().enumerate();

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 
 use super::*;
 use crate::metrics::{
-    Metrics, Number, Point, Value, exponential,
+    Kind, Metrics, Number, Point, Value, exponential,
     testing::{
         CUMULATIVE, DELTA, SECOND, UNSPECIFIED, attribute, counter, explicit_of, explicit_point,
         exponential_histogram, exponential_of, exponential_point, gauge, histogram, ids, labels,
