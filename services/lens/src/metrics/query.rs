@@ -68,7 +68,7 @@ pub struct Labels {
     pub evicted: u64,
     /// The time of the oldest point, in nanoseconds since the Unix epoch.
     pub first: u64,
-    /// The time since which the oldest point tells something: its start, if that is shown, or else its time.
+    /// The start of the range that has everything of the series, in nanoseconds since the Unix epoch.
     pub since: u64,
     /// The newest point.
     pub last: Option<Point>,
@@ -164,7 +164,9 @@ pub(super) fn labels(id: u64, series: &Series) -> Labels {
         points: points.len(),
         evicted: series.ring.evicted(),
         first: points.front().map_or(0, |point| point.time),
-        since: points.front().map_or(0, window::since),
+        since: points
+            .front()
+            .map_or(0, |first| window::since(first, metric.temporality)),
         last: points.back().cloned(),
     }
 }

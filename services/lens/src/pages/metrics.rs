@@ -67,7 +67,7 @@ fn path(name: &str) -> Option<String> {
     let encoded = utf8_percent_encode(name, PLAIN);
     Some(match name {
         // No path has a part like this: browsers take them for parents.
-        "" | "." | ".." => format!("/metrics/-?name={encoded}"),
+        "." | ".." => format!("/metrics/-?name={encoded}"),
         _ => format!("/metrics/{encoded}"),
     })
 }

@@ -1,7 +1,7 @@
 //! The axis of time.
 
 use maud::{Markup, html};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 const SECOND: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -136,6 +136,8 @@ impl Period {
 }
 
 fn clock(time: OffsetDateTime, precise: bool) -> String {
+    // Periods may start a nanosecond before a round time, so that they have it.
+    let time = time.saturating_add(Duration::microseconds(500));
     let (hour, minute, second, milli) = time.to_hms_milli();
     match precise {
         true => format!("{hour:02}:{minute:02}:{second:02}.{milli:03}"),

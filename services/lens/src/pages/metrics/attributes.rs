@@ -74,6 +74,16 @@ pub(super) fn foreign(text: &str) -> Markup {
     html! { bdi { (shown(text)) } }
 }
 
+/// The name of a metric, which may break after its separators.
+pub(super) fn metric_name(name: &str) -> Markup {
+    let name = shown(name);
+    html! {
+        bdi {
+            @for part in name.split_inclusive(['.', '_', '/', ':']) { (part) wbr; }
+        }
+    }
+}
+
 /// Attributes in one line.
 pub(super) fn line(attributes: &[KeyValue]) -> Markup {
     html! {

@@ -39,7 +39,7 @@ enum Trace {
 
 /// The newest exemplars, oldest first.
 pub(super) fn read(lens: &Lens, series: &[SeriesId], span: &Span) -> Vec<Shown> {
-    let mut exemplars = lens.metrics.exemplars(series, span.range());
+    let mut exemplars = lens.metrics.exemplars(series, span.closed());
     exemplars.drain(..exemplars.len().saturating_sub(DOTS));
     let exemplars = exemplars.into_iter().map(|exemplar| {
         let id = exemplar.trace_id.and_then(|id| TraceId::from_bytes(&id));

@@ -82,7 +82,11 @@ impl Histograms {
         }
         let rows = self.heatmap.rows.iter().map(|row| (row.lower, row.upper));
         let most = cells.iter().map(|cell| cell.count).fold(0.0, f64::max);
-        let plot = Plot::new(period, Scale::rows(rows), self.unit.clone());
+        let plot = Plot::new(
+            period,
+            Scale::rows(rows).with_round_ticks(&self.unit),
+            self.unit.clone(),
+        );
         html! {
             (plot.cells(&cells).dots(dots).figure("Numbers of values by time and value"))
             (heat_legend(most))

@@ -7,6 +7,9 @@ use super::super::chart::{Dot, Head, Mark, Period, Plot, Scale, Slice, Tone, Uni
 /// Intervals of a chart.
 pub(super) const STEPS: u64 = 120;
 
+/// Intervals of which lines are level, because their middles would be dots.
+const FEW: usize = 3;
+
 /// Lines over common intervals.
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
@@ -102,10 +105,19 @@ impl Lines {
         }
     }
 
-    /// A line that is level within each interval.
+    /// A line that is level within each interval, or leads from one middle to the next if there are many lines.
     fn flat<'a>(&'a self, line: &'a Line) -> impl Iterator<Item = (u64, Option<f64>)> + 'a {
+        let is_level = self.lines.len() == 1 || self.intervals.len() <= FEW;
         let values = self.intervals.iter().zip(&line.values);
-        values.flat_map(|((from, to), value)| [(*from, *value), (*to, *value)])
+        values.flat_map(move |((from, to), value)| {
+            let middle = from + (to - from) / 2;
+            let times = match is_level {
+                true => [Some(*from), Some(*to)],
+                false => [Some(middle), None],
+            };
+            let times = times.into_iter().flatten();
+            times.map(|time| (time, *value))
+        })
     }
 
     fn slices(&self, period: Period) -> impl Iterator<Item = Slice> + '_ {

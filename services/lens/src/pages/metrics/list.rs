@@ -50,7 +50,7 @@ pub(super) fn page(lens: &Lens, params: &Params) -> Markup {
                 p.aside { a href="/metrics" { "Show all metrics" } }
             }
         } @else {
-            (table(lens, &names, params))
+            (table(lens, &names, &filter))
         }
     }
 }
@@ -89,7 +89,10 @@ fn nothing() -> Markup {
     }
 }
 
-fn table(lens: &Lens, names: &[Name], params: &Params) -> Markup {
+fn table(lens: &Lens, names: &[Name], filter: &Filter) -> Markup {
+    // Series have no texts to search.
+    let texts = filter.terms().iter().filter(|term| is_text(term));
+    let series = texts.fold(filter.clone(), |filter, text| filter.without(text));
     html! {
         p.aside {
             (format::count(names.len() as u64))
@@ -102,7 +105,7 @@ fn table(lens: &Lens, names: &[Name], params: &Params) -> Markup {
                 thead {
                     tr {
                         th scope="col" { "Name" }
-                        th scope="col" { "Last 15 min" }
+                        th scope="col" { "Recent" }
                         th scope="col" { "Type" }
                         th scope="col" { "Unit" }
                         th scope="col" { "Services" }
@@ -113,7 +116,7 @@ fn table(lens: &Lens, names: &[Name], params: &Params) -> Markup {
                     @for (index, name) in names.iter().take(ROWS).enumerate() {
                         tr {
                             th scope="row" {
-                                (link(name, names, params))
+                                (link(name, names, &series))
                                 @if !name.description.is_empty() {
                                     p.description { (attributes::foreign(&name.description)) }
                                 }
@@ -132,7 +135,7 @@ fn table(lens: &Lens, names: &[Name], params: &Params) -> Markup {
 }
 
 /// The link to a metric. It says the type and the unit if the name is that of several metrics.
-fn link(name: &Name, names: &[Name], params: &Params) -> Markup {
+fn link(name: &Name, names: &[Name], filter: &Filter) -> Markup {
     let is_shared = names.iter().filter(|other| other.name == name.name).count() > 1;
     let Some(path) = path(&name.name) else {
         return html! { (attributes::foreign(&name.name)) };
@@ -141,17 +144,6 @@ fn link(name: &Name, names: &[Name], params: &Params) -> Markup {
         kind: name.kind,
         unit: name.unit.clone(),
     };
-    let filter = params.get("q").unwrap_or_default();
-    let filter = filter.parse::<Filter>().unwrap_or_default();
-    let texts: Vec<_> = filter
-        .terms()
-        .iter()
-        .filter(|term| is_text(term))
-        .cloned()
-        .collect();
-    let filter = texts
-        .iter()
-        .fold(filter, |filter, text| filter.without(text));
     let mut query = Params::default();
     // The path of a name that no path can have.
     let (path, own) = path.split_once('?').unwrap_or((&path, ""));
@@ -168,7 +160,7 @@ fn link(name: &Name, names: &[Name], params: &Params) -> Markup {
     }
     html! {
         a href=(query.href(path)) {
-            @if name.name.is_empty() { "(no name)" } @else { (attributes::foreign(&name.name)) }
+            (attributes::metric_name(&name.name))
         }
     }
 }
@@ -190,7 +182,6 @@ fn spark(lens: &Lens, name: &Name) -> Markup {
         to: name.last,
     };
     let unit = Unit::new(&name.unit);
-    let period = Period::new(range.from, range.to);
     let (points, what, unit) = match name.kind {
         Kind::Gauge | Kind::Sum => {
             let Some(series) = name.some.first() else {
@@ -222,6 +213,8 @@ fn spark(lens: &Lens, name: &Name) -> Markup {
         true => Scale::around(values(), &unit),
         false => Scale::from_zero(values(), &unit),
     };
+    let first = points.iter().find(|(_, value)| value.is_some());
+    let period = Period::new(first.map_or(range.from, |(time, _)| *time), range.to);
     let text = unit.text(last);
     let plot = Plot::new(period, scale, unit);
     let points = points.iter().copied();

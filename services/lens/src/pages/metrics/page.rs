@@ -47,7 +47,7 @@ fn page(name: &str, params: &Params, filter: &Filter, problems: &[String], view:
     let path = path.split('?').next().unwrap_or(&path);
     html! {
         p.crumb { a href="/metrics" { "Metrics" } }
-        h1.name { (attributes::foreign(name)) }
+        h1.name { (attributes::metric_name(name)) }
         @if !view.description.is_empty() {
             p.lead { (attributes::foreign(&view.description)) }
         }

@@ -92,12 +92,14 @@ pub(super) fn read(
     let description = series.iter().map(|one| &one.description);
     let description = description.clone().find(|text| !text.is_empty());
     let description = description.cloned().unwrap_or_default();
-    // The time of all series, so that a filter does not change it.
-    let span = Span::new(&series, params);
-
+    let all = Span::new(&series, params);
     let one = params.get("series");
     let is_chosen = |labels: &Labels| one.is_none_or(|id| id == id_text(labels.id));
     series.retain(|labels| filter.matches(labels) && is_chosen(labels));
+    let span = match series.is_empty() {
+        true => all,
+        false => Span::new(&series, params),
+    };
     let mut view = View {
         variants,
         description,

@@ -119,8 +119,16 @@ impl Span {
         }
     }
 
-    /// The period for queries, with points at its start.
+    /// The period for queries.
     pub(super) fn range(&self) -> Range {
+        Range {
+            from: self.period.from(),
+            to: self.period.to(),
+        }
+    }
+
+    /// The period with what is exactly at its start.
+    pub(super) fn closed(&self) -> Range {
         Range {
             from: self.period.from().saturating_sub(1),
             to: self.period.to(),

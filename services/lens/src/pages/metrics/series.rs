@@ -57,7 +57,7 @@ fn row(one: &Labels, unit: &Unit, path: &str, params: &Params, filter: &Filter) 
                     (link(service, &one.service, path, params, filter))
                 }
             }
-            td {
+            td.attributes {
                 @for attribute in &one.attributes {
                     @let text = attributes::text(attribute.value.as_ref());
                     @let condition = attributes::is_plain(attribute.value.as_ref())

@@ -81,7 +81,7 @@ impl Reader<'_> {
             let mut sums = vec![(0.0, 0_u32); STEPS as usize];
             let mut points = None;
             for id in &group.ids {
-                let read = self.metrics.points(*id, self.span.range());
+                let read = self.metrics.points(*id, self.span.closed());
                 for ((sum, count), value) in sums.iter_mut().zip(self.sample(&read, number)) {
                     if let Some(value) = value {
                         *sum += value;
@@ -105,7 +105,7 @@ impl Reader<'_> {
 
     /// The quantiles that the client of a series has calculated.
     pub(super) fn summary(&self, series: SeriesId) -> Lines {
-        let read = self.metrics.points(series, self.span.range());
+        let read = self.metrics.points(series, self.span.closed());
         let mut quantiles: Vec<f64> = Vec::new();
         for point in &read {
             if let Value::Summary(summary) = &point.value {
