@@ -71,10 +71,10 @@ impl Histograms {
                         upper: row.upper,
                         count: *count,
                         title: format!(
-                            "{} UTC\n{}: {} values",
+                            "{} UTC\n{}: {}",
                             period.part(column.from, column.to),
                             self.row(row.lower, row.upper),
-                            Unit::new("1").text(*count),
+                            Unit::new("{value}").text(*count),
                         ),
                     });
                 }

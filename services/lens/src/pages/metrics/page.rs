@@ -238,16 +238,16 @@ fn charts(view: &View) -> Markup {
         div.charts {
             @match &view.charts {
                 Charts::None => {}
-                Charts::Counter { rates, values } => {
-                    @if rates.is_empty() {
-                        (card("Rate", no_rate(view)))
-                    } @else {
-                        (card("Rate", html! { (rates.chart("Rate", period, dots(true))) (key) }))
-                    }
+                Charts::Counter { rates, values } if rates.is_empty() => {
                     (card("Values as received", html! {
-                        (values.chart("Values as received", period, if rates.is_empty() { dots(true) } else { Vec::new() }))
-                        @if rates.is_empty() { (key) }
+                        (no_rate(view))
+                        (values.chart("Values as received", period, dots(true)))
+                        (key)
                     }))
+                }
+                Charts::Counter { rates, values } => {
+                    (card("Rate", html! { (rates.chart("Rate", period, dots(true))) (key) }))
+                    (chart(values, "Values as received"))
                 }
                 Charts::Gauge { values } => {
                     (card("Value", html! { (values.chart("Value", period, dots(false))) (key) }))

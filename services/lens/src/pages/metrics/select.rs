@@ -95,7 +95,11 @@ impl Span {
         let from = series.iter().map(|one| one.since).min().unwrap_or_default();
         let times = series.iter().filter_map(|one| one.last.as_ref());
         let to = times.map(|last| last.time).max().unwrap_or_default();
-        let extent = Period::new(from, to);
+        // A single time is shown in its second.
+        let extent = match to.saturating_sub(from) {
+            0..1_000 => Period::new(to, to),
+            _ => Period::new(from, to),
+        };
         let chosen = params.get("range");
         let choice = match chosen {
             Some(ALL) => None,

@@ -65,7 +65,7 @@ async fn negative_values_and_zeros_have_rows() {
     for row in [
         "-4 s to -2 s: 2 values",
         "-1 ms to 1 ms: 2 values",
-        "4 s to 8 s: 1 values",
+        "4 s to 8 s: 1 value",
     ] {
         assert!(
             titles.iter().any(|title| title.ends_with(row)),
@@ -218,4 +218,21 @@ async fn histograms_are_grouped_for_rates_and_means() {
     assert_eq!(means, ["1 s", "3 s"]);
     let page = get(&lens, "/metrics/m").await;
     assert_eq!(page.rows("Mean")[0][1..], ["2 s"]);
+}
+
+#[tokio::test]
+async fn charts_of_many_histograms_show_the_largest() {
+    let points = (0..2_500).flat_map(|host: u32| {
+        (1..10).map(move |index| {
+            let mut point = explicit_point(10, 10 + index, &explicit_of(&[1.0], &[2.0]));
+            point.attributes = vec![attribute("host", &host.to_string())];
+            point.count = u64::from(host);
+            point
+        })
+    });
+    let lens = lens(vec![histogram(CUMULATIVE, points.collect())]);
+    let page = get(&lens, "/metrics/m").await;
+    // 20,000 points are read.
+    page.has("Charts show the 2,222 of 2,500 series with the largest last values.");
+    assert_eq!(page.texts(".series tbody tr .attributes a")[0], "2499");
 }
