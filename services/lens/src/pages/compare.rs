@@ -79,7 +79,7 @@ fn both(lens: &Lens, first: TraceId, second: TraceId) -> Option<Markup> {
 fn form(row: &TraceRow, other: &str, usual: Option<TraceId>, problem: Option<&str>) -> Markup {
     let path = format!("/traces/{}", row.id);
     html! {
-        form.filter method="get" action=(path) {
+        form.filter.other method="get" action=(path) {
             label for="with" { "Compare with" }
             div.wrong[problem.is_some()] {
                 input #with name="with" value=(other) autocomplete="off" spellcheck="false"

@@ -62,8 +62,10 @@ fn facts(view: &View<'_>) -> Markup {
         .count();
     html! {
         dl.facts-line {
+            @if let Some(start) = view.scale.start() {
+                div { dt { "Start" } dd { (format::time(start)) " UTC" } }
+            }
             @if let Some(range) = &range {
-                div { dt { "Start" } dd { (format::time(range.start)) " UTC" } }
                 div { dt { "Duration" } dd { strong { (format::duration(range.end - range.start)) } } }
             }
             @if view.has_spans() {
