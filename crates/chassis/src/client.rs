@@ -1,12 +1,12 @@
 //! Clients of other services: one connection that is kept alive, a deadline for every call, and a
 //! limited number of retries for calls that are safe to repeat.
 
-use std::{error::Error as _, sync::LazyLock, time::Duration};
+use std::{error::Error as _, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use telemetry::{
     grpc::{Client, ClientLayer},
-    metrics::{self, Counter},
+    metrics,
 };
 use tokio::time::Instant;
 use tonic::{
@@ -20,10 +20,6 @@ pub type ObservedChannel = Client<Channel>;
 
 /// Maximum number of attempts after the first.
 const RETRIES: usize = 3;
-
-/// Created at the first retry, because telemetry must be set up before.
-static REPEATED: LazyLock<Counter<u64>> =
-    LazyLock::new(|| metrics::RPC_CLIENT_CALL_RETRIES.counter(env!("CARGO_PKG_NAME")));
 
 /// A channel to another service. It connects at the first call, and reconnects after a lost
 /// connection. So the other service may start later.
@@ -106,7 +102,10 @@ where
     .when(|status| status.code() == Code::Unavailable)
     .adjust(|_, delay| delay.filter(|delay| Instant::now() + *delay < end))
     .notify(|status, delay| {
-        REPEATED.add(1, &[]);
+        // A process can have several services, each with a counter of its own. Retries are rare.
+        metrics::RPC_CLIENT_CALL_RETRIES
+            .counter(env!("CARGO_PKG_NAME"))
+            .add(1, &[]);
         tracing::debug!(error = %status.message(), delay_ms = delay.as_millis() as u64, "retrying");
     });
     match tokio::time::timeout_at(end, attempts).await {

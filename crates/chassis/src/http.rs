@@ -9,6 +9,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use rlimit::Resource;
+use telemetry::Service;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
@@ -86,7 +87,8 @@ async fn serve_within(
                 stopped: stopped.clone(),
                 _place: place,
             };
-            connections.spawn(connection.serve(router.clone(), stream, peer));
+            let work = connection.serve(router.clone(), stream, peer);
+            connections.spawn(Service::current().run(work));
         }
     };
     tokio::select! {

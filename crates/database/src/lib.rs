@@ -47,7 +47,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _};
 use libsqlite3_sys as _;
 use opentelemetry::Context;
 use scheduled_thread_pool::ScheduledThreadPool;
-use telemetry::names;
+use telemetry::{Service, names};
 use tokio::sync::oneshot;
 
 use crate::observation::{Observer, Operation};
@@ -313,12 +313,16 @@ impl Connections {
         let queue = Arc::downgrade(&jobs);
         let pending = move || queue.upgrade().map(|jobs| jobs.len());
         let observer = Observer::start(&namespace(path), role.name(), size as usize, pending);
+        let service = Service::current();
         for _ in 0..size {
             let (pool, receiver) = (pool.clone(), receiver.clone());
             let observer = Arc::clone(&observer);
             thread::Builder::new()
                 .name(format!("database-{}", role.name()))
-                .spawn(move || work(&pool, &receiver, &observer))
+                .spawn(move || {
+                    let _scope = service.enter();
+                    work(&pool, &receiver, &observer);
+                })
                 .map_err(|error| open_error(path, &error))?;
         }
         Ok(Self { jobs, observer })

@@ -53,6 +53,8 @@ pub struct Received {
     pub metrics: Vec<(String, Metric)>,
     /// Log records.
     pub logs: Vec<(String, LogRecord)>,
+    /// The resources of all exports.
+    pub resources: Vec<(String, Resource)>,
 }
 
 impl Collector {
@@ -154,6 +156,16 @@ pub fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     }
 }
 
+/// The message of a log record, if it is a text.
+#[must_use]
+pub fn body(record: &LogRecord) -> &str {
+    let value = record.body.as_ref().and_then(|body| body.value.as_ref());
+    match value {
+        Some(Value::StringValue(text)) => text,
+        _ => "",
+    }
+}
+
 #[derive(Clone)]
 struct Store {
     answer: Arc<Mutex<Answer>>,
@@ -185,11 +197,21 @@ pub(crate) fn service(resource: Option<&Resource>) -> String {
         .to_owned()
 }
 
+impl Received {
+    /// Keeps a resource, and returns its `service.name`.
+    fn resource(&mut self, resource: Option<Resource>) -> String {
+        let name = service(resource.as_ref());
+        self.resources
+            .extend(resource.map(|resource| (name.clone(), resource)));
+        name
+    }
+}
+
 impl Sink for Store {
     async fn traces(&self, request: ExportTraceServiceRequest) -> Result<Accepted, Busy> {
         self.take(|received| {
             for group in request.resource_spans {
-                let name = service(group.resource.as_ref());
+                let name = received.resource(group.resource);
                 let spans = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
                 received
                     .spans
@@ -202,7 +224,7 @@ impl Sink for Store {
     async fn metrics(&self, request: ExportMetricsServiceRequest) -> Result<Accepted, Busy> {
         self.take(|received| {
             for group in request.resource_metrics {
-                let name = service(group.resource.as_ref());
+                let name = received.resource(group.resource);
                 let metrics = group
                     .scope_metrics
                     .into_iter()
@@ -218,7 +240,7 @@ impl Sink for Store {
     async fn logs(&self, request: ExportLogsServiceRequest) -> Result<Accepted, Busy> {
         self.take(|received| {
             for group in request.resource_logs {
-                let name = service(group.resource.as_ref());
+                let name = received.resource(group.resource);
                 let logs = group
                     .scope_logs
                     .into_iter()

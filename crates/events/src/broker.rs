@@ -30,7 +30,7 @@ impl Broker {
     pub fn start(partitions: u16) -> anyhow::Result<Self> {
         let mut config = ClientConfig::new();
         config.set("test.mock.num.brokers", "1");
-        let client = BaseProducer::from_config_and_context(&config, Quiet)?;
+        let client = BaseProducer::from_config_and_context(&config, Quiet::new())?;
         let cluster = client.client().mock_cluster().context("no mock cluster")?;
         for topic in TOPICS {
             cluster.create_topic(topic, partitions.into(), 1)?;

@@ -13,6 +13,7 @@ use rdkafka::{
     ClientConfig, ClientContext, Statistics, config::RDKafkaLogLevel, error::KafkaError,
     types::RDKafkaErrorCode,
 };
+use telemetry::Service;
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
@@ -190,10 +191,18 @@ impl BrokerStatus {
 }
 
 /// Callbacks of a client whose errors are returned by its calls, so that none is reported here.
-pub(crate) struct Quiet;
+pub(crate) struct Quiet(Service);
+
+impl Quiet {
+    /// The callbacks of a client of the current service.
+    pub(crate) fn new() -> Self {
+        Self(Service::current())
+    }
+}
 
 impl ClientContext for Quiet {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let _scope = self.0.enter();
         log(facility, message);
     }
 

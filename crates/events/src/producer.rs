@@ -100,7 +100,7 @@ mod tests {
     fn an_idle_producer_takes_no_processor_time() {
         // Nothing listens there, so the producers only wait. Ten of them make the effect ten times as large.
         let producers: Vec<_> = (0..10)
-            .map(|_| Producer::start(&config("127.0.0.1:9", "test"), Quiet).unwrap())
+            .map(|_| Producer::start(&config("127.0.0.1:9", "test"), Quiet::new()).unwrap())
             .collect();
         #[expect(
             clippy::disallowed_methods,

@@ -16,7 +16,7 @@ use backon::BackoffBuilder as _;
 use chassis::stop::FLUSH;
 use database::Database;
 use diesel::prelude::*;
-use telemetry::metrics::Counter;
+use telemetry::{Service, metrics::Counter};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -97,7 +97,8 @@ impl Relay {
         }
         let stop = CancellationToken::new();
         // The relay has its own task, so that a long poll of it does not delay the service.
-        let mut relay = AbortOnDropHandle::new(tokio::spawn(inner.run(database, stop.clone())));
+        let work = Service::current().run(inner.run(database, stop.clone()));
+        let mut relay = AbortOnDropHandle::new(tokio::spawn(work));
         let outcome = tokio::select! {
             outcome = service => outcome,
             ended = &mut relay => {

@@ -58,7 +58,7 @@ pub(crate) async fn ensure(
 
 async fn create(settings: &Settings, brokers: &str, topics: &[&str]) -> Result<(), KafkaError> {
     let config = client::config(brokers, "topics");
-    let admin = Arc::new(AdminClient::from_config_and_context(&config, Quiet)?);
+    let admin = Arc::new(AdminClient::from_config_and_context(&config, Quiet::new())?);
     let outcome = create_with(&admin, settings, topics).await;
     client::close(admin).await;
     outcome

@@ -1,9 +1,8 @@
 //! Export by OTLP: bounded queues, senders, and the accounting of losses.
 //!
-//! Log records use the SDK's batch processor and the exporter of `opentelemetry-otlp`. Spans are encoded as they end,
-//! because the SDK's processor takes several times the processor time. Metrics have an exporter of their own, because
-//! that of `opentelemetry-otlp` has no exemplars. Spans and metrics each have a [`Sender`] for encoded messages. All
-//! three signals share the code for TLS, URLs and headers.
+//! Log records use the SDK's batch processor. Spans are encoded as they end, because the SDK's processor takes several
+//! times the processor time. Each signal has a [`Sender`] for encoded messages. The exporters of `opentelemetry-otlp`
+//! would not do: they have one resource for each message, and no exemplars.
 //!
 //! Each signal has a [`Flow`]. It refuses items that find no room in the queue, and counts them and the items that
 //! the collector did not accept.
@@ -14,6 +13,7 @@ mod limits;
 pub(crate) mod logs;
 mod metrics;
 mod sender;
+mod services;
 pub(crate) mod spans;
 mod tls;
 

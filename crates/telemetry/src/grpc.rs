@@ -133,9 +133,10 @@ where
         let deadline = timeout(request.headers())
             .and_then(|timeout| Instant::now().checked_add(timeout))
             .map(Deadline::new);
-        let call = self
-            .observer
-            .start(&request, || propagate::headers::extract(request.headers()));
+        let call = self.observer.start(&request, || {
+            let caller = propagate::headers::extract(request.headers());
+            self.observer.calls.service.within(caller)
+        });
         let answer = self.inner.call(request);
         Box::pin(async move {
             let mut deadline = deadline;
@@ -295,6 +296,8 @@ struct Observer {
 #[derive(Debug)]
 struct Calls {
     side: Side,
+    /// The service that has created the layer. The tasks of a server's connections are outside of its scope.
+    service: crate::Service,
     /// Attributes of every call.
     attributes: Vec<KeyValue>,
     /// Outcomes by method and code.
@@ -313,6 +316,7 @@ impl Observer {
             methods,
             calls: Arc::new(Calls {
                 side,
+                service: crate::Service::current(),
                 attributes,
                 outcomes,
             }),

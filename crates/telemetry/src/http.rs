@@ -50,6 +50,8 @@ pub struct ServerLayer {
     route: Route,
     caller: Arc<FindCaller>,
     duration: Histogram,
+    /// The service that has created the layer. The tasks of connections are outside of its scope.
+    service: crate::Service,
 }
 
 impl fmt::Debug for ServerLayer {
@@ -78,6 +80,7 @@ impl ServerLayer {
             route,
             caller: Arc::new(caller),
             duration: metrics::HTTP_SERVER_REQUEST_DURATION.histogram(env!("CARGO_PKG_NAME")),
+            service: crate::Service::current(),
         }
     }
 }
@@ -132,10 +135,12 @@ where
             ));
         }
         let sent = propagate::headers::extract(request.headers());
+        let service = self.layer.service;
         let span = if trusted {
-            Span::start(&sent, SpanKind::Server, name)
+            Span::start(&service.within(sent), SpanKind::Server, name)
         } else {
-            Span::start(&Context::new(), SpanKind::Server, name).linked(sent.span().span_context())
+            let root = service.within(Context::new());
+            Span::start(&root, SpanKind::Server, name).linked(sent.span().span_context())
         };
         let exchange = Exchange {
             span,

@@ -389,12 +389,8 @@ fn route(export: &Export, outage: &Outage) -> Route {
 }
 
 fn sender(export: &Export) -> Result<Sender, Error> {
-    Sender::new(export).map_err(bad_setting(export))
-}
-
-fn bad_setting(export: &Export) -> impl FnOnce(BadSetting) -> Error {
     let signal = export.signal.name();
-    move |source| Error::Exporter { signal, source }
+    Sender::new(export).map_err(|source| Error::Exporter { signal, source })
 }
 
 /// The name of an exporter in its own metrics.
@@ -484,7 +480,7 @@ fn logger_provider(
         .with_scheduled_delay(Duration::from_millis(settings.log_export_delay))
         .with_max_export_batch_size(settings.log_batch_size)
         .build();
-    let exporter = logs::Exporter::new(export, flow.clone()).map_err(bad_setting(export))?;
+    let exporter = logs::Exporter::new(sender(export)?, flow.clone());
     let batches = BatchLogProcessor::builder(exporter)
         .with_batch_config(config)
         .build();

@@ -21,6 +21,7 @@ mod export;
 mod format;
 mod init;
 mod requests;
+mod service;
 mod settings;
 mod stdout;
 mod tasks;
@@ -28,6 +29,7 @@ mod tasks;
 pub use crate::{
     export::BadSetting,
     init::{Error, Telemetry, init},
+    service::Service,
     settings::{
         Compression, Endpoint, Exporter, Headers, HistogramAggregation, LogFormat, LogSettings,
         Otlp, Protocol, STANDARD_VARIABLES, Settings, TracesSampler, specified,

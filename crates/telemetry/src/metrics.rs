@@ -1,7 +1,8 @@
 //! Every metric of the project, declared once.
 //!
 //! `docs/telemetry.md` says what each is for; a test compares the two. Crates create their
-//! instruments at their start, after [`crate::init`]. Instruments from before it record nothing.
+//! instruments at their start, after [`crate::init`]. Instruments from before it record nothing. An instrument belongs
+//! to the [`Service`] in whose scope it is created.
 //!
 //! No attribute may have values that a caller can choose.
 
@@ -11,10 +12,12 @@ use std::sync::OnceLock;
 
 use exemplars::{Exemplars, Filter, Reservoir};
 use opentelemetry::{
-    InstrumentationScope, KeyValue, global, metrics::AsyncInstrument, trace::SpanContext,
+    InstrumentationScope, KeyValue, global,
+    metrics::{AsyncInstrument, Meter},
+    trace::SpanContext,
 };
 
-use crate::{HistogramAggregation, names};
+use crate::{HistogramAggregation, Service, names};
 
 /// The declaration of a metric.
 #[derive(Clone, Copy, Debug)]
@@ -364,7 +367,7 @@ impl Metric {
     #[must_use]
     pub fn counter(&self, scope: &'static str) -> Counter<u64> {
         debug_assert_eq!(self.kind, Kind::Counter, "{}", self.name);
-        let counter = global::meter(scope)
+        let counter = meter(scope)
             .u64_counter(self.name)
             .with_unit(self.unit)
             .with_description(self.description)
@@ -391,7 +394,8 @@ impl Metric {
             ),
             own => (own, true),
         };
-        let instrument = global::meter(scope)
+        let scope = self::scope(scope);
+        let instrument = global::meter_with_scope(scope.clone())
             .f64_histogram(self.name)
             .with_unit(self.unit)
             .with_description(self.description)
@@ -402,7 +406,6 @@ impl Metric {
         } else {
             Reservoir::Fixed(20)
         };
-        let scope = InstrumentationScope::builder(scope).build();
         Histogram(exemplars.histogram(&scope, self.name, instrument, reservoir))
     }
 
@@ -413,7 +416,7 @@ impl Metric {
         F: Fn(&dyn AsyncInstrument<f64>) + Send + Sync + 'static,
     {
         debug_assert_eq!(self.kind, Kind::Counter, "{}", self.name);
-        global::meter(scope)
+        meter(scope)
             .f64_observable_counter(self.name)
             .with_unit(self.unit)
             .with_description(self.description)
@@ -427,7 +430,7 @@ impl Metric {
         F: Fn(&dyn AsyncInstrument<i64>) + Send + Sync + 'static,
     {
         debug_assert_eq!(self.kind, Kind::UpDownCounter, "{}", self.name);
-        global::meter(scope)
+        meter(scope)
             .i64_observable_up_down_counter(self.name)
             .with_unit(self.unit)
             .with_description(self.description)
@@ -441,13 +444,24 @@ impl Metric {
         F: Fn(&dyn AsyncInstrument<f64>) + Send + Sync + 'static,
     {
         debug_assert_eq!(self.kind, Kind::Gauge, "{}", self.name);
-        global::meter(scope)
+        meter(scope)
             .f64_observable_gauge(self.name)
             .with_unit(self.unit)
             .with_description(self.description)
             .with_callback(callback)
             .build();
     }
+}
+
+fn meter(name: &'static str) -> Meter {
+    global::meter_with_scope(scope(name))
+}
+
+/// The scope of this name, marked with the current service.
+fn scope(name: &'static str) -> InstrumentationScope {
+    InstrumentationScope::builder(name)
+        .with_attributes(Service::current().mark())
+        .build()
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use opentelemetry_sdk::trace::{
 };
 
 use crate::{
+    Service,
     export::{encode, spans::Spans},
     propagate::{Unexported, b3::Decision, w3c::RANDOM},
 };
@@ -66,6 +67,7 @@ pub struct Span {
 #[derive(Debug)]
 struct Recorded {
     spans: &'static Spans,
+    service: Service,
     parent: SpanId,
     parent_is_remote: bool,
     link: Option<SpanContext>,
@@ -75,9 +77,10 @@ struct Recorded {
 }
 
 impl Span {
-    /// Starts a span below `parent`.
+    /// Starts a span below `parent`. It belongs to the service of `parent`; if this has none, to the current one.
     #[must_use]
     pub fn start(parent: &Context, kind: SpanKind, name: impl Into<Cow<'static, str>>) -> Self {
+        let parent = &*Service::adopt(parent);
         match TRACER.get() {
             Some(tracer) if !parent.is_telemetry_suppressed() => {
                 tracer.start(parent, kind, name.into())
@@ -123,8 +126,9 @@ impl Span {
         let Some(recorded) = self.recorded.take() else {
             return;
         };
-        recorded.spans.record(&encode::Span {
-            context: self.context.span().span_context(),
+        let span = self.context.span();
+        let span = encode::Span {
+            context: span.span_context(),
             parent: recorded.parent,
             parent_is_remote: recorded.parent_is_remote,
             link: recorded.link.as_ref(),
@@ -135,7 +139,8 @@ impl Span {
             end_time: recorded.started + elapsed,
             attributes: &attributes.0,
             status: if failed { &FAILED } else { &Status::Unset },
-        });
+        };
+        recorded.spans.record(recorded.service, &span);
     }
 }
 
@@ -185,6 +190,7 @@ impl Tracer {
                 let flags = (above.trace_flags() & RANDOM).with_sampled(sampled);
                 let recorded = sampled.then(|| Recorded {
                     spans,
+                    service: Service::of(parent).unwrap_or_default(),
                     parent: if above.is_valid() {
                         above.span_id()
                     } else {

@@ -22,6 +22,7 @@ use std::{
 use anyhow::Context as _;
 use events::Broker;
 use setup::Secret;
+use telemetry::Service;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Uri;
@@ -74,6 +75,7 @@ pub async fn run(
             user: user_address,
         };
         let frontend = frontend::run(frontend, listener, shutdown);
+        let frontend = Service::named("frontend").run(frontend);
         // Printed after the last log line of the start, so that it stays visible.
         let banner = async {
             ready(pages).await;
@@ -91,14 +93,14 @@ pub async fn run(
         outcome
     };
     let auth = async {
-        let outcome = auth::run(auth, auth_listener, stop_auth.clone().cancelled_owned()).await;
+        let auth = auth::run(auth, auth_listener, stop_auth.clone().cancelled_owned());
+        let outcome = Service::named("auth").run(auth).await;
         stop_user.cancel();
         outcome.context("auth")
     };
     let user = async {
-        user::run(user, user_listener, stop_user.clone().cancelled_owned())
-            .await
-            .context("user")
+        let user = user::run(user, user_listener, stop_user.clone().cancelled_owned());
+        Service::named("user").run(user).await.context("user")
     };
     // Boxed, because the futures are large.
     tokio::try_join!(Box::pin(frontend), Box::pin(auth), Box::pin(user))?;

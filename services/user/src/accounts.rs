@@ -9,7 +9,10 @@ use database::microseconds;
 use email::Email;
 use events::{Data, Event};
 use proto::events::v1::UserRegistered;
-use telemetry::metrics::{self, Counter};
+use telemetry::{
+    Service,
+    metrics::{self, Counter},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -147,7 +150,7 @@ impl Accounts {
             Arc::clone(&self.costs),
         );
         let (id, old) = (row.id.clone(), row.password_hash.clone());
-        tokio::spawn(async move {
+        tokio::spawn(Service::current().run(async move {
             let new = match hasher.rehash(password).await {
                 Ok(new) => new,
                 Err(error) => {
@@ -166,7 +169,7 @@ impl Accounts {
                     "cannot replace a password hash"
                 ),
             }
-        });
+        }));
     }
 }
 

@@ -21,6 +21,7 @@ mod propagation;
 mod queries;
 mod rules;
 mod sampling;
+mod services;
 mod settings;
 mod shared;
 mod system;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         propagation::trials(),
         rules::trials(),
         sampling::trials(),
+        services::trials(),
         settings::trials(),
         system::trials(),
         systemd::trials(),

@@ -8,6 +8,7 @@ use rdkafka::{
     consumer::{BaseConsumer, ConsumerContext, Rebalance, StreamConsumer},
     error::KafkaError,
 };
+use telemetry::Service;
 
 use super::partitions::Partitions;
 use crate::client::{self, BrokerStatus};
@@ -19,25 +20,30 @@ pub(crate) type Client = StreamConsumer<Callbacks>;
 pub(crate) struct Callbacks {
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) broker: Arc<BrokerStatus>,
+    pub(crate) service: Service,
 }
 
 impl ClientContext for Callbacks {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let _scope = self.service.enter();
         client::log(facility, message);
     }
 
     fn stats(&self, statistics: Statistics) {
+        let _scope = self.service.enter();
         self.broker.statistics(&statistics);
         self.partitions.statistics(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        let _scope = self.service.enter();
         self.broker.error(&error, reason);
     }
 }
 
 impl ConsumerContext for Callbacks {
     fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let _scope = self.service.enter();
         match rebalance {
             Rebalance::Assign(partitions) => {
                 tracing::info!(count = partitions.count(), "partitions assigned");

@@ -46,7 +46,7 @@ impl DeadLetters {
             .set("statistics.interval.ms", "0");
         Ok(Self {
             group: group.to_owned(),
-            producer: FutureProducer::from_config_and_context(&config, Quiet)?,
+            producer: FutureProducer::from_config_and_context(&config, Quiet::new())?,
             count: metrics::EVENTS_DEAD_LETTERED.counter(env!("CARGO_PKG_NAME")),
         })
     }

@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use rdkafka::{
     config::FromClientConfigAndContext as _, consumer::Consumer as _, error::KafkaError,
 };
+use telemetry::Service;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -45,6 +46,7 @@ impl<'a> Receiver<'a> {
         let callbacks = Callbacks {
             partitions: Arc::clone(partitions),
             broker: Arc::clone(broker),
+            service: Service::current(),
         };
         let mut config = client::config(brokers, name);
         config

@@ -17,7 +17,7 @@ use rdkafka::{
     producer::{BaseRecord, ProducerContext},
 };
 use telemetry::{
-    KeyValue,
+    KeyValue, Service,
     metrics::{self, Counter, Histogram},
     names,
 };
@@ -107,6 +107,7 @@ impl Dispatcher {
         let reports = Reports {
             deliveries: sender,
             broker: Arc::clone(broker),
+            service: Service::current(),
         };
         let config = client::producer(brokers, name);
         let now = Instant::now();
@@ -290,18 +291,22 @@ impl Dispatcher {
 struct Reports {
     deliveries: mpsc::UnboundedSender<Delivery>,
     broker: Arc<BrokerStatus>,
+    service: Service,
 }
 
 impl ClientContext for Reports {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let _scope = self.service.enter();
         client::log(facility, message);
     }
 
     fn stats(&self, statistics: Statistics) {
+        let _scope = self.service.enter();
         self.broker.statistics(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        let _scope = self.service.enter();
         self.broker.error(&error, reason);
     }
 }

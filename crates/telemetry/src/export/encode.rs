@@ -4,8 +4,12 @@
 //! object with a dozen allocations. It is freed on a thread that did not allocate it. Encoded bytes
 //! are only appended to a buffer.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    mem,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
+use bytes::Bytes;
 use opentelemetry::{
     InstrumentationScope, KeyValue, Value,
     trace::{SpanContext, SpanId, SpanKind, Status},
@@ -17,8 +21,10 @@ use opentelemetry_proto::{
 use opentelemetry_sdk::{Resource, trace::SpanData};
 use prost::{
     Message as _,
-    encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len},
+    encoding::{WireType, encode_key, encode_varint, encoded_len_varint},
 };
+
+use super::services;
 
 /// An ended span, with only the fields that nearly all spans have.
 #[derive(Clone, Copy, Debug)]
@@ -62,23 +68,31 @@ pub(crate) fn attributes(attributes: &[KeyValue]) -> Vec<u8> {
     out
 }
 
-/// The head of a message with spans of one scope: all fields before `ScopeSpans.spans`, which
-/// takes `spans` bytes at the end of the message.
-pub(crate) fn head(resource: &[u8], scope: &[u8], spans: usize) -> Vec<u8> {
-    let scope_spans = scope.len() + spans;
-    let resource_spans =
-        resource.len() + key_len(2) + encoded_len_varint(scope_spans as u64) + scope_spans;
-    let mut head = Vec::with_capacity(resource.len() + scope.len() + 32);
-    delimited(1, resource_spans, &mut head);
+/// Appends the pieces of an element of `ExportTraceServiceRequest.resource_spans`. `scopes` has the output of
+/// [`scope`], each with its spans.
+pub(crate) fn resource_spans(
+    resource: &[u8],
+    scopes: Vec<(Vec<u8>, Vec<u8>)>,
+    pieces: &mut Vec<Bytes>,
+) {
+    let lengths = scopes
+        .iter()
+        .map(|(scope, spans)| field_length(scope.len() + spans.len()));
+    let mut head = Vec::with_capacity(resource.len() + 64);
+    delimited(1, resource.len() + lengths.sum::<usize>(), &mut head);
     head.extend_from_slice(resource);
-    delimited(2, scope_spans, &mut head);
-    head.extend_from_slice(scope);
-    head
+    for (scope, spans) in scopes {
+        delimited(2, scope.len() + spans.len(), &mut head);
+        head.extend_from_slice(&scope);
+        pieces.push(mem::take(&mut head).into());
+        pieces.push(spans.into());
+    }
 }
 
-/// `ResourceSpans` without its spans.
-pub(crate) fn resource(resource: &Resource) -> Vec<u8> {
-    let resource = ResourceAttributesWithSchema::from(resource);
+/// `ResourceSpans` of a service without its spans.
+pub(crate) fn resource(process: &Resource, service: Option<&str>) -> Vec<u8> {
+    let mut resource = ResourceAttributesWithSchema::from(process);
+    services::rename(&mut resource.attributes.0, service);
     proto::ResourceSpans {
         resource: Some(ProtoResource {
             attributes: resource.attributes.0,

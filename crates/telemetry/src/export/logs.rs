@@ -1,35 +1,30 @@
 //! Export of log records: truncate, queue or drop, batch, send.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{mem, time::Duration};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Request, Response};
 use opentelemetry::{InstrumentationScope, logs::Severity};
-use opentelemetry_http::{HttpClient, HttpError};
-use opentelemetry_otlp::{WithExportConfig as _, WithHttpConfig as _, WithTonicConfig as _};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+use opentelemetry_proto::{
+    tonic::{
+        collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse},
+        logs::v1::ResourceLogs,
+    },
+    transform::{
+        common::tonic::ResourceAttributesWithSchema, logs::tonic::group_logs_by_resource_and_scope,
+    },
+};
 use opentelemetry_sdk::{
     Resource,
     error::{OTelSdkError, OTelSdkResult},
     logs::{LogBatch, LogExporter, LogProcessor, SdkLogRecord},
 };
 use prost::Message as _;
-use tokio::{runtime::Handle, time::timeout};
-use tonic::{metadata::MetadataMap, transport::Endpoint};
-use tower::{ServiceExt as _, service_fn};
+use tokio::runtime::Handle;
 
-use super::{
-    AttributeLimits, Flow, Sender,
-    sender::{Encoded, cause, connector},
-    tls::{self, BadSetting},
-};
-use crate::settings::{Compression, Export, Protocol};
+use super::{AttributeLimits, Flow, Sender, sender::Encoded, services};
+use crate::service::Service;
 
-/// Truncates records and accounts for them, in front of the batch processor.
+/// Truncates records, marks them with their service and accounts for them, in front of the batch processor.
 #[derive(Debug)]
 pub(crate) struct Processor<P> {
     pub(crate) inner: P,
@@ -37,129 +32,44 @@ pub(crate) struct Processor<P> {
     pub(crate) limits: AttributeLimits,
 }
 
-/// Sends the batches of the batch processor by the exporter of `opentelemetry-otlp`.
-///
-/// That exporter reads environment variables by itself, and prefers headers of the environment to
-/// its own. So each setting is passed to it, or replaces what it has put into a request. One
-/// setting can do neither: with the option `none` for compression over gRPC, a variable with `gzip`
-/// still applies.
-///
-/// The exporter does not return how many records the collector rejects. Over HTTP they are counted
-/// from the response. Over gRPC they count as exported.
+/// Sends the batches of the batch processor.
 #[derive(Debug)]
 pub(crate) struct Exporter {
-    inner: Arc<opentelemetry_otlp::LogExporter>,
-    response: LastResponse,
-    /// Limit for all attempts together: the exporter does not end an attempt that is under way.
-    timeout: Duration,
+    sender: Sender,
+    /// The resource of the process.
+    resource: Resource,
     flow: Flow,
     /// The runtime of the connection: the processor runs on a thread of its own.
     runtime: Handle,
 }
 
-/// The body of the last response over HTTP, or the reason why there was none. Over gRPC, the reason why there was no
-/// connection. The exporter returns none of these.
-type LastResponse = Arc<Mutex<Option<Result<Bytes, String>>>>;
-
-/// Sends the exporter's messages over HTTP.
-#[derive(Debug)]
-struct Http {
-    sender: Sender,
-    response: LastResponse,
-}
-
 impl Exporter {
     /// Must be called on a tokio runtime.
-    ///
-    /// # Errors
-    /// When a certificate or a key cannot be used.
-    pub(crate) fn new(export: &Export, flow: Flow) -> Result<Self, BadSetting> {
-        let response = LastResponse::default();
-        let builder = opentelemetry_otlp::LogExporter::builder();
-        let inner = match export.protocol {
-            Protocol::Grpc => {
-                let (connector, limit) = (connector(export)?, export.timeout);
-                // A dropped call leaves its connection attempt to the next call. With a time limit
-                // of its own, the attempt fails, and the next call retries.
-                let failure = Arc::clone(&response);
-                let connect = service_fn(move |uri| {
-                    let connecting = connector.clone().oneshot(uri);
-                    let failure = Arc::clone(&failure);
-                    async move {
-                        let connected = timeout(limit, connecting).await?;
-                        // The exporter's error lacks the cause.
-                        connected.inspect_err(|error| {
-                            *lock(&failure) = Some(Err(cause(error.as_ref())));
-                        })
-                    }
-                });
-                let channel = Endpoint::from(export.endpoint.uri().clone())
-                    .connect_with_connector_lazy(connect);
-                let headers = MetadataMap::from_headers(export.headers.map());
-                let builder = builder
-                    .with_tonic()
-                    .with_channel(channel)
-                    .with_timeout(export.timeout)
-                    .with_interceptor(move |mut request: tonic::Request<()>| {
-                        // Replaces the headers that the exporter has read from the environment.
-                        request.metadata_mut().clone_from(&headers);
-                        Ok(request)
-                    });
-                match export.compression {
-                    Compression::None => builder,
-                    Compression::Gzip => {
-                        builder.with_compression(opentelemetry_otlp::Compression::Gzip)
-                    }
-                }
-                .build()
-            }
-            Protocol::Http => builder
-                .with_http()
-                .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-                .with_endpoint(export.endpoint.uri().to_string())
-                .with_timeout(export.timeout)
-                .with_http_client(Http {
-                    sender: Sender::new(export)?,
-                    response: Arc::clone(&response),
-                })
-                .build(),
-        };
-        Ok(Self {
-            inner: Arc::new(inner.map_err(|error| tls::bad(export.variable, &error))?),
-            response,
-            timeout: export.timeout,
+    pub(crate) fn new(sender: Sender, flow: Flow) -> Self {
+        Self {
+            sender,
+            resource: Resource::builder_empty().build(),
             flow,
             runtime: Handle::current(),
-        })
-    }
-}
-
-#[async_trait]
-impl HttpClient for Http {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        self.sender.wait().await;
-        // Only the body of the exporter's request is used. URL and headers come from the settings.
-        let message = Encoded {
-            head: Bytes::new(),
-            body: request.into_body(),
-        };
-        let response = self.sender.exchange(&message).await;
-        if let Ok(response) = &response
-            && !response.status().is_success()
-        {
-            self.sender.rejected(response.status(), response.headers());
         }
-        let last = response.as_ref().map(|response| response.body().clone());
-        *lock(&self.response) = Some(last.map_err(Clone::clone));
-        Ok(response?)
     }
 }
 
 impl<P: LogProcessor> LogProcessor for Processor<P> {
     fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
-        if self.flow.enter() {
-            self.limits.record(record);
-            self.inner.emit(record, scope);
+        if !self.flow.enter() {
+            return;
+        }
+        self.limits.record(record);
+        match Service::current().mark() {
+            None => self.inner.emit(record, scope),
+            Some(mark) => {
+                let attributes = scope.attributes().cloned().chain([mark]);
+                let scope = InstrumentationScope::builder(scope.name().to_owned())
+                    .with_attributes(attributes)
+                    .build();
+                self.inner.emit(record, &scope);
+            }
         }
     }
 
@@ -182,54 +92,51 @@ impl<P: LogProcessor> LogProcessor for Processor<P> {
 
 impl LogExporter for Exporter {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        // The records are copied for a task of the runtime. On another thread, timers would panic once the runtime
-        // has ended.
-        let records: Vec<_> = batch
-            .iter()
-            .map(|(record, scope)| (record.clone(), scope.clone()))
-            .collect();
-        let count = records.len();
-        let (inner, limit) = (Arc::clone(&self.inner), self.timeout);
-        let sending = self.runtime.spawn(async move {
-            let batch: Vec<_> = records
-                .iter()
-                .map(|(record, scope)| (record, scope))
-                .collect();
-            let export = inner.export(LogBatch::new(&batch));
-            timeout(limit, export)
-                .await
-                .unwrap_or(Err(OTelSdkError::Timeout(limit)))
-        });
+        let count = batch.iter().count();
+        let message = Encoded::from(&message(&batch, &self.resource));
+        let sender = self.sender.clone();
+        // A task of the runtime sends. On another thread, timers would panic once the runtime has ended.
+        let sending = self
+            .runtime
+            .spawn(async move { sender.send_again(message).await });
         let outcome = sending
             .await
             .unwrap_or_else(|error| Err(OTelSdkError::InternalFailure(error.to_string())));
-        let (outcome, rejected) = match (outcome, lock(&self.response).take()) {
-            (Ok(()), Some(Ok(response))) => (Ok(()), rejected(&response)),
-            (Ok(()), _) => (Ok(()), 0),
-            (Err(OTelSdkError::InternalFailure(_)), Some(Err(reason))) => {
-                (Err(OTelSdkError::InternalFailure(reason)), count)
-            }
-            (Err(error), _) => (Err(error), count),
+        let rejected = match &outcome {
+            Ok(answer) => rejected(answer),
+            Err(_) => count,
         };
         self.flow.leave(count, rejected, outcome.as_ref().err());
-        outcome
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.inner.shutdown_with_timeout(timeout)
+        outcome.map(drop)
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        // No task holds the exporter between exports, so this is the only reference.
-        if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            inner.set_resource(resource);
-        }
+        self.resource = resource.clone();
     }
 }
 
+/// A message with one resource for each service.
+fn message(batch: &LogBatch<'_>, process: &Resource) -> ExportLogsServiceRequest {
+    let process = ResourceAttributesWithSchema::from(process);
+    let mut message = ExportLogsServiceRequest::default();
+    for mut process in group_logs_by_resource_and_scope(batch, &process) {
+        let scopes = mem::take(&mut process.scope_logs);
+        for (service, scope_logs) in services::group(scopes, |scope| scope.scope.as_mut()) {
+            let mut resource = process.resource.clone().unwrap_or_default();
+            services::rename(&mut resource.attributes, service.as_deref());
+            message.resource_logs.push(ResourceLogs {
+                resource: Some(resource),
+                scope_logs,
+                schema_url: process.schema_url.clone(),
+            });
+        }
+    }
+    message
+}
+
 /// The number of log records that the collector rejected, by its response.
-fn rejected(answer: &[u8]) -> usize {
-    let partial = ExportLogsServiceResponse::decode(answer)
+fn rejected(answer: &Bytes) -> usize {
+    let partial = ExportLogsServiceResponse::decode(&**answer)
         .ok()
         .and_then(|answer| answer.partial_success);
     partial.map_or(0, |partial| {
@@ -237,6 +144,78 @@ fn rejected(answer: &[u8]) -> usize {
     })
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use opentelemetry::logs::{LogRecord as _, Logger as _, LoggerProvider as _};
+    use opentelemetry_sdk::logs::SdkLoggerProvider;
+
+    use super::*;
+    use crate::export::{
+        Outage, Route,
+        services::tests::{process, service},
+    };
+
+    /// Keeps the records, as the batch processor does.
+    #[derive(Clone, Debug, Default)]
+    struct Kept(Arc<Mutex<Vec<(SdkLogRecord, InstrumentationScope)>>>);
+
+    impl LogProcessor for Kept {
+        fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
+            self.0.lock().unwrap().push((record.clone(), scope.clone()));
+        }
+
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_message_has_a_resource_for_each_service() {
+        let kept = Kept::default();
+        let route = Route {
+            signal: "logs",
+            endpoint: String::new(),
+            outage: Outage::default(),
+        };
+        let exported = &crate::metrics::OTEL_SDK_EXPORTER_LOG_EXPORTED;
+        let loggers = SdkLoggerProvider::builder()
+            .with_log_processor(Processor {
+                inner: kept.clone(),
+                flow: Flow::unqueued(route, (exported, "test")),
+                limits: AttributeLimits::new(10),
+            })
+            .build();
+        let logger = loggers.logger("scope");
+        let log = |target: &'static str| {
+            let mut record = logger.create_log_record();
+            record.set_target(target);
+            logger.emit(record);
+        };
+        log("a");
+        for name in ["user", "auth", "user"] {
+            let _scope = Service::named(name).enter();
+            log("b");
+        }
+
+        let kept = kept.0.lock().unwrap();
+        let batch: Vec<_> = kept.iter().map(|(record, scope)| (record, scope)).collect();
+        let message = message(&LogBatch::new(&batch), &process());
+        let mut found = Vec::new();
+        for resource in &message.resource_logs {
+            let service = service(resource.resource.as_ref());
+            for logs in &resource.scope_logs {
+                let scope = logs.scope.as_ref().unwrap();
+                assert!(scope.attributes.is_empty(), "{scope:?}");
+                found.push((service, &*scope.name, logs.log_records.len()));
+            }
+        }
+        found.sort_unstable();
+        assert_eq!(
+            found,
+            [("auth", "b", 1), ("process", "a", 1), ("user", "b", 2)]
+        );
+        assert_eq!(message.resource_logs.len(), 3);
+    }
 }

@@ -2,11 +2,10 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use bytes::Bytes;
 use exemplars::Exemplars;
 use opentelemetry_proto::tonic::{
     collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse},
-    metrics::v1::metric::Data,
+    metrics::v1::{ResourceMetrics as WireMetrics, metric::Data},
 };
 use opentelemetry_sdk::{
     error::{OTelSdkError, OTelSdkResult},
@@ -15,7 +14,7 @@ use opentelemetry_sdk::{
 use prost::Message as _;
 use tokio::runtime::Handle;
 
-use super::{Flow, Route, Sender, sender::Encoded};
+use super::{Flow, Route, Sender, sender::Encoded, services};
 use crate::metrics;
 
 /// The exporter of metrics by OTLP.
@@ -54,12 +53,10 @@ impl PushMetricExporter for MetricExporter {
     async fn export(&self, collected: &ResourceMetrics) -> OTelSdkResult {
         let mut message = ExportMetricsServiceRequest::from(collected);
         self.exemplars.attach(&mut message);
+        // The exemplars are found by scopes with marks.
+        by_service(&mut message);
         let points = points(&message);
-        let (sender, message) = (self.sender.clone(), message.encode_to_vec());
-        let message = Encoded {
-            head: Bytes::new(),
-            body: message.into(),
-        };
+        let (sender, message) = (self.sender.clone(), Encoded::from(&message));
         let sending = self
             .runtime
             .spawn(async move { sender.send(message).await });
@@ -84,6 +81,23 @@ impl PushMetricExporter for MetricExporter {
 
     fn temporality(&self) -> Temporality {
         Temporality::Cumulative
+    }
+}
+
+/// Gives the metrics of each service a resource of its own.
+fn by_service(message: &mut ExportMetricsServiceRequest) {
+    let process = std::mem::take(&mut message.resource_metrics);
+    for mut process in process {
+        let scopes = std::mem::take(&mut process.scope_metrics);
+        for (service, scope_metrics) in services::group(scopes, |scope| scope.scope.as_mut()) {
+            let mut resource = process.resource.clone().unwrap_or_default();
+            services::rename(&mut resource.attributes, service.as_deref());
+            message.resource_metrics.push(WireMetrics {
+                resource: Some(resource),
+                scope_metrics,
+                schema_url: process.schema_url.clone(),
+            });
+        }
     }
 }
 
@@ -112,4 +126,47 @@ fn points(message: &ExportMetricsServiceRequest) -> usize {
             None => 0,
         })
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::{InstrumentationScope, metrics::MeterProvider as _};
+    use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
+
+    use super::*;
+    use crate::{
+        Service,
+        export::services::tests::{process, service},
+    };
+
+    #[test]
+    fn a_message_has_a_resource_for_each_service() {
+        let exporter = InMemoryMetricExporter::default();
+        let meters = SdkMeterProvider::builder()
+            .with_resource(process())
+            .with_periodic_exporter(exporter.clone())
+            .build();
+        for (name, count) in [(None, 1), (Some("user"), 2), (Some("auth"), 3)] {
+            let _scope = name.map(|name| Service::named(name).enter());
+            let scope = InstrumentationScope::builder("scope")
+                .with_attributes(Service::current().mark())
+                .build();
+            let meter = meters.meter_with_scope(scope);
+            meter.u64_counter("count").build().add(count, &[]);
+        }
+        meters.force_flush().unwrap();
+        let collected = exporter.get_finished_metrics().unwrap();
+        let mut message = ExportMetricsServiceRequest::from(&collected[0]);
+        assert_eq!(message.resource_metrics.len(), 1);
+        by_service(&mut message);
+        assert_eq!(points(&message), 3);
+        let mut found = Vec::new();
+        for resource in &message.resource_metrics {
+            let scope = resource.scope_metrics[0].scope.as_ref().unwrap();
+            assert_eq!((&*scope.name, scope.attributes.len()), ("scope", 0));
+            found.push(service(resource.resource.as_ref()));
+        }
+        found.sort_unstable();
+        assert_eq!(found, ["auth", "process", "user"]);
+    }
 }

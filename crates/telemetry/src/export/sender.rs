@@ -43,11 +43,14 @@ const ANSWER: usize = 1 << 20;
 /// The longest pause that a collector can ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
 
-/// An encoded message in two pieces, so that the large one is not copied when a head is added.
+/// An encoded message in pieces, so that large ones are not copied.
 #[derive(Clone, Debug)]
-pub(crate) struct Encoded {
-    pub(crate) head: Bytes,
-    pub(crate) body: Bytes,
+pub(crate) struct Encoded(pub(crate) Vec<Bytes>);
+
+impl<M: prost::Message> From<&M> for Encoded {
+    fn from(message: &M) -> Self {
+        Self(vec![message.encode_to_vec().into()])
+    }
 }
 
 /// A client for the messages of one signal.
@@ -66,7 +69,7 @@ pub(crate) struct Sender {
 
 /// Why an attempt failed, and whether a retry may help.
 #[derive(Debug)]
-pub(super) struct Failure {
+struct Failure {
     reason: String,
     may_help: bool,
 }
@@ -75,7 +78,7 @@ pub(super) struct Failure {
 ///
 /// # Errors
 /// When a certificate or a key cannot be used.
-pub(super) fn connector(export: &Export) -> Result<HttpsConnector<HttpConnector>, BadSetting> {
+fn connector(export: &Export) -> Result<HttpsConnector<HttpConnector>, BadSetting> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -208,7 +211,7 @@ impl Sender {
 
     /// Sends a message in an HTTP request, and returns the response, whatever its status. The body
     /// of a failure is not read.
-    pub(super) async fn exchange(&self, message: &Encoded) -> Result<Response<Bytes>, String> {
+    async fn exchange(&self, message: &Encoded) -> Result<Response<Bytes>, String> {
         let mut request = Request::post(self.uri.clone());
         if let Some(headers) = request.headers_mut() {
             headers.clone_from(&self.headers);
@@ -219,7 +222,7 @@ impl Sender {
             }
         }
         let body = match self.compression {
-            Compression::None => [&*message.head, &*message.body].concat(),
+            Compression::None => message.0.concat(),
             Compression::Gzip => {
                 gzip(message).map_err(|error| format!("cannot compress: {error}"))?
             }
@@ -242,7 +245,7 @@ impl Sender {
     }
 
     /// Classifies a status by the OTLP specification ("Failures", OTLP/HTTP).
-    pub(super) fn rejected(&self, status: StatusCode, headers: &HeaderMap) -> Failure {
+    fn rejected(&self, status: StatusCode, headers: &HeaderMap) -> Failure {
         let may_help = matches!(
             status,
             StatusCode::TOO_MANY_REQUESTS
@@ -262,7 +265,7 @@ impl Sender {
     }
 
     /// Waits for the end of the pause that the collector has asked for.
-    pub(super) async fn wait(&self) {
+    async fn wait(&self) {
         let pause = *self.pause();
         if let Some(end) = pause {
             sleep_until(end).await;
@@ -300,14 +303,15 @@ fn retry_after(value: &HeaderValue) -> Option<Duration> {
 
 fn gzip(message: &Encoded) -> std::io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Level::default());
-    encoder.write_all(&message.head)?;
-    encoder.write_all(&message.body)?;
+    for piece in &message.0 {
+        encoder.write_all(piece)?;
+    }
     encoder.finish()
 }
 
 /// The root cause of an error, such as a refused connection or a wrong certificate. The errors above it say only
 /// that there was no connection.
-pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
+fn cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -339,9 +343,10 @@ impl Encoder for AsItIs {
     type Error = Status;
 
     fn encode(&mut self, message: Encoded, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.reserve(message.head.len() + message.body.len());
-        out.put(message.head);
-        out.put(message.body);
+        out.reserve(message.0.iter().map(Bytes::len).sum());
+        for piece in message.0 {
+            out.put(piece);
+        }
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! [`trace`](crate::trace), some from `tracing` through the SDK.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     mem,
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use opentelemetry::{Context, InstrumentationScope, KeyValue};
+use opentelemetry::{Context, InstrumentationScope, KeyValue, Value, trace::Span as _};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::{
     Resource,
@@ -26,6 +27,7 @@ use tokio::{
 };
 
 use super::{AttributeLimits, Flow, Sender, encode, sender::Encoded};
+use crate::service::{MARK, Service};
 
 /// Bytes of queued spans that are sent without waiting for the delay. Collectors accept messages of 4 MiB by
 /// default, and a message may exceed this size by one span.
@@ -58,20 +60,35 @@ struct Flush {
 struct Shared {
     queue: Mutex<Queue>,
     enough: Notify,
-    resource: Mutex<Vec<u8>>,
+    /// The resource of the process.
+    resource: Mutex<Resource>,
 }
 
-/// Encoded spans by scope. There are two or three scopes, and the first is that of this crate.
-#[derive(Debug)]
+/// The messages that wait to be sent.
+#[derive(Debug, Default)]
 struct Queue {
-    scopes: Vec<(InstrumentationScope, Batch)>,
+    /// Messages of [`MESSAGE`] bytes.
+    full: Vec<Message>,
+    /// The message that takes the next span.
+    open: Message,
     spans: usize,
     bytes: usize,
 }
 
 #[derive(Debug, Default)]
-struct Batch {
+struct Message {
+    /// There are few: two or three scopes for each service.
+    batches: Vec<Batch>,
     spans: usize,
+    bytes: usize,
+}
+
+/// Encoded spans of one service and scope.
+#[derive(Debug)]
+struct Batch {
+    service: Option<Cow<'static, str>>,
+    /// `None` for the scope of this crate.
+    scope: Option<InstrumentationScope>,
     bytes: Vec<u8>,
 }
 
@@ -87,9 +104,9 @@ impl Spans {
         delay: Duration,
     ) -> (Self, JoinHandle<()>) {
         let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue::new()),
+            queue: Mutex::default(),
             enough: Notify::new(),
-            resource: Mutex::default(),
+            resource: Mutex::new(Resource::builder_empty().build()),
         });
         let (requests, receiver) = async_mpsc::unbounded_channel();
         let exporter = Exporter {
@@ -115,13 +132,15 @@ impl Spans {
     }
 
     /// Queues a sampled span of this crate.
-    pub(crate) fn record(&self, span: &encode::Span<'_>) {
-        self.queue(Queue::own, |encoded| span.encode(encoded));
+    pub(crate) fn record(&self, service: Service, span: &encode::Span<'_>) {
+        let service = service.name().map(Cow::Borrowed);
+        self.queue(service, None, |encoded| span.encode(encoded));
     }
 
     fn queue(
         &self,
-        batch: impl FnOnce(&mut Queue) -> &mut Batch,
+        service: Option<Cow<'static, str>>,
+        scope: Option<InstrumentationScope>,
         encode: impl FnOnce(&mut Vec<u8>),
     ) {
         thread_local! {
@@ -140,11 +159,7 @@ impl Spans {
                 flow.refuse();
                 return;
             }
-            queue.spans += 1;
-            queue.bytes += encoded.len();
-            let batch = batch(&mut queue);
-            batch.spans += 1;
-            batch.bytes.extend_from_slice(encoded);
+            queue.add(service, scope, encoded);
             if queue.spans >= self.0.batch || queue.bytes >= MESSAGE {
                 drop(queue);
                 shared.enough.notify_one();
@@ -167,18 +182,23 @@ impl Spans {
 }
 
 impl SpanProcessor for Spans {
-    fn on_start(&self, _: &mut Span, _: &Context) {}
+    fn on_start(&self, span: &mut Span, parent: &Context) {
+        let service = Service::of(parent).unwrap_or_else(Service::current);
+        if let Some(mark) = service.mark() {
+            span.set_attribute(mark);
+        }
+    }
 
     fn on_end(&self, mut span: SpanData) {
         if !span.span_context.is_sampled() {
             return;
         }
         self.0.limits.span(&mut span);
+        let service = unmark(&mut span.attributes);
         let scope = span.instrumentation_scope.clone();
-        self.queue(
-            |queue| queue.of(&scope),
-            |encoded| encode::sdk_span(span, encoded),
-        );
+        self.queue(service, Some(scope), |encoded| {
+            encode::sdk_span(span, encoded);
+        });
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -190,47 +210,111 @@ impl SpanProcessor for Spans {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        *lock(&self.0.shared.resource) = encode::resource(resource);
+        *lock(&self.0.shared.resource) = resource.clone();
+    }
+}
+
+/// The service of an SDK span, whose mark this removes.
+fn unmark(attributes: &mut Vec<KeyValue>) -> Option<Cow<'static, str>> {
+    let mark = attributes
+        .iter()
+        .position(|attribute| attribute.key.as_str() == MARK)?;
+    match attributes.swap_remove(mark).value {
+        Value::String(service) => Some(Cow::Owned(service.into())),
+        _ => None,
     }
 }
 
 impl Queue {
-    fn new() -> Self {
-        let own = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).build();
-        Self {
-            scopes: vec![(own, Batch::default())],
-            spans: 0,
-            bytes: 0,
+    fn add(
+        &mut self,
+        service: Option<Cow<'static, str>>,
+        scope: Option<InstrumentationScope>,
+        span: &[u8],
+    ) {
+        self.spans += 1;
+        self.bytes += span.len();
+        self.open.spans += 1;
+        self.open.bytes += span.len();
+        let batch = self.open.batch(service, scope);
+        batch.bytes.extend_from_slice(span);
+        if self.open.bytes >= MESSAGE {
+            self.full.push(self.open.take());
         }
     }
 
-    fn own(&mut self) -> &mut Batch {
-        &mut self.scopes[0].1
-    }
-
-    fn of(&mut self, scope: &InstrumentationScope) -> &mut Batch {
-        let known = self.scopes.iter().position(|(known, _)| known == scope);
-        let index = known.unwrap_or_else(|| {
-            self.scopes.push((scope.clone(), Batch::default()));
-            self.scopes.len() - 1
-        });
-        &mut self.scopes[index].1
-    }
-
-    /// Takes all queued spans. The new batches get the same capacity, since they will be about as large.
-    fn take(&mut self) -> Vec<(InstrumentationScope, Batch)> {
+    /// Takes all queued spans.
+    fn take(&mut self) -> Vec<Message> {
         (self.spans, self.bytes) = (0, 0);
-        let empty = self.scopes.iter().map(|(scope, batch)| {
-            let batch = Batch {
-                spans: 0,
-                bytes: Vec::with_capacity(batch.bytes.len()),
-            };
-            (scope.clone(), batch)
+        let mut messages = mem::take(&mut self.full);
+        if self.open.spans > 0 {
+            messages.push(self.open.take());
+        }
+        messages
+    }
+}
+
+impl Message {
+    fn batch(
+        &mut self,
+        service: Option<Cow<'static, str>>,
+        scope: Option<InstrumentationScope>,
+    ) -> &mut Batch {
+        let known = self
+            .batches
+            .iter()
+            .position(|known| known.service == service && known.scope == scope);
+        let index = known.unwrap_or_else(|| {
+            self.batches.push(Batch {
+                service,
+                scope,
+                bytes: Vec::new(),
+            });
+            self.batches.len() - 1
         });
-        let empty = empty.collect();
-        let mut taken = mem::replace(&mut self.scopes, empty);
-        taken.retain(|(_, batch)| batch.spans > 0);
-        taken
+        &mut self.batches[index]
+    }
+
+    /// Takes the spans. The new batches get the same capacity, since they will be about as large.
+    fn take(&mut self) -> Self {
+        let empty = self.batches.iter().map(|batch| Batch {
+            service: batch.service.clone(),
+            scope: batch.scope.clone(),
+            bytes: Vec::with_capacity(batch.bytes.len()),
+        });
+        let empty = Self {
+            batches: empty.collect(),
+            ..Self::default()
+        };
+        mem::replace(self, empty)
+    }
+
+    /// The pieces of the message, with one resource for each service.
+    fn encode(self, process: &Resource) -> Encoded {
+        let mut services: Vec<(Option<Cow<'static, str>>, Vec<_>)> = Vec::new();
+        for batch in self
+            .batches
+            .into_iter()
+            .filter(|batch| !batch.bytes.is_empty())
+        {
+            let scope = batch
+                .scope
+                .unwrap_or_else(|| InstrumentationScope::builder(env!("CARGO_PKG_NAME")).build());
+            let scope = (encode::scope(&scope), batch.bytes);
+            match services
+                .iter_mut()
+                .find(|(known, _)| *known == batch.service)
+            {
+                Some((_, scopes)) => scopes.push(scope),
+                None => services.push((batch.service, vec![scope])),
+            }
+        }
+        let mut pieces = Vec::new();
+        for (service, scopes) in services {
+            let resource = encode::resource(process, service.as_deref());
+            encode::resource_spans(&resource, scopes, &mut pieces);
+        }
+        Encoded(pieces)
     }
 }
 
@@ -268,24 +352,17 @@ impl Exporter {
         }
     }
 
-    /// Sends all queued spans, in one message for each scope.
+    /// Sends all queued spans.
     async fn send(&self) -> OTelSdkResult {
-        let scopes = lock(&self.shared.queue).take();
+        let messages = lock(&self.shared.queue).take();
         let mut outcome = Ok(());
-        for (scope, batch) in scopes {
-            let head = encode::head(
-                &lock(&self.shared.resource),
-                &encode::scope(&scope),
-                batch.bytes.len(),
-            );
-            let message = Encoded {
-                head: head.into(),
-                body: batch.bytes.into(),
-            };
+        for message in messages {
+            let spans = message.spans;
+            let message = message.encode(&lock(&self.shared.resource));
             match self.sender.send_again(message).await {
-                Ok(answer) => self.flow.leave(batch.spans, rejected(answer), None),
+                Ok(answer) => self.flow.leave(spans, rejected(answer), None),
                 Err(error) => {
-                    self.flow.leave(batch.spans, batch.spans, Some(&error));
+                    self.flow.leave(spans, spans, Some(&error));
                     outcome = Err(error);
                 }
             }
@@ -306,4 +383,105 @@ fn rejected(answer: Bytes) -> usize {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use opentelemetry::trace::{
+        SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
+    };
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+
+    use super::*;
+    use crate::export::services::tests::{process, service};
+
+    fn span(name: &str) -> Vec<u8> {
+        let ids = (TraceId::from(7), SpanId::from(9));
+        let context = SpanContext::new(ids.0, ids.1, TraceFlags::SAMPLED, false, TraceState::NONE);
+        let mut encoded = Vec::new();
+        encode::Span {
+            context: &context,
+            parent: SpanId::INVALID,
+            parent_is_remote: false,
+            link: None,
+            kind: &SpanKind::Internal,
+            name,
+            start_time: SystemTime::UNIX_EPOCH,
+            end_time: SystemTime::UNIX_EPOCH,
+            attributes: &[],
+            status: &Status::Unset,
+        }
+        .encode(&mut encoded);
+        encoded
+    }
+
+    /// Each span of a message as its service, scope and name.
+    fn spans(message: Message) -> Vec<[String; 3]> {
+        let encoded = message.encode(&process()).0.concat();
+        let message = ExportTraceServiceRequest::decode(&*encoded).unwrap();
+        let mut spans = Vec::new();
+        for resource in message.resource_spans {
+            let service = service(resource.resource.as_ref());
+            for scope in resource.scope_spans {
+                let name = scope.scope.unwrap().name;
+                let each = scope.spans.into_iter();
+                spans.extend(each.map(|span| [service.to_owned(), name.clone(), span.name]));
+            }
+        }
+        spans
+    }
+
+    #[test]
+    fn a_message_has_a_resource_for_each_service() {
+        let other = InstrumentationScope::builder("other").build();
+        let mut queue = Queue::default();
+        for _ in 0..2 {
+            for (service, scope, name) in [
+                (Some("user"), None, "a"),
+                (None, None, "b"),
+                (Some("auth"), None, "c"),
+                (Some("user"), Some(other.clone()), "d"),
+                (Some("user"), None, "e"),
+            ] {
+                queue.add(service.map(Cow::Borrowed), scope, &span(name));
+            }
+            assert_eq!((queue.spans, queue.bytes), (5, 5 * span("a").len()));
+            let mut messages = queue.take();
+            assert_eq!((messages.len(), messages[0].spans), (1, 5));
+            assert_eq!(
+                spans(messages.remove(0)),
+                [
+                    ["user", "telemetry", "a"],
+                    ["user", "telemetry", "e"],
+                    ["user", "other", "d"],
+                    ["process", "telemetry", "b"],
+                    ["auth", "telemetry", "c"],
+                ]
+            );
+        }
+        assert!(queue.take().is_empty());
+    }
+
+    #[test]
+    fn a_message_exceeds_its_size_by_one_span_at_most() {
+        let mut queue = Queue::default();
+        let names = ["user", "auth", "frontend"];
+        let span = span(&"x".repeat(10_000));
+        let count = QUEUE / span.len();
+        for index in 0..count {
+            queue.add(Some(Cow::Borrowed(names[index % 3])), None, &span);
+        }
+        let messages = queue.take();
+        let sum: usize = messages.iter().map(|message| message.spans).sum();
+        assert_eq!(sum, count);
+        assert_eq!(messages.len(), QUEUE / MESSAGE);
+        for message in messages {
+            let resources = 3 * 200;
+            let encoded = message.encode(&process()).0;
+            let length: usize = encoded.iter().map(Bytes::len).sum();
+            assert!(length < MESSAGE + span.len() + resources, "{length}");
+        }
+    }
 }

@@ -1,17 +1,13 @@
 //! A test of the exported telemetry, as a collector receives it. Telemetry can be set up once in a process, so this
 //! is the only test.
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests and their helpers may panic"
-)]
+#![expect(clippy::unwrap_used, reason = "tests and their helpers may panic")]
 
 use std::time::Duration;
 
 use clap::Parser;
 use e2e::{
     Collector,
-    collector::{Received, text},
+    collector::{Received, body, text},
 };
 use opentelemetry::{
     Context, KeyValue,
@@ -20,7 +16,7 @@ use opentelemetry::{
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use telemetry::{
-    Settings,
+    Service, Settings, metrics,
     trace::{Attributes, Span},
 };
 
@@ -65,6 +61,7 @@ async fn huge_and_invalid_values_are_exported_safely() {
     let id = blocking.with_context(context.clone()).await.unwrap();
     assert_eq!(id, context.span().span_context().trace_id().to_string());
     span.end(Duration::ZERO, &Attributes::new(vec![name]), false);
+    Service::named("shop").run(work_of_a_service()).await;
     tokio::time::timeout(Duration::from_secs(20), telemetry.shutdown())
         .await
         .unwrap();
@@ -72,6 +69,63 @@ async fn huge_and_invalid_values_are_exported_safely() {
     let received = collector.received();
     spans(&received);
     logs(&received);
+    of_the_service(&received);
+}
+
+/// Makes spans, a log record and a metric in a task and in a callback.
+async fn work_of_a_service() {
+    let remote = Context::new();
+    let mut span = Span::start(&remote, SpanKind::Consumer, "shop: of our own");
+    let context = span.context().clone();
+    let task = async {
+        telemetry::spawn(async {
+            let inner = tracing::info_span!("shop: of tracing");
+            inner.in_scope(|| tracing::info!("shop: in both spans"));
+            let mut span = Span::internal("shop: inner");
+            span.end(Duration::ZERO, &Attributes::default(), false);
+        })
+        .await;
+    };
+    task.with_context(context).await;
+    span.end(Duration::ZERO, &Attributes::default(), false);
+    metrics::USER_REGISTRATIONS.counter("shop").add(1, &[]);
+    let service = Service::current();
+    let callback = move || {
+        let _scope = service.enter();
+        tracing::info!("shop: in a callback");
+    };
+    std::thread::spawn(callback).join().unwrap();
+}
+
+/// All items of the service, and no other, have its name. All other attributes are those of the process.
+fn of_the_service(received: &Received) {
+    let spans = received.spans.iter();
+    let spans = spans.map(|(service, span)| (service, &*span.name));
+    let logs = received.logs.iter();
+    let logs = logs.map(|(service, record)| (service, body(record)));
+    let metrics = received.metrics.iter();
+    let metrics = metrics.map(|(service, metric)| (service, &*metric.name));
+    let mut names = Vec::new();
+    for (service, name) in spans.chain(logs).chain(metrics) {
+        let is_of_the_shop = name.starts_with("shop: ") || name == "user.registrations";
+        let expected = if is_of_the_shop { "shop" } else { "test" };
+        assert_eq!(service, expected, "{name}");
+        names.extend(is_of_the_shop.then_some(name));
+    }
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "shop: in a callback",
+            "shop: in both spans",
+            "shop: inner",
+            "shop: of our own",
+            "shop: of tracing",
+            "user.registrations",
+        ]
+    );
+    let marks = format!("{received:?}");
+    assert!(!marks.contains("otelix.service"));
 }
 
 fn spans(received: &Received) {
@@ -91,17 +145,19 @@ fn spans(received: &Received) {
 }
 
 fn logs(received: &Received) {
-    let records: Vec<_> = received.logs.iter().map(|(_, record)| record).collect();
+    let of_the_process = received
+        .logs
+        .iter()
+        .filter(|(service, _)| service == "test");
+    let records: Vec<_> = of_the_process.map(|(_, record)| record).collect();
     assert_eq!(records.len(), 4, "{records:#?}");
-    let trace = &received.spans[0].1.trace_id;
+    let of_the_process = received.spans.iter().find(|(service, _)| service == "test");
+    let trace = &of_the_process.unwrap().1.trace_id;
     for record in &records {
         assert_eq!(record.trace_id, *trace);
         assert_eq!(record.span_id.len(), 8);
     }
-    let body = |index: usize| match &records[index].body.as_ref().unwrap().value {
-        Some(Value::StringValue(text)) => text.as_str(),
-        other => panic!("{other:?}"),
-    };
+    let body = |index: usize| body(records[index]);
     assert_eq!(body(0), "with fields");
     let huge = text(&records[0].attributes, "huge").unwrap();
     assert_eq!(huge.chars().count(), LIMIT);

@@ -108,10 +108,11 @@ fn a_message_is_what_the_library_would_have_made() {
         sdk_span(sample.clone(), &mut spans);
     }
     let scope_of = &samples[0].1.instrumentation_scope;
-    let mut message = head(&resource(&library), &scope(scope_of), spans.len());
-    message.extend_from_slice(&spans);
+    let mut pieces = Vec::new();
+    let scopes = vec![(scope(scope_of), spans)];
+    resource_spans(&resource(&library, None), scopes, &mut pieces);
 
-    let decoded = ExportTraceServiceRequest::decode(message.as_slice()).unwrap();
+    let decoded = ExportTraceServiceRequest::decode(pieces.concat().as_slice()).unwrap();
     let spans = samples.into_iter().map(|(_, sample)| sample).collect();
     let expected = opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope(
         spans,

@@ -233,7 +233,7 @@ impl Exporting {
             outage: Outage::default(),
         };
         let flow = Flow::unqueued(route, (&metrics::OTEL_SDK_EXPORTER_LOG_EXPORTED, "test"));
-        let exporter = logs::Exporter::new(&export, flow.clone())?;
+        let exporter = logs::Exporter::new(Sender::new(&export)?, flow.clone());
         Ok(Self::Logs(Box::new(exporter), flow))
     }
 
@@ -288,10 +288,10 @@ pub(super) fn setting(name: &str, value: impl fmt::Display) -> String {
 }
 
 fn message() -> Encoded {
-    Encoded {
-        head: Bytes::from_static(b"head "),
-        body: Bytes::from_static(b"and body"),
-    }
+    Encoded(vec![
+        Bytes::from_static(b"head "),
+        Bytes::from_static(b"and body"),
+    ])
 }
 
 pub(super) const PROTOCOLS: [&str; 2] = ["grpc", "http/protobuf"];
