@@ -7,6 +7,7 @@ pub mod metrics;
 pub mod query;
 pub mod store;
 
+mod api;
 mod config;
 mod doctor;
 mod guard;

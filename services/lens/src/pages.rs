@@ -7,14 +7,17 @@ mod filter;
 mod format;
 mod frame;
 mod problem;
+mod text;
 mod traces;
+mod value;
 
 use std::sync::Arc;
 
 use axum::{Router, routing::get};
+use opentelemetry_proto::tonic::common::v1::AnyValue;
 use rust_embed::Embed;
 
-pub(crate) use self::problem::Problem;
+pub(crate) use self::{format::level, problem::Problem};
 use crate::Lens;
 
 /// The files that only pages of lens load.
@@ -25,4 +28,9 @@ pub(crate) struct Files;
 /// The routes of all pages.
 pub(crate) fn routes() -> Router<Arc<Lens>> {
     Router::new().route("/traces", get(traces::list))
+}
+
+/// A value as plain text: a string without quotes, and anything else like JSON.
+pub(crate) fn plain(value: Option<&AnyValue>) -> String {
+    value::plain(value)
 }

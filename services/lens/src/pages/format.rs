@@ -64,6 +64,19 @@ pub(super) fn time(nanos: u64) -> Markup {
     html! { time datetime=[utc.format(&Rfc3339).ok()] title=(format!("{} UTC", utc.date())) { (text) } }
 }
 
+/// The level of a log record, from its severity number. `None` if it is unspecified.
+pub(crate) fn level(severity: i32) -> Option<&'static str> {
+    Some(match severity {
+        1..=4 => "TRACE",
+        5..=8 => "DEBUG",
+        9..=12 => "INFO",
+        13..=16 => "WARN",
+        17..=20 => "ERROR",
+        21..=24 => "FATAL",
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
