@@ -29,6 +29,7 @@ mod exponential;
 mod export;
 mod heatmap;
 mod identity;
+mod mean;
 mod message;
 mod point;
 mod query;
@@ -49,6 +50,7 @@ pub use crate::metrics::{
     export::{Part, Place},
     heatmap::{Column, Heatmap, Quantiles},
     identity::{Kind, Temporality},
+    mean::Mean,
     point::{Number, Point, Summary, Value},
     query::{Exemplar, Labels, Name},
     rate::Rate,
@@ -107,7 +109,13 @@ impl Metrics {
     /// All metrics, by name.
     #[must_use]
     pub fn names(&self) -> Vec<Name> {
-        query::names(&self.read())
+        query::names(&self.read(), None)
+    }
+
+    /// The metrics that have series that the filter keeps, by name. Other series do not count.
+    #[must_use]
+    pub fn names_of(&self, filter: impl Fn(&Labels) -> bool) -> Vec<Name> {
+        query::names(&self.read(), Some(&filter))
     }
 
     /// The series of a metric that the filter keeps, by service and attributes.
@@ -154,6 +162,13 @@ impl Metrics {
         let state = self.read();
         let series = find(&state, series).map(|(_, one)| one);
         heatmap::quantiles(series, range, columns, quantiles)
+    }
+
+    /// Means of the values of histograms and summaries, in at most 1000 equal intervals of the range.
+    #[must_use]
+    pub fn means(&self, series: &[SeriesId], range: Range, columns: usize) -> Vec<Mean> {
+        let state = self.read();
+        mean::means(find(&state, series).map(|(_, one)| one), range, columns)
     }
 
     /// The exemplars of series in the range, in order of time.

@@ -3,6 +3,7 @@
 //! A page is a function of its URL and of what is stored. It works without a script, and shows attributes as text
 //! only. The module of a page has its handler, which reads the store, and functions that render what was read.
 
+mod chart;
 mod filter;
 mod format;
 mod frame;

@@ -115,6 +115,15 @@ pub(super) fn visit<'a, T: Cumulative>(
     }
 }
 
+/// The time since which the first point of a series tells something, if nothing came before.
+pub(super) fn since(first: &Point) -> u64 {
+    let starts_before = first.start != 0 && first.start < first.time;
+    match starts_before && first.time - first.start <= LONGEST_FIRST {
+        true => first.start,
+        false => first.time,
+    }
+}
+
 /// What is known of a series before a point.
 #[derive(Debug)]
 enum Past<T> {

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use pages::{Layout, assets::href, current};
+use rust_embed::Embed as _;
 
 use super::{Files, format};
 use crate::Lens;
@@ -16,6 +17,23 @@ pub(super) enum Place {
     Doctor,
     /// A page without a navigation entry, such as an error page.
     Elsewhere,
+}
+
+impl Place {
+    /// The URLs of its style sheets.
+    fn styles(self) -> Vec<String> {
+        let names: &[&str] = match self {
+            Self::Overview => &["style.css", "chart.css", "overview.css"],
+            Self::Traces => &["style.css", "chart.css", "traces.css"],
+            Self::Logs => &["style.css", "chart.css", "logs.css"],
+            Self::Metrics => &["style.css", "chart.css", "metrics.css"],
+            Self::Doctor => &["style.css", "doctor.css"],
+            Self::Elsewhere => &["style.css"],
+        };
+        // A page may have no style of its own.
+        let names = names.iter().filter(|name| Files::get(name).is_some());
+        names.map(|name| href::<Files>(name)).collect()
+    }
 }
 
 const NAVIGATION: [(Place, &str, &str); 4] = [
@@ -34,7 +52,7 @@ pub(super) fn layout(title: &str, place: Place, footer: Markup) -> Layout {
     Layout {
         site: "lens",
         title: title.to_owned(),
-        style: href::<Files>("style.css"),
+        styles: place.styles(),
         is_home: place == Place::Overview,
         is_wide: true,
         navigation: html! {

@@ -72,6 +72,13 @@ pub struct LinkedFrom {
 }
 
 impl Store {
+    /// Whether a span or a log record of a trace is stored.
+    pub fn has_trace(&self, id: TraceId) -> bool {
+        self.read(|writer| {
+            writer.spans.newest_part(id).is_some() || writer.logs.newest_part(id).is_some()
+        })
+    }
+
     /// Everything that is stored of a trace. `None` if that is no span and no log record.
     pub fn trace(&self, id: TraceId) -> Option<Trace> {
         let (spans, newest_span, logs, newest_log, links) = self.read(|writer| {
