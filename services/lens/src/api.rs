@@ -27,7 +27,11 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub(crate) use self::error::Error;
+pub(crate) use self::{
+    error::Error,
+    import::Report,
+    matches::{Match, Matches},
+};
 use crate::{Lens, intake::Intake, params::Params, query::Filter};
 
 /// Number of answers that are made at the same time. Each has about a MiB of telemetry in memory.

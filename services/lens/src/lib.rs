@@ -8,6 +8,7 @@ pub mod query;
 pub mod store;
 
 mod api;
+mod cli;
 mod config;
 mod doctor;
 mod guard;
@@ -20,6 +21,7 @@ mod state;
 mod token;
 
 pub use crate::{
+    cli::Command,
     config::{Config, Settings},
     doctor::{Doctor, Note, Service},
     server::{Listeners, run, serve},

@@ -18,7 +18,11 @@ use axum::{Router, routing::get};
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use rust_embed::Embed;
 
-pub(crate) use self::{format::level, problem::Problem};
+pub(crate) use self::{
+    format::{clock, duration, level},
+    problem::Problem,
+    text::line,
+};
 use crate::Lens;
 
 /// The files that only pages of lens load.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Number of matches of an answer, and its maximum.
-pub(crate) const LIMIT: (usize, usize) = (100, 10_000);
+const LIMIT: (usize, usize) = (100, 10_000);
 
 /// Number of log records that are read at a time.
 const STEP: usize = 200;

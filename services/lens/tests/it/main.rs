@@ -1,0 +1,11 @@
+//! Tests of lens over the network.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests and their helpers may panic"
+)]
+
+mod api;
+mod cli;
+mod server;
+mod transfer;
