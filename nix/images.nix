@@ -95,7 +95,12 @@ lib.mapAttrs' (name: settings: lib.nameValuePair "${name}-image" (image name set
     4318
   ];
   otelix = {
-    ports = [ 8082 ];
+    ports = [
+      8082
+      8086
+      4317
+      4318
+    ];
     keeps = true;
   };
 }

@@ -61,7 +61,7 @@ pub struct Config {
     )]
     pub(crate) lens: Switch,
 
-    /// Port of lens's pages, on 127.0.0.1. It and the ports for OTLP are replaced by free ones if they are in use
+    /// Port of the pages of lens. It and the ports for OTLP are replaced by free ones if they are in use
     #[arg(
         long,
         env = "LENS_PORT",

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
 };
 
 use anyhow::Context as _;
@@ -70,9 +70,10 @@ pub async fn prepare(mut config: Config) -> anyhow::Result<Prepared<Parts>> {
     }
 
     let mut taken = Vec::new();
-    let pages = bind(config.lens_port, &mut taken).await?;
+    let mut bind = async |port| bind(config.listen.listen_address, port, &mut taken).await;
+    let pages = bind(config.lens_port).await?;
     let [grpc, http] = config.lens_settings.otlp_ports().map(|(port, _)| port);
-    let (grpc, http) = (bind(grpc, &mut taken).await?, bind(http, &mut taken).await?);
+    let (grpc, http) = (bind(grpc).await?, bind(http).await?);
     let places = Places {
         pages: pages.local_addr()?,
         otlp: [grpc.local_addr()?, http.local_addr()?],
@@ -113,14 +114,13 @@ pub async fn prepare(mut config: Config) -> anyhow::Result<Prepared<Parts>> {
 }
 
 /// Listens on a port or, if another program has it, on a free one.
-async fn bind(port: u16, taken: &mut Vec<u16>) -> anyhow::Result<TcpListener> {
-    let address = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    let listener = match TcpListener::bind(address(port)).await {
+async fn bind(ip: IpAddr, port: u16, taken: &mut Vec<u16>) -> anyhow::Result<TcpListener> {
+    let listener = match TcpListener::bind((ip, port)).await {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             taken.push(port);
-            TcpListener::bind(address(0)).await
+            TcpListener::bind((ip, 0)).await
         }
         outcome => outcome,
     };
-    listener.with_context(|| format!("lens cannot listen on port {port}"))
+    listener.with_context(|| format!("lens cannot listen on port {port} of {ip}"))
 }
