@@ -4,11 +4,15 @@
 //! only. The module of a page has its handler, which reads the store, and functions that render what was read.
 
 mod chart;
+mod compare;
 mod filter;
 mod format;
 mod frame;
 mod problem;
+#[cfg(test)]
+mod testing;
 mod text;
+mod trace;
 mod traces;
 mod value;
 
@@ -32,7 +36,9 @@ pub(crate) struct Files;
 
 /// The routes of all pages.
 pub(crate) fn routes() -> Router<Arc<Lens>> {
-    Router::new().route("/traces", get(traces::list))
+    Router::new()
+        .route("/traces", get(traces::list))
+        .route("/traces/{id}", get(trace::show))
 }
 
 /// A value as plain text: a string without quotes, and anything else like JSON.

@@ -39,7 +39,7 @@ pub use self::{
     ids::{InvalidId, SpanId, TraceId},
     insert::Inserted,
     logs::LogCursor,
-    outline::Outline,
+    outline::{LinkTo, LogOutline, LogPlace, Outline},
     source::Source,
     timeline::Timeline,
     trace::{LinkedFrom, StoredLog, Trace, TraceSpan},

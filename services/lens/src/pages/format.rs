@@ -64,12 +64,16 @@ pub(super) fn time(nanos: u64) -> Markup {
     html! { time datetime=[utc.format(&Rfc3339).ok()] title=(format!("{} UTC", utc.date())) { (text) } }
 }
 
-/// A time in nanoseconds since 1970 as RFC 3339, to the millisecond.
-pub(crate) fn clock(nanos: u64) -> String {
-    let millis = nanos / 1_000_000 * 1_000_000;
-    let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis));
+/// A time in nanoseconds since 1970 in plain text, in UTC.
+pub(super) fn timestamp(nanos: u64) -> String {
+    let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos));
     let text = utc.ok().and_then(|utc| utc.format(&Rfc3339).ok());
     text.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The same to the millisecond.
+pub(crate) fn clock(nanos: u64) -> String {
+    timestamp(nanos / 1_000_000 * 1_000_000)
 }
 
 /// The level of a log record, from its severity number. `None` if it is unspecified.

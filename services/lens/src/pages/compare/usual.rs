@@ -1,0 +1,38 @@
+//! A trace that is usual for its operation.
+
+use crate::{
+    Lens,
+    query::{Condition, Filter, Operator, Term},
+    store::{Page, TraceFilter, TraceId, TraceRow},
+};
+
+/// Number of traces that are looked at, the newest.
+const TRACES: usize = 1000;
+
+/// The trace with the median duration among the stored traces with the same root, other than the trace itself.
+pub(super) fn find(lens: &Lens, row: &TraceRow) -> Option<TraceId> {
+    let page = Page {
+        limit: TRACES,
+        before: None,
+    };
+    let list = lens.store.traces(&filter(row), &page);
+    let mut alike: Vec<(u64, TraceId)> = list
+        .rows
+        .iter()
+        .filter(|other| other.id != row.id)
+        .filter(|other| (&other.service, &other.name) == (&row.service, &row.name))
+        .map(|other| (other.duration, other.id))
+        .collect();
+    alike.sort_unstable();
+    alike.get(alike.len() / 2).map(|&(_, id)| id)
+}
+
+/// Narrows the search. Traces in which another span has the name are among the results.
+fn filter(row: &TraceRow) -> TraceFilter {
+    let term = Term {
+        negated: false,
+        condition: Condition::Service(Operator::Equal, row.service.clone()),
+    };
+    let filter = term.to_string().parse::<Filter>().unwrap_or_default();
+    filter.to_trace_filter().unwrap_or_default()
+}
