@@ -40,9 +40,6 @@ const ANSWERS: usize = 8;
 /// Number of files that are imported at the same time. Each may have a request in memory.
 const IMPORTS: usize = 2;
 
-/// Number of streams of new records.
-const STREAMS: usize = 32;
-
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
@@ -53,7 +50,6 @@ struct Api {
     receiver: Receiver<Intake>,
     answers: Arc<Semaphore>,
     imports: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
 }
 
 /// A place among those that do the same. It is returned when this is dropped.
@@ -66,7 +62,6 @@ pub(crate) fn routes<S>(lens: Arc<Lens>, receiver: Receiver<Intake>) -> Router<S
         receiver,
         answers: Arc::new(Semaphore::new(ANSWERS)),
         imports: Arc::new(Semaphore::new(IMPORTS)),
-        streams: Arc::new(Semaphore::new(STREAMS)),
     };
     Router::new()
         .route("/traces", get(traces::list))
@@ -93,8 +88,8 @@ impl Api {
 
     /// A place for a stream.
     fn stream(&self) -> Result<Place, Error> {
-        let place = Arc::clone(&self.streams).try_acquire_owned();
-        place.map_err(|_| Error::Busy("too many streams are open"))
+        let place = self.lens.stream();
+        place.ok_or(Error::Busy("too many streams are open"))
     }
 }
 

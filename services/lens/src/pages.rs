@@ -8,6 +8,7 @@ mod compare;
 mod filter;
 mod format;
 mod frame;
+mod logs;
 mod problem;
 #[cfg(test)]
 mod testing;
@@ -38,6 +39,8 @@ pub(crate) struct Files;
 pub(crate) fn routes() -> Router<Arc<Lens>> {
     Router::new()
         .route("/traces", get(traces::list))
+        .route("/logs", get(logs::list))
+        .route("/logs/events", get(logs::events))
         .route("/traces/{id}", get(trace::show))
 }
 

@@ -17,6 +17,10 @@ pub(super) fn form(path: &str, params: &Params, example: &str, problems: &[Strin
     html! {
         search {
             form.filter method="get" action=(path) {
+                // The range of time stays.
+                @for name in ["from", "to"] {
+                    @if let Some(value) = params.get(name) { input type="hidden" name=(name) value=(value); }
+                }
                 label for="q" { "Filter" }
                 div.wrong[!problems.is_empty()] {
                     input #q type="search" name="q" value=(text) placeholder=(example) autocomplete="off"
