@@ -51,7 +51,7 @@ pub(super) fn links(params: &Params, filter: &Filter) -> Markup {
     let all = all.fold(filter.clone(), |filter, term| filter.without(term));
     html! {
         nav.levels aria-label="Levels" {
-            a href=(params.with("q", &all).href(PATH)) aria-current=[(all == *filter).then_some("true")] { "All" }
+            a href=(params.with("q", &all).href(PATH)) aria-current=[(all == *filter).then_some("true")] { "All levels" }
             @for (level, text) in levels {
                 @let term = from(level);
                 @if let Some(filtered) = filter.with_only(term.clone()) {

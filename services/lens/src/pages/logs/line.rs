@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Longest body on a line, in characters.
-const BODY: usize = 400;
+const BODY: usize = 240;
 
 /// A log record on a line that can be opened.
 pub(super) fn item(log: &StoredLog) -> Markup {

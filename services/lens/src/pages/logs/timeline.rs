@@ -20,9 +20,9 @@ const LEVELS: [(usize, &str, Tone); 7] = [
     (5, "ERROR", Tone::Bad),
     (4, "WARN", Tone::Warning),
     (3, "INFO", Tone::Series(0)),
-    (2, "DEBUG", Tone::Series(7)),
-    (1, "TRACE", Tone::Muted),
-    (0, "no level", Tone::Series(4)),
+    (2, "DEBUG", Tone::Muted),
+    (1, "TRACE", Tone::Series(4)),
+    (0, "no level", Tone::Series(2)),
 ];
 
 /// Log records over time, by level. The bars lead to their time.
