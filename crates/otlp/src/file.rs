@@ -109,8 +109,10 @@ impl<S: Sink> Receiver<S> {
     ) -> Result<(), Failure> {
         let mut unpacker = Unpacker::default();
         loop {
-            let frame = timeout(ARRIVAL, body.frame()).await;
-            let Some(frame) = frame.map_err(|_| Failure::Slow(ARRIVAL))? else {
+            let Ok(frame) = timeout(ARRIVAL, body.frame()).await else {
+                return Err(Failure::Slow(ARRIVAL));
+            };
+            let Some(frame) = frame else {
                 break;
             };
             let frame = frame.map_err(|error| Failure::Broken(error.to_string()))?;
@@ -239,21 +241,21 @@ enum Form {
     #[default]
     Unknown,
     Plain,
-    Gzip(MultiGzDecoder<Vec<u8>>),
+    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
 }
 
 impl Unpacker {
     fn unpack(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
         let mut bytes = bytes;
         let mut first;
-        if let Form::Unknown = self.form {
+        if matches!(self.form, Form::Unknown) {
             self.first.extend_from_slice(bytes);
             if self.first.len() < GZIP.len() {
                 return Ok(Vec::new());
             }
             first = std::mem::take(&mut self.first);
             self.form = match first.starts_with(&GZIP) {
-                true => Form::Gzip(MultiGzDecoder::new(Vec::new())),
+                true => Form::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
                 false => Form::Plain,
             };
             bytes = &mut first;
