@@ -70,7 +70,12 @@ pub async fn serve(
         health_service,
     );
     let receiver = router::otlp(receiver, &guard);
-    tracing::info!(%address, "ready");
+    let otlp: Vec<_> = listeners
+        .otlp
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?;
+    tracing::info!(%address, ?otlp, "ready");
 
     let stopping = async {
         stop.await;
