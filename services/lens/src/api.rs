@@ -82,8 +82,10 @@ pub(crate) fn routes<S>(lens: Arc<Lens>, receiver: Receiver<Intake>) -> Router<S
 impl Api {
     /// Waits for a place to make an answer.
     async fn answer(&self) -> Result<Place, Error> {
-        let place = Arc::clone(&self.answers).acquire_owned().await;
-        place.map_err(|_| Error::Busy("lens is about to stop"))
+        match Arc::clone(&self.answers).acquire_owned().await {
+            Ok(place) => Ok(place),
+            Err(_) => Err(Error::Busy("lens is about to stop")),
+        }
     }
 
     /// A place for a stream.
@@ -113,8 +115,11 @@ fn limit(params: &Params, default: usize, most: usize) -> Result<usize, Error> {
 
 /// A parameter of the URL, if it is there.
 fn parse<T: FromStr>(params: &Params, name: &str, form: &str) -> Result<Option<T>, Error> {
-    let value = params.get(name).map(str::parse::<T>).transpose();
-    value.map_err(|_| Error::BadRequest(format!("`{name}` is {form}")))
+    match params.get(name).map(str::parse) {
+        None => Ok(None),
+        Some(Ok(value)) => Ok(Some(value)),
+        Some(Err(_)) => Err(Error::BadRequest(format!("`{name}` is {form}"))),
+    }
 }
 
 /// Whether the URL asks for a stream.

@@ -1,7 +1,5 @@
 //! Files of export objects.
 
-use std::sync::Arc;
-
 use axum::{
     body::Body,
     extract::State,
@@ -49,9 +47,9 @@ pub(super) async fn import(
                 .to_owned(),
         ));
     }
-    let _place = Arc::clone(&api.imports)
-        .try_acquire_owned()
-        .map_err(|_| Error::Busy("other files are being imported"))?;
+    let Ok(_place) = api.imports.try_acquire() else {
+        return Err(Error::Busy("other files are being imported"));
+    };
     let import = tokio::select! {
         import = api.receiver.import(body) => import,
         () = api.lens.stopped() => return Err(Error::Busy("lens is about to stop")),

@@ -31,18 +31,18 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
     let before = super::parse(&params, "before", "the cursor of a link to the next page")?;
     let _place = api.answer().await?;
     let page = Page { limit, before };
-    let (body, next) = work(&api.lens, move |lens| read(&lens.store, &filter, page)).await;
+    let (body, next) = work(&api.lens, move |lens| read(&lens.store, &filter, &page)).await;
     let next = next.map(|next| params.with("before", next).href("/api/logs"));
     Ok(super::page(body, next))
 }
 
 /// Log records as one export object. Large ones make it shorter than the limit.
-fn read(store: &Store, filter: &LogFilter, page: Page<LogCursor>) -> (Vec<u8>, Option<LogCursor>) {
+fn read(store: &Store, filter: &LogFilter, page: &Page<LogCursor>) -> (Vec<u8>, Option<LogCursor>) {
     let mut body = b"{\"resourceLogs\":[".to_vec();
     let Page {
         limit: mut left,
         mut before,
-    } = page;
+    } = *page;
     let mut comma = false;
     let next = loop {
         let page = Page {

@@ -8,8 +8,9 @@ use prost::Message as _;
 
 use super::{
     LogColumns, LogFilter, Snapshot, SpanColumns, Store, TraceFilter,
-    filter::{Columns, Sink, Terms},
+    filter::Terms,
     insert::log_time,
+    search::{Columns, Sink},
     segment::Segment,
     source::Sources,
     trace::{StoredLog, TraceSpan},

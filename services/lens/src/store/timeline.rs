@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::{
-    LogColumns, LogFilter, Store,
-    filter::{Sink, Terms},
-    segment::Segment,
-};
+use super::{LogColumns, LogFilter, Store, filter::Terms, search::Sink, segment::Segment};
 /// Maximum number of intervals. More would be too narrow to see.
 const MOST: u64 = 150;
 
