@@ -11,8 +11,9 @@ document.addEventListener("keydown", (event) => {
   // Arrow keys scroll the page unless a row has the focus.
   const step = { j: 1, k: -1, ArrowDown: at < 0 ? 0 : 1, ArrowUp: at < 0 ? 0 : -1 }[event.key];
   if (step) {
-    const selected = links.findIndex((link) => link.closest("tr").hasAttribute("aria-current"));
-    const from = at < 0 ? selected : at;
+    // After a link was followed, its row is the target of the URL.
+    const target = links.findIndex((link) => `#${link.closest("tr").id}` === location.hash);
+    const from = at < 0 ? target : at;
     const next = links[from < 0 ? 0 : Math.min(Math.max(from + step, 0), links.length - 1)];
     next?.focus();
     event.preventDefault();

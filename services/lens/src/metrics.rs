@@ -39,7 +39,7 @@ mod rows;
 mod size;
 mod state;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod window;
 
 use crate::metrics::state::{Series, State};

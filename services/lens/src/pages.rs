@@ -9,6 +9,7 @@ mod filter;
 mod format;
 mod frame;
 mod logs;
+mod metrics;
 mod problem;
 #[cfg(test)]
 mod testing;
@@ -42,6 +43,8 @@ pub(crate) fn routes() -> Router<Arc<Lens>> {
         .route("/logs", get(logs::list))
         .route("/logs/events", get(logs::events))
         .route("/traces/{id}", get(trace::show))
+        .route("/metrics", get(metrics::list))
+        .route("/metrics/{name}", get(metrics::one))
 }
 
 /// A value as plain text: a string without quotes, and anything else like JSON.

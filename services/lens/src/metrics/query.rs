@@ -54,6 +54,8 @@ pub struct Labels {
     pub service: String,
     /// The unit, in UCUM.
     pub unit: String,
+    /// The description of the metric.
+    pub description: String,
     /// The type of the metric.
     pub kind: Kind,
     /// The temporality.
@@ -66,7 +68,7 @@ pub struct Labels {
     pub evicted: u64,
     /// The time of the oldest point, in nanoseconds since the Unix epoch.
     pub first: u64,
-    /// The time since which the oldest point tells something: its start, if that is shown, or else its time.
+    /// The start of the range that has everything of the series, in nanoseconds since the Unix epoch.
     pub since: u64,
     /// The newest point.
     pub last: Option<Point>,
@@ -103,7 +105,9 @@ struct Names<'a> {
 pub(super) fn names(state: &State, filter: Option<&dyn Fn(&Labels) -> bool>) -> Vec<Name> {
     let mut names = BTreeMap::<_, Names<'_>>::new();
     let all = state.all();
-    for (id, series) in all.filter(|(id, series)| filter.is_none_or(|is_kept| is_kept(&labels(*id, series)))) {
+    for (id, series) in
+        all.filter(|(id, series)| filter.is_none_or(|is_kept| is_kept(&labels(*id, series))))
+    {
         let metric = &series.metric;
         let entry = names.entry((&*metric.name, &*metric.unit, metric.kind));
         let entry = entry.or_default();
@@ -153,13 +157,16 @@ pub(super) fn labels(id: u64, series: &Series) -> Labels {
         scope: metric.source.scope(),
         service: metric.source.service.to_string(),
         unit: metric.unit.to_string(),
+        description: metric.description.to_string(),
         kind: metric.kind,
         temporality: metric.temporality,
         attributes: identity::decode(&series.attributes),
         points: points.len(),
         evicted: series.ring.evicted(),
         first: points.front().map_or(0, |point| point.time),
-        since: points.front().map_or(0, window::since),
+        since: points
+            .front()
+            .map_or(0, |first| window::since(first, metric.temporality)),
         last: points.back().cloned(),
     }
 }

@@ -12,10 +12,9 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use maud::{Markup, html};
-use pages::assets::href;
 
 use super::{
-    Files, format,
+    format,
     frame::{self, Place},
     text, trace,
 };
@@ -55,7 +54,6 @@ pub(super) fn page(lens: &Lens, id: TraceId, other: &str, params: &Params) -> Re
     };
     let shown = with.map_or_else(|| other.to_owned(), |with| with.to_string());
     let content = html! {
-        link rel="stylesheet" href=(href::<Files>("trace.css"));
         h1 { "Two traces side by side" }
         (form(&row, &shown, usual, problem.as_deref()))
         @if let Some(both) = both { (both) }
@@ -81,7 +79,7 @@ fn both(lens: &Lens, first: TraceId, second: TraceId) -> Option<Markup> {
 fn form(row: &TraceRow, other: &str, usual: Option<TraceId>, problem: Option<&str>) -> Markup {
     let path = format!("/traces/{}", row.id);
     html! {
-        form.filter method="get" action=(path) {
+        form.filter.other method="get" action=(path) {
             label for="with" { "Compare with" }
             div.wrong[problem.is_some()] {
                 input #with name="with" value=(other) autocomplete="off" spellcheck="false"

@@ -2,7 +2,6 @@
 
 use maud::{Markup, html};
 use pages::{Layout, assets::href, current};
-use rust_embed::Embed as _;
 
 use super::{Files, format};
 use crate::Lens;

@@ -2,6 +2,7 @@
 
 mod absent;
 mod bar;
+mod cell;
 mod detail;
 mod head;
 mod json;
@@ -73,7 +74,6 @@ fn page(lens: &Lens, id: TraceId, params: &Params) -> Response {
     let shown = Shown::new(&view, &state);
     state.reveal(&view, &shown);
     let content = html! {
-        link rel="stylesheet" href=(href::<Files>("trace.css"));
         (head::head(&view, &state))
         @if view.has_spans() {
             (rows::table(&view, &state, &shown))

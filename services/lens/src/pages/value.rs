@@ -6,7 +6,10 @@ use maud::{Markup, html};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 
 use super::text;
-use crate::query::{Condition, Operator, Term};
+use crate::{
+    params::Params,
+    query::{Condition, Filter, Operator, Term},
+};
 
 /// Maximum number of attributes in a list.
 const MOST: usize = 200;
@@ -134,13 +137,8 @@ fn href(path: &str, attribute: &KeyValue) -> Option<String> {
 
 /// A list that is filtered by a condition. `None` if the filter cannot say that.
 pub(super) fn search(path: &str, condition: Condition) -> Option<String> {
-    let term = Term {
-        negated: false,
-        condition,
-    };
-    let text = term.to_string();
-    text.parse::<crate::query::Filter>().ok()?;
-    Some(crate::params::Params::default().with("q", text).href(path))
+    let filter = Filter::default().with(Term::is(condition))?;
+    Some(Params::default().with("q", filter).href(path))
 }
 
 #[cfg(test)]
@@ -186,8 +184,8 @@ mod tests {
             ..KeyValue::default()
         };
         let href = href("/traces", &attribute).unwrap();
-        let query = crate::params::Params::new(href.split_once('?').unwrap().1);
-        let filter: crate::query::Filter = query.get("q").unwrap().parse().unwrap();
+        let query = Params::new(href.split_once('?').unwrap().1);
+        let filter: Filter = query.get("q").unwrap().parse().unwrap();
         assert_eq!(filter.terms().len(), 1);
     }
 }

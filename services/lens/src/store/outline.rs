@@ -124,6 +124,8 @@ impl Outline {
     }
 
     /// Decodes spans by their numbers in [`Self::spans`]. It is fastest in ascending order.
+    ///
+    /// Leaves out numbers without a span, and spans with values that are nested more deeply than OTLP allows.
     pub fn read(&self, numbers: impl IntoIterator<Item = usize>) -> Vec<TraceSpan> {
         self.0
             .read(numbers, |source, span: Span| TraceSpan { source, span })
@@ -166,7 +168,7 @@ impl LogOutline {
         })
     }
 
-    /// Decodes log records by their numbers in [`Self::logs`].
+    /// Decodes log records by their numbers in [`Self::logs`], as [`Outline::read`] does spans.
     pub fn read(&self, numbers: impl IntoIterator<Item = usize>) -> Vec<StoredLog> {
         self.0.read(numbers, |source, record: LogRecord| StoredLog {
             source,

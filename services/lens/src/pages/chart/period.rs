@@ -1,7 +1,7 @@
 //! The axis of time.
 
 use maud::{Markup, html};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 const SECOND: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -103,19 +103,22 @@ impl Period {
             .collect()
     }
 
+    /// The start and the end of a part of the period, as a text: for titles and tables.
+    pub(crate) fn part(self, from: u64, to: u64) -> String {
+        let precise = to.saturating_sub(from) < 5 * SECOND;
+        match utc(from).zip(utc(to)) {
+            Some((from, to)) => format!("{} to {}", clock(from, precise), clock(to, precise)),
+            None => "unknown".to_owned(),
+        }
+    }
+
     /// The date, the start and the end.
     pub(crate) fn caption(self) -> Markup {
         let (Some(from), Some(to)) = (utc(self.from), utc(self.to)) else {
             return html! { "unknown" };
         };
         let precise = self.to - self.from < 5 * SECOND;
-        let clock = |time: OffsetDateTime| {
-            let (hour, minute, second, milli) = time.to_hms_milli();
-            match precise {
-                true => format!("{hour:02}:{minute:02}:{second:02}.{milli:03}"),
-                false => format!("{hour:02}:{minute:02}:{second:02}"),
-            }
-        };
+        let clock = |time| clock(time, precise);
         let moment = |time: OffsetDateTime, text: String| {
             html! { time datetime=[time.format(&Rfc3339).ok()] { (text) } }
         };
@@ -129,6 +132,16 @@ impl Period {
             }
             " UTC"
         }
+    }
+}
+
+fn clock(time: OffsetDateTime, precise: bool) -> String {
+    // Periods may start a nanosecond before a round time, so that they have it.
+    let time = time.saturating_add(Duration::microseconds(500));
+    let (hour, minute, second, milli) = time.to_hms_milli();
+    match precise {
+        true => format!("{hour:02}:{minute:02}:{second:02}.{milli:03}"),
+        false => format!("{hour:02}:{minute:02}:{second:02}"),
     }
 }
 

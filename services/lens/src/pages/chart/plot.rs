@@ -227,7 +227,7 @@ impl Plot {
                     @for (index, (time, text)) in self.period.ticks().into_iter().enumerate() {
                         @let place = self.period.place(time);
                         // A narrow window has room for every other one.
-                        g.time.minor[index % 2 == 1].first[place < 0.03].last[place > 0.97] {
+                        g.time.minor[index % 2 == 1].last[place > 0.98] {
                             line x1=(percent(place)) x2=(percent(place)) y1="100%" y2="101.5%" {}
                             text x=(percent(place)) y="100%" dy="18" { (text) }
                         }

@@ -118,6 +118,27 @@ impl Scale {
         }
     }
 
+    /// Rows with ticks at round numbers, if there are too many bounds of positive rows to be ticks.
+    #[must_use]
+    pub(crate) fn with_round_ticks(mut self, unit: &Unit) -> Self {
+        let Kind::Rows(rows) = &self.kind else {
+            return self;
+        };
+        let is_positive = rows
+            .iter()
+            .all(|(lower, upper)| *lower > 0.0 && upper.is_finite());
+        if is_positive && rows.len() >= 2 * TICKS {
+            let bounds = rows.iter().flat_map(|(lower, upper)| [*lower, *upper]);
+            let (min, max) = extent(bounds).unwrap_or((1.0, 10.0));
+            let mut ticks = Self::log([min, max], unit).ticks;
+            ticks.retain(|tick| (min..=max).contains(tick));
+            if ticks.len() > 1 {
+                self.ticks = ticks;
+            }
+        }
+        self
+    }
+
     /// The place of a value: 0 at the lower edge, 1 at the upper edge. `None` if it is not a number.
     pub(crate) fn place(&self, value: f64) -> Option<f64> {
         if value.is_nan() {

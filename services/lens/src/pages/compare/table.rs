@@ -128,8 +128,8 @@ fn signed(difference: i128) -> String {
 fn bar(difference: i128, most: u128) -> Markup {
     let width = difference.unsigned_abs() as f64 / most as f64 * 50.0;
     let (class, start) = match difference {
-        1.. => ("block slower", 50.0),
-        _ => ("block faster", 50.0 - width),
+        1.. => ("span-bar slower", 50.0),
+        _ => ("span-bar faster", 50.0 - width),
     };
     html! {
         svg width="100%" height="10" aria-hidden="true" {

@@ -27,12 +27,11 @@ pub(super) fn find(lens: &Lens, row: &TraceRow) -> Option<TraceId> {
     alike.get(alike.len() / 2).map(|&(_, id)| id)
 }
 
-/// Narrows the search. Traces in which another span has the name are among the results.
+/// Narrows the search to the service of the root.
 fn filter(row: &TraceRow) -> TraceFilter {
-    let term = Term {
-        negated: false,
-        condition: Condition::Service(Operator::Equal, row.service.clone()),
-    };
-    let filter = term.to_string().parse::<Filter>().unwrap_or_default();
-    filter.to_trace_filter().unwrap_or_default()
+    let service = Condition::Service(Operator::Equal, row.service.clone());
+    let filter = Filter::default().with(Term::is(service));
+    filter
+        .and_then(|filter| filter.to_trace_filter().ok())
+        .unwrap_or_default()
 }

@@ -22,15 +22,15 @@ const LEAST: f64 = 0.25;
 /// The bar of a span, with its events and its part of the critical path.
 pub(super) fn span(view: &View<'_>, node: Node, decoded: Option<&TraceSpan>) -> Markup {
     let Some(time) = view.full.time(node) else {
-        return html! { svg.line width="100%" height="22" aria-hidden="true" { use href="#grid" {} } };
+        return html! { svg.track width="100%" height="22" aria-hidden="true" { use href="#grid" {} } };
     };
     let scale = &view.scale;
     let failed = view.full.span(node).is_some_and(|span| span.error);
     let events = decoded.map_or(&[][..], |decoded| &decoded.span.events);
     html! {
-        svg.line width="100%" height="22" aria-hidden="true" {
+        svg.track width="100%" height="22" aria-hidden="true" {
             use href="#grid" {}
-            (rect(scale, &time, if failed { "block failed" } else { "block" }, 5, 12))
+            (rect(scale, &time, if failed { "span-bar failed" } else { "span-bar" }, 5, 12))
             @for section in view.critical(node).iter().take(SECTIONS) {
                 (rect(scale, section, "critical", 15, 3))
             }
@@ -45,11 +45,11 @@ pub(super) fn span(view: &View<'_>, node: Node, decoded: Option<&TraceSpan>) -> 
 }
 
 /// The bar of a missing parent, or of a group: the time from the first start to the last end.
-pub(super) fn extent(view: &View<'_>, time: Option<Range<u64>>, class: &str) -> Markup {
+pub(super) fn extent(view: &View<'_>, time: Option<&Range<u64>>, class: &str) -> Markup {
     html! {
-        svg.line width="100%" height="22" aria-hidden="true" {
+        svg.track width="100%" height="22" aria-hidden="true" {
             use href="#grid" {}
-            @if let Some(time) = &time { (rect(&view.scale, time, class, 5, 12)) }
+            @if let Some(time) = time { (rect(&view.scale, time, class, 5, 12)) }
         }
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn extent(view: &View<'_>, time: Option<Range<u64>>, class: &str) -> 
 /// A log record on the time axis.
 pub(super) fn moment(scale: &Scale, time: u64) -> Markup {
     html! {
-        svg.line width="100%" height="20" aria-hidden="true" {
+        svg.track width="100%" height="20" aria-hidden="true" {
             use href="#grid" {}
             @if time != 0 { circle.moment cx=(text(scale.place(time))) cy="10" r="3" {} }
         }

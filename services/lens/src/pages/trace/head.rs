@@ -31,7 +31,7 @@ pub(super) fn head(view: &View<'_>, state: &State) -> Markup {
             (facts(view))
             (notices(view, state))
             @if view.has_spans() { (legend(view, state)) }
-            div.legend {
+            div.legend-row {
                 (actions(view))
                 @if view.has_spans() { (keys()) }
             }
@@ -62,8 +62,10 @@ fn facts(view: &View<'_>) -> Markup {
         .count();
     html! {
         dl.facts-line {
+            @if let Some(start) = view.scale.start() {
+                div { dt { "Start" } dd { (format::time(start)) " UTC" } }
+            }
             @if let Some(range) = &range {
-                div { dt { "Start" } dd { (format::time(range.start)) " UTC" } }
                 div { dt { "Duration" } dd { strong { (format::duration(range.end - range.start)) } } }
             }
             @if view.has_spans() {
@@ -146,7 +148,7 @@ fn legend(view: &View<'_>, state: &State) -> Markup {
         count(&mut kinds, span);
     }
     html! {
-        div.legend {
+        div.legend-row {
             ul aria-label="Services" {
                 @for (name, service) in services.iter().take(SERVICES) {
                     @let is_only = state.only.as_deref() == Some(*name);
@@ -176,7 +178,7 @@ fn legend(view: &View<'_>, state: &State) -> Markup {
 /// What the marks of the bars mean.
 fn keys() -> Markup {
     html! {
-        p.keys.line {
+        p.keys.track {
             svg width="24" height="12" aria-hidden="true" { rect.critical x="0" y="5" width="24" height="3" {} }
             "critical path"
             svg width="8" height="14" aria-hidden="true" { line.event x1="4" x2="4" y1="0" y2="14" {} }
@@ -230,7 +232,7 @@ fn actions(view: &View<'_>) -> Markup {
             li { a href=(format!("{path}.md")) data-copy="" { "Copy as Markdown" } }
             li { a href=(format!("{path}.json")) { "OTLP JSON" } }
             @if view.has_spans() { li { a href=(format!("{path}?with=usual")) { "Compare with a usual one" } } }
-            li #copied role="status" {}
         }
+        span #copied .hint role="status" {}
     }
 }

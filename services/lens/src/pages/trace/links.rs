@@ -38,26 +38,28 @@ fn target(view: &View<'_>, link: &Link) -> Markup {
     let Some(trace) = trace else {
         return html! { em { "A link without a valid trace id" } };
     };
-    let stored = view.lens.store.trace_row(trace);
+    if let Some(own) = span
+        .filter(|_| trace == view.id)
+        .and_then(|span| view.span(span))
+    {
+        return html! {
+            "This trace: "
+            a href=(super::path(trace, span)) {
+                (text::name(own.service, "no service.name")) " " (text::name(own.name, "no name"))
+            }
+        };
+    }
     let has_span = span.is_some_and(|span| view.lens.store.has_span(trace, span));
     html! {
-        @match stored {
+        @match view.lens.store.trace_row(trace) {
             None => { "Trace " code { (trace) } ", which is not stored" }
             Some(row) => {
-                @let place = trace_place(view, trace);
                 a href=(super::path(trace, span.filter(|_| has_span))) {
-                    (place) (text::name(&row.service, "no service.name")) " " (text::name(&row.name, "no name"))
+                    (text::name(&row.service, "no service.name")) " " (text::name(&row.name, "no name"))
                 }
                 @if let Some(span) = span { ", span " code { (span) } @if !has_span { ", which is not stored" } }
             }
         }
-    }
-}
-
-fn trace_place(view: &View<'_>, trace: TraceId) -> &'static str {
-    match trace == view.id {
-        true => "This trace: ",
-        false => "",
     }
 }
 

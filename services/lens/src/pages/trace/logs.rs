@@ -11,16 +11,27 @@ use crate::{
 /// Maximum number of log records in a list.
 const MOST: usize = 200;
 
+/// Maximum number of attributes of a log record on one line.
+const ATTRIBUTES: usize = 4;
+
 /// A log record on one line.
 pub(super) fn line(scale: &Scale, log: &StoredLog) -> Markup {
-    let body = value::plain(log.record.body.as_ref());
+    let record = &log.record;
+    let body = value::plain(record.body.as_ref());
     html! {
-        (level(log.record.severity_number, &log.record.severity_text))
+        (level(record.severity_number, &record.severity_text))
         span.at { @if log.time == 0 { "no time" } @else { (scale.offset(log.time)) } }
         span.body {
-            @if !log.record.event_name.is_empty() { strong { (text::short(&log.record.event_name, 100)) } " " }
-            @if body.is_empty() && log.record.event_name.is_empty() { em { "no body" } }
-            (text::short(&body, 300))
+            @match (body.is_empty(), record.event_name.is_empty()) {
+                (false, _) => (text::short(&body, 300)),
+                (true, false) => strong { (text::short(&record.event_name, 100)) },
+                (true, true) => em { "no body" },
+            }
+            @for attribute in record.attributes.iter().take(ATTRIBUTES) {
+                " " span.pair {
+                    (text::short(&attribute.key, 40)) "=" (text::short(&value::plain(attribute.value.as_ref()), 60))
+                }
+            }
         }
     }
 }
@@ -50,6 +61,7 @@ fn full(log: &StoredLog) -> Markup {
     html! {
         dl.pairs {
             dt { "body" } dd { (value::value(record.body.as_ref())) }
+            @if !record.event_name.is_empty() { dt { "event" } dd { (text::long(&record.event_name)) } }
             dt { "service" } dd { (text::name(&log.source.service, "no service.name")) }
             dt { "time" }
             dd {

@@ -1,6 +1,6 @@
 //! A trace as Markdown, for a ticket.
 
-use std::fmt::{self, Write};
+use std::fmt::{self, Write as _};
 
 use super::{marks, view::View};
 use crate::{

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use super::{
-    bar, detail,
+    bar, cell, detail,
     detail::kind,
     head::errors,
     logs, marks, named,
@@ -19,12 +19,6 @@ use crate::{
     pages::{format, text},
     store::{SpanId, StoredLog, TraceSpan},
 };
-
-/// Maximum number of levels that a row is indented by.
-const LEVELS: usize = 24;
-
-/// Width of a level, in pixels.
-const LEVEL: usize = 14;
 
 /// Maximum number of log records below a span. The selected span shows more.
 const LOGS: usize = 5;
@@ -70,7 +64,7 @@ pub(super) fn table<'a>(view: &View<'a>, state: &State, shown: &Shown<'a>) -> Ma
                         th scope="col" { "Span" }
                         th.number scope="col" { "Duration" }
                         th.number.own scope="col" title="Time that no child covers" { "Self" }
-                        th.axis scope="col" { span.hidden { "Time axis" } (view.scale.ruler()) }
+                        th.times scope="col" { span.hidden { "Time axis" } (view.scale.ruler()) }
                     }
                 }
                 tbody {
@@ -134,10 +128,9 @@ fn pager(state: &State, from: usize, end: usize, total: usize, label: &str) -> M
 impl Table<'_, '_> {
     fn row(&self, row: &Row) -> Markup {
         match row.item {
-            Item::Span(node) => match self.shown.whole(self.view, node) {
-                Some(node) => self.span(row, node),
-                None => html! {},
-            },
+            Item::Span(node) => {
+                html! { @if let Some(node) = self.shown.whole(self.view, node) { (self.span(row, node)) } }
+            }
             Item::Missing(node) => self.missing(row, node),
             Item::Group(group) => self.group(row, &group),
         }
@@ -161,8 +154,8 @@ impl Table<'_, '_> {
                 data-row="" aria-current=[is_selected.then_some("true")] {
                 th scope="row" {
                     div.cell {
-                        (self.indent(row))
-                        @if row.parent { (toggle(row.hidden == 0, state.toggle_closed(id))) } @else { span.toggle {} }
+                        (cell::indent(row, self.depth))
+                        @if row.parent { (cell::toggle(row.hidden == 0, &state.toggle_closed(id))) } @else { span.toggle {} }
                         a.name href=(state.toggle_selected(id)) { (named(class, span.service, span.name)) }
                         @if span.error { " " span.state.bad { "Error" } }
                         @for mark in marks.iter().filter(|mark| !mark.is_common) {
@@ -176,7 +169,7 @@ impl Table<'_, '_> {
                 }
                 td.number { @if span.start != 0 { (format::duration(span.duration)) } @else { "–" } }
                 td.number.own { (format::duration(view.full.self_time(node))) }
-                td.axis { (bar::span(view, node, decoded)) }
+                td.times { (bar::span(view, node, decoded)) }
             }
             @if is_selected {
                 tr.detail.(class) { td colspan="4" { (detail::panel(view, state, node, decoded)) } }
@@ -191,17 +184,18 @@ impl Table<'_, '_> {
         html! {
             @for log in self.logs.get(&id).into_iter().flatten() {
                 tr.log {
-                    td colspan="3" {
-                        div.cell { (self.indent(row)) span.toggle {} (logs::line(&self.view.scale, log)) }
+                    td colspan="2" {
+                        div.cell { (cell::indent(row, self.depth)) span.toggle {} (logs::line(&self.view.scale, log)) }
                     }
-                    td.axis { (bar::moment(&self.view.scale, log.time)) }
+                    td.own {}
+                    td.times { (bar::moment(&self.view.scale, log.time)) }
                 }
             }
             @if count > LOGS {
                 tr.log {
                     td colspan="4" {
                         div.cell {
-                            (self.indent(row)) span.toggle {}
+                            (cell::indent(row, self.depth)) span.toggle {}
                             a href=(self.state.select(id)) {
                                 (format::count((count - LOGS) as u64)) " more log records of this span"
                             }
@@ -219,8 +213,8 @@ impl Table<'_, '_> {
             tr.missing #{"s-" (id)} data-row="" {
                 th scope="row" {
                     div.cell {
-                        (self.indent(row))
-                        (toggle(row.hidden == 0, self.state.toggle_closed(id)))
+                        (cell::indent(row, self.depth))
+                        (cell::toggle(row.hidden == 0, &self.state.toggle_closed(id)))
                         span {
                             em { "Span " code { (id) } " is not stored" }
                             span.hint { " It was evicted, not sampled, or has not arrived." }
@@ -230,7 +224,7 @@ impl Table<'_, '_> {
                 }
                 td.number { "–" }
                 td.number.own { "–" }
-                td.axis { (bar::extent(self.view, waterfall.time(node), "block gap")) }
+                td.times { (bar::extent(self.view, waterfall.time(node).as_ref(), "span-bar gap")) }
             }
         }
     }
@@ -250,8 +244,8 @@ impl Table<'_, '_> {
             tr.group #{"g-" (id)} .(class) .error[group.errors > 0] data-row="" {
                 th scope="row" {
                     div.cell {
-                        (self.indent(row))
-                        (toggle(row.hidden == 0, href.clone()))
+                        (cell::indent(row, self.depth))
+                        (cell::toggle(row.hidden == 0, &href))
                         a.name href=(href) {
                             strong { (format::count(group.count as u64)) " ×" } " "
                             (named(class, span.service, span.name))
@@ -264,38 +258,8 @@ impl Table<'_, '_> {
                 }
                 td.number title="Sum of the durations" { (format::duration(group.total)) }
                 td.number.own { "–" }
-                td.axis { (bar::extent(self.view, time, "block several")) }
+                td.times { (bar::extent(self.view, time.as_ref(), "span-bar several")) }
             }
-        }
-    }
-
-    /// The levels above a row as lines, and the depth if there are too many.
-    fn indent(&self, row: &Row) -> Markup {
-        let levels = row.depth - self.depth.min(row.depth);
-        let drawn = levels.min(LEVELS);
-        html! {
-            span.hidden { "Level " (row.depth + 1) ". " }
-            @if drawn > 0 {
-                svg.levels width=(drawn * LEVEL) height="28" aria-hidden="true" {
-                    @for level in 0..drawn {
-                        @let x = level * LEVEL + LEVEL / 2;
-                        line x1=(x) x2=(x) y1="0" y2="28" {}
-                    }
-                }
-            }
-            @if levels > LEVELS || self.depth > 0 && levels == 0 {
-                span.depth aria-hidden="true" { (format::count(row.depth as u64 + 1)) }
-            }
-        }
-    }
-}
-
-/// A link that hides or shows the rows below.
-fn toggle(is_open: bool, href: String) -> Markup {
-    html! {
-        a.toggle href=(href) aria-expanded=(is_open.to_string()) tabindex="-1" {
-            span aria-hidden="true" { @if is_open { "▾" } @else { "▸" } }
-            span.hidden { @if is_open { "Hide the rows below" } @else { "Show the rows below" } }
         }
     }
 }

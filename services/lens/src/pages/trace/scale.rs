@@ -25,6 +25,11 @@ impl Scale {
         }
     }
 
+    /// The start of the axis. `None` if nothing of the trace has a time.
+    pub(super) fn start(&self) -> Option<u64> {
+        (self.range.start != 0).then_some(self.range.start)
+    }
+
     pub(super) fn length(&self) -> u64 {
         self.range.end - self.range.start
     }

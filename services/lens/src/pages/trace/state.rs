@@ -73,15 +73,11 @@ impl State {
                 return;
             };
             let rows = waterfall.rows(row, 1, &self.collapsed).rows;
-            match rows.first().map(|row| row.item) {
-                Some(Item::Group(group)) => {
-                    self.collapsed.opened.insert(waterfall.id(group.first));
-                }
-                _ => {
-                    self.from.get_or_insert(row / ROWS * ROWS);
-                    return;
-                }
-            }
+            let Some(Item::Group(group)) = rows.first().map(|row| row.item) else {
+                self.from.get_or_insert(row / ROWS * ROWS);
+                return;
+            };
+            self.collapsed.opened.insert(waterfall.id(group.first));
         }
     }
 

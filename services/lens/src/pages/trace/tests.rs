@@ -1,12 +1,10 @@
 //! Tests of the page of a trace. The cases of anomalies are in `tests/odd.rs`.
 
+mod exports;
 mod large;
 mod odd;
 
-use opentelemetry_proto::tonic::{
-    collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
-    trace::v1::span::{Event, Link},
-};
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 
 use crate::pages::testing::*;
 
@@ -83,7 +81,7 @@ async fn a_waterfall_has_spans_below_their_parents_and_logs_in_place() {
         ["Level 3. INFO +20 ms charged"]
     );
     assert_eq!(
-        attributes(&page.body, "#s-0000000000000003 rect.block", "x"),
+        attributes(&page.body, "#s-0000000000000003 rect.span-bar", "x"),
         ["10.00%"]
     );
     assert_eq!(
@@ -103,7 +101,7 @@ async fn a_waterfall_has_spans_below_their_parents_and_logs_in_place() {
         ["100 ms", "3", "1", "3"]
     );
     assert_eq!(
-        texts(&page.body, ".legend .chip"),
+        texts(&page.body, ".legend-row .chip"),
         ["pay 1 1 error", "web 2"]
     );
 }
@@ -276,37 +274,37 @@ async fn a_trace_that_is_not_stored_is_a_404_that_explains() {
 }
 
 #[tokio::test]
-async fn a_trace_can_be_copied_as_markdown() {
-    let page = get(&shop(), &format!("{}.md", path(1))).await;
-    assert_eq!(page.headers["content-type"], "text/markdown; charset=utf-8");
-    for text in [
-        "# `web` `span 1`",
-        "  web span 2: 90 ms at +5 ms\n    pay span 3: 80 ms at +10 ms, ERROR\n",
-        "### `pay` `span 3`",
-        "- status: `card declined`",
-        "- `http.route`: `/pay`",
-        "  - `exception.type`: `Declined`",
-        "+20 ms INFO pay charged",
-    ] {
-        assert!(page.body.contains(text), "{text}:\n{}", page.body);
-    }
-}
-
-#[tokio::test]
-async fn a_trace_can_be_saved_as_otlp_json() {
-    let first = shop();
-    let answer = get(&first, &format!("{}.json", path(1))).await;
-    assert_eq!(answer.headers["content-type"], "application/json");
-    let name = format!("attachment; filename=\"trace-{}.json\"", trace_id(1));
-    assert_eq!(answer.headers["content-disposition"], name.as_str());
-    // Unknown members are skipped, so both requests can be read from one object.
-    let spans: ExportTraceServiceRequest = otlp::json::decode(answer.body.as_bytes()).unwrap();
-    let logs: ExportLogsServiceRequest = otlp::json::decode(answer.body.as_bytes()).unwrap();
-    let second = lens();
-    second.store.insert_traces(&spans);
-    second.store.insert_logs(&logs);
-    assert_eq!(
-        second.store.trace(trace_id(1)),
-        first.store.trace(trace_id(1))
+async fn evicted_spans_are_told_of() {
+    let lens = crate::Lens::new(1 << 20);
+    insert(
+        &lens,
+        "web",
+        vec![span(1, 1, 0, 0, 10), span(2, 1, 0, 0, 10)],
     );
+    let mut number = 10;
+    while lens.store.has_span(
+        trace_id(1),
+        crate::store::SpanId::from_bytes(&1_u64.to_be_bytes()).unwrap(),
+    ) {
+        let mut filler = span(number, 1, 0, 0, 1);
+        filler.trace_state = format!("{:x}", fastrand::u128(..)).repeat(30);
+        insert(&lens, "filler", vec![filler]);
+        number += 1;
+    }
+    insert(&lens, "web", vec![span(1, 2, 1, 100, 110)]);
+    let page = get(&lens, &path(1)).await.body;
+    assert!(
+        texts(&page, ".notice")
+            .join("")
+            .contains("Older spans of this trace were evicted")
+    );
+    assert_eq!(texts(&page, ".missing .cell").len(), 1);
+    let list = get(&lens, "/traces?q=service%3Aweb").await.body;
+    assert_eq!(
+        texts(&list, ".root .mark-word"),
+        ["root missing", "spans evicted"]
+    );
+    let gone = get(&lens, &path(2)).await;
+    assert_eq!(gone.status, 404);
+    assert!(gone.body.contains("It may have been evicted"));
 }

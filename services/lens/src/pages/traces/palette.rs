@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::Lens;
 
-/// Number of colors: the classes `s0` to `s9` of trace.css.
+/// Number of colors: the classes `v0` to `v9` of traces.css.
 const COLORS: usize = 10;
 
-const CLASSES: [&str; COLORS] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"];
+const CLASSES: [&str; COLORS] = ["v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9"];
 
 /// The color of each service of a page.
 ///

@@ -67,7 +67,7 @@ fn row(row: &TraceRow, slowest: u64, palette: &Palette<'_>) -> Markup {
             td.number { (format::duration(row.duration)) }
             td.share {
                 svg width="100%" height="10" aria-hidden="true" {
-                    rect.block.(class).failed[row.errors > 0] x="0" y="1" height="8" rx="2" width=(share(row.duration, slowest)) {}
+                    rect.span-bar.(class).failed[row.errors > 0] x="0" y="1" height="8" rx="2" width=(share(row.duration, slowest)) {}
                 }
             }
             td.number { (format::count(row.spans.into())) }

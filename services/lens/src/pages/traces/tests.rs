@@ -76,3 +76,24 @@ async fn a_filter_without_matches_can_be_removed() {
     assert_eq!(texts(&page, "tbody tr").len(), 0);
     assert!(!texts(&page, "#filter-hint .error").is_empty());
 }
+
+#[tokio::test]
+async fn dots_lead_to_traces_and_errors_have_another_shape() {
+    let lens = lens();
+    insert(&lens, "web", vec![span(1, 1, 0, 0, 40)]);
+    let page = get(&lens, "/traces").await.body;
+    assert!(texts(&page, ".scatter").is_empty());
+    insert(&lens, "web", vec![failed(span(2, 1, 0, 50, 60), "no")]);
+    for number in 3..=60 {
+        insert(&lens, "web", vec![span(number, 1, 0, number, number + 10)]);
+    }
+    let page = get(&lens, "/traces").await.body;
+    // The chart has older traces than the page too.
+    assert_eq!(attributes(&page, ".root a", "href").len(), 50);
+    let dots = attributes(&page, ".plot a", "href");
+    assert_eq!(dots.len(), 60);
+    assert!(dots.contains(&format!("/traces/{}", trace_id(1))));
+    let errors = texts(&page, ".plot .wrong");
+    assert_eq!(errors, ["web span 1, 10 ms"]);
+    assert_eq!(attributes(&page, ".plot .wrong .diamond", "class").len(), 1);
+}
