@@ -1,7 +1,6 @@
 //! Records in the order in which they came.
 
 use super::*;
-use crate::query::Filter;
 
 fn bodies(arrived: &Arrived<StoredLog>) -> Vec<String> {
     let bodies = arrived.records.iter().map(|log| &log.record.body);
