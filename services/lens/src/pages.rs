@@ -8,6 +8,7 @@ mod compare;
 mod filter;
 mod format;
 mod frame;
+mod logs;
 mod metrics;
 mod problem;
 #[cfg(test)]
@@ -20,9 +21,14 @@ mod value;
 use std::sync::Arc;
 
 use axum::{Router, routing::get};
+use opentelemetry_proto::tonic::common::v1::AnyValue;
 use rust_embed::Embed;
 
-pub(crate) use self::problem::Problem;
+pub(crate) use self::{
+    format::{clock, duration, level},
+    problem::Problem,
+    text::line,
+};
 use crate::Lens;
 
 /// The files that only pages of lens load.
@@ -34,7 +40,14 @@ pub(crate) struct Files;
 pub(crate) fn routes() -> Router<Arc<Lens>> {
     Router::new()
         .route("/traces", get(traces::list))
+        .route("/logs", get(logs::list))
+        .route("/logs/events", get(logs::events))
         .route("/traces/{id}", get(trace::show))
         .route("/metrics", get(metrics::list))
         .route("/metrics/{name}", get(metrics::one))
+}
+
+/// A value as plain text: a string without quotes, and anything else like JSON.
+pub(crate) fn plain(value: Option<&AnyValue>) -> String {
+    value::plain(value)
 }

@@ -36,7 +36,7 @@ pub(super) fn long(text: &str) -> Markup {
 }
 
 /// A text on one line, as a part of a plain text.
-pub(super) fn line(text: &str) -> Cow<'_, str> {
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
     visible(text, false)
 }
 

@@ -214,6 +214,7 @@ impl<C> Records<C> {
                 reader = Some(segment.reader());
             }
             let row = row as usize;
+            // Only values that are nested more deeply than OTLP allows are not decoded.
             if let Some(reader) = &mut reader
                 && let Ok(record) = M::decode(reader.read(segment.place(row)))
             {
