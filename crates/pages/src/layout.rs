@@ -11,8 +11,8 @@ pub struct Layout {
     pub site: &'static str,
     /// Title of the page.
     pub title: String,
-    /// URL of the style sheet of the program. It follows the common one.
-    pub style: String,
+    /// URLs of the style sheets of the program and of the page. They follow the common one.
+    pub styles: Vec<String>,
     /// Whether this is the start page, to which the name of the program links.
     pub is_home: bool,
     /// Whether the page has the width of the window, as charts need it.
@@ -40,7 +40,7 @@ impl Layout {
                     meta name="color-scheme" content="light dark";
                     title { (self.title) " · " (self.site) }
                     link rel="stylesheet" href=(assets::href::<Shared>("base.css"));
-                    link rel="stylesheet" href=(self.style);
+                    @for style in &self.styles { link rel="stylesheet" href=(style); }
                     link rel="icon" type="image/svg+xml" href=(assets::href::<Shared>("favicon.svg"));
                 }
                 body.wide[self.is_wide] {

@@ -8,6 +8,8 @@ pub mod metrics;
 pub mod query;
 pub mod store;
 
+mod api;
+mod cli;
 mod config;
 mod doctor;
 mod guard;
@@ -20,6 +22,7 @@ mod state;
 mod token;
 
 pub use crate::{
+    cli::Command,
     config::{Config, Settings},
     doctor::{Doctor, Note, Service},
     server::{Listeners, run, serve},

@@ -17,15 +17,19 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::{
+    collector::metrics::v1::ExportMetricsServiceRequest, metrics::v1::ResourceMetrics,
+};
 
 mod bucket;
 mod decode;
 mod distribution;
 mod explicit;
 mod exponential;
+mod export;
 mod heatmap;
 mod identity;
+mod mean;
 mod message;
 mod point;
 mod query;
@@ -35,7 +39,7 @@ mod rows;
 mod size;
 mod state;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod window;
 
 use crate::metrics::state::{Series, State};
@@ -43,8 +47,10 @@ pub use crate::metrics::{
     bucket::{Bucket, Estimate},
     explicit::Explicit,
     exponential::{Buckets, Exponential},
+    export::{Part, Place},
     heatmap::{Column, Heatmap, Quantiles},
     identity::{Kind, Temporality},
+    mean::Mean,
     point::{Number, Point, Summary, Value},
     query::{Exemplar, Labels, Name},
     rate::Rate,
@@ -117,7 +123,13 @@ impl Metrics {
     /// All metrics, by name.
     #[must_use]
     pub fn names(&self) -> Vec<Name> {
-        query::names(&self.read())
+        query::names(&self.read(), None)
+    }
+
+    /// The metrics that have series that the filter keeps, by name. Other series do not count.
+    #[must_use]
+    pub fn names_of(&self, filter: impl Fn(&Labels) -> bool) -> Vec<Name> {
+        query::names(&self.read(), Some(&filter))
     }
 
     /// The series of a metric that the filter keeps, by service and attributes.
@@ -166,11 +178,43 @@ impl Metrics {
         heatmap::quantiles(series, range, columns, quantiles)
     }
 
+    /// Means of the values of histograms and summaries, in at most 1000 equal intervals of the range.
+    #[must_use]
+    pub fn means(&self, series: &[SeriesId], range: Range, columns: usize) -> Vec<Mean> {
+        let state = self.read();
+        mean::means(find(&state, series).map(|(_, one)| one), range, columns)
+    }
+
     /// The exemplars of series in the range, in order of time.
     #[must_use]
     pub fn exemplars(&self, series: &[SeriesId], range: Range) -> Vec<Exemplar> {
         let state = self.read();
         query::exemplars(find(&state, series), range)
+    }
+
+    /// Names and ids of the series that the filter keeps, in this order: at most `limit` after the given one.
+    #[must_use]
+    pub fn find_series(
+        &self,
+        after: Option<(&str, u64)>,
+        limit: usize,
+        filter: impl Fn(&Labels) -> bool,
+    ) -> Vec<(String, SeriesId)> {
+        export::series(&self.read(), after, limit, filter)
+    }
+
+    /// The points of series in the range as OTLP.
+    #[must_use]
+    pub fn otlp(&self, series: &[SeriesId], range: Range) -> Vec<ResourceMetrics> {
+        let state = self.read();
+        export::points(find(&state, series), range)
+    }
+
+    /// Points of all series as OTLP, from a place on: about `limit`. For a reader of everything that holds no lock
+    /// between two reads.
+    #[must_use]
+    pub fn part(&self, place: &Place, limit: usize) -> Part {
+        export::part(&self.read(), place, limit)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {

@@ -41,6 +41,13 @@ impl Params {
             .filter(|value| !value.is_empty())
     }
 
+    /// All parameters, for the hidden fields of a form.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The first value of a parameter, if it can be parsed.
     pub(crate) fn parse<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.get(name)?.parse().ok()

@@ -15,7 +15,7 @@ use pages::{assets, headers};
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use crate::{
-    Lens, guard,
+    Lens, api, guard,
     guard::Guard,
     intake::Intake,
     pages::{Files, Problem},
@@ -25,12 +25,16 @@ use crate::{
 const REQUEST: usize = 64 << 20;
 
 /// The receiver. A request may have a quarter of the memory.
-pub(crate) fn receiver(lens: &Arc<Lens>, guard: &Arc<Guard>) -> Router {
+pub(crate) fn receiver(lens: &Arc<Lens>) -> Receiver<Intake> {
     let limits = Limits {
         request: REQUEST.min(lens.memory / 4),
     };
-    let receiver = Receiver::new(Intake(Arc::clone(lens)), limits).routes();
-    receiver.layer(middleware::from_fn_with_state(
+    Receiver::new(Intake(Arc::clone(lens)), limits)
+}
+
+/// OTLP.
+pub(crate) fn otlp(receiver: Receiver<Intake>, guard: &Arc<Guard>) -> Router {
+    receiver.routes().layer(middleware::from_fn_with_state(
         Arc::clone(guard),
         guard::sending,
     ))
@@ -39,10 +43,12 @@ pub(crate) fn receiver(lens: &Arc<Lens>, guard: &Arc<Guard>) -> Router {
 /// Pages and API, and health by HTTP and gRPC.
 pub(crate) fn pages<H: Health>(
     lens: Arc<Lens>,
+    receiver: Receiver<Intake>,
     guard: Arc<Guard>,
     health: HealthServer<H>,
 ) -> Router {
     let guarded = crate::pages::routes()
+        .nest("/api", api::routes(Arc::clone(&lens), receiver))
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .layer(middleware::from_fn_with_state(guard, guard::reading))

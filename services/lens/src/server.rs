@@ -87,9 +87,20 @@ pub async fn serve(
             .set_service_status(service, ServingStatus::Serving)
             .await;
     }
-    let receiver = router::receiver(&lens, &guard);
-    let pages = router::pages(Arc::clone(&lens), guard, health_service);
-    tracing::info!(%address, "ready");
+    let receiver = router::receiver(&lens);
+    let pages = router::pages(
+        Arc::clone(&lens),
+        receiver.clone(),
+        Arc::clone(&guard),
+        health_service,
+    );
+    let receiver = router::otlp(receiver, &guard);
+    let otlp: Vec<_> = listeners
+        .otlp
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?;
+    tracing::info!(%address, ?otlp, "ready");
 
     let stopping = async {
         stop.await;

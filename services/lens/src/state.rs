@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::{Doctor, archive::Archive, metrics::Metrics, store::Store};
+
+/// Number of streams of new records. Each reads the store for itself.
+const STREAMS: usize = 32;
 
 /// Everything that lens has received, and what it refused.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub struct Lens {
     pub memory: usize,
     /// What keeps telemetry over restarts, if there is such a thing.
     pub archive: Option<Archive>,
+    /// Places for streams of new records, to pages and programs.
+    streams: Arc<Semaphore>,
     /// Becomes true at the stop, when streams end.
     stopping: watch::Sender<bool>,
 }
@@ -38,8 +43,14 @@ impl Lens {
             doctor: Doctor::default(),
             memory,
             archive,
+            streams: Arc::new(Semaphore::new(STREAMS)),
             stopping: watch::Sender::new(false),
         })
+    }
+
+    /// A place for a stream, as long as it is kept. `None` if too many streams are open.
+    pub(crate) fn stream(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.streams).try_acquire_owned().ok()
     }
 
     /// Ends all streams.

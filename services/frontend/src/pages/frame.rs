@@ -96,7 +96,7 @@ impl Frame {
         let layout = Layout {
             site: "otelix",
             title: title.to_owned(),
-            style: href::<Files>("style.css"),
+            styles: vec![href::<Files>("style.css")],
             is_home: place == Place::Home,
             is_wide: false,
             navigation: self.navigation(place),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use diesel::{SqliteConnection, prelude::*};
+use diesel::prelude::*;
 use opentelemetry_proto::tonic::{
     collector::{
         logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,

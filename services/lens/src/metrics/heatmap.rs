@@ -137,7 +137,7 @@ fn visit<'a>(
 }
 
 /// Equal parts of a range.
-fn windows(range: Range, count: usize) -> impl Iterator<Item = Window> {
+pub(super) fn windows(range: Range, count: usize) -> impl Iterator<Item = Window> {
     let length = u128::from(range.to.saturating_sub(range.from));
     let count = if length == 0 {
         0
@@ -155,7 +155,7 @@ fn windows(range: Range, count: usize) -> impl Iterator<Item = Window> {
 }
 
 /// The indexes of the intervals in which values of a window may be.
-fn touched(intervals: &[Window], window: Window) -> std::ops::Range<usize> {
+pub(super) fn touched(intervals: &[Window], window: Window) -> std::ops::Range<usize> {
     let is_empty = window.from >= window.to;
     let first = intervals.partition_point(|interval| {
         interval.to < window.from || interval.to == window.from && !is_empty

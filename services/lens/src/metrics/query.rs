@@ -12,7 +12,11 @@ use crate::metrics::{
     identity::{self, Kind, Temporality},
     point::{Number, Point},
     state::{Series, State},
+    window,
 };
+
+/// Number of series of a metric that [`Name::some`] has.
+const SOME: usize = 20;
 
 /// A metric with all of its series.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +33,10 @@ pub struct Name {
     pub services: Vec<String>,
     /// Number of its series.
     pub series: usize,
+    /// Up to 20 of its series, in the order of their ids.
+    pub some: Vec<SeriesId>,
+    /// The time of the newest point, in nanoseconds since the Unix epoch.
+    pub last: u64,
 }
 
 /// A series without its points.
@@ -46,6 +54,8 @@ pub struct Labels {
     pub service: String,
     /// The unit, in UCUM.
     pub unit: String,
+    /// The description of the metric.
+    pub description: String,
     /// The type of the metric.
     pub kind: Kind,
     /// The temporality.
@@ -58,6 +68,8 @@ pub struct Labels {
     pub evicted: u64,
     /// The time of the oldest point, in nanoseconds since the Unix epoch.
     pub first: u64,
+    /// The start of the range that has everything of the series, in nanoseconds since the Unix epoch.
+    pub since: u64,
     /// The newest point.
     pub last: Option<Point>,
 }
@@ -79,31 +91,49 @@ pub struct Exemplar {
     pub filtered_attributes: Vec<KeyValue>,
 }
 
-pub(super) fn names(state: &State) -> Vec<Name> {
-    let mut names = BTreeMap::<_, (&str, BTreeSet<&str>, usize)>::new();
-    for (_, series) in state.all() {
+/// What is known of a metric while its series are visited.
+#[derive(Debug, Default)]
+struct Names<'a> {
+    description: &'a str,
+    services: BTreeSet<&'a str>,
+    series: usize,
+    some: BTreeSet<SeriesId>,
+    last: u64,
+}
+
+/// The metrics with series that the filter keeps, by name. Without a filter, no attribute is decoded.
+pub(super) fn names(state: &State, filter: Option<&dyn Fn(&Labels) -> bool>) -> Vec<Name> {
+    let mut names = BTreeMap::<_, Names<'_>>::new();
+    let all = state.all();
+    for (id, series) in
+        all.filter(|(id, series)| filter.is_none_or(|is_kept| is_kept(&labels(*id, series))))
+    {
         let metric = &series.metric;
         let entry = names.entry((&*metric.name, &*metric.unit, metric.kind));
-        let (description, services, count) = entry.or_default();
-        if description.is_empty() {
-            *description = &metric.description;
+        let entry = entry.or_default();
+        if entry.description.is_empty() {
+            entry.description = &metric.description;
         }
-        services.insert(&metric.source.service);
-        *count += 1;
+        entry.services.insert(&metric.source.service);
+        entry.series += 1;
+        entry.some.insert(SeriesId(id));
+        if entry.some.len() > SOME {
+            entry.some.pop_last();
+        }
+        let newest = series.ring.points().back();
+        entry.last = entry.last.max(newest.map_or(0, |point| point.time));
     }
-    let names = names.into_iter();
-    names
-        .map(
-            |((name, unit, kind), (description, services, series))| Name {
-                name: name.to_owned(),
-                unit: unit.to_owned(),
-                kind,
-                description: description.to_owned(),
-                services: services.into_iter().map(str::to_owned).collect(),
-                series,
-            },
-        )
-        .collect()
+    let names = names.into_iter().map(|((name, unit, kind), entry)| Name {
+        name: name.to_owned(),
+        unit: unit.to_owned(),
+        kind,
+        description: entry.description.to_owned(),
+        services: entry.services.into_iter().map(str::to_owned).collect(),
+        series: entry.series,
+        some: entry.some.into_iter().collect(),
+        last: entry.last,
+    });
+    names.collect()
 }
 
 /// The series of a metric that the filter keeps, by service and attributes.
@@ -127,12 +157,16 @@ pub(super) fn labels(id: u64, series: &Series) -> Labels {
         scope: metric.source.scope(),
         service: metric.source.service.to_string(),
         unit: metric.unit.to_string(),
+        description: metric.description.to_string(),
         kind: metric.kind,
         temporality: metric.temporality,
         attributes: identity::decode(&series.attributes),
         points: points.len(),
         evicted: series.ring.evicted(),
         first: points.front().map_or(0, |point| point.time),
+        since: points
+            .front()
+            .map_or(0, |first| window::since(first, metric.temporality)),
         last: points.back().cloned(),
     }
 }

@@ -18,21 +18,21 @@ use crate::metrics::{
 };
 
 /// Nanoseconds of a second.
-pub(super) const SECOND: u64 = 1_000_000_000;
+pub(crate) const SECOND: u64 = 1_000_000_000;
 
-pub(super) const DELTA: i32 = AggregationTemporality::Delta as i32;
-pub(super) const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
-pub(super) const UNSPECIFIED: i32 = AggregationTemporality::Unspecified as i32;
+pub(crate) const DELTA: i32 = AggregationTemporality::Delta as i32;
+pub(crate) const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
+pub(crate) const UNSPECIFIED: i32 = AggregationTemporality::Unspecified as i32;
 
 /// The range between two times, in seconds.
-pub(super) fn seconds(from: u64, to: u64) -> Range {
+pub(crate) fn seconds(from: u64, to: u64) -> Range {
     Range {
         from: from * SECOND,
         to: to * SECOND,
     }
 }
 
-pub(super) fn attribute(key: &str, value: &str) -> KeyValue {
+pub(crate) fn attribute(key: &str, value: &str) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
         value: Some(AnyValue {
@@ -43,7 +43,7 @@ pub(super) fn attribute(key: &str, value: &str) -> KeyValue {
 }
 
 /// A request with metrics of the service `shop`.
-pub(super) fn request(metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
+pub(crate) fn request(metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
     ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
             resource: Some(Resource {
@@ -66,7 +66,7 @@ pub(super) fn request(metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
     }
 }
 
-pub(super) fn metric(data: Data) -> Metric {
+pub(crate) fn metric(data: Data) -> Metric {
     Metric {
         name: "m".to_owned(),
         description: "a metric".to_owned(),
@@ -77,7 +77,7 @@ pub(super) fn metric(data: Data) -> Metric {
 }
 
 /// A point at a time, with a start, in seconds.
-pub(super) fn number(start: u64, time: u64, value: i64) -> NumberDataPoint {
+pub(crate) fn number(start: u64, time: u64, value: i64) -> NumberDataPoint {
     NumberDataPoint {
         start_time_unix_nano: start * SECOND,
         time_unix_nano: time * SECOND,
@@ -86,11 +86,11 @@ pub(super) fn number(start: u64, time: u64, value: i64) -> NumberDataPoint {
     }
 }
 
-pub(super) fn gauge(data_points: Vec<NumberDataPoint>) -> Metric {
+pub(crate) fn gauge(data_points: Vec<NumberDataPoint>) -> Metric {
     metric(Data::Gauge(Gauge { data_points }))
 }
 
-pub(super) fn counter(aggregation_temporality: i32, data_points: Vec<NumberDataPoint>) -> Metric {
+pub(crate) fn counter(aggregation_temporality: i32, data_points: Vec<NumberDataPoint>) -> Metric {
     metric(Data::Sum(Sum {
         data_points,
         aggregation_temporality,
@@ -98,7 +98,7 @@ pub(super) fn counter(aggregation_temporality: i32, data_points: Vec<NumberDataP
     }))
 }
 
-pub(super) fn histogram(
+pub(crate) fn histogram(
     aggregation_temporality: i32,
     data_points: Vec<HistogramDataPoint>,
 ) -> Metric {
@@ -108,7 +108,7 @@ pub(super) fn histogram(
     }))
 }
 
-pub(super) fn exponential_histogram(
+pub(crate) fn exponential_histogram(
     aggregation_temporality: i32,
     data_points: Vec<ExponentialHistogramDataPoint>,
 ) -> Metric {
@@ -119,7 +119,7 @@ pub(super) fn exponential_histogram(
 }
 
 /// A message of a histogram, between a start and a time in seconds.
-pub(super) fn exponential_point(
+pub(crate) fn exponential_point(
     start: u64,
     time: u64,
     histogram: &Exponential,
@@ -154,7 +154,7 @@ pub(super) fn exponential_point(
 }
 
 /// A message of a histogram, between a start and a time in seconds.
-pub(super) fn explicit_point(start: u64, time: u64, histogram: &Explicit) -> HistogramDataPoint {
+pub(crate) fn explicit_point(start: u64, time: u64, histogram: &Explicit) -> HistogramDataPoint {
     HistogramDataPoint {
         start_time_unix_nano: start * SECOND,
         time_unix_nano: time * SECOND,
@@ -169,22 +169,22 @@ pub(super) fn explicit_point(start: u64, time: u64, histogram: &Explicit) -> His
 }
 
 /// A store with room for everything that a test inserts.
-pub(super) fn store() -> Metrics {
+pub(crate) fn store() -> Metrics {
     Metrics::new(16 << 20)
 }
 
 /// All series of the metric `m`.
-pub(super) fn labels(metrics: &Metrics) -> Vec<Labels> {
+pub(crate) fn labels(metrics: &Metrics) -> Vec<Labels> {
     metrics.series("m", |_| true)
 }
 
 /// The ids of all series of the metric `m`.
-pub(super) fn ids(metrics: &Metrics) -> Vec<SeriesId> {
+pub(crate) fn ids(metrics: &Metrics) -> Vec<SeriesId> {
     labels(metrics).into_iter().map(|one| one.id).collect()
 }
 
 /// The index of the bucket for a positive value.
-pub(super) fn index_of(value: f64, scale: i32) -> i64 {
+pub(crate) fn index_of(value: f64, scale: i32) -> i64 {
     let mut index = (value.log2() * f64::from(scale).exp2()).ceil() as i64 - 1;
     // The logarithm is rounded, so that values at bounds may be off by one.
     while exponential::bound(index, scale) >= value {
@@ -197,7 +197,7 @@ pub(super) fn index_of(value: f64, scale: i32) -> i64 {
 }
 
 /// The exponential histogram of these values.
-pub(super) fn exponential_of(values: &[f64], scale: i32, zero_threshold: f64) -> Exponential {
+pub(crate) fn exponential_of(values: &[f64], scale: i32, zero_threshold: f64) -> Exponential {
     let mut histogram = Exponential {
         count: values.len() as u64,
         sum: Some(values.iter().sum()),
@@ -232,7 +232,7 @@ pub(super) fn exponential_of(values: &[f64], scale: i32, zero_threshold: f64) ->
 }
 
 /// The explicit histogram of these values.
-pub(super) fn explicit_of(values: &[f64], bounds: &[f64]) -> Explicit {
+pub(crate) fn explicit_of(values: &[f64], bounds: &[f64]) -> Explicit {
     let mut counts = vec![0; bounds.len() + 1];
     for value in values {
         counts[bounds.partition_point(|bound| bound < value)] += 1;
@@ -248,7 +248,7 @@ pub(super) fn explicit_of(values: &[f64], bounds: &[f64]) -> Explicit {
 }
 
 /// The value at a quantile, from the sorted values.
-pub(super) fn true_quantile(values: &[f64], quantile: f64) -> f64 {
+pub(crate) fn true_quantile(values: &[f64], quantile: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     let rank = (quantile * values.len() as f64).ceil() as usize;
@@ -256,14 +256,14 @@ pub(super) fn true_quantile(values: &[f64], quantile: f64) -> f64 {
 }
 
 /// Values over several orders of magnitude.
-pub(super) fn random_values(random: &mut fastrand::Rng, count: usize) -> Vec<f64> {
+pub(crate) fn random_values(random: &mut fastrand::Rng, count: usize) -> Vec<f64> {
     let values = (0..count).map(|_| (random.f64() * 30.0 - 15.0).exp2());
     values.collect()
 }
 
 /// Fails unless the two are equal but for rounding.
 #[track_caller]
-pub(super) fn assert_near(one: f64, other: f64) {
+pub(crate) fn assert_near(one: f64, other: f64) {
     let difference = (one - other).abs();
     assert!(difference <= 1e-9 * one.abs().max(1.0), "{one} {other}");
 }

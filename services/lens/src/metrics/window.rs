@@ -115,6 +115,20 @@ pub(super) fn visit<'a, T: Cumulative>(
     }
 }
 
+/// The start of the ranges that have everything of a series whose first point is this one.
+pub(super) fn since(first: &Point, temporality: Temporality) -> u64 {
+    let starts_before = first.start != 0 && first.start < first.time;
+    if starts_before && first.time - first.start <= LONGEST_FIRST {
+        return first.start;
+    }
+    match temporality {
+        // It adds nothing.
+        Temporality::Cumulative => first.time,
+        // A range does not have its start.
+        Temporality::Delta | Temporality::Unspecified => first.time.saturating_sub(1),
+    }
+}
+
 /// What is known of a series before a point.
 #[derive(Debug)]
 enum Past<T> {

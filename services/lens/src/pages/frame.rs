@@ -18,6 +18,23 @@ pub(super) enum Place {
     Elsewhere,
 }
 
+impl Place {
+    /// The URLs of its style sheets.
+    fn styles(self) -> Vec<String> {
+        let names: &[&str] = match self {
+            Self::Overview => &["style.css", "chart.css", "overview.css"],
+            Self::Traces => &["style.css", "chart.css", "traces.css"],
+            Self::Logs => &["style.css", "chart.css", "logs.css"],
+            Self::Metrics => &["style.css", "chart.css", "metrics.css"],
+            Self::Doctor => &["style.css", "doctor.css"],
+            Self::Elsewhere => &["style.css"],
+        };
+        // A page may have no style of its own.
+        let names = names.iter().filter(|name| Files::get(name).is_some());
+        names.map(|name| href::<Files>(name)).collect()
+    }
+}
+
 const NAVIGATION: [(Place, &str, &str); 4] = [
     (Place::Traces, "/traces", "Traces"),
     (Place::Logs, "/logs", "Logs"),
@@ -34,7 +51,7 @@ pub(super) fn layout(title: &str, place: Place, footer: Markup) -> Layout {
     Layout {
         site: "lens",
         title: title.to_owned(),
-        style: href::<Files>("style.css"),
+        styles: place.styles(),
         is_home: place == Place::Overview,
         is_wide: true,
         navigation: html! {

@@ -8,8 +8,9 @@ use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
 use super::{
     Snapshot, SpanColumns, Store,
     chains::Place,
-    filter::{Columns, List, Page, Sink, Terms, any_text_in},
+    filter::{List, Page, Terms},
     ids::TraceId,
+    search::{Columns, Sink, any_text_in},
     segment::{NO_ROW, Segment},
 };
 use crate::query::TraceFilter;
@@ -136,6 +137,13 @@ impl Store {
             trace: row.id,
         });
         List { rows, next }
+    }
+
+    /// One trace, as in a list. `None` if no span of it is stored.
+    pub fn trace_row(&self, id: TraceId) -> Option<TraceRow> {
+        let (snapshot, place) =
+            self.read(|writer| (writer.spans.snapshot(), writer.spans.newest_part(id)));
+        Some(Summary::new(&snapshot, place?).row(&snapshot, id))
     }
 }
 

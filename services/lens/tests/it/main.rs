@@ -1,9 +1,13 @@
-//! The program as a process.
+//! Tests of lens over the network.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
     reason = "tests and their helpers may panic"
 )]
 
+mod api;
+mod cli;
 mod data;
 mod harness;
+mod server;
+mod transfer;

@@ -1,0 +1,192 @@
+//! Histograms: heatmap, quantiles, rates and means.
+
+use maud::{Markup, html};
+
+use super::{
+    super::chart::{Cell, Dot, Period, Plot, Scale, Unit, heat_legend},
+    lines::{Line, Lines, STEPS, intervals},
+    select::Group,
+    values::{Reader, quantile_name},
+};
+use crate::metrics::{Estimate, Heatmap, Quantiles, SeriesId};
+
+/// The quantiles that are shown.
+const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
+
+/// Columns of a heatmap at most.
+const COLUMNS: u64 = 80;
+
+/// What a page shows of histograms.
+#[derive(Debug)]
+pub(super) struct Histograms {
+    unit: Unit,
+    heatmap: Heatmap,
+    /// The quantiles over time.
+    pub(super) quantiles: Lines,
+    /// The quantiles of all values.
+    whole: Option<Quantiles>,
+    pub(super) rates: Lines,
+    pub(super) means: Lines,
+}
+
+impl Histograms {
+    pub(super) fn read(reader: &Reader<'_>, series: &[SeriesId], groups: &[Group]) -> Self {
+        let range = reader.span.range();
+        let columns = reader.columns(STEPS);
+        let metrics = reader.metrics;
+        let over_time = metrics.quantiles(series, range, columns as usize, &QUANTILES);
+        let lines = QUANTILES.iter().enumerate().map(|(index, quantile)| {
+            let values = over_time.iter().map(|one| {
+                let estimate = one.estimates.get(index).copied().flatten();
+                let value = estimate.map(|estimate| estimate.value);
+                value.filter(|value| value.is_finite())
+            });
+            Line::new(quantile_name(*quantile), values.collect())
+        });
+        Self {
+            unit: Unit::new(reader.unit),
+            quantiles: Lines {
+                unit: Unit::new(reader.unit),
+                lines: lines.collect(),
+                intervals: intervals(reader.span.period, columns),
+                from_zero: false,
+            },
+            heatmap: metrics.heatmap(series, range, reader.columns(COLUMNS) as usize),
+            whole: metrics.quantiles(series, range, 1, &QUANTILES).pop(),
+            rates: reader.rates(groups),
+            means: reader.means(groups),
+        }
+    }
+
+    /// The heatmap with exemplars.
+    pub(super) fn heatmap(&self, period: Period, dots: Vec<Dot>) -> Markup {
+        let mut cells = Vec::new();
+        for column in &self.heatmap.columns {
+            for (row, count) in self.heatmap.rows.iter().zip(&column.cells) {
+                if *count > 0.0 {
+                    cells.push(Cell {
+                        from: column.from,
+                        to: column.to,
+                        lower: row.lower,
+                        upper: row.upper,
+                        count: *count,
+                        title: format!(
+                            "{} UTC\n{}: {}",
+                            period.part(column.from, column.to),
+                            self.row(row.lower, row.upper),
+                            Unit::new("{value}").text(*count),
+                        ),
+                    });
+                }
+            }
+        }
+        let rows = self.heatmap.rows.iter().map(|row| (row.lower, row.upper));
+        let most = cells.iter().map(|cell| cell.count).fold(0.0, f64::max);
+        let plot = Plot::new(
+            period,
+            Scale::rows(rows).with_round_ticks(&self.unit),
+            self.unit.clone(),
+        );
+        html! {
+            (plot.cells(&cells).dots(dots).figure("Numbers of values by time and value"))
+            (heat_legend(most))
+            @if !self.heatmap.is_exact {
+                p.hint {
+                    "The series have different bounds. Values of a bucket that several rows share are spread evenly."
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.whole.as_ref().is_none_or(|whole| whole.count == 0)
+    }
+
+    /// The quantiles over time.
+    pub(super) fn quantile_chart(&self, period: Period) -> Markup {
+        let values = || {
+            let lines = self.quantiles.lines.iter();
+            lines.flat_map(|line| line.values.iter().flatten().copied())
+        };
+        let scale = match values().all(|value| value > 0.0) {
+            true => Scale::log(values(), &self.unit),
+            false => Scale::around(values(), &self.unit),
+        };
+        self.quantiles
+            .chart_on(scale, "Quantiles", period, Vec::new())
+    }
+
+    /// The quantiles of all values, with the bounds of their errors.
+    pub(super) fn whole(&self) -> Markup {
+        let Some(whole) = &self.whole else {
+            return html! {};
+        };
+        html! {
+            div.table {
+                table.quantiles {
+                    thead {
+                        tr {
+                            th scope="col" { "Quantile" }
+                            th scope="col" { "Estimate" }
+                            th scope="col" { "True value" }
+                            th scope="col" { "Error" }
+                        }
+                    }
+                    tbody {
+                        @for (quantile, estimate) in QUANTILES.iter().zip(&whole.estimates) {
+                            tr {
+                                th scope="row" { (quantile_name(*quantile)) }
+                                @match estimate {
+                                    Some(estimate) => {
+                                        td { (self.unit.text(estimate.value)) }
+                                        td { (self.bounds(*estimate)) }
+                                        td { (error(*estimate)) }
+                                    }
+                                    None => td colspan="3" { "no values" },
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where the true value of a quantile is.
+    fn bounds(&self, estimate: Estimate) -> String {
+        if estimate.lower == estimate.upper {
+            return format!("exactly {}", self.unit.text(estimate.value));
+        }
+        self.row(estimate.lower, estimate.upper)
+    }
+
+    fn row(&self, lower: f64, upper: f64) -> String {
+        let text = |value| self.unit.text(value);
+        match (lower.is_finite(), upper.is_finite()) {
+            _ if lower == upper => format!("exactly {}", text(upper)),
+            (true, true) => format!("{} to {}", text(lower), text(upper)),
+            (true, false) => format!("above {}", text(lower)),
+            (false, true) => format!("up to {}", text(upper)),
+            (false, false) => "any value".to_owned(),
+        }
+    }
+}
+
+/// The largest relative error that an estimate can have.
+fn error(estimate: Estimate) -> String {
+    let Estimate {
+        value,
+        lower,
+        upper,
+    } = estimate;
+    if lower == upper {
+        return "none".to_owned();
+    }
+    let has_sign = lower > 0.0 || upper < 0.0;
+    if !(has_sign && lower.is_finite() && upper.is_finite()) {
+        return "no bound".to_owned();
+    }
+    let of = |bound: f64| ((value - bound) / bound).abs();
+    let percent = Unit::new("%").text(of(lower).max(of(upper)) * 100.0);
+    format!("at most {percent}")
+}

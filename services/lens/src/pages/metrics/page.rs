@@ -1,0 +1,309 @@
+//! The page of one metric.
+
+use maud::{Markup, html};
+use pages::current;
+
+use super::{
+    super::{chart::Unit, filter, format},
+    attributes, exemplars, kind_name,
+    lines::Lines,
+    path,
+    read::{self, Charts, LINES, View},
+    select::{ALL, LENGTHS, Variant},
+    series,
+};
+use crate::{
+    Lens,
+    metrics::{Kind, Temporality},
+    params::Params,
+    query::Filter,
+};
+
+const EXAMPLE: &str = "service:auth http.route:/login";
+
+/// The page of a metric, or that which says that there is none.
+pub(super) fn of(lens: &Lens, name: &str, params: &Params) -> Result<Markup, Markup> {
+    let (filter, series, problems) = filter::of_series(params, false);
+    match read::read(lens, name, params, &series) {
+        Some(view) => Ok(page(name, params, &filter, &problems, &view)),
+        None => Err(missing(name)),
+    }
+}
+
+fn missing(name: &str) -> Markup {
+    html! {
+        h1 { "This metric is not stored" }
+        p.lead {
+            "There is no series of " code { (attributes::foreign(name)) }
+            ". Series leave when memory is full and they have had no new point for long."
+        }
+        p.actions { a.button href="/metrics" { "All metrics" } }
+    }
+}
+
+fn page(name: &str, params: &Params, filter: &Filter, problems: &[String], view: &View) -> Markup {
+    let path = path(name).unwrap_or_else(|| "/metrics".to_owned());
+    // A name that no path can have is a parameter, which all links keep.
+    let path = path.split('?').next().unwrap_or(&path);
+    html! {
+        p.crumb { a href="/metrics" { "Metrics" } }
+        h1.name { (attributes::metric_name(name)) }
+        @if !view.description.is_empty() {
+            p.lead { (attributes::foreign(&view.description)) }
+        }
+        (facts(view))
+        (variants(view, path, params))
+        (filter::form(path, params, EXAMPLE, problems))
+        (time(view, path, params))
+        (grouping(view, path, params))
+        (warnings(view))
+        (charts(view))
+        (exemplars::table(&view.exemplars, &Unit::new(&view.variant.unit)))
+        @if view.matching > 0 { (series::table(view, path, params, filter)) }
+    }
+}
+
+fn facts(view: &View) -> Markup {
+    let unit = &view.variant.unit;
+    html! {
+        p.summary {
+            span.state.plain { (kind_name(view.variant.kind)) }
+            " " (temporality(view))
+            @if !unit.is_empty() { " Unit " code { (attributes::foreign(unit)) } "." }
+            " " (format::count(view.total as u64)) " series"
+            @if view.matching != view.total { ", of which " (format::count(view.matching as u64)) " match" }
+            "."
+            @if view.services.iter().any(|service| !service.is_empty()) {
+                " Sent by "
+                @for (index, service) in view.services.iter().take(LINES).enumerate() {
+                    @if index > 0 { ", " }
+                    (attributes::foreign(service))
+                }
+                @if view.services.len() > LINES { " and others" }
+                "."
+            }
+        }
+    }
+}
+
+fn temporality(view: &View) -> &'static str {
+    if view.variant.kind == Kind::Gauge {
+        return "Each point is a value at its time.";
+    }
+    let mut temporalities = view.temporalities.iter();
+    match (temporalities.next(), temporalities.next()) {
+        (Some(Temporality::Delta), None) => {
+            "Delta: each point has what came since the previous point."
+        }
+        (Some(Temporality::Cumulative), None) => {
+            "Cumulative: each point has all that came since the start of the process."
+        }
+        (Some(Temporality::Unspecified), None) | (None, _) => "",
+        (Some(_), Some(_)) => "Series of different temporality.",
+    }
+}
+
+/// The types and units, if several metrics share the name.
+fn variants(view: &View, path: &str, params: &Params) -> Markup {
+    let link = |variant: &Variant| {
+        let params = params.without("series").without("by");
+        let params = params.with("type", variant.parameter());
+        params.with("unit", &variant.unit).href(path)
+    };
+    html! {
+        @if view.variants.len() > 1 {
+            nav.choice aria-label="Type and unit" {
+                span { "This name has several types or units:" }
+                @for (variant, series) in &view.variants {
+                    a href=(link(variant)) aria-current=[current(*variant == view.variant)] {
+                        (kind_name(variant.kind))
+                        @if !variant.unit.is_empty() { " in " (attributes::foreign(&variant.unit)) }
+                        " (" (format::count(*series as u64)) ")"
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn time(view: &View, path: &str, params: &Params) -> Markup {
+    let span = &view.span;
+    let base = params.without("end");
+    let (earlier, later) = span.neighbours();
+    let is_all = span.choice == ALL;
+    html! {
+        nav.choice aria-label="Time" {
+            span { "Time:" }
+            @for (choice, text, _) in LENGTHS {
+                a href=(base.with("range", choice).href(path))
+                    aria-current=[current(span.choice == choice)] { (text) }
+            }
+            a href=(base.with("range", ALL).href(path)) aria-current=[current(is_all)] { "All" }
+            @if !is_all {
+                @let base = params.with("range", span.choice);
+                @if let Some(end) = earlier {
+                    a rel="prev" href=(base.with("end", end).href(path)) { "← Earlier" }
+                }
+                @if let Some(end) = later {
+                    a rel="next" href=(base.with("end", end).href(path)) { "Later →" }
+                }
+            }
+            span.period { (span.period.caption()) }
+        }
+    }
+}
+
+/// How series become lines.
+fn grouping(view: &View, path: &str, params: &Params) -> Markup {
+    let is_histogram = matches!(view.charts, Charts::Histogram(_));
+    let base = params.without("by").without("together");
+    let by = params.get("by");
+    let together = by.is_none() && (is_histogram || params.get("together").is_some());
+    html! {
+        @if let Some(series) = params.get("series") {
+            p.choice {
+                span { "One series alone: " code { (attributes::foreign(series)) } "." }
+                a href=(params.without("series").href(path)) { "Show all series" }
+            }
+        } @else if view.matching > 1 {
+            nav.choice aria-label="Lines" {
+                span { @if is_histogram { "Rates and means:" } @else { "Lines:" } }
+                @if !is_histogram {
+                    a href=(base.href(path)) aria-current=[current(by.is_none() && !together)] {
+                        "Each series"
+                    }
+                }
+                a href=(base.with("together", 1).href(path)) aria-current=[current(together)] {
+                    "All together"
+                }
+                @for key in view.keys.iter().take(LINES) {
+                    a href=(base.with("by", key).href(path)) aria-current=[current(by == Some(key))] {
+                        "By " (attributes::foreign(key))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a reader has to know to read the charts.
+fn warnings(view: &View) -> Markup {
+    let has_temporality = !matches!(view.variant.kind, Kind::Gauge);
+    let unspecified = has_temporality && view.temporalities.contains(&Temporality::Unspecified);
+    let charted = format::count(view.charted as u64);
+    let matching = format::count(view.matching as u64);
+    let groups = format::count(view.groups as u64);
+    html! {
+        div.notes {
+            @if view.matching == 0 {
+                p { "No series matches the filter." }
+            }
+            @if unspecified {
+                p {
+                    "The client does not say whether points are deltas or totals: the aggregation temporality is \
+                     missing. So there is no rate, and each point is shown as it came."
+                }
+            }
+            @if view.charted < view.matching {
+                p {
+                    "Charts show the " (charted) " of " (matching) " series with the largest last values. \
+                     A filter selects others."
+                }
+            }
+            @if view.groups > LINES {
+                p {
+                    "Lines are the " (LINES) " of " (groups)
+                    " with the largest last values. A filter selects others."
+                }
+            }
+            @if view.evicted > 0 {
+                p {
+                    "Older points were evicted: " (format::count(view.evicted))
+                    " points of these series left, because memory was full."
+                }
+            }
+        }
+    }
+}
+
+fn charts(view: &View) -> Markup {
+    let period = view.span.period;
+    let unit = Unit::new(&view.variant.unit);
+    let dots = |at_zero| exemplars::dots(&view.exemplars, &unit, at_zero);
+    let key = exemplars::key(&view.exemplars);
+    let chart = |lines: &Lines, title| {
+        html! { @if !lines.is_empty() { (card(title, lines.chart(title, period, Vec::new()))) } }
+    };
+    html! {
+        div.charts {
+            @match &view.charts {
+                Charts::None => {}
+                Charts::Counter { rates, values } if rates.is_empty() => {
+                    (card("Values as received", html! {
+                        (no_rate(view))
+                        (values.chart("Values as received", period, dots(true)))
+                        (key)
+                    }))
+                }
+                Charts::Counter { rates, values } => {
+                    (card("Rate", html! { (rates.chart("Rate", period, dots(true))) (key) }))
+                    (chart(values, "Values as received"))
+                }
+                Charts::Gauge { values } => {
+                    (card("Value", html! { (values.chart("Value", period, dots(false))) (key) }))
+                }
+                Charts::Histogram(histograms) => {
+                    @if histograms.is_empty() {
+                        (card("Distribution", html! {
+                            p { "No values can be told for this time." }
+                            (no_rate(view))
+                        }))
+                    } @else {
+                        (card("Distribution", html! { (histograms.heatmap(period, dots(false))) (key) }))
+                        (card("Quantiles", html! {
+                            (histograms.quantile_chart(period))
+                            (histograms.whole())
+                        }))
+                    }
+                    (chart(&histograms.rates, "Values per second"))
+                    (chart(&histograms.means, "Mean"))
+                }
+                Charts::Summary { quantiles, series, rates, means } => {
+                    (card("Quantiles", html! {
+                        @if view.matching > 1 {
+                            p.hint {
+                                "Quantiles of several series cannot be merged. These are those of "
+                                bdi { (series) } ", the series with the most values."
+                            }
+                        }
+                        (quantiles.chart("Quantiles", period, Vec::new()))
+                        p.hint { "The client calculates these quantiles, and does not say over which time." }
+                    }))
+                    (chart(rates, "Values per second"))
+                    (chart(means, "Mean"))
+                }
+            }
+        }
+    }
+}
+
+fn card(title: &str, content: Markup) -> Markup {
+    html! {
+        section.card.chart {
+            h2 { (title) }
+            (content)
+        }
+    }
+}
+
+/// Why there is no rate.
+fn no_rate(view: &View) -> Markup {
+    let text = if view.temporalities.contains(&Temporality::Unspecified) {
+        "There is no rate, because the aggregation temporality is missing."
+    } else if view.temporalities.contains(&Temporality::Cumulative) {
+        "There is no rate yet. A cumulative series needs two points in this time."
+    } else {
+        "There is no rate, because no point describes a length of time: their start is their end."
+    };
+    html! { p.hint { (text) } }
+}
