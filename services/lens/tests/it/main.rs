@@ -1,9 +1,5 @@
 //! Tests of lens over the network.
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests and their helpers may panic"
-)]
+#![expect(clippy::unwrap_used, reason = "tests and their helpers may panic")]
 
 mod api;
 mod cli;
