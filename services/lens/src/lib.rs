@@ -11,6 +11,7 @@ mod config;
 mod doctor;
 mod guard;
 mod intake;
+mod overview;
 mod pages;
 mod params;
 mod router;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{Doctor, metrics::Metrics, store::Store};
+use crate::{Doctor, metrics::Metrics, overview, store::Store};
 
 /// Everything that lens has received, and what it refused.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Lens {
     pub doctor: Doctor,
     /// Maximum size of all telemetry, in bytes.
     pub memory: usize,
+    /// The last overview.
+    pub(crate) overview: overview::Cache,
     /// Becomes true at the stop, when streams end.
     stopping: watch::Sender<bool>,
 }
@@ -30,6 +32,7 @@ impl Lens {
             metrics: Metrics::new(metrics),
             doctor: Doctor::default(),
             memory,
+            overview: overview::Cache::default(),
             stopping: watch::Sender::new(false),
         })
     }
