@@ -19,8 +19,8 @@ use std::{
 };
 
 pub(crate) use self::{
-    errors::{Error, Place},
-    layout::{Arrow, Drawing},
+    errors::Error,
+    layout::{Arrow, Drawing, NODE},
     map::{Calls, Kind, Map, Node},
     services::{Row, Services, What},
 };

@@ -7,7 +7,10 @@ mod chart;
 mod filter;
 mod format;
 mod frame;
+mod links;
+mod overview;
 mod problem;
+mod text;
 mod traces;
 
 use std::sync::Arc;
@@ -25,5 +28,7 @@ pub(crate) struct Files;
 
 /// The routes of all pages.
 pub(crate) fn routes() -> Router<Arc<Lens>> {
-    Router::new().route("/traces", get(traces::list))
+    Router::new()
+        .route("/", get(overview::show))
+        .route("/traces", get(traces::list))
 }

@@ -1,6 +1,6 @@
 //! What all parts of lens share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
@@ -17,6 +17,8 @@ pub struct Lens {
     pub doctor: Doctor,
     /// Maximum size of all telemetry, in bytes.
     pub memory: usize,
+    /// The ports that take OTLP.
+    otlp_ports: OnceLock<Vec<u16>>,
     /// The last overview.
     pub(crate) overview: overview::Cache,
     /// Becomes true at the stop, when streams end.
@@ -32,9 +34,24 @@ impl Lens {
             metrics: Metrics::new(metrics),
             doctor: Doctor::default(),
             memory,
+            otlp_ports: OnceLock::new(),
             overview: overview::Cache::default(),
             stopping: watch::Sender::new(false),
         })
+    }
+
+    /// Tells the ports that take OTLP. Only the first call has an effect.
+    pub(crate) fn listens(&self, ports: Vec<u16>) {
+        let _ = self.otlp_ports.set(ports);
+    }
+
+    /// The ports for OTLP over gRPC and HTTP. Each takes both.
+    pub(crate) fn otlp_ports(&self) -> (u16, u16) {
+        match self.otlp_ports.get().map(Vec::as_slice) {
+            Some([port]) => (*port, *port),
+            Some([grpc, http, ..]) => (*grpc, *http),
+            _ => (4317, 4318),
+        }
     }
 
     /// Ends all streams.

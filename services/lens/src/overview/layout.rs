@@ -12,10 +12,10 @@ use dagre::{
 use super::map::{Map, Node};
 
 /// Size of a node.
-pub(crate) const NODE: (f64, f64) = (150.0, 44.0);
+pub(crate) const NODE: (f64, f64) = (156.0, 44.0);
 
 /// Size of the text beside the calls.
-const TEXT: (f64, f64) = (64.0, 16.0);
+const TEXT: (f64, f64) = (64.0, 18.0);
 
 const MARGIN: f64 = 12.0;
 
