@@ -9,6 +9,7 @@ pub mod store;
 
 mod config;
 mod doctor;
+mod findings;
 mod guard;
 mod intake;
 mod overview;

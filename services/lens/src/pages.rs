@@ -4,6 +4,7 @@
 //! only. The module of a page has its handler, which reads the store, and functions that render what was read.
 
 mod chart;
+mod doctor;
 mod filter;
 mod format;
 mod frame;
@@ -30,5 +31,6 @@ pub(crate) struct Files;
 pub(crate) fn routes() -> Router<Arc<Lens>> {
     Router::new()
         .route("/", get(overview::show))
+        .route("/doctor", get(doctor::show))
         .route("/traces", get(traces::list))
 }

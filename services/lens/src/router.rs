@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::Body,
-    http::StatusCode,
-    middleware,
+    extract::{Request, State},
+    http::{StatusCode, Uri},
+    middleware::{self, Next},
     response::Response,
     routing::{any, get},
 };
@@ -15,7 +16,9 @@ use pages::{assets, headers};
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use crate::{
-    Lens, guard,
+    Lens,
+    doctor::Signal,
+    guard,
     guard::Guard,
     intake::Intake,
     pages::{Files, Problem},
@@ -30,10 +33,57 @@ pub(crate) fn receiver(lens: &Arc<Lens>, guard: &Arc<Guard>) -> Router {
         request: REQUEST.min(lens.memory / 4),
     };
     let receiver = Receiver::new(Intake(Arc::clone(lens)), limits).routes();
-    receiver.layer(middleware::from_fn_with_state(
-        Arc::clone(guard),
-        guard::sending,
-    ))
+    receiver
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(guard),
+            guard::sending,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(lens),
+            note_no_secret,
+        ))
+}
+
+/// Tells the doctor about OTLP without the secret.
+async fn note_no_secret(State(lens): State<Arc<Lens>>, request: Request, next: Next) -> Response {
+    let signal = signal(request.uri().path());
+    let response = next.run(request).await;
+    let status = response.headers().get("grpc-status");
+    if response.status() == StatusCode::UNAUTHORIZED || status.is_some_and(|code| code == "16") {
+        lens.doctor
+            .turned_away(signal, "the secret of this receiver is missing or wrong");
+    }
+    response
+}
+
+/// Tells the doctor about pages that were refused because of the name of the host.
+async fn note_wrong_host(State(lens): State<Arc<Lens>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.status() == StatusCode::MISDIRECTED_REQUEST {
+        let reason = "a page was requested under a name other than localhost or an IP address";
+        lens.doctor.turned_away(None, reason);
+    }
+    response
+}
+
+/// Answers requests for pages that do not exist. Telemetry among them has the wrong port.
+async fn not_found(State(lens): State<Arc<Lens>>, uri: Uri) -> Problem {
+    if uri.path().starts_with("/v1/") || uri.path().starts_with("/opentelemetry.proto.") {
+        let reason = "telemetry was sent to the port of the pages";
+        lens.doctor.turned_away(signal(uri.path()), reason);
+    }
+    Problem::NotFound
+}
+
+/// The signal that a path of OTLP is for.
+fn signal(path: &str) -> Option<Signal> {
+    let signals = [
+        ("trace", Signal::Traces),
+        ("metrics", Signal::Metrics),
+        ("logs", Signal::Logs),
+    ];
+    let found = signals.iter().find(|(name, _)| path.contains(name));
+    found.map(|(_, signal)| *signal)
 }
 
 /// Pages and API, and health by HTTP and gRPC.
@@ -43,9 +93,13 @@ pub(crate) fn pages<H: Health>(
     health: HealthServer<H>,
 ) -> Router {
     let guarded = crate::pages::routes()
-        .fallback(async || Problem::NotFound)
+        .fallback(not_found)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .layer(middleware::from_fn_with_state(guard, guard::reading))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&lens),
+            note_wrong_host,
+        ))
         .with_state(lens);
     Router::new()
         .merge(assets::router::<Files, ()>())

@@ -109,7 +109,7 @@ fn refusals(requests: u64, records: u64) -> String {
     }
 }
 
-fn plural(count: u64, one: &str, many: &str) -> String {
+pub(super) fn plural(count: u64, one: &str, many: &str) -> String {
     let noun = if count == 1 { one } else { many };
     format!("{} {noun}", format::count(count))
 }
@@ -125,7 +125,7 @@ fn rate(count: u64, nanos: u64) -> String {
 }
 
 /// A share in percent. What is not zero is not shown as zero.
-fn share(part: u64, all: u64) -> String {
+pub(super) fn share(part: u64, all: u64) -> String {
     let percent = 100.0 * part as f64 / all.max(1) as f64;
     match percent {
         _ if part == 0 => "0 %".to_owned(),
