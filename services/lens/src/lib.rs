@@ -18,6 +18,8 @@ mod params;
 mod router;
 mod server;
 mod state;
+#[cfg(test)]
+mod telling;
 mod token;
 
 pub use crate::{

@@ -118,3 +118,60 @@ pub(crate) fn pages<H: Health>(
             },
         ))
 }
+
+#[cfg(test)]
+mod tests {
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::telling::lens;
+
+    async fn ask(router: Router, path: &str, headers: &[(&str, &str)]) -> StatusCode {
+        let mut request = Request::post(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        router.oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn the_doctor_knows_requests_that_are_turned_away() {
+        let lens = lens();
+        let arguments = ["--lens-otlp-token", "a-secret-of-this-test"];
+        let settings = testing::settings::<crate::Config>(&arguments).settings;
+        let guard = Guard::new(&settings, "127.0.0.1:1".parse().unwrap()).unwrap();
+        let guard = Arc::new(guard);
+        let receiver = receiver(&lens, &guard);
+        let grpc = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+        let is_grpc = [("content-type", "application/grpc")];
+        assert_eq!(ask(receiver.clone(), "/v1/traces", &[]).await, 401);
+        assert_eq!(ask(receiver, grpc, &is_grpc).await, 200);
+        let (_, health) = tonic_health::server::health_reporter();
+        let pages = pages(Arc::clone(&lens), guard, health);
+        let own = [("host", "localhost")];
+        assert_eq!(ask(pages.clone(), "/v1/logs", &own).await, 404);
+        assert_eq!(ask(pages, "/", &[("host", "evil.example")]).await, 421);
+
+        let mut notes: Vec<_> = lens
+            .doctor
+            .notes()
+            .into_iter()
+            .map(|note| (note.reason, note.signal, note.refused))
+            .collect();
+        notes.sort_by(|one, other| (&one.0, one.1.is_none()).cmp(&(&other.0, other.1.is_none())));
+        let secret = "the secret of this receiver is missing or wrong".to_owned();
+        assert_eq!(notes.len(), 4, "{notes:?}");
+        assert!(notes[0].0.contains("a name other than localhost"));
+        assert_eq!(
+            notes[1],
+            (
+                "telemetry was sent to the port of the pages".to_owned(),
+                Some(Signal::Logs),
+                1
+            )
+        );
+        assert!(notes.contains(&(secret.clone(), Some(Signal::Traces), 1)));
+        assert!(notes.contains(&(secret, Some(Signal::Metrics), 1)));
+    }
+}

@@ -58,13 +58,19 @@ pub(super) fn means<'a>(
     let mut totals = vec![(0.0, 0.0); windows.len()];
     for series in series {
         let temporality = series.metric.temporality;
-        window::visit(&series.ring, temporality, range, Moments::of, |window, moments| {
-            for column in touched(&windows, window) {
-                let share = window.share_in(windows[column]);
-                totals[column].0 += moments.count as f64 * share;
-                totals[column].1 += moments.sum * share;
-            }
-        });
+        window::visit(
+            &series.ring,
+            temporality,
+            range,
+            Moments::of,
+            |window, moments| {
+                for column in touched(&windows, window) {
+                    let share = window.share_in(windows[column]);
+                    totals[column].0 += moments.count as f64 * share;
+                    totals[column].1 += moments.sum * share;
+                }
+            },
+        );
     }
     let totals = windows.into_iter().zip(totals);
     totals

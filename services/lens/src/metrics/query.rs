@@ -103,7 +103,9 @@ struct Names<'a> {
 pub(super) fn names(state: &State, filter: Option<&dyn Fn(&Labels) -> bool>) -> Vec<Name> {
     let mut names = BTreeMap::<_, Names<'_>>::new();
     let all = state.all();
-    for (id, series) in all.filter(|(id, series)| filter.is_none_or(|is_kept| is_kept(&labels(*id, series)))) {
+    for (id, series) in
+        all.filter(|(id, series)| filter.is_none_or(|is_kept| is_kept(&labels(*id, series))))
+    {
         let metric = &series.metric;
         let entry = names.entry((&*metric.name, &*metric.unit, metric.kind));
         let entry = entry.or_default();

@@ -56,8 +56,13 @@ impl Drawing {
         // The crate is young, and a picture is not worth a failed page: the table has the same.
         let (nodes, arrows) = catch_unwind(AssertUnwindSafe(|| place(map))).ok()??;
         let points = arrows.iter().flat_map(|arrow| &arrow.points).copied();
-        let corners = nodes.iter().flatten().map(|(x, y)| (x + NODE.0 / 2.0, y + NODE.1 / 2.0));
-        let texts = arrows.iter().map(|arrow| (arrow.text.0 + TEXT.0 / 2.0, arrow.text.1));
+        let corners = nodes
+            .iter()
+            .flatten()
+            .map(|(x, y)| (x + NODE.0 / 2.0, y + NODE.1 / 2.0));
+        let texts = arrows
+            .iter()
+            .map(|arrow| (arrow.text.0 + TEXT.0 / 2.0, arrow.text.1));
         let (width, height) = points
             .chain(corners)
             .chain(texts)

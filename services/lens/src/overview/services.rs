@@ -5,11 +5,7 @@ use std::{collections::HashMap, ops::Range};
 use foldhash::fast::RandomState;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
-use super::{
-    SECOND,
-    durations::Durations,
-    names::Names,
-};
+use super::{SECOND, durations::Durations, names::Names};
 use crate::store::{SpanId, SpanView, Spans, TraceId};
 
 /// Maximum number of spans that are read.
@@ -147,7 +143,9 @@ impl Services {
         services.failed = failed.into_values().map(Failed::new).collect();
         let rows = names.all().iter().zip(sums);
         services.rows = rows.map(|(name, sums)| sums.row(name)).collect();
-        services.rows.sort_by(|one, other| one.name.cmp(&other.name));
+        services
+            .rows
+            .sort_by(|one, other| one.name.cmp(&other.name));
         services
     }
 }

@@ -5,7 +5,7 @@ mod errors;
 mod map;
 mod services;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 

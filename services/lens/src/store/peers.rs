@@ -19,8 +19,7 @@ const LENGTH: usize = 200;
 impl Store {
     /// Start of the newest span, or time of the newest log record, that is before this time, in nanoseconds since 1970.
     pub fn newest(&self, before: u64) -> Option<u64> {
-        let (spans, logs) =
-            self.read(|writer| (writer.spans.snapshot(), writer.logs.snapshot()));
+        let (spans, logs) = self.read(|writer| (writer.spans.snapshot(), writer.logs.snapshot()));
         let spans = spans.0.iter().map(|segment| segment.newest_before(before));
         let logs = logs.0.iter().map(|segment| segment.newest_before(before));
         spans.chain(logs).flatten().max()

@@ -111,7 +111,8 @@ pub(super) fn read(spans: &Spans) -> (Found, Coverage) {
         |span, values| {
             coverage.read += 1;
             let id = (span.trace, span.span);
-            let (Some(other), Some(&(service, _))) = (peers::other(span.kind, values), ids.get(&id))
+            let (Some(other), Some(&(service, _))) =
+                (peers::other(span.kind, values), ids.get(&id))
             else {
                 return;
             };

@@ -1,5 +1,7 @@
 //! Problems that were found, and what to do about each.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 
 use crate::{
@@ -10,6 +12,9 @@ use crate::{
 
 /// Maximum number of problems that are shown.
 const SHOWN: usize = 50;
+
+/// Maximum number of services that one problem names.
+const NAMES: usize = 10;
 
 /// A problem and its remedy.
 struct Problem {
@@ -113,29 +118,39 @@ fn of_senders(services: &[Service]) -> Vec<Problem> {
         });
     }
     // Instances of one service send the same signals.
-    let mut names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
-    names.dedup();
-    for name in names.into_iter().filter(|name| !name.is_empty()) {
-        let own = services.iter().filter(|service| service.name == name);
-        let (spans, logs, points) = own.fold((0, 0, 0), |(spans, logs, points), service| {
-            (
-                spans + service.spans,
-                logs + service.logs,
-                points + service.points,
-            )
-        });
-        let missing: Vec<&str> = [(spans, "spans"), (logs, "log records"), (points, "metrics")]
-            .into_iter()
-            .filter_map(|(count, name)| (count == 0).then_some(name))
+    let mut totals: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+    for service in services.iter().filter(|service| !service.name.is_empty()) {
+        let total = totals.entry(&service.name).or_default();
+        total[0] += service.spans;
+        total[1] += service.logs;
+        total[2] += service.points;
+    }
+    let mut silent: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
+    for (name, total) in totals {
+        let signals = total.iter().zip(["spans", "log records", "metrics"]);
+        let missing: Vec<_> = signals
+            .filter_map(|(count, signal)| (*count == 0).then_some(signal))
             .collect();
         if !missing.is_empty() {
-            problems.push(Problem {
-                title: html! { (named(name)) " sends no " (missing.join(" and no ")) "." },
-                remedy: "If it should, check OTEL_TRACES_EXPORTER, OTEL_LOGS_EXPORTER and OTEL_METRICS_EXPORTER, and \
-                         whether the endpoint is set for one signal only.",
-                example: None,
-            });
+            silent.entry(missing).or_default().push(name);
         }
+    }
+    for (missing, names) in silent {
+        let more = names.len().saturating_sub(NAMES);
+        let verb = if names.len() == 1 { " sends" } else { " send" };
+        problems.push(Problem {
+            title: html! {
+                @for (place, name) in names.iter().take(NAMES).enumerate() {
+                    @if place > 0 { ", " }
+                    (named(name))
+                }
+                @if more > 0 { " and " (plural(more as u64, "other", "others")) }
+                (verb) " no " (missing.join(" and no ")) "."
+            },
+            remedy: "If they should, check OTEL_TRACES_EXPORTER, OTEL_LOGS_EXPORTER and OTEL_METRICS_EXPORTER, and \
+                     whether the endpoint is set for one signal only.",
+            example: None,
+        });
     }
     problems
 }

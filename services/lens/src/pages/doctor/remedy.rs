@@ -12,10 +12,7 @@ const REMEDIES: [(&str, &str); 17] = [
         "The sender speaks HTTP and uses a path of gRPC. Set OTEL_EXPORTER_OTLP_PROTOCOL to http/protobuf, and the \
          endpoint to the address without a path.",
     ),
-    (
-        "gRPC-Web",
-        "Use the OTLP exporter for HTTP in the browser.",
-    ),
+    ("gRPC-Web", "Use the OTLP exporter for HTTP in the browser."),
     (
         "; use gzip or",
         "Set OTEL_EXPORTER_OTLP_COMPRESSION to gzip or none.",

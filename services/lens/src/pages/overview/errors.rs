@@ -40,7 +40,11 @@ fn line(error: &Error) -> Markup {
     };
     let all = links::list(
         "/traces",
-        [links::service(&error.service), links::name(&error.text), links::error()],
+        [
+            links::service(&error.service),
+            links::name(&error.text),
+            links::error(),
+        ],
     );
     html! {
         tr {

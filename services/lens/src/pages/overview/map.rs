@@ -11,6 +11,9 @@ use crate::{
     },
 };
 
+/// Number of characters of a name in a title.
+const LONGEST: usize = 80;
+
 /// Number of characters of a name that fit into a node.
 const CHARACTERS: usize = 17;
 
@@ -71,11 +74,13 @@ fn node(node: &Node, (x, y): (f64, f64)) -> Markup {
     let name = label(node);
     let (start, rest) = text::split(&name, CHARACTERS);
     let start = text::line(start);
+    let (long, _) = text::split(&name, LONGEST);
+    let kind = kind(node);
     let shape = html! {
-        title { (text::line(&name)) ", " (kind(node)) }
+        title { (text::line(long)) ", " (text::line(&kind)) }
         (outline(node.kind, left, top))
         text.name x=(number(x)) y=(number(y - 2.0)) { (start) @if rest > 0 { "…" } }
-        text.what x=(number(x)) y=(number(y + 14.0)) { (text::line(text::split(&kind(node), 22).0)) }
+        text.what x=(number(x)) y=(number(y + 14.0)) { (text::line(text::split(&kind, 22).0)) }
     };
     html! {
         // The table has the same links.
@@ -118,7 +123,11 @@ fn edge(map: &Map, calls: &Calls, arrow: &Arrow, time: u64) -> Markup {
         format::duration(calls.p50),
         format::duration(calls.p95)
     );
-    let marker = if failed { "url(#arrow-bad)" } else { "url(#arrow)" };
+    let marker = if failed {
+        "url(#arrow-bad)"
+    } else {
+        "url(#arrow)"
+    };
     let (x, y) = arrow.text;
     let line = html! {
         title { (title) }
@@ -213,7 +222,11 @@ fn coverage(map: &Map) -> String {
         plural(coverage.spans as u64, "span", "spans"),
         plural(coverage.traces as u64, "trace", "traces")
     );
-    text += if coverage.is_cut { ", the newest of this time." } else { "." };
+    text += if coverage.is_cut {
+        ", the newest of this time."
+    } else {
+        "."
+    };
     if coverage.read < coverage.clients {
         text += &format!(
             " Databases, topics and other servers are from {} of {} client and message spans.",
@@ -251,7 +264,7 @@ fn label(node: &Node) -> String {
 
 fn plain(map: &Map, number: usize) -> String {
     let name = label(&map.nodes[number]);
-    text::line(text::split(&name, 80).0).into_owned()
+    text::line(text::split(&name, LONGEST).0).into_owned()
 }
 
 fn kind(node: &Node) -> String {

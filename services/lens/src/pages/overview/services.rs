@@ -85,12 +85,20 @@ fn spark(row: &Row, overview: &Overview) -> Markup {
     let step = (range.end - range.start) / (row.intervals.len() as u64).max(1);
     let seconds = step as f64 / SECOND as f64;
     let points = |value: fn(&(u64, u64)) -> u64| {
-        row.intervals.iter().enumerate().map(move |(place, counts)| {
-            let middle = range.start + step * place as u64 + step / 2;
-            (middle, Some(value(counts) as f64 / seconds))
-        })
+        row.intervals
+            .iter()
+            .enumerate()
+            .map(move |(place, counts)| {
+                let middle = range.start + step * place as u64 + step / 2;
+                (middle, Some(value(counts) as f64 / seconds))
+            })
     };
-    let most = row.intervals.iter().map(|(count, _)| *count).max().unwrap_or_default();
+    let most = row
+        .intervals
+        .iter()
+        .map(|(count, _)| *count)
+        .max()
+        .unwrap_or_default();
     let most = most as f64 / seconds;
     let unit = Unit::new("1").per_second();
     let scale = Scale::from_zero([most], &unit);
