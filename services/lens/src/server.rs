@@ -67,7 +67,12 @@ pub async fn serve(
     }
     let receiver = router::receiver(&lens, &guard);
     let pages = router::pages(Arc::clone(&lens), guard, health_service);
-    tracing::info!(%address, "ready");
+    let otlp: Vec<_> = listeners
+        .otlp
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?;
+    tracing::info!(%address, ?otlp, "ready");
 
     let stopping = async {
         stop.await;

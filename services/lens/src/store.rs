@@ -16,6 +16,7 @@ mod insert;
 mod logs;
 mod outline;
 mod peers;
+mod search;
 mod segment;
 mod signal;
 mod source;

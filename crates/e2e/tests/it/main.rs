@@ -21,6 +21,7 @@ mod propagation;
 mod queries;
 mod rules;
 mod sampling;
+mod sdks;
 mod services;
 mod settings;
 mod shared;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         propagation::trials(),
         rules::trials(),
         sampling::trials(),
+        sdks::trials(),
         services::trials(),
         settings::trials(),
         system::trials(),
