@@ -139,7 +139,7 @@ impl Doctor {
 
     /// Notes a request that another part than the receiver refused.
     pub(crate) fn turned_away(&self, signal: Option<Signal>, reason: &str) {
-        self.refused(Refusal {
+        self.refused(&Refusal {
             signal,
             rejected: None,
             reason: reason.to_owned(),
@@ -147,7 +147,7 @@ impl Doctor {
     }
 
     /// Notes what the receiver refused.
-    pub(crate) fn refused(&self, refusal: Refusal) {
+    pub(crate) fn refused(&self, refusal: &Refusal) {
         let now = SystemTime::now();
         let reason = cut(&refusal.reason);
         let kind: String = reason

@@ -1,7 +1,7 @@
 //! Problems of the newest traces.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::{Duration, SystemTime},
 };
 
@@ -109,7 +109,7 @@ impl Findings {
 
 /// Finds what the columns show.
 fn examine(outline: &Outline, groups: &mut Groups) {
-    let spans: std::collections::HashMap<SpanId, SpanView<'_>, RandomState> =
+    let spans: HashMap<SpanId, SpanView<'_>, RandomState> =
         outline.spans().map(|span| (span.span, span)).collect();
     let mut missing: HashSet<SpanId> = HashSet::new();
     for span in outline.spans() {
@@ -128,14 +128,13 @@ fn examine(outline: &Outline, groups: &mut Groups) {
             None if !outline.evicted_spans() && missing.insert(parent) => {
                 note(groups, Trouble::Orphan, &span, "", 0);
             }
-            None => {}
             Some(parent) if parent.service != span.service && span.start != 0 => {
                 let early = parent.start.saturating_sub(span.start);
                 if early >= SKEW {
                     note(groups, Trouble::Skew, &span, parent.service, early);
                 }
             }
-            Some(_) => {}
+            _ => {}
         }
     }
 }

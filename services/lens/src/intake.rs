@@ -81,7 +81,7 @@ impl Sink for Intake {
     }
 
     fn refused(&self, refusal: Refusal) {
-        self.0.doctor.refused(refusal);
+        self.0.doctor.refused(&refusal);
     }
 }
 

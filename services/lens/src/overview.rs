@@ -56,9 +56,16 @@ pub(crate) struct Overview {
 /// The last result, and the last drawing.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    /// The length of the window, when it was computed, and what.
-    last: Mutex<Option<(u64, Instant, Option<Arc<Overview>>)>>,
+    last: Mutex<Option<Last>>,
     drawing: Mutex<Option<Arc<Drawing>>>,
+}
+
+#[derive(Debug)]
+struct Last {
+    /// Length of the window, in nanoseconds.
+    length: u64,
+    computed: Instant,
+    overview: Arc<Overview>,
 }
 
 impl Window {
@@ -89,18 +96,20 @@ impl Overview {
         let cache = &lens.overview;
         // Others wait for the result instead of computing the same.
         let mut last = cache.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, at, overview)) = &*last
-            && *known == length
-            && at.elapsed() < FRESH
+        if let Some(last) = &*last
+            && last.length == length
+            && last.computed.elapsed() < FRESH
         {
-            return overview.clone();
+            return Some(Arc::clone(&last.overview));
         }
         let overview = Window::new(&lens.store, length)
             .map(|window| Arc::new(Self::compute(&lens.store, window, &cache.drawing)));
-        // What is empty is cheap, and a first span should be seen at once.
-        *last = overview
-            .clone()
-            .map(|overview| (length, Instant::now(), Some(overview)));
+        // Without data there is nothing to keep, and the first span is seen at once.
+        *last = overview.clone().map(|overview| Last {
+            length,
+            computed: Instant::now(),
+            overview,
+        });
         overview
     }
 

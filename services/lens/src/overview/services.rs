@@ -74,7 +74,7 @@ pub(super) struct Failed {
     pub(super) span: SpanId,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Newest<'a> {
     span: SpanView<'a>,
     count: u64,

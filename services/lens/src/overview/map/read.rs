@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// Maximum number of spans that are read.
-const SPANS: usize = 200_000;
+const SPANS: usize = 100_000;
 
 /// Maximum number of spans whose attributes are read.
-const READ: usize = 50_000;
+const READ: usize = 20_000;
 
 /// Maximum number of services.
 const SERVICES: usize = 1_000;

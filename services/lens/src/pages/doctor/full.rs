@@ -10,10 +10,7 @@ use crate::{
 pub(super) fn section(lens: &Lens) -> Markup {
     let stats = lens.store.stats();
     let usage = lens.metrics.usage();
-    let oldest = |time: Option<u64>| match time {
-        Some(time) => format::time(time),
-        None => html! { "–" },
-    };
+    let oldest = |time: Option<u64>| time.map_or_else(|| html! { "–" }, format::time);
     html! {
         section aria-labelledby="full" {
             h2 #full { "How full" }

@@ -1,5 +1,7 @@
 //! The map of services: a drawing, and the same as a table.
 
+use std::fmt::Write as _;
+
 use maud::{Markup, html};
 
 use super::{plural, rate, share};
@@ -146,7 +148,6 @@ fn edge(map: &Map, calls: &Calls, arrow: &Arrow, time: u64) -> Markup {
 
 /// A curve through the middles between points, so that bends are round.
 fn course(points: &[(f64, f64)]) -> String {
-    use std::fmt::Write as _;
     let mut path = String::new();
     for (place, (x, y)) in points.iter().enumerate() {
         let _ = match points.get(place + 1) {
@@ -228,7 +229,8 @@ fn coverage(map: &Map) -> String {
         "."
     };
     if coverage.read < coverage.clients {
-        text += &format!(
+        let _ = write!(
+            text,
             " Databases, topics and other servers are from {} of {} client and message spans.",
             format::count(coverage.read as u64),
             format::count(coverage.clients as u64)
@@ -236,7 +238,8 @@ fn coverage(map: &Map) -> String {
     }
     let (nodes, calls) = map.left_out;
     if nodes + calls > 0 {
-        text += &format!(
+        let _ = write!(
+            text,
             " The busiest are shown: {} and {} are left out.",
             plural(nodes as u64, "node", "nodes"),
             plural(calls as u64, "connection", "connections")
