@@ -120,7 +120,7 @@ async fn one_process(variables: &[(&str, &str)]) -> anyhow::Result<Received> {
     let (collector, folder) = (Collector::start().await?, tempfile::tempdir()?);
     let endpoint = collector.endpoint();
     let variables = [
-        &exports(&endpoint),
+        &exports(&endpoint)[..],
         &[("PORT", "0"), ("AUTH_PORT", "0"), ("USER_PORT", "0")],
         variables,
     ];
@@ -168,6 +168,10 @@ async fn sign_up(url: &str, collector: &Collector) -> anyhow::Result<()> {
         let handled = received.spans.iter();
         let handled = handled.filter(|(_, span)| span.name.starts_with("process "));
         ensure!(handled.count() == 2, "the events are not handled yet");
+        // The lag is known when the broker has told the end of a partition.
+        let mut metrics = received.metrics.iter();
+        let lag = metrics.any(|(_, metric)| metric.name == "events.consumer.lag");
+        ensure!(lag, "no lag yet");
         // Counts of exports are themselves part of the next export.
         let counted = received
             .metrics
