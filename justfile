@@ -9,6 +9,10 @@ quiet := "$([ -t 2 ] || echo --quiet)"
 run *arguments:
     @cargo run {{quiet}} -- {{arguments}}
 
+# Lens alone, for any program that sends OTLP, at http://127.0.0.1:8086
+lens *arguments:
+    @cargo run {{quiet}} -p lens -- {{arguments}}
+
 # All tests
 test *arguments:
     cargo test --workspace {{arguments}}
@@ -30,6 +34,7 @@ export PC_PORT_NUM := env("SUPERVISOR_PORT", "8099")
 # With kafka=1: Apache Kafka instead of Redpanda
 kafka := ""
 files := "-f process-compose.yaml" + if kafka == "" { "" } else { " -f process-compose.kafka.yaml" }
+services := "broker,user,auth,frontend,loadgen,vitals"
 broker := if kafka == "" { "redpanda" } else { "kafka" }
 
 # NAME_PORT=tcp://... is a service link of Kubernetes or Docker. process-compose would use it as a port.
@@ -40,6 +45,9 @@ up: (start ("--broker " + broker) files)
 
 # The collector, Prometheus, Alertmanager, Loki, Tempo and Grafana alone, for any program that sends OTLP
 lgtm: (start "--only otel-collector,prometheus,alertmanager,loki,tempo,grafana" (files + " -f process-compose.lgtm.yaml"))
+
+# The services and their broker, with lens in place of the collector and the backends
+with-lens: (start ("--broker " + broker + " --only lens," + services) (files + " -f process-compose.lens.yaml"))
 
 # The services alone; the collector and the broker must already run on this machine
 services: (start "--only user,auth,frontend,loadgen,vitals" (files + " -f process-compose.services.yaml"))
@@ -55,7 +63,7 @@ start preflight files: programs
 attach:
     process-compose attach
 
-# Stop what `just up`, `just lgtm` or `just services` started
+# Stop what `just up`, `just lgtm`, `just with-lens` or `just services` started
 down:
     process-compose down
 

@@ -47,7 +47,7 @@ workspace.checks
   deadnix = check "deadnix" [ deadnix ] nix "deadnix --fail .";
 
   shellcheck = check "shellcheck" [ shellcheck ] [ ../.ci ] ''
-    shellcheck .ci/run .ci/configs .ci/backends/build .ci/backends/kafka.sh .ci/dashboards/check
+    shellcheck .ci/run .ci/configs .ci/backends/build .ci/backends/kafka.sh .ci/dashboards/check .ci/sdks/build
   '';
 
   # A test of the workspace checks that each query gives data.

@@ -62,6 +62,7 @@ in
       inherit (stacks)
         stack
         stack-kafka
+        stack-lens
         lgtm
         reset
         ;
@@ -74,6 +75,7 @@ in
     default = app stacks.stack;
     stack = app stacks.stack;
     stack-kafka = app stacks.stack-kafka;
+    stack-lens = app stacks.stack-lens;
     lgtm = app stacks.lgtm;
     reset = app stacks.reset;
     load = app workspace.programs.loadgen;

@@ -88,8 +88,19 @@ lib.mapAttrs' (name: settings: lib.nameValuePair "${name}-image" (image name set
     ports = [ 8084 ];
     env.LOADGEN_LISTEN = "0.0.0.0:8084";
   };
+  # Its pages are reachable from other machines, so lens writes a secret for them to its log, unless LENS_TOKEN is set.
+  lens.ports = [
+    8086
+    4317
+    4318
+  ];
   otelix = {
-    ports = [ 8082 ];
+    ports = [
+      8082
+      8086
+      4317
+      4318
+    ];
     keeps = true;
   };
 }

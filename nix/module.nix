@@ -73,6 +73,7 @@ let
         "network-online.target"
       ]
       ++ optional cfg.collector.enable "opentelemetry-collector.service"
+      ++ optional (cfg.lens.enable && name != "lens") "otelix-lens.service"
       ++ map (other: "otelix-${other}.service") after;
       environment =
         escaped (
@@ -191,6 +192,13 @@ in
       description = "Where links from the pages to traces lead.";
     };
 
+    lensUrl = mkOption {
+      type = types.nullOr types.str;
+      default = if cfg.lens.enable then "http://127.0.0.1:${toString cfg.lens.port}" else null;
+      defaultText = lib.literalMD "lens of this machine, if it is enabled";
+      description = "Where links from the pages to traces lead. It precedes `grafanaUrl`.";
+    };
+
     alertmanagerUrl = mkOption {
       type = types.nullOr types.str;
       default = if cfg.backends.enable then "http://127.0.0.1:9093" else null;
@@ -225,6 +233,22 @@ in
       };
     };
 
+    lens = options "lens" 8086 // {
+      enable = mkEnableOption "lens in place of the collector: it keeps the telemetry of the last minutes or hours in memory, and shows it in the browser";
+      memory = mkOption {
+        type = types.str;
+        default = "256MiB";
+        example = "1GiB";
+        description = "Memory for telemetry.";
+      };
+      tokenFile = mkOption {
+        type = types.nullOr types.path;
+        default = null;
+        example = "/run/secrets/otelix-lens";
+        description = "File of the secret that browsers and programs must show. Only root needs to be able to read it. If lens listens on other addresses than loopback, and there is no such file, lens writes a random secret to its log.";
+      };
+    };
+
     configs = mkOption {
       type = types.path;
       default = ../configs;
@@ -250,7 +274,8 @@ in
     };
 
     collector.enable = mkEnableOption "an OpenTelemetry Collector on this machine" // {
-      default = true;
+      default = !cfg.lens.enable;
+      defaultText = lib.literalMD "unless lens is enabled, which takes its ports";
     };
 
     backends.enable = mkEnableOption "Prometheus, Alertmanager, Loki, Tempo and Grafana on this machine, on loopback and connected";
@@ -301,12 +326,32 @@ in
                 USER_SERVICE_ADDRESS = cfg.frontend.userServiceAddress;
               }
               // lib.optionalAttrs (cfg.frontend.publicUrl != null) { PUBLIC_URL = cfg.frontend.publicUrl; }
+              // lib.optionalAttrs (cfg.lensUrl != null) { LENS_URL = cfg.lensUrl; }
               // lib.optionalAttrs (cfg.grafanaUrl != null) { GRAFANA_URL = cfg.grafanaUrl; }
               // lib.optionalAttrs (cfg.alertmanagerUrl != null) { ALERTMANAGER_URL = cfg.alertmanagerUrl; };
           }
         );
       };
     }
+
+    (mkIf cfg.lens.enable {
+      assertions = [
+        {
+          assertion = !cfg.collector.enable;
+          message = "services.otelix: lens and the collector listen on the same ports, so only one of them can be enabled.";
+        }
+      ];
+      systemd.services.otelix-lens = unit "lens" {
+        environment = {
+          LISTEN_ADDRESS = cfg.lens.listenAddress;
+          PORT = toString cfg.lens.port;
+          LENS_MEMORY = cfg.lens.memory;
+        };
+        credentials = lib.optionalAttrs (cfg.lens.tokenFile != null) {
+          LENS_TOKEN_FILE = cfg.lens.tokenFile;
+        };
+      };
+    })
 
     (mkIf cfg.collector.enable {
       services.opentelemetry-collector = {

@@ -24,6 +24,7 @@ let
       ../dashboards
       ../docs/runbooks
       ../process-compose.kafka.yaml
+      ../process-compose.lens.yaml
       ../process-compose.lgtm.yaml
       ../process-compose.yaml
     ];
@@ -44,15 +45,13 @@ let
       name,
       description,
       with-programs,
-      # A file that changes process-compose.yaml, and the arguments that tell preflight about it.
-      variant ? null,
+      # Files that change process-compose.yaml, and the arguments that tell preflight about them.
+      variants ? [ ],
       arguments ? [ ],
     }:
     let
       preflight = lib.escapeShellArgs ([ "preflight" ] ++ arguments);
-      composed = map (file: "--config ${files}/${file}") (
-        [ "process-compose.yaml" ] ++ lib.optional (variant != null) variant
-      );
+      composed = map (file: "--config ${files}/${file}") ([ "process-compose.yaml" ] ++ variants);
     in
     writeShellApplication {
       inherit name;
@@ -117,7 +116,7 @@ let
 
   with-kafka = {
     with-programs = lgtm ++ services ++ [ apacheKafka ];
-    variant = "process-compose.kafka.yaml";
+    variants = [ "process-compose.kafka.yaml" ];
     arguments = [
       "--broker"
       "kafka"
@@ -132,11 +131,12 @@ let
         redpanda-console
       ];
   };
+  with-broker = if has-redpanda then with-redpanda else with-kafka;
   has-redpanda = lib.meta.availableOn stdenv.hostPlatform redpanda;
 in
 {
   stack = stack (
-    (if has-redpanda then with-redpanda else with-kafka)
+    with-broker
     // {
       name = "stack";
       description = "The three services, their broker and the whole observability stack, supervised";
@@ -151,11 +151,25 @@ in
     }
   );
 
+  stack-lens = stack {
+    name = "stack-lens";
+    description = "The three services and their broker, with lens in place of the collector and the backends";
+    with-programs = services ++ [
+      programs.lens
+      (if has-redpanda then redpanda else apacheKafka)
+    ];
+    variants = with-broker.variants or [ ] ++ [ "process-compose.lens.yaml" ];
+    arguments = with-broker.arguments or [ ] ++ [
+      "--only"
+      "lens,broker,user,auth,frontend,loadgen,vitals"
+    ];
+  };
+
   lgtm = stack {
     name = "lgtm";
     description = "OpenTelemetry Collector, Prometheus, Alertmanager, Loki, Tempo and Grafana, for any service that sends OTLP";
     with-programs = lgtm;
-    variant = "process-compose.lgtm.yaml";
+    variants = [ "process-compose.lgtm.yaml" ];
     arguments = [
       "--only"
       "otel-collector,prometheus,alertmanager,loki,tempo,grafana"

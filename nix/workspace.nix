@@ -105,6 +105,7 @@ let
         ../deny.toml
         ../docs
         ../process-compose.kafka.yaml
+        ../process-compose.lens.yaml
         ../process-compose.lgtm.yaml
         ../process-compose.services.yaml
         ../process-compose.yaml
@@ -124,6 +125,7 @@ in
   programs = lib.genAttrs [
     "auth"
     "frontend"
+    "lens"
     "loadgen"
     "otelix"
     "preflight"

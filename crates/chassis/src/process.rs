@@ -17,7 +17,7 @@ use crate::{
     Cli, Command, Config, cli,
     failure::failed,
     health,
-    stop::{STOP, TELEMETRY},
+    stop::{CLOSE, STOP, TELEMETRY},
     systemd,
 };
 
@@ -41,10 +41,49 @@ pub fn main(program: impl Future<Output = ExitCode>) -> ExitCode {
 
 /// Runs the program of a service to its end: reads its settings, then runs the service or the subcommand.
 /// `command` is `clap::command!()`.
+///
+/// The exit code is 0 after a clean stop. It is 1 if the service could not start, failed or did not stop in
+/// time, and 2 if a setting cannot be used.
 pub fn service<C, F, S>(command: clap::Command, service: F) -> ExitCode
 where
     C: Config,
     F: FnOnce(C, TcpListener, Shutdown) -> S,
+    S: Future<Output = anyhow::Result<()>>,
+{
+    let prepare = async |config: C| {
+        Ok(Prepared {
+            telemetry: config.telemetry(),
+            parts: config,
+            end: Box::pin(async {}),
+        })
+    };
+    prepared(command, prepare, service)
+}
+
+/// What a program prepares before telemetry starts.
+#[expect(
+    missing_debug_implementations,
+    reason = "a future has nothing to show, and this value lives only during the start"
+)]
+pub struct Prepared<P> {
+    /// The settings of telemetry.
+    pub telemetry: Settings,
+    /// What the service needs.
+    pub parts: P,
+    /// The work after telemetry has been flushed, for up to [`CLOSE`].
+    pub end: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Like [`service`], for a program that receives its own telemetry, so that a part of it starts earlier and ends later
+/// than telemetry.
+pub fn prepared<C, P, F, S>(
+    command: clap::Command,
+    prepare: impl AsyncFnOnce(C) -> anyhow::Result<Prepared<P>>,
+    service: F,
+) -> ExitCode
+where
+    C: Config,
+    F: FnOnce(P, TcpListener, Shutdown) -> S,
     S: Future<Output = anyhow::Result<()>>,
 {
     let name = command.get_name().to_owned();
@@ -55,49 +94,32 @@ where
         match command {
             Some(Command::Health(health)) => health::probe(address, C::SERVICE, health).await,
             None => {
-                let settings = config.telemetry();
-                let service = |listener, shutdown| service(config, listener, shutdown);
-                run(&settings, &name, &version, address, C::SERVICE, service).await
+                let start = async {
+                    let listener = listen(address, "PORT").await?;
+                    let prepared = prepare(config).await?;
+                    let telemetry = telemetry::init(&prepared.telemetry, &name, &version)?;
+                    anyhow::Ok((listener, telemetry, prepared))
+                };
+                let (listener, telemetry, prepared) = match Box::pin(start).await {
+                    Ok(started) => started,
+                    Err(error) => return failed(&error),
+                };
+                let attended = async |shutdown| {
+                    tokio::select! {
+                        outcome = Box::pin(service(prepared.parts, listener, shutdown)) => outcome,
+                        never = systemd::attend(address, C::SERVICE) => match never {},
+                    }
+                };
+                let outcome = observed(telemetry, attended).await;
+                // If this takes longer, the process ends anyway.
+                let _ = timeout(CLOSE, prepared.end).await;
+                match outcome {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => failed(&error),
+                }
             }
         }
     })
-}
-
-/// Binds the address, starts telemetry, and serves until `service` ends.
-///
-/// The exit code is 0 after a clean stop. It is 1 if the service could not start, failed or did not stop in
-/// time, and 2 if a setting cannot be used.
-async fn run<F, S>(
-    settings: &Settings,
-    name: &str,
-    version: &str,
-    address: SocketAddr,
-    health_service: &str,
-    service: F,
-) -> ExitCode
-where
-    F: FnOnce(TcpListener, Shutdown) -> S,
-    S: Future<Output = anyhow::Result<()>>,
-{
-    let start = async {
-        let listener = listen(address, "PORT").await?;
-        let telemetry = telemetry::init(settings, name, version)?;
-        anyhow::Ok((listener, telemetry))
-    };
-    let (listener, telemetry) = match start.await {
-        Ok(started) => started,
-        Err(error) => return failed(&error),
-    };
-    let attended = async |shutdown| {
-        tokio::select! {
-            outcome = Box::pin(service(listener, shutdown)) => outcome,
-            never = systemd::attend(address, health_service) => match never {},
-        }
-    };
-    match observed(telemetry, attended).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
-    }
 }
 
 /// Runs a service to its end, and then flushes telemetry. After a signal, both together may take [`STOP`].

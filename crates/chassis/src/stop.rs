@@ -12,7 +12,7 @@ pub const DRAIN: Duration = Duration::from_secs(4);
 /// Time limit for sending the events in the outbox. The rest is sent after the next start.
 pub const FLUSH: Duration = Duration::from_secs(1);
 
-/// Time limit for closing a client of the broker.
+/// Time limit for closing a client of the broker, and for a receiver of telemetry in the process.
 pub const CLOSE: Duration = Duration::from_millis(500);
 
 /// Time that is reserved for flushing telemetry. If the other steps were faster than their limits, the

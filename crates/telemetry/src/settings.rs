@@ -241,14 +241,26 @@ impl Settings {
         }
     }
 
-    /// The export settings of a signal; `None` if it is not exported.
-    pub(crate) fn export(&self, signal: Signal) -> Option<Export> {
-        let exporter = match signal {
+    /// The signals that would be exported if they had an endpoint: `traces`, `metrics` and `logs`.
+    pub fn without_endpoint(&self) -> impl Iterator<Item = &'static str> {
+        let signals = [Signal::Traces, Signal::Metrics, Signal::Logs];
+        let lacking = signals.into_iter().filter(|signal| {
+            self.exporter(*signal) == Exporter::Otlp && self.otlp.export(*signal).is_none()
+        });
+        lacking.filter(|_| !self.sdk_disabled).map(Signal::name)
+    }
+
+    fn exporter(&self, signal: Signal) -> Exporter {
+        match signal {
             Signal::Traces => self.traces_exporter,
             Signal::Metrics => self.metrics_exporter,
             Signal::Logs => self.logs_exporter,
-        };
-        match exporter {
+        }
+    }
+
+    /// The export settings of a signal; `None` if it is not exported.
+    pub(crate) fn export(&self, signal: Signal) -> Option<Export> {
+        match self.exporter(signal) {
             Exporter::Otlp if !self.sdk_disabled => self.otlp.export(signal),
             Exporter::Otlp | Exporter::None => None,
         }

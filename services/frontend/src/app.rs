@@ -6,7 +6,6 @@ use std::{
 };
 
 use pages::PublicUrl;
-use url::Url;
 
 use crate::{
     activity::Activity,
@@ -14,6 +13,7 @@ use crate::{
     config::{Config, StatusPage, TrustedProxies},
     session::SessionCookie,
     status::Board,
+    viewer::Viewer,
 };
 
 /// Deadline of a request, from its head to the head of its answer. It is longer than the deadline of a call to the auth service. It does not
@@ -27,11 +27,12 @@ pub(crate) struct App {
     pub(crate) auth: Auth,
     pub(crate) board: Board,
     pub(crate) cookie: SessionCookie,
-    pub(crate) grafana: Option<Url>,
     pub(crate) public: Option<PublicUrl>,
     pub(crate) proxies: TrustedProxies,
     pub(crate) status_page: StatusPage,
     pub(crate) timeout: Duration,
+    /// What shows traces, if the settings name it.
+    pub(crate) viewer: Option<Viewer>,
     ready: AtomicBool,
 }
 
@@ -42,11 +43,11 @@ impl App {
             auth: Auth::new(config.auth_service_address.clone()),
             board: Board::new(config)?,
             cookie: SessionCookie::new(is_https(config.pages.public_url.as_ref())),
-            grafana: config.pages.grafana_url.clone(),
             public: config.pages.public_url.clone(),
             proxies: config.pages.trusted_proxies.clone(),
             status_page: config.pages.status_page,
             timeout: TIMEOUT,
+            viewer: Viewer::of(&config.pages),
             ready: AtomicBool::new(true),
         })
     }

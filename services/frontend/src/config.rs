@@ -96,8 +96,13 @@ pub struct Pages {
     )]
     pub status_page: StatusPage,
 
-    /// URL of Grafana, such as <http://127.0.0.1:3000>; if it is set, the trace id of each page
-    /// links to the trace
+    /// URL of lens, such as <http://127.0.0.1:8086>; if it is set, the trace id of each page links to the
+    /// trace in lens
+    #[arg(long, env = "LENS_URL", value_name = "URL", value_parser = urls::web)]
+    pub lens_url: Option<Url>,
+
+    /// URL of Grafana, such as <http://127.0.0.1:3000>; if it is set, and that of lens is not, the trace
+    /// id of each page links to the trace in Grafana
     #[arg(long, env = "GRAFANA_URL", value_name = "URL", value_parser = urls::web)]
     pub grafana_url: Option<Url>,
 

@@ -25,6 +25,7 @@ mod pages;
 mod router;
 mod session;
 mod status;
+mod viewer;
 
 use std::sync::Arc;
 

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lens::store::{LogFilter, Page, Store, TraceFilter, TraceId};
+use lens::{
+    query::{Filter, Unsupported},
+    store::{Page, Store, TraceId},
+};
 use opentelemetry_proto::tonic::{
     collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
     common::v1::{AnyValue, KeyValue, any_value::Value},
@@ -77,48 +80,34 @@ fn main() -> std::io::Result<()> {
         table.row("memory resident", format!("{} MiB", (now - before) / MIB))?;
     }
 
-    let some = |text: &str| Some(text.to_owned());
-    let traces =
-        |filter: TraceFilter| move |store: &Store| store.traces(&filter, &page()).rows.len();
-    let logs = |filter: LogFilter| move |store: &Store| store.logs(&filter, &page()).rows.len();
-    table.query(&store, "traces: all", traces(TraceFilter::default()))?;
-    let filter = TraceFilter {
-        service: some("mailer"),
-        error: true,
-        ..TraceFilter::default()
-    };
-    table.query(&store, "traces: service and error", traces(filter))?;
-    let filter = TraceFilter {
-        min_duration: Some(u64::MAX),
-        ..TraceFilter::default()
-    };
-    table.query(&store, "traces: no such duration", traces(filter))?;
-    let filter = TraceFilter {
-        attributes: vec![("http.route".to_owned(), "/users/{id}".to_owned())],
-        ..TraceFilter::default()
-    };
-    table.query(&store, "traces: attribute", traces(filter))?;
-    let filter = TraceFilter {
-        attributes: vec![("http.route".to_owned(), "/none".to_owned())],
-        ..TraceFilter::default()
-    };
-    table.query(&store, "traces: no such attribute", traces(filter))?;
-    table.query(&store, "logs: all", logs(LogFilter::default()))?;
-    let text = |text: &str| LogFilter {
-        text: Some(text.to_owned()),
-        ..LogFilter::default()
-    };
-    table.query(&store, "logs: frequent text", logs(text("signed in")))?;
-    table.query(
-        &store,
-        "logs: rare text",
-        logs(text("number 7 of a rare kind")),
-    )?;
-    table.query(
-        &store,
-        "logs: no such text",
-        logs(text("nothing of the kind")),
-    )?;
+    for (what, filter) in [
+        ("traces: all", ""),
+        ("traces: service and error", "service:mailer status:error"),
+        ("traces: no such duration", "duration>=5000000h"),
+        ("traces: attribute", "http.route:\"/users/{id}\""),
+        ("traces: no such attribute", "http.route:/none"),
+        ("traces: number", "http.response.status_code>=500"),
+        ("traces: without an attribute", "-http.request.method:GET"),
+    ] {
+        let filter = parse(filter)?.to_trace_filter().map_err(failed)?;
+        table.query(&store, what, |store| {
+            store.traces(&filter, &page()).rows.len()
+        })?;
+    }
+    for (what, filter) in [
+        ("logs: all", ""),
+        ("logs: level", "level:error"),
+        ("logs: no such level", "level:fatal"),
+        ("logs: frequent text", "\"signed in\""),
+        ("logs: rare text", "\"number 7 of a rare kind\""),
+        ("logs: no such text", "\"nothing of the kind\""),
+        ("logs: without a text", "-request"),
+    ] {
+        let filter = parse(filter)?.to_log_filter().map_err(failed)?;
+        table.query(&store, what, |store| {
+            store.logs(&filter, &page()).rows.len()
+        })?;
+    }
     table.query(&store, "spans in columns", |store| {
         let spans = store.spans_in(0..u64::MAX);
         spans
@@ -150,6 +139,15 @@ fn main() -> std::io::Result<()> {
         let trace = large_trace.and_then(|id| store.trace(id));
         trace.map_or(0, |trace| trace.spans.len())
     })
+}
+
+fn parse(text: &str) -> std::io::Result<Filter> {
+    text.parse().map_err(std::io::Error::other)
+}
+
+fn failed(unsupported: Vec<Unsupported>) -> std::io::Error {
+    let message = unsupported.iter().map(ToString::to_string);
+    std::io::Error::other(message.collect::<String>())
 }
 
 /// The printed table.

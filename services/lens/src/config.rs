@@ -1,7 +1,12 @@
 //! The settings of lens.
 
-use std::net::SocketAddr;
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
+use anyhow::Context as _;
 use bytesize::ByteSize;
 use chassis::Listen;
 use clap::Args;
@@ -19,24 +24,6 @@ pub struct Config {
     #[command(flatten)]
     pub listen: Listen<8086>,
 
-    /// Port for OTLP, on the same address. Every SDK sends OTLP over gRPC to this port
-    #[arg(
-        long,
-        env = "OTLP_GRPC_PORT",
-        value_name = "PORT",
-        default_value_t = 4317
-    )]
-    pub otlp_grpc_port: u16,
-
-    /// A second port for OTLP. Every SDK sends OTLP over HTTP to this port; both ports take both protocols
-    #[arg(
-        long,
-        env = "OTLP_HTTP_PORT",
-        value_name = "PORT",
-        default_value_t = 4318
-    )]
-    pub otlp_http_port: u16,
-
     /// What `otelix` has too.
     #[command(flatten)]
     pub settings: Settings,
@@ -48,9 +35,27 @@ pub struct Config {
 
 /// The settings that `otelix` has too.
 #[derive(Args, Clone, Debug)]
-#[group(id = "lens")]
+#[group(skip)]
 #[command(next_help_heading = "Lens")]
 pub struct Settings {
+    /// Port for OTLP: every SDK sends OTLP over gRPC to 4317
+    #[arg(
+        long,
+        env = "OTLP_GRPC_PORT",
+        value_name = "PORT",
+        default_value_t = 4317
+    )]
+    pub otlp_grpc_port: u16,
+
+    /// Second port for OTLP: every SDK sends OTLP over HTTP to 4318. Both ports take both protocols
+    #[arg(
+        long,
+        env = "OTLP_HTTP_PORT",
+        value_name = "PORT",
+        default_value_t = 4318
+    )]
+    pub otlp_http_port: u16,
+
     /// Memory for telemetry, such as 256MiB or 1GiB; the oldest leaves first
     // The default depends on the program.
     #[arg(
@@ -81,6 +86,15 @@ pub struct Settings {
     )]
     pub lens_token: Option<Token>,
 
+    /// File of that secret
+    #[arg(
+        long,
+        env = "LENS_TOKEN_FILE",
+        value_name = "FILE",
+        conflicts_with = "lens_token"
+    )]
+    pub lens_token_file: Option<PathBuf>,
+
     /// Secret that senders of OTLP must show, as `authorization: Bearer SECRET`
     #[arg(
         long,
@@ -89,6 +103,15 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub lens_otlp_token: Option<Token>,
+
+    /// File of that secret
+    #[arg(
+        long,
+        env = "LENS_OTLP_TOKEN_FILE",
+        value_name = "FILE",
+        conflicts_with = "lens_otlp_token"
+    )]
+    pub lens_otlp_token_file: Option<PathBuf>,
 }
 
 impl chassis::Config for Config {
@@ -102,4 +125,40 @@ impl chassis::Config for Config {
     fn telemetry(&self) -> telemetry::Settings {
         telemetry::Settings::only_logs(self.log.clone())
     }
+}
+
+impl Settings {
+    /// The secret for reading.
+    pub(crate) fn token(&self) -> anyhow::Result<Option<Token>> {
+        secret(self.lens_token.as_ref(), self.lens_token_file.as_deref())
+    }
+
+    /// The secret for sending.
+    pub(crate) fn otlp_token(&self) -> anyhow::Result<Option<Token>> {
+        secret(
+            self.lens_otlp_token.as_ref(),
+            self.lens_otlp_token_file.as_deref(),
+        )
+    }
+
+    /// The ports for OTLP, with the variables that set them.
+    #[must_use]
+    pub fn otlp_ports(&self) -> [(u16, &'static str); 2] {
+        [
+            (self.otlp_grpc_port, "OTLP_GRPC_PORT"),
+            (self.otlp_http_port, "OTLP_HTTP_PORT"),
+        ]
+    }
+}
+
+fn secret(value: Option<&Token>, file: Option<&Path>) -> anyhow::Result<Option<Token>> {
+    let Some(file) = file else {
+        return Ok(value.cloned());
+    };
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("cannot read the secret in {}", file.display()))?;
+    let token = text.trim().parse().map_err(anyhow::Error::msg);
+    token
+        .map(Some)
+        .with_context(|| format!("{} has no usable secret", file.display()))
 }

@@ -3,20 +3,31 @@
 //! A record matches if all terms match. A term is a key, an operator and a value, or a text to search for. A `-` before
 //! it negates it. A negated term, or `!=`, matches records without the attribute too.
 //!
-//! | key | operators | value |
-//! |---|---|---|
-//! | `service`, `name` | `:` `=` `!=` `~` | text |
-//! | `kind` | `:` `=` `!=` | `internal`, `server`, `client`, `producer` or `consumer` |
-//! | `status` | `:` `=` `!=` | `unset`, `ok` or `error` |
-//! | `duration`, `trace.duration` | `:` `=` `!=` `>` `>=` `<` `<=` | a number with `ns`, `us`, `µs`, `ms`, `s`, `m` or `h` |
-//! | `trace` | `:` `=` `!=` | 32 hexadecimal digits |
-//! | `level`, `severity` | `:` `=` `!=` `>` `>=` `<` `<=` | `trace`, `debug`, `info`, `warn`, `error` or `fatal` |
-//! | `text`, or no key | `:` `=` `!=` `~` | text that the record contains |
-//! | key with a dot or in quotes | all | text of an attribute of the record or its resource; a number after `>` or `<` |
+//! | key | of | operators | value |
+//! |---|---|---|---|
+//! | `service` | traces, logs, series | `:` `=` `!=` `~` | text |
+//! | `name` | traces, logs, series | `:` `=` `!=` `~` | name of the span, the event or the metric |
+//! | `kind` | traces | `:` `=` `!=` | `internal`, `server`, `client`, `producer` or `consumer` |
+//! | `status` | traces | `:` `=` `!=` | `unset`, `ok` or `error` |
+//! | `duration`, `trace.duration` | traces | `>` `>=` `<` `<=` | a number with `ns`, `us`, `µs`, `ms`, `s`, `m` or `h` |
+//! | `trace` | traces, logs | `:` `=` `!=` | 32 hexadecimal digits |
+//! | `level`, `severity` | logs | `:` `=` `!=` `>` `>=` `<` `<=` | `trace`, `debug`, `info`, `warn`, `error` or `fatal` |
+//! | `text`, or no key | traces, logs | `:` `=` `!=` `~` | text that the record contains |
+//! | key with a dot or in quotes | traces, logs, series | all | an attribute of the record or its resource: text; a number after `>` or `<` |
 //!
-//! `:` and `=` stand for equality, `~` for "contains". Text with spaces is in quotes, in which `\"` stands for a quote
-//! and `\\` for a backslash.
+//! A trace matches if one of its spans matches all terms. So `-status:error` finds traces with a span that did not fail,
+//! and other spans of them may have failed. `trace` and `trace.duration` are about the trace: all of its spans have the
+//! same.
+//!
+//! `:` and `=` stand for equality, `~` for "contains". Equality distinguishes upper and lower case; "contains" and the
+//! search for text do not distinguish ASCII letters. Durations have no equality, because they are exact to the
+//! nanosecond and hardly any would be equal to a value such as `1.2s`: a range is `duration>=1.15s duration<1.25s`.
+//!
+//! An array has an attribute's value if one of its elements has it. A log record without a severity has no level.
+//!
+//! Text with spaces is in quotes, in which `\"` stands for a quote and `\\` for a backslash.
 
+pub(crate) mod compare;
 mod convert;
 mod duration;
 mod error;
@@ -29,8 +40,10 @@ use std::{
     str::FromStr,
 };
 
+use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
+
 pub use self::{
-    convert::{Reason, Unsupported},
+    convert::{LogFilter, SeriesFilter, Signal, TraceFilter, Unsupported},
     error::{Error, Errors, Problem},
 };
 use crate::store::TraceId;
@@ -61,7 +74,7 @@ pub struct Term {
 pub enum Condition {
     /// The service.
     Service(Operator, String),
-    /// The name of the span or metric.
+    /// The name of the span, the log record's event, or the metric.
     Name(Operator, String),
     /// The kind of the span.
     Kind(Kind),
@@ -146,6 +159,85 @@ impl Filter {
     pub fn terms(&self) -> &[Term] {
         &self.terms
     }
+
+    /// The filter with a term in addition. Another of the same key stays, so that both have to match.
+    ///
+    /// `None` if that is no filter: if it is above a limit, or the term is not valid, such as a search for no text.
+    pub fn with(&self, term: Term) -> Option<Self> {
+        let mut terms = self.terms.clone();
+        if !terms.contains(&term) {
+            terms.push(term);
+        }
+        Self::checked(terms)
+    }
+
+    /// The filter with a term in place of all terms of the same key: in a link such as "only this service".
+    ///
+    /// `None` as for [`Self::with`].
+    pub fn with_only(&self, term: Term) -> Option<Self> {
+        let mut terms = self.terms.clone();
+        let same = |other: &Term| other.condition.same_key(&term.condition);
+        let place = terms.iter().position(same).unwrap_or(terms.len());
+        terms.retain(|other| !same(other));
+        terms.insert(place, term);
+        Self::checked(terms)
+    }
+
+    /// The filter without a term.
+    #[must_use]
+    pub fn without(&self, term: &Term) -> Self {
+        let mut terms = self.terms.clone();
+        terms.retain(|other| other != term);
+        Self { terms }
+    }
+
+    /// The filter that a user could have written with these terms.
+    fn checked(terms: Vec<Term>) -> Option<Self> {
+        Self { terms }.to_string().parse().ok()
+    }
+}
+
+impl Term {
+    /// A term that matches if the condition is met.
+    pub fn is(condition: Condition) -> Self {
+        Self {
+            negated: false,
+            condition,
+        }
+    }
+
+    /// A term that matches if the condition is not met.
+    pub fn not(condition: Condition) -> Self {
+        Self {
+            negated: true,
+            condition,
+        }
+    }
+}
+
+impl Condition {
+    /// The key, as in a message.
+    fn key(&self) -> &'static str {
+        match self {
+            Self::Service(..) => "`service`",
+            Self::Name(..) => "`name`",
+            Self::Kind(_) => "`kind`",
+            Self::Status(_) => "`status`",
+            Self::Duration(..) => "`duration`",
+            Self::TraceDuration(..) => "`trace.duration`",
+            Self::Trace(_) => "`trace`",
+            Self::Level(..) => "`level`",
+            Self::Text(_) => "text",
+            Self::Attribute(..) => "attributes",
+        }
+    }
+
+    fn same_key(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Attribute(key, ..), Self::Attribute(other, ..)) => key == other,
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
 }
 
 impl FromStr for Filter {
@@ -153,6 +245,30 @@ impl FromStr for Filter {
 
     fn from_str(text: &str) -> Result<Self, Errors> {
         parse::filter(text)
+    }
+}
+
+impl Kind {
+    /// The number in OTLP.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Internal => SpanKind::Internal as u8,
+            Self::Server => SpanKind::Server as u8,
+            Self::Client => SpanKind::Client as u8,
+            Self::Producer => SpanKind::Producer as u8,
+            Self::Consumer => SpanKind::Consumer as u8,
+        }
+    }
+}
+
+impl Status {
+    /// The number in OTLP.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Unset => StatusCode::Unset as u8,
+            Self::Ok => StatusCode::Ok as u8,
+            Self::Error => StatusCode::Error as u8,
+        }
     }
 }
 

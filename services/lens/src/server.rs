@@ -33,10 +33,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let ip = config.listen.listen_address;
     let mut otlp = Vec::new();
-    for (port, variable) in [
-        (config.otlp_grpc_port, "OTLP_GRPC_PORT"),
-        (config.otlp_http_port, "OTLP_HTTP_PORT"),
-    ] {
+    for (port, variable) in config.settings.otlp_ports() {
         otlp.push(chassis::listen(SocketAddr::new(ip, port), variable).await?);
     }
     let listeners = Listeners {
@@ -50,7 +47,7 @@ pub async fn run(
 /// Serves pages and takes OTLP until `stop` ends. Then it waits for the requests under way, and ends streams.
 ///
 /// # Errors
-/// When a listener has no address.
+/// When a listener has no address, or a secret cannot be read.
 pub async fn serve(
     lens: Arc<Lens>,
     settings: &Settings,
@@ -58,7 +55,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     let address = listeners.pages.local_addr()?;
-    let guard = Arc::new(Guard::new(settings, address));
+    let guard = Arc::new(Guard::new(settings, address)?);
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in ["", <Config as chassis::Config>::SERVICE] {
         health

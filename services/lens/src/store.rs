@@ -9,6 +9,7 @@ mod arena;
 mod chains;
 mod columns;
 mod dictionary;
+mod fields;
 mod filter;
 mod ids;
 mod insert;
@@ -29,7 +30,7 @@ use tokio::sync::watch;
 use self::signal::{Signal, Snapshot};
 pub use self::{
     columns::{LogView, Logs, SpanView, Spans},
-    filter::{List, LogFilter, Page, TraceFilter},
+    filter::{List, Page},
     ids::{InvalidId, SpanId, TraceId},
     insert::Inserted,
     logs::LogCursor,
@@ -38,6 +39,8 @@ pub use self::{
     trace::{LinkedFrom, StoredLog, Trace, TraceSpan},
     traces::{TraceCursor, TraceRow},
 };
+
+pub use crate::query::{LogFilter, TraceFilter};
 
 /// Size of a segment's records before compression, in bytes. Segments of a small store are smaller.
 const SEGMENT: usize = 4 * 1024 * 1024;
@@ -67,13 +70,16 @@ struct SpanColumns {
     duration: u64,
     /// Id of the parent, or 0.
     parent: u64,
+    /// A `SpanKind`.
     kind: u8,
-    error: bool,
+    /// A `StatusCode`.
+    status: u8,
 }
 
 /// The columns that only log records have.
 #[derive(Clone, Debug)]
 struct LogColumns {
+    /// 1 to 24, or 0 if it is unspecified.
     severity: u8,
 }
 

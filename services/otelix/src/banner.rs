@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use crate::Config;
+use crate::{
+    Config,
+    lens::{Places, Viewer},
+};
 
 /// The addresses of the running process.
 #[derive(Clone, Copy, Debug)]
@@ -13,12 +16,18 @@ pub(crate) struct Addresses {
 }
 
 /// Prints the banner to stderr, because stdout is for the log, which may be JSON.
-pub(crate) fn print(config: &Config, addresses: Addresses, has_broker: bool) {
+pub(crate) fn print(config: &Config, addresses: Addresses, viewer: &Viewer, has_broker: bool) {
     let data = std::path::absolute(&config.data.path).unwrap_or_else(|_| config.data.path.clone());
-    chassis::print_error(&text(config, addresses, &data, has_broker));
+    chassis::print_error(&text(config, addresses, viewer, &data, has_broker));
 }
 
-fn text(config: &Config, addresses: Addresses, data: &Path, has_broker: bool) -> String {
+fn text(
+    config: &Config,
+    addresses: Addresses,
+    viewer: &Viewer,
+    data: &Path,
+    has_broker: bool,
+) -> String {
     let Addresses { pages, auth, user } = addresses;
     let pages = chassis::health::url(pages);
     let version = env!("CARGO_PKG_VERSION");
@@ -28,45 +37,19 @@ fn text(config: &Config, addresses: Addresses, data: &Path, has_broker: bool) ->
         Some(brokers) => format!("brokers {brokers}"),
         None => "none".to_owned(),
     };
-    let endpoint = config.telemetry.otlp.endpoint();
-    let endpoint = endpoint.filter(|_| !config.telemetry.sdk_disabled);
-    let telemetry = match endpoint {
-        Some(endpoint) => format!("traces, metrics and logs go to {endpoint}"),
-        None => "logs on stdout; traces and metrics are not exported".to_owned(),
-    };
-    let grafana = config.pages.grafana_url.as_ref();
-    let ending = match (endpoint, grafana) {
-        (Some(_), Some(grafana)) => format!(
-            "\
-Each page links to its trace in Grafana, at
-{grafana}"
-        ),
-        (Some(_), None) => "\
-GRAFANA_URL is not set, so pages do not link to their traces. Set it to the
-address of Grafana: http://127.0.0.1:3000 with the backends of this project."
-            .to_owned(),
-        (None, _) if config.telemetry.sdk_disabled => "\
-OTEL_SDK_DISABLED is set, so there are no traces and no metrics."
-            .to_owned(),
-        (None, _) => "\
-OTEL_EXPORTER_OTLP_ENDPOINT is not set. To see traces, metrics and logs in
-Grafana, start the backends in another terminal, and then otelix again:
-
-  nix run .#lgtm
-  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 \\
-  GRAFANA_URL=http://127.0.0.1:3000 cargo run"
-            .to_owned(),
+    let (telemetry, ending) = match viewer {
+        Viewer::Runs(places) => with_lens(config, &pages, places),
+        Viewer::Elsewhere | Viewer::Off => without_lens(config, &pages, viewer),
     };
     format!(
         "
 otelix {version}: user, auth and frontend in one process
 
   open       {pages}
+{telemetry}
   gRPC       auth {auth}, user {user} (with reflection)
   data       {data}
   events     {events}
-  telemetry  {telemetry}
-  load       cargo run -p loadgen -- --target {pages}
 
 {ending}
 
@@ -75,13 +58,95 @@ Press Ctrl-C to stop.
     )
 }
 
+/// Where telemetry is shown, and what to do next.
+fn with_lens(config: &Config, pages: &str, places: &Places) -> (String, String) {
+    let [grpc, http] = places.otlp;
+    let lens = chassis::health::url(places.pages);
+    let shows = match &*places.signals {
+        [] if config.telemetry.sdk_disabled => {
+            "shows other programs; OTEL_SDK_DISABLED is set here".to_owned()
+        }
+        [] => "shows other programs; telemetry of this one goes elsewhere".to_owned(),
+        ["traces", "metrics", "logs"] => "shows traces, metrics and logs".to_owned(),
+        signals => format!("shows {}; the rest goes elsewhere", signals.join(" and ")),
+    };
+    let mut telemetry = format!(
+        "  \
+lens       {lens}   {shows}
+  OTLP       {grpc} (gRPC), port {} (HTTP), for your own services too",
+        http.port()
+    );
+    if !places.taken.is_empty() {
+        let taken: Vec<_> = places.taken.iter().map(ToString::to_string).collect();
+        telemetry.push_str("\n             other programs use port ");
+        telemetry.push_str(&taken.join(" and "));
+    }
+    let first = if places.signals.contains(&"traces") {
+        "Create an account, and click on the trace id at the foot of the page."
+    } else {
+        "Traces of this process do not go to lens, so its pages do not link there."
+    };
+    let ending = format!(
+        "\
+{first}
+
+Put load on it, in another terminal:
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://{grpc} \\
+  cargo run -p loadgen -- --target {pages}
+
+Use a collector with Grafana instead: start one, and then otelix again:
+  nix run .#lgtm
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 \\
+  GRAFANA_URL=http://127.0.0.1:3000 cargo run"
+    );
+    (telemetry, ending)
+}
+
+/// Where telemetry goes, and why lens is off.
+fn without_lens(config: &Config, pages: &str, viewer: &Viewer) -> (String, String) {
+    let endpoint = config.telemetry.otlp.endpoint();
+    let goes = match endpoint {
+        _ if config.telemetry.sdk_disabled => {
+            "logs on stdout alone, because OTEL_SDK_DISABLED is set".to_owned()
+        }
+        Some(endpoint) => format!("goes to {endpoint}"),
+        None if config.telemetry.otlp.has_endpoint() => {
+            "goes to the endpoints of its signals".to_owned()
+        }
+        None => "logs on stdout alone".to_owned(),
+    };
+    let why = match viewer {
+        Viewer::Off => "off, because of LENS=off",
+        _ => "off, because an endpoint for telemetry is set; LENS=on starts it",
+    };
+    let telemetry = format!("  telemetry  {goes}\n  lens       {why}");
+    let grafana = match &config.pages.grafana_url {
+        _ if config.pages.lens_url.is_some() => {
+            "Each page links to its trace in lens, at LENS_URL.".to_owned()
+        }
+        Some(grafana) => format!("Each page links to its trace in Grafana, at\n{grafana}"),
+        None => "\
+GRAFANA_URL is not set, so pages do not link to their traces. Set it to the
+address of Grafana: http://127.0.0.1:3000 with the backends of this project."
+            .to_owned(),
+    };
+    let ending = format!(
+        "\
+{grafana}
+
+Put load on it, in another terminal:
+  cargo run -p loadgen -- --target {pages}"
+    );
+    (telemetry, ending)
+}
+
 #[cfg(test)]
 mod tests {
     use clap::{Args as _, Command, FromArgMatches as _};
 
     use super::*;
 
-    fn banner(arguments: &[&str]) -> String {
+    fn banner(arguments: &[&str], viewer: &Viewer) -> String {
         // Ignores the environment of the test process.
         let command = Config::augment_args(Command::new("otelix"))
             .mut_args(|argument| argument.env(None::<&str>));
@@ -90,7 +155,6 @@ mod tests {
             .unwrap();
         let mut config = Config::from_arg_matches(&matches).unwrap();
         config.events.kafka_brokers = Some("127.0.0.1:39999".parse().unwrap());
-        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let addresses = Addresses {
             pages: address(38082),
             auth: address(38081),
@@ -99,23 +163,46 @@ mod tests {
         text(
             &config,
             addresses,
+            viewer,
             Path::new("/home/ann/otelix/volumes"),
             true,
         )
     }
 
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    fn runs(signals: &[&'static str], taken: &[u16]) -> Viewer {
+        Viewer::Runs(Places {
+            pages: address(38086),
+            otlp: [address(34317), address(34318)],
+            taken: taken.to_vec(),
+            signals: signals.to_vec(),
+        })
+    }
+
+    const ALL: &[&str] = &["traces", "metrics", "logs"];
     const ENDPOINT: &str = "--otlp-endpoint=http://127.0.0.1:4317";
     const GRAFANA: &str = "--grafana-url=http://127.0.0.1:3000";
 
     #[test]
     fn the_banner_fits_a_narrow_terminal() {
-        for arguments in [
-            &[][..],
-            &[ENDPOINT],
-            &[ENDPOINT, GRAFANA],
-            &["--sdk-disabled"],
+        for (arguments, viewer) in [
+            (&[][..], runs(ALL, &[])),
+            (&[], runs(ALL, &[8086, 4317, 4318])),
+            (&["--sdk-disabled"], runs(&[], &[])),
+            (&[ENDPOINT], runs(&[], &[])),
+            (
+                &["--otlp-traces-endpoint=http://127.0.0.1:4317"],
+                runs(&ALL[1..], &[]),
+            ),
+            (&[ENDPOINT], Viewer::Elsewhere),
+            (&[ENDPOINT, GRAFANA], Viewer::Elsewhere),
+            (&["--sdk-disabled"], Viewer::Off),
+            (&[], Viewer::Off),
         ] {
-            let banner = banner(arguments);
+            let banner = banner(arguments, &viewer);
             for line in banner.lines() {
                 assert!(line.len() <= 78, "{line}");
             }
@@ -123,14 +210,32 @@ mod tests {
     }
 
     #[test]
-    fn the_banner_names_the_variables_that_are_not_set() {
-        let names = |banner: &str| {
-            ["OTEL_EXPORTER_OTLP_ENDPOINT", "GRAFANA_URL", "nix run"]
-                .map(|name| banner.contains(name))
-        };
-        assert_eq!(names(&banner(&[])), [true; 3]);
-        assert_eq!(names(&banner(&[ENDPOINT])), [false, true, false]);
-        assert_eq!(names(&banner(&[ENDPOINT, GRAFANA])), [false; 3]);
-        assert_eq!(names(&banner(&[ENDPOINT, "--sdk-disabled"])), [false; 3]);
+    fn the_banner_says_where_lens_is_and_how_to_use_grafana_instead() {
+        let banner = banner(&[], &runs(ALL, &[4318]));
+        for text in [
+            "http://127.0.0.1:38086",
+            "127.0.0.1:34317 (gRPC)",
+            "port 4318",
+            "click on the trace id",
+            "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:34317",
+            "nix run .#lgtm",
+            "GRAFANA_URL=",
+        ] {
+            assert!(banner.contains(text), "{text}: {banner}");
+        }
+    }
+
+    #[test]
+    fn the_banner_says_why_lens_is_off() {
+        let elsewhere = banner(&[ENDPOINT], &Viewer::Elsewhere);
+        assert!(elsewhere.contains("LENS=on starts it"), "{elsewhere}");
+        assert!(elsewhere.contains("GRAFANA_URL is not set"), "{elsewhere}");
+        let linked = banner(&[ENDPOINT, GRAFANA], &Viewer::Elsewhere);
+        assert!(
+            linked.contains("in Grafana, at\nhttp://127.0.0.1:3000"),
+            "{linked}"
+        );
+        let off = banner(&[], &Viewer::Off);
+        assert!(off.contains("LENS=off"), "{off}");
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use chassis::Listen;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use setup::DataFolder;
 use tonic::transport::Uri;
 
@@ -48,6 +48,44 @@ pub struct Config {
     /// Traces, metrics and logs.
     #[command(flatten)]
     pub(crate) telemetry: telemetry::Settings,
+
+    /// Whether lens runs in this process; auto: unless telemetry is sent elsewhere
+    #[arg(
+        long,
+        env = "LENS",
+        value_enum,
+        ignore_case = true,
+        value_name = "WHEN",
+        default_value_t,
+        help_heading = "Lens"
+    )]
+    pub(crate) lens: Switch,
+
+    /// Port of the pages of lens. It and the ports for OTLP are replaced by free ones if they are in use
+    #[arg(
+        long,
+        env = "LENS_PORT",
+        value_name = "PORT",
+        default_value_t = 8086,
+        help_heading = "Lens"
+    )]
+    pub(crate) lens_port: u16,
+
+    /// The settings of lens.
+    #[command(flatten)]
+    pub(crate) lens_settings: lens::Settings,
+}
+
+/// Whether lens runs in this process.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Switch {
+    /// If at least one signal has no endpoint.
+    #[default]
+    Auto,
+    /// Always. Signals with an endpoint are sent there all the same.
+    On,
+    /// Never.
+    Off,
 }
 
 impl chassis::Config for Config {

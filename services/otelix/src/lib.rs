@@ -1,4 +1,4 @@
-//! The three services in one process, for a single user on one machine.
+//! The three services and lens in one process, for a single user on one machine.
 //!
 //! The services are the same as in separate processes, and call each other over gRPC on the
 //! loopback interface. [`run`] also creates the secret that signs tokens, which is an operator's
@@ -6,8 +6,12 @@
 
 mod banner;
 mod config;
+mod lens;
 
-pub use crate::config::Config;
+pub use crate::{
+    config::Config,
+    lens::{Parts, prepare},
+};
 
 use std::{
     convert::Infallible,
@@ -31,10 +35,11 @@ use crate::banner::Addresses;
 /// # Errors
 /// When a port is in use, the data folder cannot be used, or a service fails.
 pub async fn run(
-    mut config: Config,
+    parts: Parts,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    let Parts { mut config, viewer } = parts;
     let (user_listener, user_address) = listen(config.user_port, "USER_PORT").await?;
     let (auth_listener, auth_address) = listen(config.auth_port, "AUTH_PORT").await?;
     // Kept until the services have ended, because they send their last events at a stop.
@@ -74,7 +79,7 @@ pub async fn run(
         // Printed after the last log line of the start, so that it stays visible.
         let banner = async {
             ready(pages).await;
-            banner::print(&config, addresses, broker.is_some());
+            banner::print(&config, addresses, &viewer, broker.is_some());
             std::future::pending::<Infallible>().await
         };
         tokio::select! {

@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    chassis::process::service(clap::command!(), otelix::run)
+    chassis::process::prepared(clap::command!(), otelix::prepare, otelix::run)
 }

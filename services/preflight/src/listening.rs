@@ -28,6 +28,7 @@ pub(crate) fn check(config: &Config, selection: &Selection, findings: &mut Findi
             is_before_supervisor
         } else {
             selection.contains(port.process)
+                || port.substitute.is_some_and(|name| selection.contains(name))
         };
         port.is_used_with(config.broker) && is_to_run
     });

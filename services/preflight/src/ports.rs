@@ -18,6 +18,8 @@ pub struct Port {
     pub default: u16,
     /// The protocol or the purpose of the port, as `--help` shows it.
     pub protocol: &'static str,
+    /// A process that listens on the port if it runs in place of `process`.
+    pub(crate) substitute: Option<&'static str>,
     /// The broker that uses the port. `None` if all brokers do, or if the process is not a broker.
     pub(crate) broker: Option<Broker>,
 }
@@ -34,6 +36,7 @@ impl Port {
             variable,
             default,
             protocol,
+            substitute: None,
             broker: None,
         }
     }
@@ -42,6 +45,14 @@ impl Port {
         Self {
             broker: Some(broker),
             ..self
+        }
+    }
+
+    /// A port for OTLP, which lens takes if it runs in place of the collector.
+    const fn otlp(variable: &'static str, default: u16, protocol: &'static str) -> Self {
+        Self {
+            substitute: Some("lens"),
+            ..Self::new("otel-collector", variable, default, protocol)
         }
     }
 
@@ -66,6 +77,7 @@ pub const PORTS: &[Port] = &[
     Port::new("redpanda-console", "REDPANDA_CONSOLE_PORT", 8083, "pages").only(Broker::Redpanda),
     Port::new("loadgen", "LOADGEN_PORT", 8084, "health"),
     Port::new("vitals", "VITALS_PORT", 8085, "health"),
+    Port::new("lens", "LENS_PORT", 8086, "pages"),
     Port::new(
         SUPERVISOR,
         "SUPERVISOR_PORT",
@@ -78,18 +90,8 @@ pub const PORTS: &[Port] = &[
     Port::new("broker", "BROKER_PROXY_PORT", 18082, "HTTP proxy").only(Broker::Redpanda),
     Port::new("broker", "BROKER_RPC_PORT", 33145, "between brokers").only(Broker::Redpanda),
     Port::new("broker", "BROKER_CONTROLLER_PORT", 19093, "controller").only(Broker::Kafka),
-    Port::new(
-        "otel-collector",
-        "OTEL_COLLECTOR_OTLP_GRPC_PORT",
-        4317,
-        "OTLP over gRPC",
-    ),
-    Port::new(
-        "otel-collector",
-        "OTEL_COLLECTOR_OTLP_HTTP_PORT",
-        4318,
-        "OTLP over HTTP",
-    ),
+    Port::otlp("OTEL_COLLECTOR_OTLP_GRPC_PORT", 4317, "OTLP over gRPC"),
+    Port::otlp("OTEL_COLLECTOR_OTLP_HTTP_PORT", 4318, "OTLP over HTTP"),
     Port::new(
         "otel-collector",
         "OTEL_COLLECTOR_HEALTH_PORT",

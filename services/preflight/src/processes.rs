@@ -23,6 +23,8 @@ pub(crate) struct Process {
     pub(crate) folder: Option<&'static str>,
     /// The secret that it reads.
     pub(crate) secret: Option<Secret>,
+    /// Whether it belongs to the whole stack. Others run only where they are named.
+    pub(crate) is_default: bool,
 }
 
 impl Process {
@@ -43,6 +45,7 @@ impl Process {
             configuration: None,
             folder: None,
             secret: None,
+            is_default: true,
         }
     }
 }
@@ -58,6 +61,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         configuration: Some("redpanda/redpanda.yaml"),
         folder: Some("redpanda"),
         secret: None,
+        is_default: true,
     },
     Process {
         name: "broker",
@@ -67,6 +71,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         configuration: Some("kafka/server.properties"),
         folder: Some("kafka"),
         secret: None,
+        is_default: true,
     },
     Process {
         name: "redpanda-console",
@@ -76,6 +81,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         configuration: None,
         folder: None,
         secret: None,
+        is_default: true,
     },
     Process {
         name: "otel-collector",
@@ -86,6 +92,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         configuration: Some("otel-collector/config.yaml"),
         folder: Some("otel-collector"),
         secret: None,
+        is_default: true,
     },
     Process {
         name: "prometheus",
@@ -95,6 +102,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         configuration: Some("prometheus/prometheus.yaml"),
         folder: Some("prometheus"),
         secret: None,
+        is_default: true,
     },
     Process {
         name: "alertmanager",
@@ -104,6 +112,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         configuration: Some("alertmanager/alertmanager.yaml"),
         folder: Some("alertmanager"),
         secret: None,
+        is_default: true,
     },
     Process {
         name: "loki",
@@ -113,6 +122,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         configuration: Some("loki/loki.yaml"),
         folder: Some("loki"),
         secret: None,
+        is_default: true,
     },
     Process {
         name: "tempo",
@@ -122,6 +132,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         configuration: Some("tempo/tempo.yaml"),
         folder: Some("tempo"),
         secret: None,
+        is_default: true,
     },
     Process {
         name: "grafana",
@@ -131,6 +142,7 @@ pub(crate) static PROCESSES: &[Process] = &[
         configuration: None,
         folder: Some("grafana"),
         secret: Some(Secret::GrafanaAdminPassword),
+        is_default: true,
     },
     Process::service("user", &[&["user"]]),
     Process {
@@ -140,6 +152,10 @@ pub(crate) static PROCESSES: &[Process] = &[
     Process::service("frontend", &[&["frontend"]]),
     Process::service("loadgen", &[&["loadgen"]]),
     Process::service("vitals", &[&["vitals"]]),
+    Process {
+        is_default: false,
+        ..Process::service("lens", &[&["lens"]])
+    },
 ];
 
 /// The alert rules for the metrics of vitals, relative to the folder of the configurations. Without vitals, one of them
@@ -155,7 +171,10 @@ impl Selection {
     pub(crate) fn of(broker: Broker, only: &[&str]) -> Self {
         let runs = |process: &&Process| {
             process.broker.is_none_or(|its| its == broker)
-                && (only.is_empty() || only.contains(&process.name))
+                && match only {
+                    [] => process.is_default,
+                    only => only.contains(&process.name),
+                }
         };
         Self(PROCESSES.iter().filter(runs).collect())
     }
@@ -211,7 +230,9 @@ mod tests {
             .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
             .filter(|name| !name.starts_with(' ') && *name != "preflight")
             .collect();
-        let mut known = Process::names();
+        let known = PROCESSES.iter().filter(|process| process.is_default);
+        let mut known: Vec<_> = known.map(|process| process.name).collect();
+        known.dedup();
         names.sort_unstable();
         known.sort_unstable();
         assert_eq!(names, known);

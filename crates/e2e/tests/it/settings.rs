@@ -14,6 +14,7 @@ const COMMANDS: [&[&str]; 9] = [
     &["user"],
     &["auth"],
     &["frontend"],
+    &["lens"],
     &["loadgen"],
     &["vitals"],
     &["vitals", "startup"],

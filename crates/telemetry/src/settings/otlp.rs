@@ -170,6 +170,18 @@ impl Otlp {
         self.common.endpoint.as_ref()
     }
 
+    /// Whether there is an endpoint, be it the common one or that of a signal.
+    #[must_use]
+    pub fn has_endpoint(&self) -> bool {
+        let parts = [&self.common, &self.traces, &self.metrics, &self.logs];
+        parts.iter().any(|part| part.endpoint.is_some())
+    }
+
+    /// Sends the signals without an endpoint of their own to this one.
+    pub fn set_endpoint(&mut self, endpoint: Endpoint) {
+        self.common.endpoint = Some(endpoint);
+    }
+
     /// The export settings of a signal; `None` if it has no endpoint.
     pub(crate) fn export(&self, signal: Signal) -> Option<Export> {
         let (common, own) = (&self.common, self.own(signal));

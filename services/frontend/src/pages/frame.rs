@@ -8,9 +8,8 @@ use axum::{
 };
 use maud::{Markup, html};
 use pages::{Layout, assets::href, current};
-use url::Url;
 
-use crate::{app::App, config::StatusPage, pages::Files};
+use crate::{app::App, config::StatusPage, pages::Files, viewer::Viewer};
 
 /// The place of a page in the navigation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,7 +56,7 @@ const NAVIGATION: [(Place, &str, &str, Audience); 5] = [
 pub(crate) struct Frame {
     is_signed_in: bool,
     status_page: StatusPage,
-    grafana: Option<Url>,
+    viewer: Option<Viewer>,
 }
 
 impl FromRequestParts<Arc<App>> for Frame {
@@ -73,7 +72,7 @@ impl Frame {
         Self {
             is_signed_in: app.cookie.read(headers).is_some(),
             status_page: app.status_page,
-            grafana: app.grafana.clone(),
+            viewer: app.viewer.clone(),
         }
     }
 
@@ -87,9 +86,9 @@ impl Frame {
         self.is_signed_in || self.status_page == StatusPage::Everyone
     }
 
-    /// Whether trace ids are links, because the URL of Grafana is set.
-    pub(super) fn links_to_traces(&self) -> bool {
-        self.grafana.is_some()
+    /// The program that trace ids link to, if there is one.
+    pub(super) fn viewer(&self) -> Option<&Viewer> {
+        self.viewer.as_ref()
     }
 
     /// A whole page. `content` contains the only `h1`.
@@ -140,53 +139,13 @@ impl Frame {
         }
     }
 
-    /// The id of a trace. It is a link if the URL of Grafana is known.
+    /// The id of a trace. It is a link if a viewer is known.
     pub(super) fn trace_link(&self, id: &str) -> Markup {
         html! {
-            @match self.explore(id) {
+            @match self.viewer.as_ref().and_then(|viewer| viewer.trace(id)) {
                 Some(href) => { a href=(href) { code { (id) } } }
                 None => { code { (id) } }
             }
-        }
-    }
-
-    /// The URL of a trace in Grafana Explore.
-    fn explore(&self, id: &str) -> Option<String> {
-        let mut url = self.grafana.clone()?;
-        url.path_segments_mut().ok()?.pop_if_empty().push("explore");
-        // An id is hexadecimal: nothing in it needs to be escaped in JSON.
-        let panes = format!(
-            r#"{{"trace":{{"datasource":"tempo","queries":[{{"refId":"A","datasource":{{"type":"tempo","uid":"tempo"}},"queryType":"traceql","query":"{id}"}}],"range":{{"from":"now-1h","to":"now"}}}}}}"#
-        );
-        url.query_pairs_mut()
-            .append_pair("schemaVersion", "1")
-            .append_pair("orgId", "1")
-            .append_pair("panes", &panes);
-        Some(url.into())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trace_link_keeps_the_path_of_the_grafana_url() {
-        for base in ["http://g.example:3000", "http://g.example:3000/grafana/"] {
-            let frame = Frame {
-                is_signed_in: false,
-                status_page: StatusPage::Everyone,
-                grafana: Some(base.parse().unwrap()),
-            };
-            let link: Url = frame.explore("abc").unwrap().parse().unwrap();
-            assert!(link.as_str().starts_with(base), "{link}");
-            assert!(link.path().ends_with("/explore"), "{link}");
-            let (_, panes) = link
-                .query_pairs()
-                .find(|(name, _)| name == "panes")
-                .unwrap();
-            assert!(panes.contains(r#""uid":"tempo""#), "{panes}");
-            assert!(panes.contains(r#""query":"abc""#), "{panes}");
         }
     }
 }

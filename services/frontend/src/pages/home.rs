@@ -42,9 +42,9 @@ pub(crate) fn page(frame: &Frame) -> Markup {
         div.notes {
             @if telemetry::current_trace_id().is_some() {
                 section {
-                    @if frame.links_to_traces() {
+                    @if let Some(viewer) = frame.viewer() {
                         h2 { "Every page links to its trace" }
-                        p { "The link at the bottom of the page opens the trace in Grafana. It shows every call that the request made." }
+                        p { "The link at the bottom of the page opens the trace in " (viewer.name()) ". It shows every call that the request made." }
                     } @else {
                         h2 { "Every page has a trace id" }
                         p { "The id is at the bottom of the page. The log lines of the frontend for this request have the same id." }

@@ -268,12 +268,20 @@ const ORDER: &[Operator] = &[
     Operator::Less,
     Operator::LessOrEqual,
 ];
+/// Hardly a duration is equal to another.
+const RANGE: &[Operator] = &[
+    Operator::Greater,
+    Operator::GreaterOrEqual,
+    Operator::Less,
+    Operator::LessOrEqual,
+];
 const EQUAL: &[Operator] = &[Operator::Equal];
 
 fn operators(key: &str) -> &'static [Operator] {
     match key {
         "service" | "name" | "text" => TEXT,
-        "duration" | "trace.duration" | "level" => ORDER,
+        "duration" | "trace.duration" => RANGE,
+        "level" => ORDER,
         _ => EQUAL,
     }
 }
@@ -282,6 +290,7 @@ fn describe(operators: &[Operator]) -> &'static str {
     match operators {
         TEXT => "`:`, `=`, `!=` or `~`",
         ORDER => "`:`, `=`, `!=`, `>`, `>=`, `<` or `<=`",
+        RANGE => "`>`, `>=`, `<` or `<=`",
         _ => "`:`, `=` or `!=`",
     }
 }

@@ -1,7 +1,16 @@
 //! Tests of filters as their callers see them.
 
+use opentelemetry_proto::tonic::{
+    collector::metrics::v1::ExportMetricsServiceRequest,
+    common::v1::{AnyValue, KeyValue, any_value::Value},
+    metrics::v1::{
+        Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point,
+    },
+    resource::v1::Resource,
+};
+
 use super::*;
-use crate::store::{LogFilter, TraceFilter};
+use crate::metrics::{Labels, Metrics};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -11,17 +20,11 @@ fn parse(text: &str) -> Filter {
 }
 
 fn is(condition: Condition) -> Term {
-    Term {
-        negated: false,
-        condition,
-    }
+    Term::is(condition)
 }
 
 fn not(condition: Condition) -> Term {
-    Term {
-        negated: true,
-        condition,
-    }
+    Term::not(condition)
 }
 
 #[test]
@@ -105,15 +108,15 @@ fn a_term_has_a_meaning_and_a_canonical_form() {
             "duration<=7us",
         ),
         (
-            "duration:7\u{3bc}s",
-            is(Duration(Equal, 7_000)),
-            "duration:7us",
+            "duration>7\u{3bc}s",
+            is(Duration(Greater, 7_000)),
+            "duration>7us",
         ),
-        ("duration:0ms", is(Duration(Equal, 0)), "duration:0ns"),
+        ("duration>0ms", is(Duration(Greater, 0)), "duration>0ns"),
         (
-            "duration:1001ns",
-            is(Duration(Equal, 1_001)),
-            "duration:1001ns",
+            "duration>1001ns",
+            is(Duration(Greater, 1_001)),
+            "duration>1001ns",
         ),
         (
             "-duration>1m",
@@ -134,11 +137,6 @@ fn a_term_has_a_meaning_and_a_canonical_form() {
             "-duration<=1m",
             is(Duration(Greater, 60_000_000_000)),
             "duration>1m",
-        ),
-        (
-            "duration!=1m",
-            not(Duration(Equal, 60_000_000_000)),
-            "-duration:1m",
         ),
         (
             "trace.duration>0.0000000000025h",
@@ -262,7 +260,15 @@ fn each_error_has_its_position_and_says_what_is_right() {
         ),
         (
             "duration~1s",
-            "character 9: `duration` has no operator `~`: use `:`, `=`, `!=`, `>`, `>=`, `<` or `<=`",
+            "character 9: `duration` has no operator `~`: use `>`, `>=`, `<` or `<=`",
+        ),
+        (
+            "duration:1.2s",
+            "character 9: `duration` has no operator `:`: use `>`, `>=`, `<` or `<=`",
+        ),
+        (
+            "trace.duration!=1.2s",
+            "character 15: `trace.duration` has no operator `!=`: use `>`, `>=`, `<` or `<=`",
         ),
         (
             "status~err",
@@ -508,13 +514,13 @@ fn any_text(random: &mut fastrand::Rng, min: usize) -> String {
 
 fn any_term(random: &mut fastrand::Rng) -> Term {
     let operator = [Operator::Equal, Operator::Contains][random.usize(0..2)];
-    let order = [
-        Operator::Equal,
+    let range = [
         Operator::Greater,
         Operator::GreaterOrEqual,
         Operator::Less,
         Operator::LessOrEqual,
-    ][random.usize(0..5)];
+    ][random.usize(0..4)];
+    let order = [Operator::Equal, range][random.usize(0..2)];
     let min = usize::from(operator == Operator::Contains);
     let nanos = random.u64(..) >> random.u32(0..64);
     let condition = match random.u8(0..11) {
@@ -522,8 +528,8 @@ fn any_term(random: &mut fastrand::Rng) -> Term {
         1 => Condition::Name(operator, any_text(random, min)),
         2 => Condition::Kind(Kind::ALL[random.usize(0..5)].0),
         3 => Condition::Status(Status::ALL[random.usize(0..3)].0),
-        4 => Condition::Duration(order, nanos),
-        5 => Condition::TraceDuration(order, nanos / 1_000 * 1_000),
+        4 => Condition::Duration(range, nanos),
+        5 => Condition::TraceDuration(range, nanos / 1_000 * 1_000),
         6 => Condition::Trace(TRACE.parse().unwrap()),
         7 => Condition::Level(order, Level::ALL[random.usize(0..6)].0),
         8 => Condition::Text(any_text(random, 1)),
@@ -532,7 +538,7 @@ fn any_term(random: &mut fastrand::Rng) -> Term {
     };
     let opposite = matches!(
         condition,
-        Condition::Duration(order, _) | Condition::TraceDuration(order, _) if order != Operator::Equal
+        Condition::Duration(..) | Condition::TraceDuration(..)
     );
     Term {
         negated: random.bool() && !opposite,
@@ -541,102 +547,193 @@ fn any_term(random: &mut fastrand::Rng) -> Term {
 }
 
 #[test]
-fn traces_are_filtered_by_what_the_store_knows() {
-    let filter = parse(
-        "service:auth name~login status:error duration>200ms duration<=2s duration<3s trace.duration:5s \
-         http.route:/login \"env\":prod refused",
-    );
-    let expected = TraceFilter {
-        service: Some("auth".to_owned()),
-        name: Some("login".to_owned()),
-        error: true,
-        min_duration: Some(200_000_001),
-        max_duration: Some(2_000_000_000),
-        attributes: vec![
-            ("http.route".to_owned(), "/login".to_owned()),
-            ("env".to_owned(), "prod".to_owned()),
-        ],
-        text: Some("refused".to_owned()),
-        min_trace_duration: Some(5_000_000_000),
-        max_trace_duration: Some(5_000_000_000),
-    };
-    assert_eq!(filter.to_trace_filter(), Ok(expected));
-    let filter = parse(
-        "duration>=1s duration>=2s duration>=1ms trace.duration<3s trace.duration<1s trace.duration<2s \
-         service:a service:a",
-    );
-    let expected = TraceFilter {
-        service: Some("a".to_owned()),
-        min_duration: Some(2_000_000_000),
-        max_trace_duration: Some(999_999_999),
-        ..TraceFilter::default()
-    };
-    assert_eq!(filter.to_trace_filter(), Ok(expected));
-}
-
-#[test]
-fn logs_are_filtered_by_what_the_store_knows() {
-    let filter = parse(&format!(
-        "service:auth level>=warn trace:{TRACE} a.b:c refused level>debug"
-    ));
-    let expected = LogFilter {
-        service: Some("auth".to_owned()),
-        min_severity: Some(13),
-        trace: Some(TRACE.parse().unwrap()),
-        attributes: vec![("a.b".to_owned(), "c".to_owned())],
-        text: Some("refused".to_owned()),
-    };
-    assert_eq!(filter.to_log_filter(), Ok(expected));
-    for (text, min) in [
-        ("level>warn", 17),
-        ("level:fatal", 21),
-        ("level>=trace", 1),
-        ("level>error", 21),
-    ] {
-        let filter = parse(text).to_log_filter().unwrap();
-        assert_eq!(filter.min_severity, Some(min), "{text}");
-    }
-}
-
-#[test]
-fn terms_that_the_store_cannot_filter_by_are_named() {
+fn a_signal_refuses_terms_that_it_does_not_have() {
     let messages = |unsupported: Vec<Unsupported>| {
         let messages: Vec<_> = unsupported.iter().map(ToString::to_string).collect();
         messages.join("\n")
     };
-    let filter = parse(&format!(
-        "service:a -service:b service:c name:x kind:server status:ok trace:{TRACE} level:info a.b~c a.b>1 \
-         duration<0s one two"
+    let all = parse(&format!(
+        "service:a name~x -kind:server status!=ok duration<2s trace.duration>1s trace:{TRACE} level:info \
+         -a.b:c one"
     ));
     assert_eq!(
-        messages(filter.to_trace_filter().unwrap_err()),
-        format!(
-            "`-service:b`: this list cannot exclude records\n\
-             `service:c`: this list takes this key once, with one value\n\
-             `name:x`: this list cannot compare this key with `:`: use `~`\n\
-             `kind:server`: this list cannot filter by this key\n\
-             `status:ok`: this list can only filter by `status:error`\n\
-             `trace:{TRACE}`: this list cannot filter by this key\n\
-             `level:info`: this list cannot filter by this key\n\
-             `a.b~c`: this list cannot compare this key with `~`: use `:`\n\
-             `a.b>1`: this list cannot compare this key with `>`: use `:`\n\
-             `duration<0ns`: nothing can match\n\
-             `two`: this list takes this key once, with one value"
-        )
+        messages(all.to_trace_filter().unwrap_err()),
+        "`level:info`: traces have no `level`; their terms are `service`, `name`, `kind`, `status`, `duration`, \
+         `trace.duration`, `trace`, text and attributes"
     );
-    let filter = parse(
-        "level:info level>fatal level<warn name~x kind:client status:error -a duration>1s trace.duration>1s",
+    let terms = "logs have no `kind`; their terms are `service`, `name`, `level`, `trace`, text and attributes";
+    assert_eq!(
+        messages(all.to_log_filter().unwrap_err()),
+        [
+            ("-kind:server", "kind"),
+            ("-status:ok", "status"),
+            ("duration<2s", "duration"),
+            ("trace.duration>1s", "trace.duration"),
+        ]
+        .map(|(term, key)| format!("`{term}`: {}", terms.replace("`kind`", &format!("`{key}`"))))
+        .join("\n")
+    );
+    let terms = "their terms are `service`, `name` and attributes";
+    assert_eq!(
+        messages(all.to_series_filter().unwrap_err()),
+        [
+            ("-kind:server", "`kind`"),
+            ("-status:ok", "`status`"),
+            ("duration<2s", "`duration`"),
+            ("trace.duration>1s", "`trace.duration`"),
+            (&format!("trace:{TRACE}"), "`trace`"),
+            ("level:info", "`level`"),
+            ("one", "text"),
+        ]
+        .map(|(term, key)| format!("`{term}`: series have no {key}; {terms}"))
+        .join("\n")
+    );
+}
+
+#[test]
+fn series_are_filtered() {
+    let string = |text: &str| Value::StringValue(text.to_owned());
+    let labels = [
+        series(
+            "auth",
+            "http.requests",
+            vec![
+                ("http.route", string("/login")),
+                ("http.status", Value::IntValue(200)),
+            ],
+        ),
+        series(
+            "user",
+            "http.requests",
+            vec![("http.route", string("/users"))],
+        ),
+        series("", "db.pool", vec![("db.system", string("Postgres"))]),
+    ];
+    let table: &[(&str, &[usize])] = &[
+        ("", &[0, 1, 2]),
+        ("service:auth", &[0]),
+        ("-service:auth", &[1, 2]),
+        ("service:\"\"", &[2]),
+        ("service~U", &[0, 1]),
+        ("name:db.pool", &[2]),
+        ("name:db", &[]),
+        ("name~HTTP", &[0, 1]),
+        ("-name~http", &[2]),
+        ("http.route:/login", &[0]),
+        ("-http.route:/login", &[1, 2]),
+        ("http.route~S", &[1]),
+        ("http.status:200", &[0]),
+        ("http.status>=200 http.status<300", &[0]),
+        ("-http.status>=200", &[1, 2]),
+        ("db.system~post", &[2]),
+        ("host.name:user-1", &[1]),
+        ("-host.name:user-1 -http.route:/login", &[2]),
+        ("absent.key:x", &[]),
+        ("-absent.key:x", &[0, 1, 2]),
+    ];
+    for (filter, expected) in table {
+        let filter = parse(filter).to_series_filter().unwrap();
+        let matching = (0..3).filter(|number| filter.matches(&labels[*number]));
+        assert_eq!(matching.collect::<Vec<_>>(), *expected, "{filter:?}");
+    }
+}
+
+/// What the store of metrics says of a series.
+fn series(service: &str, name: &str, point: Vec<(&str, Value)>) -> Labels {
+    let attributes = |pairs: Vec<(&str, Value)>| {
+        let pairs = pairs.into_iter().map(|(key, value)| KeyValue {
+            key: key.to_owned(),
+            value: Some(AnyValue { value: Some(value) }),
+            ..KeyValue::default()
+        });
+        pairs.collect()
+    };
+    let point = NumberDataPoint {
+        attributes: attributes(point),
+        time_unix_nano: 1,
+        value: Some(number_data_point::Value::AsInt(1)),
+        ..NumberDataPoint::default()
+    };
+    let metric = Metric {
+        name: name.to_owned(),
+        data: Some(metric::Data::Gauge(Gauge {
+            data_points: vec![point],
+        })),
+        ..Metric::default()
+    };
+    let resource = Resource {
+        attributes: attributes(vec![
+            ("service.name", Value::StringValue(service.to_owned())),
+            ("host.name", Value::StringValue(format!("{service}-1"))),
+        ]),
+        ..Resource::default()
+    };
+    let metrics = Metrics::new(1 << 20);
+    metrics.insert(&ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(resource),
+            scope_metrics: vec![ScopeMetrics {
+                metrics: vec![metric],
+                ..ScopeMetrics::default()
+            }],
+            ..ResourceMetrics::default()
+        }],
+    });
+    metrics.series(name, |_| true).remove(0)
+}
+
+#[test]
+fn links_change_a_term() {
+    use Condition::{Attribute, Duration, Service, Text};
+    use Operator::{Contains, Equal, Greater, Less};
+
+    let service = |name: &str| Service(Equal, name.to_owned());
+    let attribute = |key: &str| Attribute(key.to_owned(), Equal, "x y".to_owned());
+    let filter = parse("-service:a refused service~b a.b:c");
+    let with = |term| filter.with(term).map(|filter| filter.to_string());
+    let only = |term| filter.with_only(term).map(|filter| filter.to_string());
+    let some = |text: &str| Some(text.to_owned());
+
+    assert_eq!(
+        with(is(service("c"))),
+        some("-service:a refused service~b a.b:c service:c")
+    );
+    // A term that it has already.
+    assert_eq!(with(not(service("a"))), some(&filter.to_string()));
+    assert_eq!(only(is(service("c"))), some("service:c refused a.b:c"));
+    assert_eq!(
+        only(is(attribute("a.b"))),
+        some("-service:a refused service~b a.b:\"x y\"")
     );
     assert_eq!(
-        messages(filter.to_log_filter().unwrap_err()),
-        "`level:info`: this list cannot compare this key with `:`: use `>=`\n\
-         `level>fatal`: nothing can match\n\
-         `level<warn`: this list cannot compare this key with `<`: use `>=`\n\
-         `name~x`: this list cannot filter by this key\n\
-         `kind:client`: this list cannot filter by this key\n\
-         `status:error`: this list cannot filter by this key\n\
-         `-a`: this list cannot exclude records\n\
-         `duration>1s`: this list cannot filter by this key\n\
-         `trace.duration>1s`: this list cannot filter by this key"
+        only(not(attribute("c.d"))),
+        some("-service:a refused service~b a.b:c -c.d:\"x y\"")
+    );
+    assert_eq!(
+        only(not(Duration(Less, 7))),
+        some("-service:a refused service~b a.b:c duration>=7ns")
+    );
+    assert_eq!(
+        filter.without(&not(service("a"))).to_string(),
+        "refused service~b a.b:c"
+    );
+    assert_eq!(filter.without(&is(service("a"))), filter);
+
+    for term in [
+        Text(String::new()),
+        Duration(Equal, 1),
+        Duration(Contains, 1),
+        Attribute("a.b".to_owned(), Greater, "x".to_owned()),
+        Text("a".repeat(MAX_CHARACTERS)),
+    ] {
+        assert_eq!(with(is(term.clone())), None, "{term:?}");
+        assert_eq!(only(not(term)), None);
+    }
+    let full = parse(&"a ".repeat(MAX_TERMS));
+    assert_eq!(full.with(is(service("a"))), None);
+    let full = parse(&"a.b:c ".repeat(MAX_TERMS));
+    assert_eq!(
+        full.with_only(is(attribute("a.b"))).unwrap().terms().len(),
+        1
     );
 }

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 
 use super::{
     LogColumns, SpanColumns, Store,
@@ -91,7 +91,7 @@ impl<'a> SpanView<'a> {
             service: segment.names.text(row.origin.service),
             name: segment.names.text(row.name),
             kind: SpanKind::try_from(i32::from(columns.kind)).unwrap_or_default(),
-            error: columns.error,
+            error: columns.status == StatusCode::Error as u8,
             start: row.time,
             duration: columns.duration,
         })

@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::{
     common::v1::{InstrumentationScope, any_value::Value},
     logs::v1::LogRecord,
     resource::v1::Resource,
-    trace::v1::{ResourceSpans, ScopeSpans, Span, status::StatusCode},
+    trace::v1::{ResourceSpans, ScopeSpans, Span, span::SpanKind, status::StatusCode},
 };
 use prost::Message as _;
 
@@ -20,7 +20,10 @@ use super::{
 const BATCH: usize = 512;
 
 /// Lowest severity number of an error.
-const ERROR: u8 = 17;
+pub(super) const ERROR: u8 = 17;
+
+/// Highest severity number.
+const FATAL4: u8 = 24;
 
 /// What the store did with a request.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -107,7 +110,9 @@ impl Writer {
         };
         let parent = SpanId::from_bytes(&span.parent_span_id);
         let status = span.status.as_ref().map_or(0, |status| status.code);
-        let error = status == StatusCode::Error as i32;
+        let status = StatusCode::try_from(status).unwrap_or_default();
+        let kind = SpanKind::try_from(span.kind).unwrap_or_default();
+        let error = status == StatusCode::Error;
         let record = Record {
             trace: Some(trace),
             span: Some(id),
@@ -120,8 +125,8 @@ impl Writer {
             columns: SpanColumns {
                 duration,
                 parent: parent.map_or(0, SpanId::number),
-                kind: u8::try_from(span.kind).unwrap_or_default(),
-                error,
+                kind: kind as u8,
+                status: status as u8,
             },
         };
         self.spans.append(group, record, span, self.insertions);
@@ -136,6 +141,7 @@ impl Writer {
     fn insert_log(&mut self, group: &mut Group<'_>, log: &LogRecord) {
         let time = log_time(log);
         let severity = u8::try_from(log.severity_number).unwrap_or_default();
+        let severity = if severity > FATAL4 { 0 } else { severity };
         let record = Record {
             trace: TraceId::from_bytes(&log.trace_id),
             span: SpanId::from_bytes(&log.span_id),

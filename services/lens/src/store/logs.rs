@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use memchr::memmem::Finder;
-use opentelemetry_proto::tonic::{common::v1::KeyValue, logs::v1::LogRecord};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message as _;
 
 use super::{
     LogColumns, Snapshot, Store,
-    filter::{self, Attributes, List, LogFilter, Page, Text, Verdict},
-    insert::log_time,
+    filter::{Columns, List, Page, Sink, Terms, any_text_in, any_text_of},
+    insert::{ERROR, log_time},
     segment::Segment,
     source::Sources,
     trace::StoredLog,
 };
+use crate::query::LogFilter;
 
 /// A place between two log records of a list.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -26,45 +26,29 @@ pub struct LogCursor {
     pub row: u32,
 }
 
-/// The attributes of a log record. Decoding leaves out the rest.
-#[derive(Clone, PartialEq, prost::Message)]
-struct LogAttributes {
-    #[prost(message, repeated, tag = "6")]
-    attributes: Vec<KeyValue>,
-}
-
 impl Store {
     /// The log records that match a filter, newest first.
     pub fn logs(&self, filter: &LogFilter, page: &Page<LogCursor>) -> List<StoredLog, LogCursor> {
+        let terms = Terms::new(&filter.0);
         let (snapshot, part) = self.read(|writer| {
-            let part = filter.trace.map(|trace| writer.logs.newest_part(trace));
+            let part = terms.trace().map(|trace| writer.logs.newest_part(trace));
             (writer.logs.snapshot(), part)
         });
-        // The segments to search, and the part of the trace if only one trace is wanted.
-        let mut segments: Vec<(&Segment<LogColumns>, Option<u32>)> = match part {
-            None => snapshot
-                .0
-                .iter()
-                .map(|segment| (&**segment, None))
-                .collect(),
-            Some(None) => Vec::new(),
-            Some(Some(place)) => {
-                let (parts, _) = snapshot.chain(place);
-                let parts = parts.into_iter();
-                parts.map(|(segment, slot)| (segment, Some(slot))).collect()
-            }
-        };
-        segments.sort_by_key(|(segment, _)| std::cmp::Reverse(segment.newest));
         let limit = page.limit.max(1);
-        let mut search = Search::new(filter, page.before, limit);
-        for (segment, slot) in segments {
-            if search.least().is_some_and(|least| segment.newest < least) {
+        let mut newest = Newest {
+            before: page.before,
+            limit,
+            found: BTreeSet::new(),
+        };
+        for segment in snapshot.newest_first(part) {
+            if newest.least().is_some_and(|least| segment.newest < least) {
                 break;
             }
-            search.segment(segment, slot);
+            let mut sink = (&mut newest, segment);
+            terms.search(segment, &mut sink);
         }
-        let more = search.newest.len() > limit;
-        let found: Vec<LogCursor> = search.newest.into_iter().rev().take(limit).collect();
+        let more = newest.found.len() > limit;
+        let found: Vec<LogCursor> = newest.found.into_iter().rev().take(limit).collect();
         let next = found.last().copied().filter(|_| more);
         List {
             rows: decode(&snapshot, &found),
@@ -73,100 +57,68 @@ impl Store {
     }
 }
 
-struct Search<'a> {
-    filter: &'a LogFilter,
+/// The newest matches so far.
+struct Newest {
     before: Option<LogCursor>,
     limit: usize,
-    text: Option<Text>,
-    needle: Option<Finder<'static>>,
-    /// The newest matches so far. One more than the limit tells whether there is a next page.
-    newest: BTreeSet<LogCursor>,
+    /// One more than the limit tells whether there is a next page.
+    found: BTreeSet<LogCursor>,
 }
 
-impl<'a> Search<'a> {
-    fn new(filter: &'a LogFilter, before: Option<LogCursor>, limit: usize) -> Self {
-        let text = Text::new(filter.text.as_deref());
-        Self {
-            filter,
-            before,
-            limit,
-            needle: filter::needle(text.as_ref(), &filter.attributes),
-            text,
-            newest: BTreeSet::new(),
-        }
-    }
-
+impl Newest {
     /// Time of the oldest record of a full page. Older records are not in the list.
     fn least(&self) -> Option<u64> {
-        let first = self.newest.first()?;
-        (self.newest.len() > self.limit).then_some(first.time)
+        let first = self.found.first()?;
+        (self.found.len() > self.limit).then_some(first.time)
+    }
+}
+
+impl Sink for (&mut Newest, &Segment<LogColumns>) {
+    fn wants(&self, row: usize) -> bool {
+        let (newest, segment) = self;
+        newest
+            .least()
+            .is_none_or(|least| segment.rows[row].time >= least)
+            && newest
+                .before
+                .is_none_or(|before| cursor(segment, row) < before)
     }
 
-    fn found(&mut self, cursor: LogCursor) {
-        self.newest.insert(cursor);
-        if self.newest.len() > self.limit + 1 {
-            self.newest.pop_first();
+    fn found(&mut self, row: usize) {
+        let (newest, segment) = self;
+        newest.found.insert(cursor(segment, row));
+        if newest.found.len() > newest.limit + 1 {
+            newest.found.pop_first();
         }
     }
+}
 
-    fn segment(&mut self, segment: &Segment<LogColumns>, slot: Option<u32>) {
-        let filter = self.filter;
-        let mut service = None;
-        if let Some(name) = &filter.service {
-            service = segment.names.find(name.as_bytes());
-            if service.is_none() {
-                return;
-            }
-        }
-        let mut attributes = Attributes::new(&filter.attributes, segment);
-        let mut open = vec![false; segment.rows.len()];
-        let mut unpack = false;
-        let cursor = |number: usize| LogCursor {
-            time: segment.rows[number].time,
-            segment: segment.number,
-            row: number as u32,
-        };
-        // The last records are mostly the newest, which makes the others too old early.
-        for (number, row) in segment.rows.iter().enumerate().rev() {
-            if self.least().is_some_and(|least| row.time < least)
-                || self.before.is_some_and(|before| cursor(number) >= before)
-                || slot.is_some_and(|slot| row.part != slot)
-                || service.is_some_and(|service| row.origin.service != service)
-                || filter
-                    .min_severity
-                    .is_some_and(|min| row.columns.severity < min)
-            {
-                continue;
-            }
-            match attributes.verdict(segment, row.origin.resource) {
-                Verdict::NoMatch => {}
-                Verdict::Match if self.text.is_none() => self.found(cursor(number)),
-                Verdict::Match | Verdict::Open => {
-                    open[number] = true;
-                    unpack = true;
-                }
-            }
-        }
-        if !unpack {
-            return;
-        }
-        let mut text = self.text.take();
-        let needle = self.needle.take();
-        segment.search(
-            needle.as_ref(),
-            |number| open[number],
-            |number, bytes| {
-                let row = &segment.rows[number];
-                if self.least().is_none_or(|least| row.time >= least)
-                    && attributes.test(segment, row.origin.resource, || attributes_of(bytes))
-                    && text.as_mut().is_none_or(|text| is_in_log(text, bytes))
-                {
-                    self.found(cursor(number));
-                }
-            },
-        );
-        self.text = text;
-        self.needle = needle;
+fn cursor(segment: &Segment<LogColumns>, row: usize) -> LogCursor {
+    LogCursor {
+        time: segment.rows[row].time,
+        segment: segment.number,
+        row: row as u32,
+    }
+}
+
+impl Columns for LogColumns {
+    type Message = LogRecord;
+
+    const ATTRIBUTES: u32 = 6;
+
+    fn match_terms(&self, terms: &Terms) -> bool {
+        terms.match_severity(self.severity)
+    }
+
+    fn need_errors(terms: &Terms) -> bool {
+        (0..ERROR).all(|severity| !terms.match_severity(severity))
+    }
+
+    fn any_text(record: &LogRecord, test: &mut dyn FnMut(&str) -> bool) -> bool {
+        any_text_of(record.body.as_ref(), test)
+            || any_text_in(&record.attributes, test)
+            || test(&record.event_name)
+            || test(&record.severity_text)
     }
 }
 
@@ -198,17 +150,4 @@ fn decode(snapshot: &Snapshot<LogColumns>, found: &[LogCursor]) -> Vec<StoredLog
         });
     }
     rows
-}
-
-fn attributes_of(bytes: &[u8]) -> Vec<KeyValue> {
-    LogAttributes::decode(bytes).unwrap_or_default().attributes
-}
-
-/// Whether a text of a log record contains another.
-fn is_in_log(text: &mut Text, bytes: &[u8]) -> bool {
-    let record = LogRecord::decode(bytes).unwrap_or_default();
-    text.is_in_value(record.body.as_ref())
-        || text.is_in_attributes(&record.attributes)
-        || text.is_in(&record.event_name)
-        || text.is_in(&record.severity_text)
 }

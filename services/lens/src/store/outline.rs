@@ -71,6 +71,8 @@ impl Outline {
     }
 
     /// Decodes spans by their numbers in [`Self::spans`]. It is fastest in ascending order.
+    ///
+    /// Leaves out numbers without a span, and spans with values that are nested more deeply than OTLP allows.
     pub fn read(&self, numbers: impl IntoIterator<Item = usize>) -> Vec<TraceSpan> {
         let mut sources = Sources::default();
         let mut reader = None;
@@ -86,7 +88,6 @@ impl Outline {
                 reader = Some(segment.reader());
             }
             let row = row as usize;
-            // Only values that are nested more deeply than OTLP allows are not decoded.
             if let Some(reader) = &mut reader
                 && let Ok(span) = Span::decode(reader.read(segment.place(row)))
             {

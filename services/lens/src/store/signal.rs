@@ -271,6 +271,20 @@ impl<C> Snapshot<C> {
         self.0.get(number.checked_sub(first)? as usize)
     }
 
+    /// The segments with the newest records first: all of them, or those of the trace with this newest part.
+    pub(super) fn newest_first(&self, part: Option<Option<Place>>) -> Vec<&Segment<C>> {
+        let mut segments: Vec<&Segment<C>> = match part {
+            None => self.0.iter().map(|segment| &**segment).collect(),
+            Some(None) => Vec::new(),
+            Some(Some(place)) => {
+                let (parts, _) = self.chain(place);
+                parts.into_iter().map(|(segment, _)| segment).collect()
+            }
+        };
+        segments.sort_by_key(|segment| std::cmp::Reverse(segment.newest));
+        segments
+    }
+
     /// All parts of a trace, oldest first, and whether earlier ones were evicted. `place` is any of them.
     pub(super) fn chain(&self, place: Place) -> (Vec<(&Segment<C>, u32)>, bool) {
         let mut parts = Vec::new();

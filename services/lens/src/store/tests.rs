@@ -1,5 +1,6 @@
 //! Tests of the store as its callers see it.
 
+mod any;
 mod eviction;
 mod logs;
 mod trace;
@@ -7,13 +8,14 @@ mod traces;
 
 use opentelemetry_proto::tonic::{
     collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
-    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
+    common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value},
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
     resource::v1::Resource,
     trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span::Link},
 };
 
 use super::*;
+use crate::query::{Filter, Term};
 
 /// A time in nanoseconds since 1970, and a millisecond.
 const NOW: u64 = 1_700_000_000_000_000_000;
@@ -148,6 +150,20 @@ fn small_segments() -> Store {
         writer.logs = Signal::new(4096, 4096);
     });
     store
+}
+
+fn parse(filter: &str) -> Filter {
+    filter
+        .parse()
+        .unwrap_or_else(|errors| panic!("{filter}\n{errors}"))
+}
+
+fn trace_filter(filter: &str) -> TraceFilter {
+    parse(filter).to_trace_filter().unwrap()
+}
+
+fn log_filter(filter: &str) -> LogFilter {
+    parse(filter).to_log_filter().unwrap()
 }
 
 fn page<C>(limit: usize) -> Page<C> {

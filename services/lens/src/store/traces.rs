@@ -3,17 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use foldhash::fast::RandomState;
-use memchr::memmem::Finder;
-use opentelemetry_proto::tonic::{common::v1::KeyValue, trace::v1::Span};
-use prost::Message as _;
+use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
 
 use super::{
     Snapshot, SpanColumns, Store,
     chains::Place,
-    filter::{self, Attributes, List, Page, Text, TraceFilter, Verdict},
+    filter::{Columns, List, Page, Sink, Terms, any_text_in},
     ids::TraceId,
-    segment::{NO_PART, NO_ROW, Row, Segment},
+    segment::{NO_ROW, Segment},
 };
+use crate::query::TraceFilter;
 
 /// A trace in a list.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -62,13 +61,6 @@ struct Summary {
     evicted: bool,
 }
 
-/// The attributes of a span. Decoding leaves out the rest.
-#[derive(Clone, PartialEq, prost::Message)]
-struct SpanAttributes {
-    #[prost(message, repeated, tag = "9")]
-    attributes: Vec<KeyValue>,
-}
-
 impl Store {
     /// The traces that match a filter, newest first.
     pub fn traces(
@@ -76,20 +68,29 @@ impl Store {
         filter: &TraceFilter,
         page: &Page<TraceCursor>,
     ) -> List<TraceRow, TraceCursor> {
-        let snapshot = self.read(|writer| writer.spans.snapshot());
-        let mut search = Search::new(filter);
+        let terms = Terms::new(&filter.0);
+        let (snapshot, part) = self.read(|writer| {
+            let part = terms.trace().map(|trace| writer.spans.newest_part(trace));
+            (writer.spans.snapshot(), part)
+        });
         let limit = page.limit.max(1);
         // One more trace tells whether there is a next page.
         let mut newest: BTreeMap<TraceCursor, Summary> = BTreeMap::new();
         let mut seen: HashSet<TraceId, RandomState> = HashSet::default();
-        let mut segments: Vec<_> = snapshot.0.iter().collect();
-        segments.sort_by_key(|segment| std::cmp::Reverse(segment.newest));
-        for segment in segments {
+        for segment in snapshot.newest_first(part) {
             let mut least = least(&newest, limit);
             if least.is_some_and(|least| segment.newest < least) {
                 break;
             }
-            let matching = search.slots(segment, least.unwrap_or(0));
+            let matching = (!terms.match_all()).then(|| {
+                let mut slots = Slots {
+                    segment,
+                    least: least.unwrap_or(0),
+                    found: vec![false; segment.parts.len()],
+                };
+                terms.search(segment, &mut slots);
+                slots.found
+            });
             for (slot, part) in segment.parts.iter().enumerate() {
                 // The trace may be older than this part of it.
                 if matching.as_ref().is_some_and(|matching| !matching[slot])
@@ -112,7 +113,7 @@ impl Store {
                     trace: part.trace,
                 };
                 if page.before.is_some_and(|before| key >= before)
-                    || !search.duration(summary.duration())
+                    || !terms.match_trace_duration(summary.duration())
                 {
                     continue;
                 }
@@ -144,147 +145,51 @@ fn least(newest: &BTreeMap<TraceCursor, Summary>, limit: usize) -> Option<u64> {
     (newest.len() > limit).then_some(key.start)
 }
 
-/// A filter that is ready to be used.
-struct Search<'a> {
-    filter: &'a TraceFilter,
-    text: Option<Text>,
-    needle: Option<Finder<'static>>,
-    /// Whether all traces match, as far as spans are concerned.
-    all: bool,
+/// The parts of a segment that have a matching span.
+struct Slots<'a> {
+    segment: &'a Segment<SpanColumns>,
+    /// Parts that start before it are of no use.
+    least: u64,
+    found: Vec<bool>,
 }
 
-impl<'a> Search<'a> {
-    fn new(filter: &'a TraceFilter) -> Self {
-        let text = Text::new(filter.text.as_deref());
-        let all = filter.service.is_none()
-            && filter.name.is_none()
-            && !filter.error
-            && filter.min_duration.is_none()
-            && filter.max_duration.is_none()
-            && filter.attributes.is_empty()
-            && text.is_none();
-        Self {
-            filter,
-            needle: filter::needle(text.as_ref(), &filter.attributes),
-            text,
-            all,
-        }
+impl Sink for Slots<'_> {
+    fn wants(&self, row: usize) -> bool {
+        let slot = self.segment.rows[row].part as usize;
+        !self.found[slot] && self.segment.parts[slot].start >= self.least
     }
 
-    fn duration(&self, duration: u64) -> bool {
-        self.filter
-            .min_trace_duration
-            .is_none_or(|min| duration >= min)
-            && self
-                .filter
-                .max_trace_duration
-                .is_none_or(|max| duration <= max)
-    }
-
-    /// Which parts of a segment match, without those that start before `least`. `None` if all match.
-    fn slots(&mut self, segment: &Segment<SpanColumns>, least: u64) -> Option<Vec<bool>> {
-        if self.all {
-            return None;
-        }
-        let mut slots = vec![false; segment.parts.len()];
-        if let Some(mut columns) = Columns::new(self.filter, segment) {
-            self.mark(segment, &mut columns, least, &mut slots);
-        }
-        Some(slots)
-    }
-
-    fn mark(
-        &mut self,
-        segment: &Segment<SpanColumns>,
-        columns: &mut Columns<'_>,
-        least: u64,
-        slots: &mut [bool],
-    ) {
-        let mut open = vec![false; segment.rows.len()];
-        let mut unpack = false;
-        for (number, row) in segment.rows.iter().enumerate() {
-            let slot = row.part as usize;
-            if row.part == NO_PART || slots[slot] || segment.parts[slot].start < least {
-                continue;
-            }
-            match columns.verdict(segment, row) {
-                Verdict::NoMatch => {}
-                Verdict::Match if self.text.is_none() => slots[slot] = true,
-                Verdict::Match | Verdict::Open => {
-                    open[number] = true;
-                    unpack = true;
-                }
-            }
-        }
-        if !unpack {
-            return;
-        }
-        let Self { text, needle, .. } = self;
-        segment.search(
-            needle.as_ref(),
-            |number| open[number],
-            |number, bytes| {
-                let row = &segment.rows[number];
-                let slot = row.part as usize;
-                slots[slot] = slots[slot]
-                    || columns
-                        .attributes
-                        .test(segment, row.origin.resource, || attributes(bytes))
-                        && text.as_mut().is_none_or(|text| is_in_span(text, bytes));
-            },
-        );
+    fn found(&mut self, row: usize) {
+        self.found[self.segment.rows[row].part as usize] = true;
     }
 }
 
-/// The conditions on columns in one segment.
-struct Columns<'a> {
-    filter: &'a TraceFilter,
-    service: Option<u32>,
-    /// For each name whether it matches.
-    names: Option<Vec<bool>>,
-    attributes: Attributes<'a>,
-}
+impl Columns for SpanColumns {
+    type Message = Span;
 
-impl<'a> Columns<'a> {
-    /// `None` if no span of the segment matches.
-    fn new(filter: &'a TraceFilter, segment: &Segment<SpanColumns>) -> Option<Self> {
-        if filter.error && segment.errors == 0 {
-            return None;
-        }
-        let service = match &filter.service {
-            Some(service) => Some(segment.names.find(service.as_bytes())?),
-            None => None,
-        };
-        let names = Text::new(filter.name.as_deref()).map(|mut name| {
-            (0..segment.names.len())
-                .map(|id| name.is_in(segment.names.text(id)))
-                .collect()
-        });
-        Some(Self {
-            filter,
-            service,
-            names,
-            attributes: Attributes::new(&filter.attributes, segment),
-        })
+    const ATTRIBUTES: u32 = 9;
+
+    fn match_terms(&self, terms: &Terms) -> bool {
+        terms.match_status(self.status)
+            && terms.match_duration(self.duration)
+            && terms.match_kind(self.kind)
     }
 
-    fn verdict(&mut self, segment: &Segment<SpanColumns>, row: &Row<SpanColumns>) -> Verdict {
-        let filter = self.filter;
-        let duration = row.columns.duration;
-        if self
-            .service
-            .is_some_and(|service| row.origin.service != service)
-            || self
-                .names
+    fn need_errors(terms: &Terms) -> bool {
+        !terms.match_status(StatusCode::Unset as u8) && !terms.match_status(StatusCode::Ok as u8)
+    }
+
+    fn any_text(span: &Span, test: &mut dyn FnMut(&str) -> bool) -> bool {
+        test(&span.name)
+            || any_text_in(&span.attributes, test)
+            || span
+                .events
+                .iter()
+                .any(|event| test(&event.name) || any_text_in(&event.attributes, test))
+            || span
+                .status
                 .as_ref()
-                .is_some_and(|names| !names[row.name as usize])
-            || filter.error && !row.columns.error
-            || filter.min_duration.is_some_and(|min| duration < min)
-            || filter.max_duration.is_some_and(|max| duration > max)
-        {
-            return Verdict::NoMatch;
-        }
-        self.attributes.verdict(segment, row.origin.resource)
+                .is_some_and(|status| test(&status.message))
     }
 }
 
@@ -368,22 +273,4 @@ impl Summary {
             evicted: self.evicted,
         }
     }
-}
-
-fn attributes(bytes: &[u8]) -> Vec<KeyValue> {
-    SpanAttributes::decode(bytes).unwrap_or_default().attributes
-}
-
-/// Whether a text of a span contains another.
-fn is_in_span(text: &mut Text, bytes: &[u8]) -> bool {
-    let span = Span::decode(bytes).unwrap_or_default();
-    text.is_in(&span.name)
-        || text.is_in_attributes(&span.attributes)
-        || span
-            .events
-            .iter()
-            .any(|event| text.is_in(&event.name) || text.is_in_attributes(&event.attributes))
-        || span
-            .status
-            .is_some_and(|status| text.is_in(&status.message))
 }

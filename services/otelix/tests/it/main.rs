@@ -24,6 +24,13 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 const PORTS: [(&str, &str); 3] = [("PORT", "0"), ("AUTH_PORT", "0"), ("USER_PORT", "0")];
 
+/// The ports of lens, for which it takes others if they are in use.
+const LENS_PORTS: [(&str, &str); 3] = [
+    ("LENS_PORT", "0"),
+    ("OTLP_GRPC_PORT", "0"),
+    ("OTLP_HTTP_PORT", "0"),
+];
+
 #[tokio::test]
 async fn a_port_in_use_is_reported_with_its_variable_and_its_process() -> anyhow::Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
@@ -57,6 +64,7 @@ async fn stdout_has_only_log_records_and_the_banner_comes_last() -> anyhow::Resu
     let mut otelix = Command::new(env!("CARGO_BIN_EXE_otelix"))
         .env_clear()
         .envs(PORTS)
+        .envs(LENS_PORTS)
         .current_dir(&folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -88,7 +96,8 @@ async fn stdout_has_only_log_records_and_the_banner_comes_last() -> anyhow::Resu
         let record: serde_json::Value = serde_json::from_str(line).context(line.to_owned())?;
         ready += usize::from(record["message"] == "ready");
     }
-    ensure!(ready == 3, "{records}");
+    // The three services and lens.
+    ensure!(ready == 4, "{records}");
     Ok(())
 }
 
@@ -374,6 +383,7 @@ fn spawn(variables: &[(&str, &str)], folder: &TempDir) -> anyhow::Result<Process
     let mut command = Command::new(env!("CARGO_BIN_EXE_otelix"));
     command
         .env_clear()
+        .envs(LENS_PORTS)
         .envs(variables.iter().copied())
         .current_dir(folder);
     Process::spawn("otelix", command)

@@ -95,11 +95,7 @@ fn a_trace_tells_that_it_lost_spans() {
     store.insert_traces(&long(3));
     let trace = store.trace(id).unwrap();
     assert_eq!((trace.spans.len(), trace.evicted_spans), (1, true));
-    let filter = TraceFilter {
-        service: Some("user".to_owned()),
-        ..TraceFilter::default()
-    };
-    let list = store.traces(&filter, &page(10));
+    let list = store.traces(&trace_filter("service:user"), &page(10));
     assert_eq!(list.rows.len(), 1);
     assert!(list.rows[0].evicted);
     let whole = store.trace(trace_id(next - 1)).unwrap();

@@ -26,11 +26,8 @@ fn logs_are_listed_newest_first_in_pages() {
         }
         assert!(store.stats().logs.segments > 5);
         // A text makes the store read the records.
-        for wanted in [None, Some("7".to_owned())] {
-            let filter = LogFilter {
-                text: wanted.clone(),
-                ..LogFilter::default()
-            };
+        for wanted in [None, Some("7")] {
+            let filter = log_filter(wanted.unwrap_or_default());
             let mut found = Vec::new();
             let mut next = page(8);
             loop {
@@ -46,7 +43,7 @@ fn logs_are_listed_newest_first_in_pages() {
                     let at = number * step % count / 10;
                     format!("{at:03} {number:03} {}", "x".repeat(number as usize % 50))
                 })
-                .filter(|body| wanted.as_ref().is_none_or(|wanted| body.contains(wanted)))
+                .filter(|body| wanted.is_none_or(|wanted| body.contains(wanted)))
                 .collect();
             expected.sort_by(|a, b| b[..7].cmp(&a[..7]));
             assert_eq!(found, expected);
@@ -72,117 +69,64 @@ fn filters_select_logs() {
     event.event_name = "cart.Checkout".to_owned();
     event.body = None;
     store.insert_logs(&logs("user", vec![event, log(3, "after", 8)]));
-    let found = |filter: LogFilter| {
-        let list = store.logs(&filter, &page(10));
+    let mut alien = log(0, "alien", 9);
+    alien.severity_number = 25;
+    store.insert_logs(&logs("", vec![alien]));
+    let (first, third, other) = (trace_id(1), trace_id(3), trace_id(9));
+    let table: &[(&str, &[u64])] = &[
+        ("-filler", &[9, 8, 7, 6, 5]),
+        ("service:auth", &[6, 5]),
+        ("service:nobody", &[]),
+        ("service~UT", &[6, 5]),
+        ("-service:user", &[9, 6, 5]),
+        ("service:\"\"", &[9]),
+        ("name:cart.Checkout", &[7]),
+        ("name:cart.checkout", &[]),
+        ("name~checkout", &[7]),
+        ("-name~checkout -filler", &[9, 8, 6, 5]),
+        ("level:error", &[5]),
+        ("level:fatal", &[]),
+        ("level>=warn", &[5]),
+        ("level>info", &[5]),
+        ("level>error", &[]),
+        ("level<=info -filler", &[8, 7, 6]),
+        ("level<info", &[]),
+        ("-level:info", &[9, 5]),
+        ("-level<fatal", &[9]),
+        ("-level:error -filler", &[9, 8, 7, 6]),
+        ("level>=info level<error service:auth", &[6]),
+        (&format!("trace:{first}"), &[7, 5]),
+        (&format!("trace:{other}"), &[]),
+        (&format!("trace:{first} trace:{third}"), &[]),
+        (&format!("-trace:{first} -filler"), &[9, 8, 6]),
+        (&format!("after trace:{first}"), &[]),
+        (&format!("trace:{first} level:error"), &[5]),
+        ("DISK", &[5]),
+        ("köln", &[6]),
+        ("SDA", &[5]),
+        ("checkout", &[7]),
+        ("fatal", &[5]),
+        ("absent", &[]),
+        ("disk full", &[5]),
+        ("disk -full", &[]),
+        ("\"disk\":sda", &[5]),
+        ("\"disk\"~D", &[5]),
+        ("\"free\":0", &[5]),
+        ("\"free\"<1", &[5]),
+        ("\"free\">0", &[]),
+        ("-\"free\"<1 service:auth", &[6]),
+        ("-\"disk\":sda service:auth", &[6]),
+        ("-\"disk\":sdb service:auth", &[6, 5]),
+        ("host.name:auth-1", &[6, 5]),
+        ("-host.name:user-1", &[9, 6, 5]),
+        ("host.name:auth-1 -\"disk\":sda", &[6]),
+        ("-host.name~user -\"disk\"~s", &[9, 6]),
+    ];
+    for (filter, expected) in table {
+        let list = store.logs(&log_filter(filter), &page(10));
         let times = list.rows.iter().map(|log| (log.time - NOW) / MS);
-        times.collect::<Vec<u64>>()
-    };
-    let none = LogFilter::default;
-    let some = |text: &str| Some(text.to_owned());
-    assert_eq!(
-        found(LogFilter {
-            service: some("auth"),
-            ..none()
-        }),
-        [6, 5]
-    );
-    assert_eq!(
-        found(LogFilter {
-            service: some("nobody"),
-            ..none()
-        }),
-        [0; 0]
-    );
-    assert_eq!(
-        found(LogFilter {
-            min_severity: Some(10),
-            ..none()
-        }),
-        [5]
-    );
-    assert_eq!(
-        found(LogFilter {
-            trace: Some(trace_id(1)),
-            ..none()
-        }),
-        [7, 5]
-    );
-    assert_eq!(
-        found(LogFilter {
-            trace: Some(trace_id(9)),
-            ..none()
-        }),
-        [0; 0]
-    );
-    assert_eq!(
-        found(LogFilter {
-            text: some("DISK"),
-            ..none()
-        }),
-        [5]
-    );
-    assert_eq!(
-        found(LogFilter {
-            text: some("köln"),
-            ..none()
-        }),
-        [6]
-    );
-    assert_eq!(
-        found(LogFilter {
-            text: some("SDA"),
-            ..none()
-        }),
-        [5]
-    );
-    assert_eq!(
-        found(LogFilter {
-            text: some("checkout"),
-            ..none()
-        }),
-        [7]
-    );
-    assert_eq!(
-        found(LogFilter {
-            text: some("fatal"),
-            ..none()
-        }),
-        [5]
-    );
-    assert_eq!(
-        found(LogFilter {
-            text: some("absent"),
-            ..none()
-        }),
-        [0; 0]
-    );
-    assert_eq!(
-        found(LogFilter {
-            text: some("after"),
-            trace: Some(trace_id(1)),
-            ..none()
-        }),
-        [0; 0]
-    );
-    for (key, value) in [("disk", "sda"), ("free", "0")] {
-        let attributes = vec![(key.to_owned(), value.to_owned())];
-        assert_eq!(
-            found(LogFilter {
-                attributes,
-                ..none()
-            }),
-            [5],
-            "{key}"
-        );
+        assert_eq!(times.collect::<Vec<u64>>(), *expected, "{filter}");
     }
-    let attributes = vec![("host.name".to_owned(), "auth-1".to_owned())];
-    assert_eq!(
-        found(LogFilter {
-            attributes,
-            ..none()
-        }),
-        [6, 5]
-    );
 }
 
 #[test]

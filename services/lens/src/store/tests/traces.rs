@@ -100,11 +100,23 @@ fn filters_apply_to_one_span() {
     let mut slow = span(1, 2, 1, 0);
     slow.end_time_unix_nano = NOW + 300 * MS;
     slow.name = "POST /Login".to_owned();
+    slow.kind = 3;
+    slow.status = Some(Status {
+        code: 1,
+        ..Status::default()
+    });
     slow.attributes = vec![
         attribute("http.route", text("/login")),
         attribute("http.status", value(Value::IntValue(404))),
-        attribute("retry", value(Value::BoolValue(true))),
-        attribute("ratio", value(Value::DoubleValue(0.5))),
+        attribute("retry.on", value(Value::BoolValue(true))),
+        attribute("db.ratio", value(Value::DoubleValue(0.5))),
+        attribute("db.size", text("12.5")),
+        attribute(
+            "db.tables",
+            value(Value::ArrayValue(ArrayValue {
+                values: vec![text("users"), value(Value::IntValue(7))],
+            })),
+        ),
     ];
     slow.events = vec![Event {
         name: "exception".to_owned(),
@@ -117,127 +129,130 @@ fn filters_apply_to_one_span() {
     ));
     store.insert_traces(&traces("auth", vec![slow, span(3, 9, 0, 2)]));
     store.insert_traces(&traces("user", vec![failed(span(2, 3, 1, 3))]));
-    let found = |filter: TraceFilter| {
-        let list = store.traces(&filter, &page(10));
-        let mut found: Vec<u64> = (1..=3)
+    let mut alien = span(4, 4, 0, 4);
+    alien.kind = 77;
+    alien.status = Some(Status {
+        code: 9,
+        ..Status::default()
+    });
+    store.insert_traces(&ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            scope_spans: vec![ScopeSpans {
+                spans: vec![alien],
+                ..ScopeSpans::default()
+            }],
+            ..ResourceSpans::default()
+        }],
+    });
+    let other = trace_id(9);
+    let (first, second) = (trace_id(1), trace_id(2));
+    let table: &[(&str, &[u64])] = &[
+        ("", &[1, 2, 3, 4]),
+        ("service:auth", &[1, 3]),
+        ("service:Auth", &[]),
+        ("service:nobody", &[]),
+        ("service~AU", &[1, 3]),
+        ("service:\"\"", &[4]),
+        // Trace 1 also has a span of another service.
+        ("-service:auth", &[1, 2, 4]),
+        ("-service:auth -service:frontend", &[2, 4]),
+        ("service:auth service:frontend", &[]),
+        ("service:auth service~a", &[1, 3]),
+        ("name:\"span 1\"", &[1, 2]),
+        ("name:span", &[]),
+        ("name~/login", &[1]),
+        ("-name~span", &[1]),
+        ("-name:\"span 1\" service:frontend", &[]),
+        ("kind:server", &[1, 2, 3]),
+        ("kind:client", &[1]),
+        ("kind:producer", &[]),
+        ("-kind:server", &[1, 4]),
+        ("-kind:server -kind:client", &[4]),
+        ("status:error", &[2]),
+        ("status:ok", &[1]),
+        ("status:unset", &[1, 2, 3, 4]),
+        ("-status:unset", &[1, 2]),
+        ("-status:unset -status:ok", &[2]),
+        ("-status:error service:user", &[]),
+        // The error and the service are in different spans.
+        ("status:error service:frontend", &[]),
+        ("duration>=300ms", &[1]),
+        ("duration>300ms", &[]),
+        ("duration<=10ms", &[1, 2, 3, 4]),
+        ("duration<10ms", &[]),
+        ("duration>9ms duration<11ms service:auth", &[3]),
+        ("trace.duration<=10ms", &[3, 4]),
+        ("trace.duration>=12ms", &[1, 2]),
+        ("trace.duration>=12ms trace.duration<300ms", &[2]),
+        ("-trace.duration>=12ms", &[3, 4]),
+        ("http.route:/login", &[1]),
+        ("http.route:/log", &[]),
+        ("http.route~LOG", &[1]),
+        ("-http.route:/login", &[1, 2, 3, 4]),
+        ("-http.route:/login service:auth", &[3]),
+        ("-http.route~log service:auth", &[3]),
+        ("-http.route~x service:auth", &[1, 3]),
+        ("-absent.key:x service:auth", &[1, 3]),
+        ("absent.key:x", &[]),
+        ("absent.key<5", &[]),
+        ("-absent.key<5 service:auth", &[1, 3]),
+        ("http.status:404", &[1]),
+        ("http.status~04", &[1]),
+        ("http.status>403", &[1]),
+        ("http.status>404", &[]),
+        ("http.status>403.5", &[1]),
+        ("http.status<=404", &[1]),
+        ("-http.status>=400 service:auth", &[3]),
+        ("\"retry.on\":true", &[1]),
+        ("retry.on~RU", &[1]),
+        ("retry.on>0", &[]),
+        ("-retry.on:true service:auth", &[3]),
+        ("db.ratio:0.50", &[1]),
+        ("db.ratio~.5", &[1]),
+        ("db.ratio>0.4 db.ratio<0.6", &[1]),
+        ("db.size>12", &[1]),
+        ("http.route>=0", &[]),
+        ("db.tables:users", &[1]),
+        ("db.tables:7", &[1]),
+        ("db.tables>6", &[1]),
+        // An attribute of a resource counts for its spans.
+        ("host.name:auth-1", &[1, 3]),
+        ("host.name~AUTH", &[1, 3]),
+        ("-host.name:auth-1", &[1, 2, 4]),
+        ("host.name:auth-1 retry.on:true", &[1]),
+        ("host.name:auth-1 -retry.on:true", &[3]),
+        ("-host.name:auth-1 retry.on:true", &[]),
+        ("http.route:/login http.status:500", &[]),
+        ("http.route:/login http.status:404", &[1]),
+        ("\"OUT OF CHEESE\"", &[1, 2]),
+        ("post", &[1]),
+        ("post cheese", &[1]),
+        ("post nothing", &[]),
+        ("-post service:auth", &[3]),
+        ("-post -span", &[]),
+        ("cheese -post", &[2]),
+        ("service:user cheese", &[2]),
+        ("12.5", &[1]),
+        // Keys and bytes of the encoding are no text.
+        ("http.route", &[]),
+        (&format!("trace:{first}"), &[1]),
+        (&format!("trace:{other}"), &[]),
+        (&format!("trace:{first} trace:{second}"), &[]),
+        (&format!("trace:{first} service:user"), &[]),
+        (&format!("trace:{first} trace.duration<1ms"), &[]),
+        (&format!("-trace:{first}"), &[2, 3, 4]),
+        (&format!("-trace:{first} -trace:{second}"), &[3, 4]),
+        (&format!("-trace:{first} trace:{first}"), &[]),
+    ];
+    for (filter, expected) in table {
+        let list = store.traces(&trace_filter(filter), &page(10));
+        let mut found: Vec<u64> = (1..=4)
             .filter(|id| list.rows.iter().any(|row| row.id == trace_id(*id)))
             .collect();
         assert_eq!(found.len(), list.rows.len());
         found.sort_unstable();
-        found
-    };
-    let none = TraceFilter::default;
-    let service = |name: &str| Some(name.to_owned());
-    let attributes = |pairs: &[(&str, &str)]| TraceFilter {
-        attributes: pairs
-            .iter()
-            .map(|(key, value)| (String::from(*key), String::from(*value)))
-            .collect(),
-        ..none()
-    };
-    let text = |text: &str| TraceFilter {
-        text: Some(text.to_owned()),
-        ..none()
-    };
-    assert_eq!(found(none()), [1, 2, 3]);
-    assert_eq!(
-        found(TraceFilter {
-            service: service("auth"),
-            ..none()
-        }),
-        [1, 3]
-    );
-    assert_eq!(
-        found(TraceFilter {
-            service: service("nobody"),
-            ..none()
-        }),
-        [0; 0]
-    );
-    assert_eq!(
-        found(TraceFilter {
-            name: service("/login"),
-            ..none()
-        }),
-        [1]
-    );
-    assert_eq!(
-        found(TraceFilter {
-            error: true,
-            ..none()
-        }),
-        [2]
-    );
-    // The error and the service are in different spans.
-    assert_eq!(
-        found(TraceFilter {
-            error: true,
-            service: service("frontend"),
-            ..none()
-        }),
-        [0; 0]
-    );
-    assert_eq!(
-        found(TraceFilter {
-            min_duration: Some(300 * MS),
-            ..none()
-        }),
-        [1]
-    );
-    assert_eq!(
-        found(TraceFilter {
-            max_duration: Some(10 * MS),
-            ..none()
-        }),
-        [1, 2, 3]
-    );
-    assert_eq!(
-        found(TraceFilter {
-            max_trace_duration: Some(10 * MS),
-            ..none()
-        }),
-        [3]
-    );
-    assert_eq!(
-        found(TraceFilter {
-            min_trace_duration: Some(12 * MS),
-            ..none()
-        }),
-        [1, 2]
-    );
-    for pair in [
-        ("http.route", "/login"),
-        ("http.status", "404"),
-        ("retry", "true"),
-        ("ratio", "0.5"),
-    ] {
-        assert_eq!(found(attributes(&[pair])), [1], "{pair:?}");
+        assert_eq!(found, *expected, "{filter}");
     }
-    // An attribute of a resource counts for its spans.
-    assert_eq!(found(attributes(&[("host.name", "auth-1")])), [1, 3]);
-    assert_eq!(
-        found(attributes(&[("host.name", "auth-1"), ("retry", "true")])),
-        [1]
-    );
-    assert_eq!(found(attributes(&[("http.route", "/log")])), [0; 0]);
-    assert_eq!(
-        found(attributes(&[
-            ("http.route", "/login"),
-            ("http.status", "500")
-        ])),
-        [0; 0]
-    );
-    assert_eq!(found(text("OUT OF CHEESE")), [1, 2]);
-    assert_eq!(found(text("post")), [1]);
-    assert_eq!(
-        found(TraceFilter {
-            service: service("user"),
-            ..text("cheese")
-        }),
-        [2]
-    );
-    // Bytes of the encoding are no text.
-    assert_eq!(found(text("http.route")), [0; 0]);
 }
 
 #[test]

@@ -1,0 +1,180 @@
+//! Compares what records have with the values of terms.
+
+use std::cmp::Ordering;
+
+use memchr::memmem::Finder;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+
+use super::{Level, Operator};
+
+/// The text of a term.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern {
+    text: String,
+    /// The text in lower case, to be found as a part. `None` if texts have to be equal.
+    part: Option<Finder<'static>>,
+}
+
+/// The attribute of a term.
+#[derive(Clone, Debug)]
+pub(crate) struct Attribute {
+    key: String,
+    operator: Operator,
+    pattern: Pattern,
+    integer: Option<i64>,
+    number: Option<f64>,
+    truth: Option<bool>,
+}
+
+impl Operator {
+    /// Whether a value that compares like this to the value of a term is what the term asks for.
+    pub(crate) fn holds(self, ordering: Ordering) -> bool {
+        match self {
+            Self::Equal => ordering.is_eq(),
+            Self::Greater => ordering.is_gt(),
+            Self::GreaterOrEqual => ordering.is_ge(),
+            Self::Less => ordering.is_lt(),
+            Self::LessOrEqual => ordering.is_le(),
+            // Only texts contain others.
+            Self::Contains => false,
+        }
+    }
+}
+
+impl Level {
+    /// The level of a severity number. `None` if it is not from 1 to 24.
+    pub fn of_severity(severity: u8) -> Option<Self> {
+        Some(match severity {
+            1..=4 => Self::Trace,
+            5..=8 => Self::Debug,
+            9..=12 => Self::Info,
+            13..=16 => Self::Warn,
+            17..=20 => Self::Error,
+            21..=24 => Self::Fatal,
+            _ => return None,
+        })
+    }
+}
+
+impl Pattern {
+    pub(crate) fn new(operator: Operator, text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            part: (operator == Operator::Contains).then(|| finder(text)),
+        }
+    }
+
+    /// `lower` is a buffer.
+    pub(crate) fn matches(&self, text: &str, lower: &mut Vec<u8>) -> bool {
+        match &self.part {
+            Some(part) => contains(text.as_bytes(), part, lower),
+            None => self.text == text,
+        }
+    }
+}
+
+impl Attribute {
+    pub(crate) fn new(key: &str, operator: Operator, text: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            operator,
+            pattern: Pattern::new(operator, text),
+            integer: text.parse().ok(),
+            number: text.parse().ok(),
+            truth: text.parse().ok(),
+        }
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Whether one of the attributes is what the term asks for. `lower` is a buffer.
+    pub(crate) fn is_in(&self, attributes: &[KeyValue], lower: &mut Vec<u8>) -> bool {
+        attributes
+            .iter()
+            .filter(|attribute| attribute.key == self.key)
+            .filter_map(|attribute| attribute.value.as_ref())
+            .any(|value| self.matches(value, lower))
+    }
+
+    /// Whether a value is what the term asks for. `lower` is a buffer.
+    pub(crate) fn matches(&self, value: &AnyValue, lower: &mut Vec<u8>) -> bool {
+        let Some(value) = &value.value else {
+            return false;
+        };
+        match (self.operator, value) {
+            (_, Value::ArrayValue(array)) => {
+                let mut values = array.values.iter();
+                values.any(|value| self.matches(value, lower))
+            }
+            (Operator::Equal | Operator::Contains, Value::StringValue(value)) => {
+                self.pattern.matches(value, lower)
+            }
+            (Operator::Equal, Value::BoolValue(value)) => self.truth == Some(*value),
+            (Operator::Equal, Value::IntValue(value)) => self.integer == Some(*value),
+            (Operator::Equal, Value::DoubleValue(value)) => self.number == Some(*value),
+            (Operator::Contains, Value::BoolValue(value)) => {
+                self.pattern.matches(&value.to_string(), lower)
+            }
+            (Operator::Contains, Value::IntValue(value)) => {
+                self.pattern.matches(&value.to_string(), lower)
+            }
+            (Operator::Contains, Value::DoubleValue(value)) => {
+                self.pattern.matches(&value.to_string(), lower)
+            }
+            (operator, value) => {
+                let ordering = self.compare(value);
+                ordering.is_some_and(|ordering| operator.holds(ordering))
+            }
+        }
+    }
+
+    /// Compares a number with that of the term. `None` if one of them is none.
+    fn compare(&self, value: &Value) -> Option<Ordering> {
+        let number = match value {
+            Value::IntValue(value) => match self.integer {
+                Some(integer) => return Some(value.cmp(&integer)),
+                None => *value as f64,
+            },
+            Value::DoubleValue(value) => *value,
+            Value::StringValue(value) => {
+                value.parse().ok().filter(|value: &f64| value.is_finite())?
+            }
+            _ => return None,
+        };
+        number.partial_cmp(&self.number?)
+    }
+
+    /// What the encoding of a record contains, in lower case, if the record has the attribute. `None` if that is not
+    /// known: numbers and truth values are not encoded as text.
+    pub(crate) fn needle(&self) -> Option<Finder<'static>> {
+        let text = self.pattern.text.as_str();
+        let as_text = match self.operator {
+            Operator::Equal => text.is_empty() || self.number.is_some() || self.truth.is_some(),
+            Operator::Contains => {
+                let lower = text.to_ascii_lowercase();
+                let mut names = ["true", "false", "nan", "-inf"].into_iter();
+                lower
+                    .bytes()
+                    .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-'))
+                    || names.any(|name| name.contains(&lower))
+            }
+            _ => true,
+        };
+        (!as_text).then(|| finder(text))
+    }
+}
+
+/// Finds a text in texts in lower case.
+pub(crate) fn finder(text: &str) -> Finder<'static> {
+    Finder::new(&text.to_ascii_lowercase()).into_owned()
+}
+
+/// Whether a text contains another. ASCII letters match in both cases. `lower` is a buffer.
+pub(crate) fn contains(text: &[u8], part: &Finder<'_>, lower: &mut Vec<u8>) -> bool {
+    lower.clear();
+    lower.extend_from_slice(text);
+    lower.make_ascii_lowercase();
+    part.find(lower).is_some()
+}
