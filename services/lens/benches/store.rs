@@ -146,8 +146,8 @@ fn parse(text: &str) -> std::io::Result<Filter> {
 }
 
 fn failed(unsupported: Vec<Unsupported>) -> std::io::Error {
-    let message = unsupported.iter().map(ToString::to_string);
-    std::io::Error::other(message.collect::<String>())
+    let messages = unsupported.into_iter().map(|term| term.to_string());
+    std::io::Error::other(messages.collect::<String>())
 }
 
 /// The printed table.

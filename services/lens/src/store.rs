@@ -15,6 +15,7 @@ mod ids;
 mod insert;
 mod logs;
 mod outline;
+mod search;
 mod segment;
 mod signal;
 mod source;

@@ -1,4 +1,4 @@
-//! The text that tells a client why data points were rejected, or what is wrong with them.
+//! The text that tells a client why data points were rejected.
 
 use std::{
     collections::HashMap,
@@ -13,41 +13,12 @@ use crate::metrics::{
 /// Characters of a metric's name that a message quotes.
 const QUOTED: usize = 100;
 
-/// The metrics of a request that say no temporality but need one.
-#[derive(Debug, Default)]
-pub(super) struct Unspecified {
-    first: Option<String>,
-    metrics: usize,
-    points: u64,
-}
-
-impl Unspecified {
-    pub(super) fn add(&mut self, name: &str, points: u64) {
-        if points > 0 {
-            self.first.get_or_insert_with(|| quoted(name));
-            self.metrics += 1;
-            self.points += points;
-        }
-    }
-}
-
 /// The message of an answer. Empty if there is nothing to say.
-pub(super) fn write(rejections: &Rejections, unspecified: &Unspecified, state: &State) -> String {
+pub(super) fn write(rejections: &Rejections, state: &State) -> String {
     let mut message = String::new();
     for (reason, count) in rejections {
         // Writing to a string cannot fail.
         let _ = sentence(&mut message, *reason, *count, state);
-    }
-    if let Some(first) = &unspecified.first {
-        let others = match unspecified.metrics {
-            1 => String::new(),
-            count => format!(" and {} other metrics", count - 1),
-        };
-        let _ = write!(
-            separated(&mut message),
-            "{} kept without a rate, because the aggregation temporality is missing ({first}{others})",
-            points(unspecified.points),
-        );
     }
     message
 }

@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::{
 
 use crate::metrics::{
     decode::{self, DataPoint, Reason, Rejections},
-    identity::{self, Header, Kind, Metric, Source, Temporality},
+    identity::{self, Header, Metric, Source},
     message,
     ring::Ring,
     size,
@@ -124,7 +124,6 @@ impl State {
     /// made.
     pub(super) fn insert(&mut self, request: &ExportMetricsServiceRequest, now: u64) -> Inserted {
         let mut rejections = Rejections::new();
-        let mut unspecified = message::Unspecified::default();
         // The encoded attributes of the current point.
         let mut attributes = Vec::new();
         for resource in &request.resource_metrics {
@@ -145,9 +144,6 @@ impl State {
                         kind,
                         temporality,
                     };
-                    if temporality == Temporality::Unspecified && kind != Kind::Gauge {
-                        unspecified.add(&metric.name, decode::count(data));
-                    }
                     let origin = Origin {
                         source: &source,
                         source_id,
@@ -175,7 +171,7 @@ impl State {
         self.rejected_points += rejected;
         Inserted {
             rejected,
-            message: message::write(&rejections, &unspecified, self),
+            message: message::write(&rejections, self),
         }
     }
 

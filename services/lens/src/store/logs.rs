@@ -7,8 +7,9 @@ use prost::Message as _;
 
 use super::{
     LogColumns, Snapshot, Store,
-    filter::{Columns, List, Page, Sink, Terms, any_text_in, any_text_of},
+    filter::{List, Page, Terms},
     insert::{ERROR, log_time},
+    search::{Columns, Sink, any_text_in, any_text_of},
     segment::Segment,
     source::Sources,
     trace::StoredLog,

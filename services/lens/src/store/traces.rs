@@ -8,8 +8,9 @@ use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
 use super::{
     Snapshot, SpanColumns, Store,
     chains::Place,
-    filter::{Columns, List, Page, Sink, Terms, any_text_in},
+    filter::{List, Page, Terms},
     ids::TraceId,
+    search::{Columns, Sink, any_text_in},
     segment::{NO_ROW, Segment},
 };
 use crate::query::TraceFilter;

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 
 use super::*;
 use crate::metrics::{
-    Metrics, Number, Point, Value, exponential,
+    Kind, Metrics, Number, Point, Value, exponential,
     testing::{
         CUMULATIVE, DELTA, SECOND, UNSPECIFIED, attribute, counter, explicit_of, explicit_point,
         exponential_histogram, exponential_of, exponential_point, gauge, histogram, ids, labels,
@@ -209,22 +209,14 @@ fn a_point_without_a_recorded_value_is_a_gap() {
 }
 
 #[test]
-fn points_without_a_temporality_are_kept_with_a_warning() {
+fn points_without_a_temporality_are_kept() {
     let metrics = store();
-    let inserted = metrics.insert(&request(vec![counter(UNSPECIFIED, vec![number(0, 10, 4)])]));
-    assert_eq!(
-        inserted,
-        Inserted {
-            rejected: 0,
-            message: "1 data point kept without a rate, because the aggregation temporality is \
-                      missing (\"m\")"
-                .to_owned(),
-        }
-    );
+    let counter = counter(UNSPECIFIED, vec![number(0, 10, 4)]);
+    assert_eq!(metrics.insert(&request(vec![counter])), accepted());
     assert_eq!(points(&metrics).len(), 1);
     let distribution = explicit_point(0, 10, &explicit_of(&[1.5], &[1.0, 2.0]));
-    let inserted = metrics.insert(&request(vec![histogram(UNSPECIFIED, vec![distribution])]));
-    assert!(inserted.rejected == 0 && !inserted.message.is_empty());
+    let histogram = histogram(UNSPECIFIED, vec![distribution]);
+    assert_eq!(metrics.insert(&request(vec![histogram])), accepted());
     // Each such histogram is shown as it is.
     let quantiles = metrics.quantiles(&ids(&metrics), seconds(0, 10), 1, &[]);
     assert_eq!(quantiles[0].count, 1);

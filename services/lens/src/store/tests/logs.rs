@@ -70,7 +70,7 @@ fn filters_select_logs() {
     event.body = None;
     store.insert_logs(&logs("user", vec![event, log(3, "after", 8)]));
     let mut alien = log(0, "alien", 9);
-    alien.severity_number = 25;
+    alien.severity_number = 200;
     store.insert_logs(&logs("", vec![alien]));
     let (first, third, other) = (trace_id(1), trace_id(3), trace_id(9));
     let table: &[(&str, &[u64])] = &[
