@@ -612,7 +612,7 @@ mod tests {
             assert_eq!(crate::Service::current(), crate::Service::named("user"));
             Ok::<_, Infallible>(Response::new(Silence))
         });
-        let mut server = user.run(async { ServerLayer::new(METHODS).layer(answer) });
+        let server = user.run(async { ServerLayer::new(METHODS).layer(answer) });
         let mut server = server.await;
         server.call(request("1H")).await.unwrap();
     }
