@@ -39,7 +39,14 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let Parts { mut config, viewer } = parts;
+    let Parts {
+        mut config,
+        viewer,
+        lens,
+    } = parts;
+    if let Some(lens) = lens {
+        lens.start();
+    }
     let (user_listener, user_address) = listen(config.user_port, "USER_PORT").await?;
     let (auth_listener, auth_address) = listen(config.auth_port, "AUTH_PORT").await?;
     // Kept until the services have ended, because they send their last events at a stop.
