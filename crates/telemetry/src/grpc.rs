@@ -606,6 +606,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_call_runs_in_the_scope_of_the_service_that_has_made_the_server() {
+        let user = crate::Service::named("user");
+        let answer = service_fn(async |_| {
+            assert_eq!(crate::Service::current(), crate::Service::named("user"));
+            Ok::<_, Infallible>(Response::new(Silence))
+        });
+        let server = user.run(async { ServerLayer::new(METHODS).layer(answer) });
+        let mut server = server.await;
+        server.call(request("1H")).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_call_ends_at_the_deadline_of_its_caller() {
         let hang = service_fn(|_| std::future::pending::<Result<Response<Silence>, Infallible>>());
         let mut server = ServerLayer::new(METHODS).layer(hang);

@@ -75,7 +75,7 @@ pub async fn run(
             user: user_address,
         };
         let frontend = frontend::run(frontend, listener, shutdown);
-        let frontend = Service::named("frontend").run(frontend);
+        let frontend = Service::named("frontend").run(Box::pin(frontend));
         // Printed after the last log line of the start, so that it stays visible.
         let banner = async {
             ready(pages).await;
@@ -94,13 +94,16 @@ pub async fn run(
     };
     let auth = async {
         let auth = auth::run(auth, auth_listener, stop_auth.clone().cancelled_owned());
-        let outcome = Service::named("auth").run(auth).await;
+        let outcome = Service::named("auth").run(Box::pin(auth)).await;
         stop_user.cancel();
         outcome.context("auth")
     };
     let user = async {
         let user = user::run(user, user_listener, stop_user.clone().cancelled_owned());
-        Service::named("user").run(user).await.context("user")
+        Service::named("user")
+            .run(Box::pin(user))
+            .await
+            .context("user")
     };
     // Boxed, because the futures are large.
     tokio::try_join!(Box::pin(frontend), Box::pin(auth), Box::pin(user))?;
