@@ -147,13 +147,14 @@ mod tests {
         let settings = testing::settings::<crate::Config>(&arguments).settings;
         let guard = Guard::new(&settings, "127.0.0.1:1".parse().unwrap()).unwrap();
         let guard = Arc::new(guard);
-        let receiver = receiver(&lens, &guard);
+        let receiver = receiver(&lens);
+        let otlp = otlp(&lens, receiver.clone(), &guard);
         let grpc = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
         let is_grpc = [("content-type", "application/grpc")];
-        assert_eq!(ask(receiver.clone(), "/v1/traces", &[]).await, 401);
-        assert_eq!(ask(receiver, grpc, &is_grpc).await, 200);
+        assert_eq!(ask(otlp.clone(), "/v1/traces", &[]).await, 401);
+        assert_eq!(ask(otlp, grpc, &is_grpc).await, 200);
         let (_, health) = tonic_health::server::health_reporter();
-        let pages = pages(Arc::clone(&lens), guard, health);
+        let pages = pages(Arc::clone(&lens), receiver, guard, health);
         let own = [("host", "localhost")];
         assert_eq!(ask(pages.clone(), "/v1/logs", &own).await, 404);
         assert_eq!(ask(pages, "/", &[("host", "evil.example")]).await, 421);
