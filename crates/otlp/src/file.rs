@@ -3,6 +3,8 @@
 //! The file exporter of the collector writes one object a line. Files written by people may have an object over
 //! several lines. A file has any size: one object is in memory at a time.
 
+mod split;
+
 use std::{
     io::{self, Write as _},
     time::Duration,
@@ -23,6 +25,7 @@ use crate::{
     body::Received,
     export::{Export, Signal},
     failure::Failure,
+    file::split::{Object, Splitter},
     gate::SMALL,
     http::Format,
     receiver::Receiver,
@@ -43,9 +46,6 @@ const PROBLEMS: usize = 100;
 
 /// The first bytes of gzip.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// The start of an object that begins a line.
-const START: &[u8] = b"{\"resource";
 
 /// What was taken from a file.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -91,7 +91,7 @@ impl<S: Sink> Receiver<S> {
         let mut import = Import::default();
         let mut splitter = Splitter::new(self.limits.request);
         if let Err(failure) = self.read(body, &mut splitter, &mut import).await {
-            import.refuse(splitter.line, failure.to_string());
+            import.refuse(splitter.line(), failure.to_string());
             self.refused(None, &failure);
             return import;
         }
@@ -283,120 +283,3 @@ impl Unpacker {
 fn bad_gzip(error: &io::Error) -> Failure {
     Failure::malformed("", &format!("the file is not valid gzip: {error}"))
 }
-
-/// Splits a file into its objects.
-///
-/// An object ends with its last bracket. A line that does not begin with a bracket is an object by itself. An object
-/// that is cut off ends before the next line that begins as an export object does.
-#[derive(Debug)]
-struct Splitter {
-    limit: usize,
-    bytes: Vec<u8>,
-    is_too_large: bool,
-    /// Number of open brackets.
-    depth: usize,
-    is_in_string: bool,
-    is_escaped: bool,
-    /// The first bytes of the line.
-    head: Vec<u8>,
-    /// Number of the line.
-    line: u64,
-    /// Number of the line where the object begins.
-    first: u64,
-}
-
-/// An object of a file.
-#[derive(Debug, Eq, PartialEq)]
-struct Object {
-    line: u64,
-    /// `None` if it is too large.
-    bytes: Option<Bytes>,
-}
-
-impl Splitter {
-    fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            bytes: Vec::new(),
-            is_too_large: false,
-            depth: 0,
-            is_in_string: false,
-            is_escaped: false,
-            head: Vec::new(),
-            line: 1,
-            first: 1,
-        }
-    }
-
-    fn push(&mut self, byte: u8) -> Option<Object> {
-        if byte == b'\n' {
-            let object = match self.depth {
-                0 => self.end(),
-                _ => None,
-            };
-            if !self.bytes.is_empty() {
-                self.keep(byte);
-            }
-            self.line += 1;
-            self.head.clear();
-            // A string of JSON ends in its line.
-            self.is_in_string = false;
-            self.is_escaped = false;
-            return object;
-        }
-        if self.head.len() < START.len() {
-            self.head.push(byte);
-            if self.head == START && self.first < self.line && !self.bytes.is_empty() {
-                // Without the line break before it, which would be the error that a reader finds.
-                let end = self.bytes.len().saturating_sub(START.len());
-                self.bytes.truncate(end);
-                let object = self.end();
-                self.first = self.line;
-                self.bytes.extend_from_slice(START);
-                self.depth = 1;
-                self.is_in_string = true;
-                return object;
-            }
-        }
-        if self.bytes.is_empty() {
-            if byte.is_ascii_whitespace() {
-                return None;
-            }
-            self.first = self.line;
-        }
-        self.keep(byte);
-        match byte {
-            _ if self.is_escaped => self.is_escaped = false,
-            b'\\' if self.is_in_string => self.is_escaped = true,
-            b'"' => self.is_in_string = !self.is_in_string,
-            _ if self.is_in_string => {}
-            b'{' | b'[' => self.depth += 1,
-            b'}' | b']' if self.depth <= 1 => return self.end(),
-            b'}' | b']' => self.depth -= 1,
-            _ => {}
-        }
-        None
-    }
-
-    fn keep(&mut self, byte: u8) {
-        if self.bytes.len() < self.limit {
-            self.bytes.push(byte);
-        } else {
-            self.is_too_large = true;
-        }
-    }
-
-    /// The object so far, if there is one.
-    fn end(&mut self) -> Option<Object> {
-        self.depth = 0;
-        let bytes = std::mem::take(&mut self.bytes);
-        let is_too_large = std::mem::take(&mut self.is_too_large);
-        (!bytes.is_empty()).then(|| Object {
-            line: self.first,
-            bytes: (!is_too_large).then(|| bytes.into()),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests;

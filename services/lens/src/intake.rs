@@ -36,8 +36,12 @@ trait Export: Message + Default + 'static {
 impl Export for ExportTraceServiceRequest {
     const SIGNAL: Signal = Signal::Traces;
 
-    fn insert(&self, lens: &Lens, _: Option<SystemTime>) -> Accepted {
-        lens.store.insert_traces(self);
+    fn insert(&self, lens: &Lens, arrived: Option<SystemTime>) -> Accepted {
+        let inserted = lens.store.insert_traces(self);
+        // An earlier run has told of its own.
+        if arrived.is_none() {
+            lens.doctor.repeated(inserted.duplicates);
+        }
         Accepted::default()
     }
 }
@@ -136,7 +140,7 @@ impl Sink for Intake {
     }
 
     fn refused(&self, refusal: Refusal) {
-        self.0.doctor.refused(refusal);
+        self.0.doctor.refused(&refusal);
     }
 }
 

@@ -12,13 +12,17 @@ mod api;
 mod cli;
 mod config;
 mod doctor;
+mod findings;
 mod guard;
 mod intake;
+mod overview;
 mod pages;
 mod params;
 mod router;
 mod server;
 mod state;
+#[cfg(test)]
+mod telling;
 mod token;
 
 pub use crate::{

@@ -5,11 +5,14 @@
 
 mod chart;
 mod compare;
+mod doctor;
 mod filter;
 mod format;
 mod frame;
+mod links;
 mod logs;
 mod metrics;
+mod overview;
 mod problem;
 mod saved;
 #[cfg(test)]
@@ -40,6 +43,8 @@ pub(crate) struct Files;
 /// The routes of all pages.
 pub(crate) fn routes() -> Router<Arc<Lens>> {
     Router::new()
+        .route("/", get(overview::show))
+        .route("/doctor", get(doctor::show))
         .route("/traces", get(traces::list))
         .route("/logs", get(logs::list))
         .route("/logs/events", get(logs::events))

@@ -80,6 +80,9 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     let address = listeners.pages.local_addr()?;
+    let otlp = listeners.otlp.iter();
+    let ports = otlp.filter_map(|listener| Some(listener.local_addr().ok()?.port()));
+    lens.listens(ports.collect());
     let guard = Arc::new(Guard::new(settings, address)?);
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in ["", <Config as chassis::Config>::SERVICE] {
@@ -94,7 +97,7 @@ pub async fn serve(
         Arc::clone(&guard),
         health_service,
     );
-    let receiver = router::otlp(receiver, &guard);
+    let receiver = router::otlp(&lens, receiver, &guard);
     let otlp: Vec<_> = listeners
         .otlp
         .iter()

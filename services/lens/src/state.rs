@@ -1,10 +1,10 @@
 //! What all parts of lens share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::{Doctor, archive::Archive, metrics::Metrics, store::Store};
+use crate::{Doctor, archive::Archive, metrics::Metrics, overview, store::Store};
 
 /// Number of streams of new records. Each reads the store for itself.
 const STREAMS: usize = 32;
@@ -24,6 +24,10 @@ pub struct Lens {
     pub archive: Option<Archive>,
     /// Places for streams of new records, to pages and programs.
     streams: Arc<Semaphore>,
+    /// The ports that take OTLP.
+    otlp_ports: OnceLock<Vec<u16>>,
+    /// The last overview.
+    pub(crate) overview: overview::Cache,
     /// Becomes true at the stop, when streams end.
     stopping: watch::Sender<bool>,
 }
@@ -44,6 +48,8 @@ impl Lens {
             memory,
             archive,
             streams: Arc::new(Semaphore::new(STREAMS)),
+            otlp_ports: OnceLock::new(),
+            overview: overview::Cache::default(),
             stopping: watch::Sender::new(false),
         })
     }
@@ -51,6 +57,20 @@ impl Lens {
     /// A place for a stream, as long as it is kept. `None` if too many streams are open.
     pub(crate) fn stream(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.streams).try_acquire_owned().ok()
+    }
+
+    /// Tells the ports that take OTLP. Only the first call has an effect.
+    pub(crate) fn listens(&self, ports: Vec<u16>) {
+        let _ = self.otlp_ports.set(ports);
+    }
+
+    /// The ports for OTLP over gRPC and HTTP. Each takes both.
+    pub(crate) fn otlp_ports(&self) -> (u16, u16) {
+        match self.otlp_ports.get().map(Vec::as_slice) {
+            Some([port]) => (*port, *port),
+            Some([grpc, http, ..]) => (*grpc, *http),
+            _ => (4317, 4318),
+        }
     }
 
     /// Ends all streams.

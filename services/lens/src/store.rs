@@ -17,6 +17,7 @@ mod ids;
 mod insert;
 mod logs;
 mod outline;
+mod peers;
 mod search;
 mod segment;
 mod signal;
