@@ -131,7 +131,7 @@ impl Lines {
             (!lines.is_empty()).then(|| Slice {
                 from: *from,
                 to: *to,
-                title: format!("{} UTC{lines}", period.part(*from, *to)),
+                title: format!("{} UTC{lines}", Period::part(*from, *to)),
                 href: None,
             })
         })
@@ -151,10 +151,10 @@ impl Lines {
                 .map(|line| line.values.get(index).copied().flatten())
                 .collect();
             values.iter().any(Option::is_some).then(|| {
-                let time = html! { (period.part(*from, *to)) };
-                let values = values.iter().map(|value| match value {
-                    Some(value) => html! { (self.unit.text(*value)) },
-                    None => html! { "–" },
+                let time = html! { (Period::part(*from, *to)) };
+                let values = values.iter().map(|value| {
+                    let text = value.map(|value| self.unit.text(value));
+                    html! { (text.as_deref().unwrap_or("–")) }
                 });
                 [time].into_iter().chain(values).collect()
             })
