@@ -2,7 +2,7 @@ use maud::html;
 use scraper::{Html, Selector};
 
 use super::{
-    super::{plot, *},
+    super::*,
     SECOND, START,
 };
 
