@@ -8,6 +8,8 @@
 //! microseconds. To wake a thread for each query, as the runtime's blocking pool does, would cost
 //! more than the query. A thread that finds more work in the queue continues without sleeping.
 //!
+//! A lookup by a unique key ([`Database::find`]) runs on the thread of its caller, if it can.
+//!
 //! Each operation is recorded as a span and in a histogram of durations. Its [`Statement`] provides
 //! their name and attributes.
 //!
@@ -28,7 +30,7 @@ use std::{
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -48,7 +50,7 @@ use libsqlite3_sys as _;
 use opentelemetry::Context;
 use scheduled_thread_pool::ScheduledThreadPool;
 use telemetry::{Service, names};
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::observation::{Observer, Operation};
 
@@ -210,6 +212,26 @@ impl Database {
         self.readers.run(statement, work, convert::identity).await
     }
 
+    /// Runs a read that finds one row, or a few, by a unique key.
+    ///
+    /// Such a read takes less time than waking another thread. So it runs on the caller's thread, if
+    /// a connection is idle. Only one read at a time does so: on a slow disk it stops one worker of
+    /// the runtime, and further reads wait on the threads of the database. If the runtime has a
+    /// single worker, all of them do.
+    ///
+    /// # Errors
+    /// When `work` fails, or the database is busy.
+    pub async fn find<T, F>(&self, statement: Statement, work: F) -> Result<T, Error>
+    where
+        F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        match self.readers.try_run_here(statement, work) {
+            Ok(outcome) => outcome.unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(work) => self.read(statement, work).await,
+        }
+    }
+
     /// Runs a write as one transaction, which is on disk when this returns.
     ///
     /// # Errors
@@ -295,12 +317,18 @@ impl Error {
 /// The threads of one role, each with a connection, and the queue that they share.
 #[derive(Clone)]
 struct Connections {
+    pool: ConnectionPool,
+    /// Locked during an operation on the thread of its caller.
+    here: Arc<Mutex<()>>,
     jobs: Arc<Sender<Job>>,
     observer: Arc<Observer>,
 }
 
 /// Work with a connection, or with `None` if there is no connection.
 type Job = Box<dyn FnOnce(Option<&mut SqliteConnection>) + Send>;
+
+/// The outcome of an operation, or its panic.
+type Outcome<T> = Result<Result<T, Error>, Box<dyn Any + Send>>;
 
 type ConnectionPool = Pool<ConnectionManager<SqliteConnection>>;
 
@@ -325,7 +353,34 @@ impl Connections {
                 })
                 .map_err(|error| open_error(path, &error))?;
         }
-        Ok(Self { jobs, observer })
+        Ok(Self {
+            pool: pool.clone(),
+            here: Arc::default(),
+            jobs,
+            observer,
+        })
+    }
+
+    /// Runs work on this thread. Returns the work if that could stop the last worker of the runtime, or
+    /// if no connection is idle.
+    fn try_run_here<T, F>(&self, statement: Statement, work: F) -> Result<Outcome<T>, F>
+    where
+        F: FnOnce(&mut SqliteConnection) -> QueryResult<T>,
+    {
+        let has_other_workers =
+            Handle::try_current().is_ok_and(|runtime| runtime.metrics().num_workers() > 1);
+        if !has_other_workers {
+            return Err(work);
+        }
+        let Ok(_here) = self.here.try_lock() else {
+            return Err(work);
+        };
+        let Some(mut connection) = self.pool.try_get() else {
+            return Err(work);
+        };
+        let operation = Operation::start(Arc::clone(&self.observer), statement);
+        let run = || perform(operation, Some(&mut connection), work);
+        Ok(self.observer.while_used(run))
     }
 
     async fn run<T, U, F, D>(&self, statement: Statement, work: F, done: D) -> Result<U, Error>
@@ -334,7 +389,6 @@ impl Connections {
         D: FnOnce(T) -> U + Send + 'static,
         U: Send + 'static,
     {
-        type Outcome<T> = Result<Result<T, Error>, Box<dyn Any + Send>>;
         let (sender, receiver) = oneshot::channel::<Outcome<U>>();
         let operation = Operation::start(Arc::clone(&self.observer), statement);
         let job: Job = Box::new(move |connection| {
@@ -342,19 +396,8 @@ impl Connections {
             if sender.is_closed() {
                 return;
             }
-            let outcome = match connection {
-                Some(connection) if operation.elapsed() < PATIENCE => operation.run(|| {
-                    catch_unwind(AssertUnwindSafe(|| work(connection).map_err(Error::from)))
-                }),
-                _ => Ok(Err(Error::Busy)),
-            };
-            operation.finish(match &outcome {
-                Ok(Ok(_)) => None,
-                Ok(Err(error)) => Some(error.name()),
-                Err(_) => Some("panic"),
-            });
-            let outcome =
-                outcome.and_then(|outcome| catch_unwind(AssertUnwindSafe(|| outcome.map(done))));
+            let outcome = perform(operation, connection, work)
+                .and_then(|outcome| catch_unwind(AssertUnwindSafe(|| outcome.map(done))));
             // Fails if the caller has given up meanwhile.
             let _ = sender.send(outcome);
         });
@@ -368,6 +411,27 @@ impl Connections {
             Err(_) => Err(Error::Busy),
         }
     }
+}
+
+/// Runs work and records it. Without a connection, or after too long a wait for one, it fails.
+fn perform<T>(
+    operation: Operation,
+    connection: Option<&mut SqliteConnection>,
+    work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
+) -> Outcome<T> {
+    let waited = operation.elapsed();
+    let outcome = match connection {
+        Some(connection) if waited < PATIENCE => operation.run(waited, || {
+            catch_unwind(AssertUnwindSafe(|| work(connection).map_err(Error::from)))
+        }),
+        _ => Ok(Err(Error::Busy)),
+    };
+    operation.finish(match &outcome {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.name()),
+        Err(_) => Some("panic"),
+    });
+    outcome
 }
 
 fn transaction<T>(

@@ -129,10 +129,11 @@ impl Observer {
     }
 
     /// Counts a connection as used while the work runs.
-    pub(crate) fn while_used(&self, work: impl FnOnce()) {
+    pub(crate) fn while_used<T>(&self, work: impl FnOnce() -> T) -> T {
         self.busy.fetch_add(1, Ordering::Relaxed);
-        work();
+        let value = work();
         self.busy.fetch_sub(1, Ordering::Relaxed);
+        value
     }
 }
 
@@ -166,11 +167,11 @@ impl Operation {
     }
 
     /// Records the wait for a connection, and runs the work within the operation's span.
-    pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn run<T>(&self, waited: Duration, work: impl FnOnce() -> T) -> T {
         let context = self.span.context();
         self.observer
             .wait_time
-            .record_in(context.span().span_context(), self.elapsed().as_secs_f64());
+            .record_in(context.span().span_context(), waited.as_secs_f64());
         let _guard = context.clone().attach();
         work()
     }

@@ -267,6 +267,69 @@ async fn a_panic_fails_only_its_own_work_and_is_rolled_back() {
     assert_eq!(count(&database).await, 1);
 }
 
+/// The name of the thread on which a lookup runs.
+async fn thread_of_find(database: &Database) -> Option<String> {
+    let name = |_: &mut SqliteConnection| Ok(thread::current().name().map(str::to_owned));
+    database.find(SELECT, name).await.unwrap()
+}
+
+const READER_THREAD: Option<&str> = Some("database-reader");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lookup_runs_on_the_thread_of_its_caller() {
+    let folder = folder();
+    let database = open(&folder);
+    let caller = thread::current().id();
+    let is_caller = move |_: &mut SqliteConnection| Ok(thread::current().id() == caller);
+    assert!(database.find(SELECT, is_caller).await.unwrap());
+    assert!(!database.read(SELECT, is_caller).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_lookup_at_the_same_time_runs_on_a_thread_of_the_database() {
+    let folder = folder();
+    let database = open(&folder);
+    let (begun, is_begun) = oneshot::channel();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let first = tokio::spawn({
+        let database = database.clone();
+        async move {
+            let work = move |_: &mut SqliteConnection| {
+                begun.send(()).unwrap();
+                wait.recv().unwrap();
+                Ok(())
+            };
+            database.find(SELECT, work).await
+        }
+    });
+    is_begun.await.unwrap();
+    assert_eq!(thread_of_find(&database).await.as_deref(), READER_THREAD);
+    go.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    assert_ne!(thread_of_find(&database).await.as_deref(), READER_THREAD);
+}
+
+#[tokio::test]
+async fn a_lookup_never_stops_the_only_worker_of_a_runtime() {
+    let folder = folder();
+    let thread = thread_of_find(&open(&folder)).await;
+    assert_eq!(thread.as_deref(), READER_THREAD);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_of_a_lookup_fails_only_its_caller() {
+    let folder = folder();
+    let database = open(&folder);
+    let panicking = database.clone();
+    let outcome = tokio::spawn(async move {
+        let work = |_: &mut SqliteConnection| -> QueryResult<()> { panic!("on purpose") };
+        panicking.find(SELECT, work).await
+    })
+    .await;
+    assert!(outcome.unwrap_err().is_panic());
+    assert_ne!(thread_of_find(&database).await.as_deref(), READER_THREAD);
+}
+
 #[tokio::test]
 async fn work_of_a_caller_that_gave_up_is_not_begun() {
     let folder = folder();

@@ -89,6 +89,19 @@ async fn skip(mut body: Body, limit: usize) {
 }
 
 impl Received {
+    /// Bytes that have arrived already.
+    pub(crate) async fn whole(bytes: Bytes, is_large: bool, gate: &Gate) -> Result<Self, Failure> {
+        let share = match is_large {
+            true => gate.large().await?,
+            false => gate.receive(bytes.len()).await?,
+        };
+        Ok(Self {
+            bytes,
+            shares: vec![share],
+            is_large,
+        })
+    }
+
     /// Removes the first bytes.
     pub(crate) fn strip(&mut self, count: usize) {
         self.bytes = self.bytes.split_off(count);

@@ -2,12 +2,17 @@
 
 use std::fmt;
 
-use opentelemetry_proto::tonic::collector::{
-    logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse},
-    metrics::v1::{
-        ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+use opentelemetry_proto::tonic::{
+    collector::{
+        logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse},
+        metrics::v1::{
+            ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+        },
+        trace::v1::{
+            ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+        },
     },
-    trace::v1::{ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse},
+    metrics::v1::metric::Data,
 };
 
 use crate::{
@@ -44,6 +49,9 @@ pub(crate) trait Export: json::Message + 'static {
     /// Whether the request holds nothing. Such a request is a success.
     fn is_empty(&self) -> bool;
 
+    /// Number of spans, data points or log records.
+    fn records(&self) -> u64;
+
     /// Removes what cannot be stored, and tells how much that was.
     fn check(&mut self) -> Accepted;
 
@@ -63,6 +71,14 @@ impl Export for ExportTraceServiceRequest {
 
     fn is_empty(&self) -> bool {
         self.resource_spans.is_empty()
+    }
+
+    fn records(&self) -> u64 {
+        let scopes = self
+            .resource_spans
+            .iter()
+            .flat_map(|group| &group.scope_spans);
+        scopes.map(|scope| scope.spans.len() as u64).sum()
     }
 
     fn check(&mut self) -> Accepted {
@@ -91,6 +107,23 @@ impl Export for ExportMetricsServiceRequest {
         self.resource_metrics.is_empty()
     }
 
+    fn records(&self) -> u64 {
+        let scopes = self
+            .resource_metrics
+            .iter()
+            .flat_map(|group| &group.scope_metrics);
+        let metrics = scopes.flat_map(|scope| &scope.metrics);
+        let points = metrics.map(|metric| match &metric.data {
+            None => 0,
+            Some(Data::Gauge(gauge)) => gauge.data_points.len(),
+            Some(Data::Sum(sum)) => sum.data_points.len(),
+            Some(Data::Histogram(histogram)) => histogram.data_points.len(),
+            Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
+            Some(Data::Summary(summary)) => summary.data_points.len(),
+        });
+        points.sum::<usize>() as u64
+    }
+
     fn check(&mut self) -> Accepted {
         check::metrics(self)
     }
@@ -115,6 +148,14 @@ impl Export for ExportLogsServiceRequest {
 
     fn is_empty(&self) -> bool {
         self.resource_logs.is_empty()
+    }
+
+    fn records(&self) -> u64 {
+        let scopes = self
+            .resource_logs
+            .iter()
+            .flat_map(|group| &group.scope_logs);
+        scopes.map(|scope| scope.log_records.len() as u64).sum()
     }
 
     fn check(&mut self) -> Accepted {

@@ -15,6 +15,7 @@ mod body;
 mod check;
 mod export;
 mod failure;
+mod file;
 mod gate;
 mod grpc;
 mod http;
@@ -26,6 +27,7 @@ mod size;
 pub use crate::{
     export::Signal,
     failure::Refusal,
+    file::{Import, Problem},
     receiver::{Limits, Receiver},
     sink::{Accepted, Busy, Sink},
 };

@@ -34,6 +34,14 @@ pub struct Limits {
     pub request: usize,
 }
 
+/// A request that was stored.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    /// Number of its spans, data points or log records, with the rejected ones.
+    pub(crate) records: u64,
+    pub(crate) accepted: Accepted,
+}
+
 impl Default for Limits {
     /// 64 MiB, which the specification recommends.
     fn default() -> Self {
@@ -97,13 +105,29 @@ impl<S: Sink> Receiver<S> {
         body::receive(body, limit, &self.gate).await
     }
 
-    /// Decodes, checks and delivers a request.
+    /// The memory for requests.
+    pub(crate) const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Decodes, checks and delivers a request, and answers it.
     pub(crate) async fn take<E: Export>(
         &self,
         received: Received,
         is_gzip: bool,
         format: Format,
     ) -> Result<E::Response, Failure> {
+        let stored = self.store::<E>(received, is_gzip, format).await?;
+        Ok(E::response(stored.accepted))
+    }
+
+    /// Decodes, checks and delivers a request.
+    pub(crate) async fn store<E: Export>(
+        &self,
+        received: Received,
+        is_gzip: bool,
+        format: Format,
+    ) -> Result<Stored, Failure> {
         let limit = self.limits.request;
         let read = move |bytes: Bytes| {
             let bytes = match format {
@@ -126,10 +150,11 @@ impl<S: Sink> Receiver<S> {
                 let reason = format!("the body is not an export of {}: {error}", E::SIGNAL);
                 Failure::malformed("", &reason)
             })?;
+            let records = request.records();
             let checked = request.check();
-            Ok((request, checked))
+            Ok((request, records, checked))
         };
-        let (request, mut accepted) = body::run(size, work).await?;
+        let (request, records, mut accepted) = body::run(size, work).await?;
         if !request.is_empty() {
             accepted = accepted.and(&request.deliver(&self.sink).await?);
         }
@@ -140,7 +165,7 @@ impl<S: Sink> Receiver<S> {
                 reason: accepted.message.clone(),
             });
         }
-        Ok(E::response(accepted))
+        Ok(Stored { records, accepted })
     }
 
     /// Reports a request that is refused as a whole.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use opentelemetry::{Context as TraceContext, KeyValue, context::FutureExt as _, trace::SpanKind};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -30,6 +30,10 @@ use crate::{
     requests::{REQUEST, milliseconds},
     trace::Span,
 };
+
+// As constants, because a lookup by a text parses and hashes the text.
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Observes the calls that a server answers, continues the caller's trace, and enforces its deadline.
 ///
@@ -130,13 +134,15 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let deadline = timeout(request.headers())
+        let timeout = timeout(request.headers());
+        let deadline = timeout
             .and_then(|timeout| Instant::now().checked_add(timeout))
             .map(Deadline::new);
-        let call = self.observer.start(&request, || {
+        let parent = || {
             let caller = propagate::headers::extract(request.headers());
             self.observer.calls.service.within(caller)
-        });
+        };
+        let call = self.observer.start(request.uri(), timeout, parent);
         let answer = self.inner.call(request);
         Box::pin(async move {
             let mut deadline = deadline;
@@ -162,7 +168,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let call = self.observer.start(&request, TraceContext::current);
+        let timeout = timeout(request.headers());
+        let call = self
+            .observer
+            .start(request.uri(), timeout, TraceContext::current);
         if let Some(call) = &call {
             propagate::headers::inject(call.span.context(), request.headers_mut());
         }
@@ -246,7 +255,7 @@ impl Deadline {
 
 /// The timeout of the caller. A malformed one is ignored.
 fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let (unit, digits) = headers.get("grpc-timeout")?.as_bytes().split_last()?;
+    let (unit, digits) = headers.get(GRPC_TIMEOUT)?.as_bytes().split_last()?;
     if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -276,7 +285,7 @@ fn local_code(error: &(dyn Error + 'static)) -> Code {
 }
 
 fn status(headers: &HeaderMap) -> Option<Code> {
-    let value = headers.get("grpc-status")?;
+    let value = headers.get(GRPC_STATUS)?;
     Some(Code::from_bytes(value.as_bytes()))
 }
 
@@ -323,12 +332,13 @@ impl Observer {
         }
     }
 
-    fn start<Q>(
+    fn start(
         &self,
-        request: &Request<Q>,
+        uri: &Uri,
+        timeout: Option<Duration>,
         parent: impl FnOnce() -> TraceContext,
     ) -> Option<Call> {
-        let path = request.uri().path().trim_start_matches('/');
+        let path = uri.path().trim_start_matches('/');
         if path.starts_with("grpc.health.") || path.starts_with("grpc.reflection.") {
             return None;
         }
@@ -344,7 +354,7 @@ impl Observer {
         Some(Call {
             span: Span::start(&parent(), kind, method),
             method,
-            timeout: timeout(request.headers()),
+            timeout,
             calls: Arc::clone(&self.calls),
             finished: false,
         })
@@ -606,6 +616,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_call_runs_in_the_scope_of_the_service_that_has_made_the_server() {
+        let user = crate::Service::named("user");
+        let answer = service_fn(async |_| {
+            assert_eq!(crate::Service::current(), crate::Service::named("user"));
+            Ok::<_, Infallible>(Response::new(Silence))
+        });
+        let server = user.run(async { ServerLayer::new(METHODS).layer(answer) });
+        let mut server = server.await;
+        server.call(request("1H")).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_call_ends_at_the_deadline_of_its_caller() {
         let hang = service_fn(|_| std::future::pending::<Result<Response<Silence>, Infallible>>());
         let mut server = ServerLayer::new(METHODS).layer(hang);
@@ -656,8 +678,10 @@ mod tests {
     fn a_call_that_is_dropped_at_its_deadline_ran_out_of_time() {
         let observer = ServerLayer::new(METHODS).0;
         for (timeout, expected) in [("0n", true), ("1H", false), ("x", false)] {
+            let request = request(timeout);
+            let limit = super::timeout(request.headers());
             let call = observer
-                .start(&request(timeout), TraceContext::new)
+                .start(request.uri(), limit, TraceContext::new)
                 .unwrap();
             assert_eq!(call.is_out_of_time(), expected, "{timeout}");
         }

@@ -423,6 +423,24 @@ mod tests {
         assert!(!text.contains("ann@"), "{text}");
     }
 
+    #[tokio::test]
+    async fn a_request_runs_in_the_scope_of_the_service_that_has_made_the_server() {
+        let user = crate::Service::named("user");
+        for trusted in [true, false] {
+            let caller = Caller {
+                trusted,
+                https: None,
+            };
+            let answer = service_fn(async |_| {
+                assert_eq!(crate::Service::current(), crate::Service::named("user"));
+                Ok::<_, Infallible>(Response::new(()))
+            });
+            let server = async { ServerLayer::new(|_| None, move |_, _| caller).layer(answer) };
+            let mut server = user.run(server).await;
+            server.call(Request::new(())).await.unwrap();
+        }
+    }
+
     #[test]
     fn an_unknown_method_makes_no_new_series() {
         assert_eq!(method(&Method::GET), ("GET", "GET", None));

@@ -165,7 +165,7 @@ impl Store {
     pub(crate) async fn is_open(&self, id: Uuid) -> Result<bool, database::Error> {
         let id = id.to_string();
         self.database
-            .read(SELECT, move |connection| {
+            .find(SELECT, move |connection| {
                 let revoked_at: Option<Option<i64>> = sessions::table
                     .find(id)
                     .select(sessions::revoked_at)

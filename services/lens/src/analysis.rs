@@ -52,7 +52,8 @@ impl<'a> Waterfall<'a> {
         Self::of(outline.spans().collect())
     }
 
-    fn of(spans: Vec<SpanView<'a>>) -> Self {
+    /// The waterfall of these spans. Each has the number of its place.
+    pub fn of(spans: Vec<SpanView<'a>>) -> Self {
         let (tree, missing) = tree::build(&spans);
         let groups = Groups::new(&spans, &tree);
         Self {
@@ -66,6 +67,11 @@ impl<'a> Waterfall<'a> {
     /// The spans, by the numbers of [`Outline::spans`].
     pub fn spans(&self) -> &[SpanView<'a>] {
         &self.spans
+    }
+
+    /// The node of a span by its number in [`Self::spans`].
+    pub fn node(&self, number: usize) -> Option<Node> {
+        (number < self.spans.len()).then_some(Node(number as u32))
     }
 
     /// The nodes at the top, in order of start: spans without a parent, missing parents, and spans whose parent was

@@ -28,6 +28,8 @@ struct Inner {
     services: HashMap<(String, String), Service>,
     /// By signal and the reason without its digits: reasons contain counts.
     notes: HashMap<(Option<Signal>, String), Note>,
+    /// Number of spans that came again.
+    duplicates: u64,
 }
 
 /// An instance of a service that has sent something.
@@ -123,8 +125,29 @@ impl Doctor {
             .sum()
     }
 
+    /// Number of spans that were received more than once, and are stored once.
+    pub fn duplicates(&self) -> u64 {
+        self.lock().duplicates
+    }
+
+    /// Counts spans that were stored already.
+    pub(crate) fn repeated(&self, spans: usize) {
+        if spans > 0 {
+            self.lock().duplicates += spans as u64;
+        }
+    }
+
+    /// Notes a request that another part than the receiver refused.
+    pub(crate) fn turned_away(&self, signal: Option<Signal>, reason: &str) {
+        self.refused(&Refusal {
+            signal,
+            rejected: None,
+            reason: reason.to_owned(),
+        });
+    }
+
     /// Notes what the receiver refused.
-    pub(crate) fn refused(&self, refusal: Refusal) {
+    pub(crate) fn refused(&self, refusal: &Refusal) {
         let now = SystemTime::now();
         let reason = cut(&refusal.reason);
         let kind: String = reason

@@ -73,15 +73,20 @@ pub(crate) async fn reading(
     next: Next,
 ) -> Response {
     let headers = request.headers();
+    let is_api = request.uri().path().starts_with("/api/");
+    let refuse = |problem: Problem| match is_api {
+        true => problem.for_programs(),
+        false => problem.into_response(),
+    };
     let Some(host) = host(request.uri(), headers) else {
-        return Problem::NoHost.into_response();
+        return refuse(Problem::NoHost);
     };
     if !guard.is_own(&host) {
-        return Problem::WrongHost(host).into_response();
+        return refuse(Problem::WrongHost(host));
     }
     let method = request.method();
     if !cross_origin::is_allowed(method, request.uri(), headers, None) {
-        return Problem::CrossSite.into_response();
+        return refuse(Problem::CrossSite);
     }
     let Some(token) = &guard.token else {
         return next.run(request).await;
@@ -101,7 +106,7 @@ pub(crate) async fn reading(
         let head = [(header::LOCATION, place), (header::SET_COOKIE, cookie)];
         return (StatusCode::SEE_OTHER, head).into_response();
     }
-    Problem::NoToken.into_response()
+    refuse(Problem::NoToken)
 }
 
 /// Refuses OTLP without the token.

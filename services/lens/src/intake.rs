@@ -36,8 +36,10 @@ impl Sink for Intake {
                 .sum(),
         });
         let size = self.0.doctor.received(counts);
-        self.store(size, move |lens| lens.store.insert_traces(&request))
+        let inserted = self
+            .store(size, move |lens| lens.store.insert_traces(&request))
             .await;
+        self.0.doctor.repeated(inserted.duplicates);
         Ok(Accepted::default())
     }
 
@@ -79,7 +81,7 @@ impl Sink for Intake {
     }
 
     fn refused(&self, refusal: Refusal) {
-        self.0.doctor.refused(refusal);
+        self.0.doctor.refused(&refusal);
     }
 }
 

@@ -7,18 +7,25 @@ pub mod metrics;
 pub mod query;
 pub mod store;
 
+mod api;
+mod cli;
 mod config;
 mod doctor;
+mod findings;
 mod guard;
 mod intake;
+mod overview;
 mod pages;
 mod params;
 mod router;
 mod server;
 mod state;
+#[cfg(test)]
+mod telling;
 mod token;
 
 pub use crate::{
+    cli::Command,
     config::{Config, Settings},
     doctor::{Doctor, Note, Service},
     server::{Listeners, run, serve},

@@ -1,4 +1,4 @@
-//! The program.
+//! The program: the service, and the commands that talk to a running one.
 
 use std::process::ExitCode;
 
@@ -7,5 +7,11 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    chassis::process::service(clap::command!(), lens::run)
+    match lens::Command::read() {
+        Some(command) => chassis::process::main(command.run()),
+        None => {
+            let command = lens::Command::describe(clap::command!());
+            chassis::process::service(command, lens::run)
+        }
+    }
 }

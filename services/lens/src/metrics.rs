@@ -17,13 +17,16 @@ use std::{
     time::Instant,
 };
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::{
+    collector::metrics::v1::ExportMetricsServiceRequest, metrics::v1::ResourceMetrics,
+};
 
 mod bucket;
 mod decode;
 mod distribution;
 mod explicit;
 mod exponential;
+mod export;
 mod heatmap;
 mod identity;
 mod mean;
@@ -44,6 +47,7 @@ pub use crate::metrics::{
     bucket::{Bucket, Estimate},
     explicit::Explicit,
     exponential::{Buckets, Exponential},
+    export::{Part, Place},
     heatmap::{Column, Heatmap, Quantiles},
     identity::{Kind, Temporality},
     mean::Mean,
@@ -172,6 +176,31 @@ impl Metrics {
     pub fn exemplars(&self, series: &[SeriesId], range: Range) -> Vec<Exemplar> {
         let state = self.read();
         query::exemplars(find(&state, series), range)
+    }
+
+    /// Names and ids of the series that the filter keeps, in this order: at most `limit` after the given one.
+    #[must_use]
+    pub fn find_series(
+        &self,
+        after: Option<(&str, u64)>,
+        limit: usize,
+        filter: impl Fn(&Labels) -> bool,
+    ) -> Vec<(String, SeriesId)> {
+        export::series(&self.read(), after, limit, filter)
+    }
+
+    /// The points of series in the range as OTLP.
+    #[must_use]
+    pub fn otlp(&self, series: &[SeriesId], range: Range) -> Vec<ResourceMetrics> {
+        let state = self.read();
+        export::points(find(&state, series), range)
+    }
+
+    /// Points of all series as OTLP, from a place on: about `limit`. For a reader of everything that holds no lock
+    /// between two reads.
+    #[must_use]
+    pub fn part(&self, place: &Place, limit: usize) -> Part {
+        export::part(&self.read(), place, limit)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {

@@ -4,19 +4,34 @@
 //! only. The module of a page has its handler, which reads the store, and functions that render what was read.
 
 mod chart;
+mod compare;
+mod doctor;
 mod filter;
 mod format;
 mod frame;
+mod links;
+mod logs;
 mod metrics;
+mod overview;
 mod problem;
+#[cfg(test)]
+mod testing;
+mod text;
+mod trace;
 mod traces;
+mod value;
 
 use std::sync::Arc;
 
 use axum::{Router, routing::get};
+use opentelemetry_proto::tonic::common::v1::AnyValue;
 use rust_embed::Embed;
 
-pub(crate) use self::problem::Problem;
+pub(crate) use self::{
+    format::{clock, duration, level},
+    problem::Problem,
+    text::line,
+};
 use crate::Lens;
 
 /// The files that only pages of lens load.
@@ -27,7 +42,17 @@ pub(crate) struct Files;
 /// The routes of all pages.
 pub(crate) fn routes() -> Router<Arc<Lens>> {
     Router::new()
+        .route("/", get(overview::show))
+        .route("/doctor", get(doctor::show))
         .route("/traces", get(traces::list))
+        .route("/logs", get(logs::list))
+        .route("/logs/events", get(logs::events))
+        .route("/traces/{id}", get(trace::show))
         .route("/metrics", get(metrics::list))
         .route("/metrics/{name}", get(metrics::one))
+}
+
+/// A value as plain text: a string without quotes, and anything else like JSON.
+pub(crate) fn plain(value: Option<&AnyValue>) -> String {
+    value::plain(value)
 }

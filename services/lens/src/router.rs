@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::Body,
-    http::StatusCode,
-    middleware,
+    extract::{Request, State},
+    http::{StatusCode, Uri},
+    middleware::{self, Next},
     response::Response,
     routing::{any, get},
 };
@@ -15,7 +16,9 @@ use pages::{assets, headers};
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use crate::{
-    Lens, guard,
+    Lens, api,
+    doctor::Signal,
+    guard,
     guard::Guard,
     intake::Intake,
     pages::{Files, Problem},
@@ -25,27 +28,83 @@ use crate::{
 const REQUEST: usize = 64 << 20;
 
 /// The receiver. A request may have a quarter of the memory.
-pub(crate) fn receiver(lens: &Arc<Lens>, guard: &Arc<Guard>) -> Router {
+pub(crate) fn receiver(lens: &Arc<Lens>) -> Receiver<Intake> {
     let limits = Limits {
         request: REQUEST.min(lens.memory / 4),
     };
-    let receiver = Receiver::new(Intake(Arc::clone(lens)), limits).routes();
-    receiver.layer(middleware::from_fn_with_state(
-        Arc::clone(guard),
-        guard::sending,
-    ))
+    Receiver::new(Intake(Arc::clone(lens)), limits)
+}
+
+/// OTLP.
+pub(crate) fn otlp(lens: &Arc<Lens>, receiver: Receiver<Intake>, guard: &Arc<Guard>) -> Router {
+    let lens = Arc::clone(lens);
+    receiver
+        .routes()
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(guard),
+            guard::sending,
+        ))
+        .layer(middleware::from_fn_with_state(lens, note_no_secret))
+}
+
+/// Tells the doctor about OTLP without the secret.
+async fn note_no_secret(State(lens): State<Arc<Lens>>, request: Request, next: Next) -> Response {
+    let signal = signal(request.uri().path());
+    let response = next.run(request).await;
+    let status = response.headers().get("grpc-status");
+    if response.status() == StatusCode::UNAUTHORIZED || status.is_some_and(|code| code == "16") {
+        lens.doctor
+            .turned_away(signal, "the secret of this receiver is missing or wrong");
+    }
+    response
+}
+
+/// Tells the doctor about pages that were refused because of the name of the host.
+async fn note_wrong_host(State(lens): State<Arc<Lens>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.status() == StatusCode::MISDIRECTED_REQUEST {
+        let reason = "a page was requested under a name other than localhost or an IP address";
+        lens.doctor.turned_away(None, reason);
+    }
+    response
+}
+
+/// Answers requests for pages that do not exist. Telemetry among them has the wrong port.
+async fn not_found(State(lens): State<Arc<Lens>>, uri: Uri) -> Problem {
+    if uri.path().starts_with("/v1/") || uri.path().starts_with("/opentelemetry.proto.") {
+        let reason = "telemetry was sent to the port of the pages";
+        lens.doctor.turned_away(signal(uri.path()), reason);
+    }
+    Problem::NotFound
+}
+
+/// The signal that a path of OTLP is for.
+fn signal(path: &str) -> Option<Signal> {
+    let signals = [
+        ("trace", Signal::Traces),
+        ("metrics", Signal::Metrics),
+        ("logs", Signal::Logs),
+    ];
+    let found = signals.iter().find(|(name, _)| path.contains(name));
+    found.map(|(_, signal)| *signal)
 }
 
 /// Pages and API, and health by HTTP and gRPC.
 pub(crate) fn pages<H: Health>(
     lens: Arc<Lens>,
+    receiver: Receiver<Intake>,
     guard: Arc<Guard>,
     health: HealthServer<H>,
 ) -> Router {
     let guarded = crate::pages::routes()
-        .fallback(async || Problem::NotFound)
+        .nest("/api", api::routes(Arc::clone(&lens), receiver))
+        .fallback(not_found)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .layer(middleware::from_fn_with_state(guard, guard::reading))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&lens),
+            note_wrong_host,
+        ))
         .with_state(lens);
     Router::new()
         .merge(assets::router::<Files, ()>())
@@ -63,4 +122,62 @@ pub(crate) fn pages<H: Health>(
                 response
             },
         ))
+}
+
+#[cfg(test)]
+mod tests {
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::telling::lens;
+
+    async fn ask(router: Router, path: &str, headers: &[(&str, &str)]) -> StatusCode {
+        let mut request = Request::post(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        router.oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn the_doctor_knows_requests_that_are_turned_away() {
+        let lens = lens();
+        let arguments = ["--lens-otlp-token", "a-secret-of-this-test"];
+        let settings = testing::settings::<crate::Config>(&arguments).settings;
+        let guard = Guard::new(&settings, "127.0.0.1:1".parse().unwrap()).unwrap();
+        let guard = Arc::new(guard);
+        let receiver = receiver(&lens);
+        let otlp = otlp(&lens, receiver.clone(), &guard);
+        let grpc = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+        let is_grpc = [("content-type", "application/grpc")];
+        assert_eq!(ask(otlp.clone(), "/v1/traces", &[]).await, 401);
+        assert_eq!(ask(otlp, grpc, &is_grpc).await, 200);
+        let (_, health) = tonic_health::server::health_reporter();
+        let pages = pages(Arc::clone(&lens), receiver, guard, health);
+        let own = [("host", "localhost")];
+        assert_eq!(ask(pages.clone(), "/v1/logs", &own).await, 404);
+        assert_eq!(ask(pages, "/", &[("host", "evil.example")]).await, 421);
+
+        let mut notes: Vec<_> = lens
+            .doctor
+            .notes()
+            .into_iter()
+            .map(|note| (note.reason, note.signal, note.refused))
+            .collect();
+        notes.sort_by(|one, other| (&one.0, one.1.is_none()).cmp(&(&other.0, other.1.is_none())));
+        let secret = "the secret of this receiver is missing or wrong".to_owned();
+        assert_eq!(notes.len(), 4, "{notes:?}");
+        assert!(notes[0].0.contains("a name other than localhost"));
+        assert_eq!(
+            notes[1],
+            (
+                "telemetry was sent to the port of the pages".to_owned(),
+                Some(Signal::Logs),
+                1
+            )
+        );
+        assert!(notes.contains(&(secret.clone(), Some(Signal::Traces), 1)));
+        assert!(notes.contains(&(secret, Some(Signal::Metrics), 1)));
+    }
 }

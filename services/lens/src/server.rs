@@ -55,6 +55,9 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     let address = listeners.pages.local_addr()?;
+    let otlp = listeners.otlp.iter();
+    let ports = otlp.filter_map(|listener| Some(listener.local_addr().ok()?.port()));
+    lens.listens(ports.collect());
     let guard = Arc::new(Guard::new(settings, address)?);
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in ["", <Config as chassis::Config>::SERVICE] {
@@ -62,8 +65,14 @@ pub async fn serve(
             .set_service_status(service, ServingStatus::Serving)
             .await;
     }
-    let receiver = router::receiver(&lens, &guard);
-    let pages = router::pages(Arc::clone(&lens), guard, health_service);
+    let receiver = router::receiver(&lens);
+    let pages = router::pages(
+        Arc::clone(&lens),
+        receiver.clone(),
+        Arc::clone(&guard),
+        health_service,
+    );
+    let receiver = router::otlp(&lens, receiver, &guard);
     let otlp: Vec<_> = listeners
         .otlp
         .iter()

@@ -1,10 +1,13 @@
 //! What all parts of lens share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::{Doctor, metrics::Metrics, store::Store};
+use crate::{Doctor, metrics::Metrics, overview, store::Store};
+
+/// Number of streams of new records. Each reads the store for itself.
+const STREAMS: usize = 32;
 
 /// Everything that lens has received, and what it refused.
 #[derive(Debug)]
@@ -17,6 +20,12 @@ pub struct Lens {
     pub doctor: Doctor,
     /// Maximum size of all telemetry, in bytes.
     pub memory: usize,
+    /// Places for streams of new records, to pages and programs.
+    streams: Arc<Semaphore>,
+    /// The ports that take OTLP.
+    otlp_ports: OnceLock<Vec<u16>>,
+    /// The last overview.
+    pub(crate) overview: overview::Cache,
     /// Becomes true at the stop, when streams end.
     stopping: watch::Sender<bool>,
 }
@@ -30,8 +39,30 @@ impl Lens {
             metrics: Metrics::new(metrics),
             doctor: Doctor::default(),
             memory,
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            otlp_ports: OnceLock::new(),
+            overview: overview::Cache::default(),
             stopping: watch::Sender::new(false),
         })
+    }
+
+    /// A place for a stream, as long as it is kept. `None` if too many streams are open.
+    pub(crate) fn stream(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.streams).try_acquire_owned().ok()
+    }
+
+    /// Tells the ports that take OTLP. Only the first call has an effect.
+    pub(crate) fn listens(&self, ports: Vec<u16>) {
+        let _ = self.otlp_ports.set(ports);
+    }
+
+    /// The ports for OTLP over gRPC and HTTP. Each takes both.
+    pub(crate) fn otlp_ports(&self) -> (u16, u16) {
+        match self.otlp_ports.get().map(Vec::as_slice) {
+            Some([port]) => (*port, *port),
+            Some([grpc, http, ..]) => (*grpc, *http),
+            _ => (4317, 4318),
+        }
     }
 
     /// Ends all streams.

@@ -6,8 +6,10 @@
 //! limit, the oldest segment is evicted.
 
 mod arena;
+mod arrivals;
 mod chains;
 mod columns;
+mod cursor;
 mod dictionary;
 mod fields;
 mod filter;
@@ -15,12 +17,14 @@ mod ids;
 mod insert;
 mod logs;
 mod outline;
+mod peers;
 mod search;
 mod segment;
 mod signal;
 mod source;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod trace;
 mod traces;
 
@@ -30,13 +34,16 @@ use tokio::sync::watch;
 
 use self::signal::{Signal, Snapshot};
 pub use self::{
+    arrivals::{Arrived, Positions},
     columns::{LogView, Logs, SpanView, Spans},
+    cursor::InvalidCursor,
     filter::{List, Page},
     ids::{InvalidId, SpanId, TraceId},
     insert::Inserted,
     logs::LogCursor,
-    outline::Outline,
+    outline::{LinkTo, LogOutline, LogPlace, Outline},
     source::Source,
+    timeline::Timeline,
     trace::{LinkedFrom, StoredLog, Trace, TraceSpan},
     traces::{TraceCursor, TraceRow},
 };

@@ -3,12 +3,13 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use anyhow::Context as _;
 use chassis::process::Prepared;
 use lens::{Lens, Listeners};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Config, config::Switch};
@@ -44,9 +45,10 @@ pub(crate) struct Places {
 pub struct Parts {
     pub(crate) config: Config,
     pub(crate) viewer: Viewer,
+    pub(crate) lens: Option<Bound>,
 }
 
-/// Starts lens, and sends the signals to it that have no endpoint.
+/// Binds the ports of lens, and sends the signals to it that have no endpoint.
 ///
 /// # Errors
 /// When lens cannot be started.
@@ -64,7 +66,11 @@ pub async fn prepare(mut config: Config) -> anyhow::Result<Prepared<Parts>> {
         };
         return Ok(Prepared {
             telemetry: chassis::Config::telemetry(&config),
-            parts: Parts { config, viewer },
+            parts: Parts {
+                config,
+                viewer,
+                lens: None,
+            },
             end: Box::pin(async {}),
         });
     }
@@ -94,23 +100,52 @@ pub async fn prepare(mut config: Config) -> anyhow::Result<Prepared<Parts>> {
         pages,
         otlp: vec![grpc, http],
     };
+    let (started, task) = oneshot::channel();
     let stop = CancellationToken::new();
-    let settings = config.lens_settings.clone();
-    let stopped = stop.clone().cancelled_owned();
-    let task = tokio::spawn(async move { lens::serve(lens, &settings, listeners, stopped).await });
+    let bound = Bound {
+        lens,
+        settings: config.lens_settings.clone(),
+        listeners,
+        stopped: stop.clone(),
+        started,
+    };
     Ok(Prepared {
         telemetry: chassis::Config::telemetry(&config),
         parts: Parts {
             config,
             viewer: Viewer::Runs(places),
+            lens: Some(bound),
         },
         end: Box::pin(async move {
             stop.cancel();
+            // An error means that it was not started.
+            let Ok(task) = task.await else { return };
             if let Ok(Err(error)) = task.await {
                 chassis::print_error(&format!("lens failed: {error:#}"));
             }
         }),
     })
+}
+
+/// Lens with its ports, before it serves. Clients that connect wait.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    lens: Arc<Lens>,
+    settings: lens::Settings,
+    listeners: Listeners,
+    stopped: CancellationToken,
+    started: oneshot::Sender<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Bound {
+    /// Serves as a task of its own, which ends after telemetry. It starts when telemetry does, because it logs.
+    pub(crate) fn start(self) {
+        let stopped = self.stopped.cancelled_owned();
+        let serving =
+            async move { lens::serve(self.lens, &self.settings, self.listeners, stopped).await };
+        // If the receiver is gone, the process ends already.
+        let _ = self.started.send(tokio::spawn(serving));
+    }
 }
 
 /// Listens on a port or, if another program has it, on a free one.

@@ -39,7 +39,14 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let Parts { mut config, viewer } = parts;
+    let Parts {
+        mut config,
+        viewer,
+        lens,
+    } = parts;
+    if let Some(lens) = lens {
+        lens.start();
+    }
     let (user_listener, user_address) = listen(config.user_port, "USER_PORT").await?;
     let (auth_listener, auth_address) = listen(config.auth_port, "AUTH_PORT").await?;
     // Kept until the services have ended, because they send their last events at a stop.
@@ -75,7 +82,7 @@ pub async fn run(
             user: user_address,
         };
         let frontend = frontend::run(frontend, listener, shutdown);
-        let frontend = Service::named("frontend").run(frontend);
+        let frontend = Service::named("frontend").run(Box::pin(frontend));
         // Printed after the last log line of the start, so that it stays visible.
         let banner = async {
             ready(pages).await;
@@ -94,13 +101,16 @@ pub async fn run(
     };
     let auth = async {
         let auth = auth::run(auth, auth_listener, stop_auth.clone().cancelled_owned());
-        let outcome = Service::named("auth").run(auth).await;
+        let outcome = Service::named("auth").run(Box::pin(auth)).await;
         stop_user.cancel();
         outcome.context("auth")
     };
     let user = async {
         let user = user::run(user, user_listener, stop_user.clone().cancelled_owned());
-        Service::named("user").run(user).await.context("user")
+        Service::named("user")
+            .run(Box::pin(user))
+            .await
+            .context("user")
     };
     // Boxed, because the futures are large.
     tokio::try_join!(Box::pin(frontend), Box::pin(auth), Box::pin(user))?;

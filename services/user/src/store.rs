@@ -143,7 +143,7 @@ impl Store {
 
     pub(crate) async fn by_id(&self, id: String) -> Result<Option<UserRow>, database::Error> {
         self.database
-            .read(SELECT, move |connection| {
+            .find(SELECT, move |connection| {
                 UserRow::query()
                     .filter(users::id.eq(id))
                     .get_result(connection)
@@ -157,7 +157,7 @@ impl Store {
     pub(crate) async fn by_email(&self, email: &Email) -> Result<Option<UserRow>, database::Error> {
         let (plain, normal) = (email.as_plain().to_owned(), email.as_str().to_owned());
         self.database
-            .read(SELECT, move |connection| {
+            .find(SELECT, move |connection| {
                 let mut rows = UserRow::query()
                     .filter(users::email.eq(&plain).or(users::email.eq(normal)))
                     .load(connection)?;

@@ -12,6 +12,7 @@ use events::Broker;
 use libtest_mimic::Trial;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use reqwest::{Client, StatusCode, redirect::Policy};
+use tempfile::TempDir;
 
 use crate::{tree, trial};
 
@@ -47,6 +48,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "services::the_environment_names_the_process_and_applies_to_each_service",
             async || names().await,
+        ),
+        trial(
+            "services::callbacks_of_kafka_clients_have_the_name_of_their_service",
+            async || lost_broker().await,
         ),
     ]
 }
@@ -115,21 +120,57 @@ async fn names() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// librdkafka calls back on threads of its own.
+async fn lost_broker() -> anyhow::Result<()> {
+    let (collector, folder) = (Collector::start().await?, tempfile::tempdir()?);
+    let broker = Broker::start(6)?;
+    let brokers = broker.address().to_string();
+    let variables = [("KAFKA_BROKERS", &*brokers), ("RUST_LOG", "debug")];
+    let (_otelix, url) = start(&collector, &variables, &folder).await?;
+    sign_up(&url, &collector).await?;
+    drop(broker);
+    let services_of = |received: &Received, message: &str| -> BTreeSet<String> {
+        let records = received.logs.iter();
+        let records = records.filter(|(_, record)| body(record).starts_with(message));
+        records.map(|(service, _)| service.clone()).collect()
+    };
+    let services = SERVICES.map(str::to_owned).into();
+    eventually(Duration::from_secs(30), async || {
+        let received = collector.received();
+        for message in ["the broker is away", "librdkafka: "] {
+            let found = services_of(&received, message);
+            ensure!(found == services, "{message}: {found:?}");
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// Signs up at `otelix`, and returns all that it exports until its end.
 async fn one_process(variables: &[(&str, &str)]) -> anyhow::Result<Received> {
     let (collector, folder) = (Collector::start().await?, tempfile::tempdir()?);
+    let (otelix, url) = start(&collector, variables, &folder).await?;
+    sign_up(&url, &collector).await?;
+    ensure!(otelix.stop().await?.success());
+    Ok(collector.received())
+}
+
+/// Starts `otelix` with these variables. Returns the URL of its pages too.
+async fn start(
+    collector: &Collector,
+    variables: &[(&str, &str)],
+    folder: &TempDir,
+) -> anyhow::Result<(Process, String)> {
     let endpoint = collector.endpoint();
     let variables = [
-        &exports(&endpoint),
+        &exports(&endpoint)[..],
         &[("PORT", "0"), ("AUTH_PORT", "0"), ("USER_PORT", "0")],
         variables,
     ];
     let mut otelix = Process::start("otelix", &[], &variables.concat(), folder.path())?;
     let line = otelix.line(|line| line.contains("  open  ")).await?;
     let url = line.split_whitespace().last().context("no address")?;
-    sign_up(url.trim_end_matches('/'), &collector).await?;
-    ensure!(otelix.stop().await?.success());
-    Ok(collector.received())
+    Ok((otelix, url.trim_end_matches('/').to_owned()))
 }
 
 async fn three_processes() -> anyhow::Result<Received> {
@@ -168,6 +209,10 @@ async fn sign_up(url: &str, collector: &Collector) -> anyhow::Result<()> {
         let handled = received.spans.iter();
         let handled = handled.filter(|(_, span)| span.name.starts_with("process "));
         ensure!(handled.count() == 2, "the events are not handled yet");
+        // The lag is known when the broker has told the end of a partition.
+        let mut metrics = received.metrics.iter();
+        let lag = metrics.any(|(_, metric)| metric.name == "events.consumer.lag");
+        ensure!(lag, "no lag yet");
         // Counts of exports are themselves part of the next export.
         let counted = received
             .metrics

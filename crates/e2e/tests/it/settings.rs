@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use crate::blocking_trial;
 
 /// The commands in the order of the page.
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 10] = [
     &["otelix"],
     &["user"],
     &["auth"],

@@ -7,6 +7,7 @@
 
 mod answers;
 mod conformance;
+mod import;
 mod pressure;
 mod server;
 mod stop;

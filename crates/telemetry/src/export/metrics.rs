@@ -130,8 +130,10 @@ fn points(message: &ExportMetricsServiceRequest) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use opentelemetry::{InstrumentationScope, metrics::MeterProvider as _};
-    use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
+    use opentelemetry_sdk::metrics::SdkMeterProvider;
 
     use super::*;
     use crate::{
@@ -139,12 +141,35 @@ mod tests {
         export::services::tests::{process, service},
     };
 
+    /// Keeps the last message.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<ExportMetricsServiceRequest>>);
+
+    impl PushMetricExporter for Kept {
+        async fn export(&self, collected: &ResourceMetrics) -> OTelSdkResult {
+            *self.0.lock().unwrap() = collected.into();
+            Ok(())
+        }
+
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+
+        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+
+        fn temporality(&self) -> Temporality {
+            Temporality::Cumulative
+        }
+    }
+
     #[test]
     fn a_message_has_a_resource_for_each_service() {
-        let exporter = InMemoryMetricExporter::default();
+        let kept = Kept::default();
         let meters = SdkMeterProvider::builder()
             .with_resource(process())
-            .with_periodic_exporter(exporter.clone())
+            .with_periodic_exporter(kept.clone())
             .build();
         for (name, count) in [(None, 1), (Some("user"), 2), (Some("auth"), 3)] {
             let _scope = name.map(|name| Service::named(name).enter());
@@ -155,8 +180,7 @@ mod tests {
             meter.u64_counter("count").build().add(count, &[]);
         }
         meters.force_flush().unwrap();
-        let collected = exporter.get_finished_metrics().unwrap();
-        let mut message = ExportMetricsServiceRequest::from(&collected[0]);
+        let mut message = kept.0.lock().unwrap().clone();
         assert_eq!(message.resource_metrics.len(), 1);
         by_service(&mut message);
         assert_eq!(points(&message), 3);

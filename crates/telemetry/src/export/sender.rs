@@ -130,12 +130,20 @@ impl Sender {
         self.in_time(self.attempt(message)).await
     }
 
-    /// Sends a message, with retries if they may help. The timeout limits all attempts together.
+    /// Sends a message, with retries if they may help. The timeout limits all attempts together. If it is over
+    /// after a failed attempt, the error has the reason of that attempt.
     pub(crate) async fn send_again(&self, message: Encoded) -> Result<Bytes, OTelSdkError> {
+        let mut last = None;
         let attempts = (|| self.attempt(message.clone()))
             .retry(ExponentialBuilder::default().with_jitter())
-            .when(|failure| failure.may_help);
-        self.in_time(attempts).await
+            .when(|failure| failure.may_help)
+            .notify(|failure, _| last = Some(failure.reason.clone()));
+        match (self.in_time(attempts).await, last) {
+            (Err(OTelSdkError::Timeout(_)), Some(reason)) => {
+                Err(OTelSdkError::InternalFailure(reason))
+            }
+            (outcome, _) => outcome,
+        }
     }
 
     async fn in_time(

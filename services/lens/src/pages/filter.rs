@@ -41,7 +41,8 @@ pub(super) fn form(path: &str, params: &Params, example: &str, problems: &[Strin
     html! {
         search {
             form.filter method="get" action=(path) {
-                @for (name, value) in params.pairs().filter(|(name, _)| *name != "q") {
+                // A place in the list is one of the old filter.
+                @for (name, value) in params.pairs().filter(|(name, _)| !matches!(*name, "q" | "before")) {
                     input type="hidden" name=(name) value=(value);
                 }
                 label for="q" { "Filter" }

@@ -23,7 +23,7 @@ pub(super) fn bytes(size: u64) -> String {
 }
 
 /// A duration in nanoseconds, with three digits: `1.23 ms`, `456 µs`, `2 min 5 s`.
-pub(super) fn duration(nanos: u64) -> String {
+pub(crate) fn duration(nanos: u64) -> String {
     const UNITS: [(f64, &str); 3] = [(1e9, "s"), (1e6, "ms"), (1e3, "µs")];
     let seconds = nanos.saturating_add(500_000_000) / 1_000_000_000;
     if seconds >= 3600 {
@@ -62,6 +62,31 @@ pub(super) fn time(nanos: u64) -> Markup {
     let (hour, minute, second, milli) = utc.to_hms_milli();
     let text = format!("{hour:02}:{minute:02}:{second:02}.{milli:03}");
     html! { time datetime=[utc.format(&Rfc3339).ok()] title=(format!("{} UTC", utc.date())) { (text) } }
+}
+
+/// A time in nanoseconds since 1970 in plain text, in UTC.
+pub(super) fn timestamp(nanos: u64) -> String {
+    let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos));
+    let text = utc.ok().and_then(|utc| utc.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The same to the millisecond.
+pub(crate) fn clock(nanos: u64) -> String {
+    timestamp(nanos / 1_000_000 * 1_000_000)
+}
+
+/// The level of a log record, from its severity number. `None` if it is unspecified.
+pub(crate) fn level(severity: i32) -> Option<&'static str> {
+    Some(match severity {
+        1..=4 => "TRACE",
+        5..=8 => "DEBUG",
+        9..=12 => "INFO",
+        13..=16 => "WARN",
+        17..=20 => "ERROR",
+        21..=24 => "FATAL",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use axum::{
 use maud::html;
 
 use super::frame::{Place, layout};
+use crate::api;
 
 /// Why there is no page.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -58,6 +59,14 @@ impl Problem {
                     .to_owned()
             }
         }
+    }
+}
+
+impl Problem {
+    /// The answer to a request of a program.
+    pub(crate) fn for_programs(&self) -> Response {
+        let text = format!("{}. {}", self.title(), self.text());
+        api::Error::Other(self.status(), text).into_response()
     }
 }
 

@@ -79,6 +79,24 @@ impl Spans {
             .iter()
             .filter_map(|(segment, row)| SpanView::new(segment, row))
     }
+
+    /// The spans from the segment that came last to the first.
+    pub fn newest_first(&self) -> impl Iterator<Item = SpanView<'_>> {
+        let segments = self.0.segments.iter().rev();
+        segments.flat_map(|segment| {
+            let rows = segment.rows.iter().rev();
+            rows.filter(|row| self.0.range.contains(&row.time))
+                .filter_map(|row| SpanView::new(segment, row))
+        })
+    }
+
+    pub(super) fn segments(&self) -> &[Arc<Segment<SpanColumns>>] {
+        &self.0.segments
+    }
+
+    pub(super) fn range(&self) -> &Range<u64> {
+        &self.0.range
+    }
 }
 
 impl<'a> SpanView<'a> {

@@ -21,6 +21,14 @@ pub(super) fn values_of<'a>(
         .filter_map(|pair| AnyValue::decode(fields(pair, VALUE).next()?).ok())
 }
 
+/// The keys and the encoded values of attributes, which are the field `tag` of a record.
+pub(super) fn pairs(record: &[u8], tag: u32) -> impl Iterator<Item = (&[u8], &[u8])> {
+    fields(record, tag).map(|pair| {
+        let key = fields(pair, KEY).next().unwrap_or_default();
+        (key, fields(pair, VALUE).next().unwrap_or_default())
+    })
+}
+
 /// The bytes of a message's fields with a tag, which are strings or messages.
 fn fields(mut message: &[u8], tag: u32) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {

@@ -30,6 +30,16 @@ pub struct LogCursor {
 impl Store {
     /// The log records that match a filter, newest first.
     pub fn logs(&self, filter: &LogFilter, page: &Page<LogCursor>) -> List<StoredLog, LogCursor> {
+        self.logs_since(filter, page, 0)
+    }
+
+    /// The log records that match a filter and are not before a time in nanoseconds since 1970, newest first.
+    pub fn logs_since(
+        &self,
+        filter: &LogFilter,
+        page: &Page<LogCursor>,
+        since: u64,
+    ) -> List<StoredLog, LogCursor> {
         let terms = Terms::new(&filter.0);
         let (snapshot, part) = self.read(|writer| {
             let part = terms.trace().map(|trace| writer.logs.newest_part(trace));
@@ -38,11 +48,12 @@ impl Store {
         let limit = page.limit.max(1);
         let mut newest = Newest {
             before: page.before,
+            since,
             limit,
             found: BTreeSet::new(),
         };
         for segment in snapshot.newest_first(part) {
-            if newest.least().is_some_and(|least| segment.newest < least) {
+            if segment.newest < newest.least() {
                 break;
             }
             let mut sink = (&mut newest, segment);
@@ -61,25 +72,26 @@ impl Store {
 /// The newest matches so far.
 struct Newest {
     before: Option<LogCursor>,
+    /// Least time, in nanoseconds since 1970.
+    since: u64,
     limit: usize,
     /// One more than the limit tells whether there is a next page.
     found: BTreeSet<LogCursor>,
 }
 
 impl Newest {
-    /// Time of the oldest record of a full page. Older records are not in the list.
-    fn least(&self) -> Option<u64> {
-        let first = self.found.first()?;
-        (self.found.len() > self.limit).then_some(first.time)
+    /// Time of the oldest record of a full page, or else the least time. Older records are not in the list.
+    fn least(&self) -> u64 {
+        let first = self.found.first();
+        let first = first.filter(|_| self.found.len() > self.limit);
+        first.map_or(self.since, |first| first.time)
     }
 }
 
 impl Sink for (&mut Newest, &Segment<LogColumns>) {
     fn wants(&self, row: usize) -> bool {
         let (newest, segment) = self;
-        newest
-            .least()
-            .is_none_or(|least| segment.rows[row].time >= least)
+        segment.rows[row].time >= newest.least()
             && newest
                 .before
                 .is_none_or(|before| cursor(segment, row) < before)

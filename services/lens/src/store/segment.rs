@@ -275,6 +275,15 @@ impl<C> Segment<C> {
         start..self.rows[row].end
     }
 
+    /// Latest time of a record before a time, in nanoseconds since 1970.
+    pub(super) fn newest_before(&self, before: u64) -> Option<u64> {
+        if self.newest < before {
+            return (self.newest != 0).then_some(self.newest);
+        }
+        let times = self.rows.iter().map(|row| row.time);
+        times.filter(|&time| time != 0 && time < before).max()
+    }
+
     /// The rows of one part.
     pub(super) fn rows_of(&self, slot: u32) -> impl Iterator<Item = (usize, &Row<C>)> {
         let records = self.parts[slot as usize].records as usize;

@@ -1,6 +1,7 @@
 //! Tests of the store as its callers see it.
 
 mod any;
+mod arrivals;
 mod eviction;
 mod logs;
 mod trace;

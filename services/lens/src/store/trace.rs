@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use opentelemetry_proto::tonic::{logs::v1::LogRecord, trace::v1::Span};
-use prost::Message as _;
 
 use super::{
     Store,
     ids::{SpanId, TraceId},
-    insert::log_time,
-    outline::Outline,
-    source::{Source, Sources},
+    source::Source,
 };
 
 /// Maximum number of links that [`Trace::linked_from`] has.
@@ -81,60 +78,40 @@ impl Store {
 
     /// Everything that is stored of a trace. `None` if that is no span and no log record.
     pub fn trace(&self, id: TraceId) -> Option<Trace> {
-        let (spans, newest_span, logs, newest_log, links) = self.read(|writer| {
-            (
-                writer.spans.snapshot(),
-                writer.spans.newest_part(id),
-                writer.logs.snapshot(),
-                writer.logs.newest_part(id),
-                writer.spans.links_to(id, LINKS),
-            )
-        });
-        if newest_span.is_none() && newest_log.is_none() {
+        let (outline, logs) = (self.outline(id), self.log_outline(id));
+        if outline.is_none() && logs.is_none() {
             return None;
         }
-        let mut trace = Trace::default();
-        if let Some(place) = newest_span {
-            let outline = Outline::new(&spans, place);
+        let mut trace = Trace {
+            linked_from: self.linked_from(id),
+            ..Trace::default()
+        };
+        if let Some(outline) = outline {
             trace.evicted_spans = outline.evicted_spans();
             trace.spans = outline.read(0..outline.len());
         }
-        if let Some(place) = newest_log {
-            let (parts, evicted) = logs.chain(place);
-            trace.evicted_logs = evicted;
-            let mut sources = Sources::default();
-            for (segment, slot) in parts {
-                let mut reader = segment.reader();
-                for (number, row) in segment.rows_of(slot) {
-                    let bytes = reader.read(segment.place(number));
-                    // Only values that are nested more deeply than OTLP allows are not decoded.
-                    let Ok(record) = LogRecord::decode(bytes) else {
-                        continue;
-                    };
-                    trace.logs.push(StoredLog {
-                        source: sources.get(segment, row.origin),
-                        time: log_time(&record),
-                        record,
-                    });
-                }
-            }
-            trace.logs.sort_by_key(|log| log.time);
+        if let Some(logs) = logs {
+            trace.evicted_logs = logs.evicted_logs();
+            trace.logs = logs.read(0..logs.len());
         }
-        trace.linked_from = links
-            .iter()
-            .filter_map(|(segment, slot)| {
-                let link = &segment.links[*slot as usize];
-                let row = &segment.rows[link.row as usize];
-                Some(LinkedFrom {
-                    trace: segment.parts[row.part as usize].trace,
-                    span: SpanId::from_number(row.span)?,
-                    service: segment.names.text(row.origin.service).to_owned(),
-                    name: segment.names.text(row.name).to_owned(),
-                    start: row.time,
-                    linked: SpanId::from_number(link.span),
-                })
-            })
-            .collect();
         Some(trace)
+    }
+
+    /// The newest links from other spans to spans of a trace, at most 1,000.
+    pub fn linked_from(&self, id: TraceId) -> Vec<LinkedFrom> {
+        let links = self.read(|writer| writer.spans.links_to(id, LINKS));
+        let links = links.iter().filter_map(|(segment, slot)| {
+            let link = &segment.links[*slot as usize];
+            let row = &segment.rows[link.row as usize];
+            Some(LinkedFrom {
+                trace: segment.parts[row.part as usize].trace,
+                span: SpanId::from_number(row.span)?,
+                service: segment.names.text(row.origin.service).to_owned(),
+                name: segment.names.text(row.name).to_owned(),
+                start: row.time,
+                linked: SpanId::from_number(link.span),
+            })
+        });
+        links.collect()
     }
 }

@@ -138,6 +138,13 @@ impl Store {
         });
         List { rows, next }
     }
+
+    /// One trace, as in a list. `None` if no span of it is stored.
+    pub fn trace_row(&self, id: TraceId) -> Option<TraceRow> {
+        let (snapshot, place) =
+            self.read(|writer| (writer.spans.snapshot(), writer.spans.newest_part(id)));
+        Some(Summary::new(&snapshot, place?).row(&snapshot, id))
+    }
 }
 
 /// Start of the oldest trace of a full page. Older traces are not in the list.

@@ -71,6 +71,52 @@ fn an_outline_has_columns_and_reads_single_spans() {
 }
 
 #[test]
+fn an_outline_has_links_by_the_number_of_their_span() {
+    let store = small_segments();
+    for id in 1..=300 {
+        let mut linking = span(1, id, 0, id);
+        linking.links = vec![link(7, id)];
+        let mut other = span(2, id, 0, id);
+        other.links = vec![link(8, id)];
+        store.insert_traces(&traces("auth", vec![other, linking]));
+    }
+    assert!(store.stats().spans.segments > 3);
+    let outline = store.outline(trace_id(1)).unwrap();
+    let links = outline.links();
+    assert_eq!(links.len(), 300);
+    for (number, link) in links.iter().enumerate() {
+        let linked = SpanId::from_number(number as u64 + 1);
+        let expected = LinkTo {
+            from: number,
+            trace: trace_id(7),
+            span: linked,
+        };
+        assert_eq!(*link, expected);
+    }
+    let row = store.trace_row(trace_id(1)).unwrap();
+    assert_eq!((row.spans, &*row.name), (300, "span 1"));
+    assert_eq!(store.trace_row(trace_id(3)), None);
+    let fifth = SpanId::from_number(5).unwrap();
+    assert!(store.has_span(trace_id(1), fifth) && !store.has_span(trace_id(3), fifth));
+}
+
+#[test]
+fn an_outline_has_log_records_in_order_of_time() {
+    let store = small_segments();
+    for at in (1..=300).rev() {
+        store.insert_logs(&logs("auth", vec![log(1, "one", at), log(2, "two", at)]));
+    }
+    let outline = store.log_outline(trace_id(1)).unwrap();
+    let times: Vec<u64> = outline.logs().map(|log| log.time).collect();
+    assert_eq!(times, (1..=300).map(|at| NOW + at * MS).collect::<Vec<_>>());
+    let read = outline.read([299, 0]);
+    assert_eq!(read[0].time, NOW + 300 * MS);
+    assert_eq!(read[1].record.body, Some(text("one")));
+    assert!(!outline.evicted_logs() && !outline.is_empty());
+    assert!(store.log_outline(trace_id(3)).is_none());
+}
+
+#[test]
 fn readers_and_a_writer_do_not_disturb_each_other() {
     let store = small_segments();
     std::thread::scope(|scope| {

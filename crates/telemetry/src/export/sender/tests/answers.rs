@@ -9,7 +9,9 @@ use tonic_types::ErrorDetails;
 
 use super::{
     super::*,
-    harness::{Exporting, SIGNALS, answered, status},
+    harness::{
+        SIGNALS, Server, answered, export_record, exporter, message, sender_of, setting, status,
+    },
 };
 
 #[tokio::test]
@@ -31,8 +33,8 @@ async fn an_answer_that_is_not_retryable_is_not_retried() {
             ("http/protobuf", status(400), "400"),
             ("http/protobuf", status(401), "401"),
         ] {
-            let (exporting, server) = answered(signal, protocol, answer).await;
-            let error = exporting.send_again().await.unwrap_err().to_string();
+            let (sender, server) = answered(signal, protocol, answer).await;
+            let error = sender.send_again(message()).await.unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
             assert_eq!(server.seen().len(), 1, "{reason}");
         }
@@ -49,9 +51,9 @@ async fn a_retryable_answer_is_retried() {
     let mut in_a_second = status(429);
     in_a_second.headers_mut().insert(RETRY_AFTER, 1.into());
     let retried = async |signal, protocol, answer, delay| {
-        let (exporting, server) = answered(signal, protocol, answer).await;
+        let (sender, server) = answered(signal, protocol, answer).await;
         let start = Instant::now();
-        exporting.send_again().await.unwrap();
+        sender.send_again(message()).await.unwrap();
         assert!(start.elapsed() >= delay);
         assert_eq!(server.seen().len(), 2);
     };
@@ -81,21 +83,35 @@ async fn a_retryable_answer_is_retried() {
 }
 
 #[tokio::test]
+async fn a_timeout_during_retries_has_the_reason_of_the_last_failure() {
+    let server = Server::default().answers([status(503)]);
+    let address = server.start(None, None).await;
+    let settings = [
+        setting("endpoint", format_args!("http://{address}")),
+        setting("protocol", "http/protobuf"),
+        // Shorter than the delay before the second attempt.
+        setting("timeout", 500),
+    ];
+    let sender = sender_of(Signal::Traces, &settings).unwrap();
+    let error = sender.send_again(message()).await.unwrap_err().to_string();
+    assert!(error.contains("503"), "{error}");
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
 async fn exports_pause_as_long_as_the_collector_asks() {
     for (signal, protocol, answer, expected) in SIGNALS.into_iter().flat_map(long_delays) {
-        let (exporting, server) = answered(signal, protocol, answer).await;
-        exporting.send().await.unwrap_err();
-        if let Exporting::Spans(sender) = &exporting {
-            let end = sender.pause().unwrap();
-            let left = end.duration_since(Instant::now());
-            assert!(
-                left <= expected && left + Duration::from_secs(20) > expected,
-                "{left:?}"
-            );
-        }
+        let (sender, server) = answered(signal, protocol, answer).await;
+        sender.send(message()).await.unwrap_err();
+        let end = sender.pause().unwrap();
+        let left = end.duration_since(Instant::now());
+        assert!(
+            left <= expected && left + Duration::from_secs(20) > expected,
+            "{left:?}"
+        );
 
         // Another attempt waits before it sends anything.
-        let waits = timeout(Duration::from_millis(20), exporting.send()).await;
+        let waits = timeout(Duration::from_millis(20), sender.send(message())).await;
         assert!(waits.is_err());
         assert_eq!(server.seen().len(), 1);
     }
@@ -144,12 +160,10 @@ async fn log_records_that_the_collector_rejects_are_counted() {
         ("grpc", Body::new(framed)),
         ("http/protobuf", Body::new(Full::from(message.clone()))),
     ] {
-        let (exporting, server) = answered(Signal::Logs, protocol, Response::new(body)).await;
-        let Exporting::Logs(_, flow) = &exporting else {
-            panic!("of logs");
-        };
+        let (sender, server) = answered(Signal::Logs, protocol, Response::new(body)).await;
+        let (exporter, flow) = exporter(sender);
         for _ in 0..2 {
-            exporting.send().await.unwrap();
+            export_record(&exporter).await.unwrap();
             assert_eq!(flow.lost(), 1);
         }
         assert_eq!(server.seen().len(), 2);

@@ -1,4 +1,4 @@
-//! A collector for tests, and exporters of spans and of log records.
+//! A collector for tests, senders, and an exporter of log records.
 
 use std::{
     collections::VecDeque,
@@ -13,14 +13,10 @@ use opentelemetry::{
     InstrumentationScope,
     logs::{LogRecord as _, Logger as _, LoggerProvider as _},
 };
-use opentelemetry_proto::tonic::{
-    collector::logs::v1::ExportLogsServiceRequest, common::v1::any_value::Value,
-};
 use opentelemetry_sdk::{
     error::OTelSdkResult,
     logs::{LogBatch, LogExporter as _, SdkLoggerProvider},
 };
-use prost::Message as _;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
@@ -213,52 +209,31 @@ impl Authority {
     }
 }
 
-/// An exporter of one signal.
-pub(super) enum Exporting {
-    Spans(Box<Sender>),
-    Logs(Box<logs::Exporter>, Flow),
-}
-
 pub(super) const SIGNALS: [Signal; 2] = [Signal::Traces, Signal::Logs];
 
-impl Exporting {
-    pub(super) fn new(signal: Signal, settings: &[String]) -> Result<Self, BadSetting> {
-        let export = export(signal, settings);
-        if signal == Signal::Traces {
-            return Sender::new(&export).map(|sender| Self::Spans(Box::new(sender)));
-        }
-        let route = Route {
-            signal: "logs",
-            endpoint: String::new(),
-            outage: Outage::default(),
-        };
-        let flow = Flow::unqueued(route, (&metrics::OTEL_SDK_EXPORTER_LOG_EXPORTED, "test"));
-        let exporter = logs::Exporter::new(Sender::new(&export)?, flow.clone());
-        Ok(Self::Logs(Box::new(exporter), flow))
-    }
+/// A sender for a signal.
+pub(super) fn sender_of(signal: Signal, settings: &[String]) -> Result<Sender, BadSetting> {
+    Sender::new(&export(signal, settings))
+}
 
-    /// Exports spans without retries, and log records with retries.
-    pub(super) async fn send(&self) -> OTelSdkResult {
-        match self {
-            Self::Spans(sender) => sender.send(message()).await.map(drop),
-            Self::Logs(exporter, _) => {
-                let loggers = SdkLoggerProvider::builder().build();
-                let mut record = loggers.logger("test").create_log_record();
-                record.set_observed_timestamp(SystemTime::now());
-                record.set_body("head and body".into());
-                let scope = InstrumentationScope::default();
-                exporter.export(LogBatch::new(&[(&record, &scope)])).await
-            }
-        }
-    }
+/// An exporter of log records, and its accounting.
+pub(super) fn exporter(sender: Sender) -> (logs::Exporter, Flow) {
+    let route = Route {
+        signal: "logs",
+        endpoint: String::new(),
+        outage: Outage::default(),
+    };
+    let flow = Flow::unqueued(route, (&metrics::OTEL_SDK_EXPORTER_LOG_EXPORTED, "test"));
+    (logs::Exporter::new(sender, flow.clone()), flow)
+}
 
-    /// Exports with retries if they may help.
-    pub(super) async fn send_again(&self) -> OTelSdkResult {
-        match self {
-            Self::Spans(sender) => sender.send_again(message()).await.map(drop),
-            Self::Logs(..) => self.send().await,
-        }
-    }
+/// Exports a log record.
+pub(super) async fn export_record(exporter: &logs::Exporter) -> OTelSdkResult {
+    let loggers = SdkLoggerProvider::builder().build();
+    let mut record = loggers.logger("test").create_log_record();
+    record.set_observed_timestamp(SystemTime::now());
+    let scope = InstrumentationScope::default();
+    exporter.export(LogBatch::new(&[(&record, &scope)])).await
 }
 
 /// The export settings of a signal.
@@ -273,21 +248,11 @@ fn export(signal: Signal, settings: &[String]) -> Export {
     otlp.export(signal).unwrap()
 }
 
-/// The text of the log record in a message.
-pub(super) fn text(message: &[u8]) -> String {
-    let request = ExportLogsServiceRequest::decode(message).unwrap();
-    let record = &request.resource_logs[0].scope_logs[0].log_records[0];
-    match &record.body.as_ref().unwrap().value {
-        Some(Value::StringValue(text)) => text.clone(),
-        other => panic!("{other:?}"),
-    }
-}
-
 pub(super) fn setting(name: &str, value: impl fmt::Display) -> String {
     format!("--otlp-{name}={value}")
 }
 
-fn message() -> Encoded {
+pub(super) fn message() -> Encoded {
     Encoded(vec![
         Bytes::from_static(b"head "),
         Bytes::from_static(b"and body"),
@@ -303,19 +268,19 @@ pub(super) fn ways() -> impl Iterator<Item = (Signal, &'static str)> {
         .flat_map(|signal| PROTOCOLS.map(|protocol| (signal, protocol)))
 }
 
-/// An exporter of a signal, and a server that gives this response first.
+/// A sender for a signal, and a server that gives this response first.
 pub(super) async fn answered(
     signal: Signal,
     protocol: &str,
     answer: Response<Body>,
-) -> (Exporting, Server) {
+) -> (Sender, Server) {
     let server = Server::default().answers([answer]);
     let address = server.start(None, None).await;
     let settings = [
         setting("endpoint", format_args!("http://{address}")),
         setting("protocol", protocol),
     ];
-    (Exporting::new(signal, &settings).unwrap(), server)
+    (sender_of(signal, &settings).unwrap(), server)
 }
 
 pub(super) fn status(code: u16) -> Response<Body> {

@@ -1,0 +1,137 @@
+use axum::http::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+
+use super::remedy::remedy;
+use crate::{
+    findings::{Findings, Trouble},
+    pages::overview::tests::{get, texts},
+    telling::{HOSTILE, MS, lens, log, send, span},
+};
+
+#[tokio::test]
+async fn nothing_was_refused() {
+    let (status, html, text) = get(&lens(), "/doctor").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(texts(&html, "h1"), ["Doctor"]);
+    assert!(text.contains("Nothing was refused."));
+    assert!(text.contains("No problem was found."));
+    assert!(text.contains("Nothing was received yet."));
+}
+
+#[tokio::test]
+async fn problems_of_traces_are_found() {
+    let lens = lens();
+    let root = span(SpanKind::Client, 1, 1, 0);
+    let mut early = span(SpanKind::Server, 1, 2, 1);
+    early.start_time_unix_nano = root.start_time_unix_nano - 250 * MS;
+    let orphans = [
+        span(SpanKind::Internal, 1, 3, 77),
+        span(SpanKind::Internal, 1, 4, 77),
+    ];
+    send(&lens, "web", [root].into_iter().chain(orphans)).await;
+    send(&lens, "auth", [early]).await;
+    let mut reversed = span(SpanKind::Internal, 2, 1, 0);
+    reversed.end_time_unix_nano = reversed.start_time_unix_nano - 5 * MS;
+    let mut endless = span(SpanKind::Internal, 3, 1, 0);
+    endless.end_time_unix_nano = 0;
+    let mut timeless = span(SpanKind::Internal, 3, 2, 1);
+    timeless.start_time_unix_nano = 0;
+    let own = span(SpanKind::Internal, 3, 3, 3);
+    send(&lens, "job", [reversed, endless, timeless, own]).await;
+    // Its parent may still come.
+    let mut young = span(SpanKind::Server, 9, 1, 8);
+    young.start_time_unix_nano += 59_000 * MS;
+    young.end_time_unix_nano += 59_000 * MS;
+    send(&lens, "young", [young]).await;
+
+    let findings = Findings::new(&lens.store);
+    let facts: Vec<_> = findings
+        .list
+        .iter()
+        .map(|found| {
+            (
+                found.trouble,
+                found.service.as_str(),
+                found.count,
+                found.most,
+            )
+        })
+        .collect();
+    let expected = [
+        (Trouble::Orphan, "web", 1, 0),
+        (Trouble::Skew, "auth", 1, 250 * MS),
+        (Trouble::EndsEarly, "job", 1, 5 * MS),
+        (Trouble::NoEnd, "job", 1, 0),
+        (Trouble::NoStart, "job", 1, 0),
+        (Trouble::OwnParent, "job", 1, 0),
+    ];
+    assert_eq!(facts.len(), expected.len(), "{facts:?}");
+    for ((trouble, service, count, most), found) in expected.into_iter().zip(facts) {
+        assert_eq!((trouble, service, count), (found.0, found.1, found.2));
+        // The spans are made one after the other.
+        assert!(found.3.abs_diff(most) < 50 * MS, "{found:?}");
+    }
+    assert_eq!(findings.traces, 3);
+    let (_, html, _) = get(&lens, "/doctor").await;
+    let problems = texts(&html, ".problems .title").join("\n");
+    assert!(
+        problems.contains("The clocks of web and auth differ by at least"),
+        "{problems}"
+    );
+    assert!(
+        problems.contains("auth, job, web, young send no log records and no metrics."),
+        "{problems}"
+    );
+}
+
+#[tokio::test]
+async fn repeated_spans_and_missing_names_are_told() {
+    let lens = lens();
+    for _ in 0..3 {
+        send(&lens, "", [span(SpanKind::Server, 1, 1, 0)]).await;
+    }
+    let (_, html, _) = get(&lens, "/doctor").await;
+    let problems = texts(&html, ".problems .title").join("\n");
+    assert!(problems.contains("2 spans arrived again."), "{problems}");
+    assert!(
+        problems.contains("1 sender has no service.name"),
+        "{problems}"
+    );
+}
+
+#[tokio::test]
+async fn foreign_text_stays_text() {
+    let lens = lens();
+    let long = "é".repeat(600_000);
+    for name in [HOSTILE, &long] {
+        send(&lens, name, [span(SpanKind::Server, 1, 1, 7)]).await;
+        log(&lens, name, 17, name).await;
+        lens.doctor.turned_away(None, name);
+    }
+    let (status, html, text) = get(&lens, "/doctor").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(texts(&html, "script").is_empty());
+    assert!(!text.contains(['\u{202e}', '\u{1b}', '\0']));
+    assert!(text.len() < 100_000, "{} bytes", text.len());
+}
+
+#[test]
+fn reasons_have_remedies() {
+    let unknown = |path: &str| format!("{path:?} is unknown; this receiver takes /v1/traces");
+    for (path, words) in [
+        ("/v1/traces/v1/traces", "appended it again"),
+        ("/v1/metrics/v1/logs", "appended it again"),
+        ("/", "without a path"),
+        ("/otlp/v1/traces", "before the one of OTLP"),
+        ("/v1/traces/", "what follows"),
+        ("/v1/trace", "misspelt"),
+        ("/api/v2/spans", "Zipkin"),
+        ("/loki/api/v1/push", "Loki"),
+        ("/v1development/profiles", "no profiles"),
+        ("/else", "the address alone"),
+    ] {
+        let remedy = remedy(&unknown(path)).unwrap();
+        assert!(remedy.contains(words), "{path}: {remedy}");
+    }
+    assert_eq!(remedy("something new"), None);
+}

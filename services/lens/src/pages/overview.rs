@@ -1,0 +1,135 @@
+//! The start page: services, their map, and the newest errors.
+
+mod empty;
+mod errors;
+mod map;
+mod services;
+#[cfg(test)]
+pub(super) mod tests;
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use maud::{Markup, html};
+
+use super::{
+    chart::Period,
+    format,
+    frame::{self, Place},
+};
+use crate::{
+    Lens,
+    overview::{Overview, SECOND},
+    params::Params,
+    state,
+};
+
+/// The windows: value in the URL, text, and length in nanoseconds. The first one is the default.
+const WINDOWS: [(&str, &str, u64); 3] = [
+    ("5m", "5 min", 300 * SECOND),
+    ("15m", "15 min", 900 * SECOND),
+    ("1h", "1 h", 3_600 * SECOND),
+];
+
+pub(super) async fn show(State(lens): State<Arc<Lens>>, params: Params) -> Response {
+    let content = state::work(&lens, move |lens| content(lens, &params)).await;
+    frame::page(&lens, "Overview", Place::Overview, content).into_response()
+}
+
+fn content(lens: &Lens, params: &Params) -> Markup {
+    let wanted = params.get("last").unwrap_or_default();
+    let known = WINDOWS.iter().find(|(value, _, _)| *value == wanted);
+    let (chosen, _, length) = known.unwrap_or(&WINDOWS[0]);
+    match Overview::of(lens, *length) {
+        Some(overview) => page(&overview, params, chosen, &refused(lens)),
+        None => empty::page(lens),
+    }
+}
+
+fn page(overview: &Overview, params: &Params, chosen: &str, refused: &Markup) -> Markup {
+    let range = &overview.window.range;
+    let is_empty = overview.services.rows.is_empty() && overview.errors.is_empty();
+    html! {
+        div.head {
+            h1 { "Overview" }
+            nav.choices aria-label="Time" {
+                ul {
+                    @for (value, text, _) in WINDOWS {
+                        li {
+                            a href=(params.with("last", value).href("/"))
+                                aria-current=[(value == chosen).then_some("true")] { (text) }
+                        }
+                    }
+                }
+            }
+        }
+        p.hint {
+            (Period::new(range.start, range.end).caption())
+            @if !overview.window.is_live {
+                ". This is the time before the newest data, which is older than that."
+            }
+        }
+        (refused)
+        @if is_empty {
+            p.lead { "No spans and no errors in this time." }
+        } @else {
+            (services::section(overview))
+            (map::section(overview))
+            (errors::section(&overview.errors))
+        }
+    }
+}
+
+/// A hint that something was refused lately.
+fn refused(lens: &Lens) -> Markup {
+    let notes = lens.doctor.notes();
+    let requests: u64 = notes.iter().map(|note| note.refused).sum();
+    let records: u64 = notes.iter().map(|note| note.rejected).sum();
+    html! {
+        @if requests + records > 0 {
+            p.alert {
+                (refusals(requests, records)) " "
+                a href="/doctor" { "Doctor tells why" } "."
+            }
+        }
+    }
+}
+
+/// What was refused, as a sentence.
+fn refusals(requests: u64, records: u64) -> String {
+    let requests_text = plural(requests, "request", "requests");
+    let records_text = plural(records, "record", "records");
+    match (requests, records) {
+        (_, 0) => format!("lens refused {requests_text}."),
+        (0, _) => format!("lens rejected {records_text}."),
+        _ => format!("lens refused {requests_text}, and rejected {records_text} of others."),
+    }
+}
+
+pub(super) fn plural(count: u64, one: &str, many: &str) -> String {
+    let noun = if count == 1 { one } else { many };
+    format!("{} {noun}", format::count(count))
+}
+
+/// A number of something per second.
+fn rate(count: u64, nanos: u64) -> String {
+    let rate = count as f64 * SECOND as f64 / nanos.max(1) as f64;
+    match rate {
+        1_000.0.. => format!("{}/s", format::count(rate.round() as u64)),
+        0.01.. => format!("{}/s", format::three_digits(rate)),
+        _ => format!("{}/min", format::three_digits(rate * 60.0)),
+    }
+}
+
+/// A share in percent. What is not zero is not shown as zero.
+pub(super) fn share(part: u64, all: u64) -> String {
+    let percent = 100.0 * part as f64 / all.max(1) as f64;
+    match percent {
+        _ if part == 0 => "0 %".to_owned(),
+        0.1.. => format!("{} %", format::three_digits(percent)),
+        _ => "< 0.1 %".to_owned(),
+    }
+}

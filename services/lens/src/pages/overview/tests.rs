@@ -1,0 +1,129 @@
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use scraper::{Html, Selector};
+use tower::ServiceExt as _;
+
+use super::{rate, share};
+use crate::{
+    Lens,
+    telling::{HOSTILE, failed, lens, log, send, span, with},
+};
+
+pub(in crate::pages) async fn get(lens: &Arc<Lens>, path: &str) -> (StatusCode, Html, String) {
+    let router: Router = crate::pages::routes().with_state(Arc::clone(lens));
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    (status, Html::parse_document(&text), text)
+}
+
+pub(in crate::pages) fn texts(html: &Html, selector: &str) -> Vec<String> {
+    let selector = Selector::parse(selector).unwrap();
+    let found = html.select(&selector);
+    found
+        .map(|element| element.text().collect::<String>())
+        .collect()
+}
+
+fn hrefs(html: &Html, selector: &str) -> Vec<String> {
+    let selector = Selector::parse(selector).unwrap();
+    let found = html.select(&selector);
+    found
+        .filter_map(|element| element.attr("href").map(str::to_owned))
+        .collect()
+}
+
+#[tokio::test]
+async fn an_empty_lens_tells_how_to_send() {
+    let lens = lens();
+    lens.listens(vec![14317, 14318]);
+    let (status, html, text) = get(&lens, "/").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(texts(&html, "h1"), ["Waiting for telemetry"]);
+    assert!(text.contains("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:14317"));
+    assert!(text.contains("http://127.0.0.1:14318/v1/traces"));
+    assert!(texts(&html, ".alert").is_empty());
+    lens.doctor.turned_away(None, "no");
+    let (_, html, _) = get(&lens, "/").await;
+    assert!(texts(&html, ".alert")[0].starts_with("lens refused 1 request."));
+}
+
+#[tokio::test]
+async fn services_errors_and_map_lead_to_their_traces() {
+    let lens = lens();
+    let query = [("db.system.name", "sqlite"), ("db.namespace", "user db")];
+    let call = with(span(SpanKind::Client, 1, 2, 1), &query);
+    let request = failed(span(SpanKind::Server, 1, 1, 0), "boom");
+    send(&lens, "my web", [request, call]).await;
+    for path in ["/", "/?last=15m", "/?last=1h", "/?last=nonsense"] {
+        let (status, html, _) = get(&lens, path).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(texts(&html, "h1"), ["Overview"]);
+        assert_eq!(texts(&html, "nav a[aria-current=true]").len(), 1);
+    }
+    let (_, html, text) = get(&lens, "/").await;
+    let links = hrefs(&html, ".services a");
+    assert_eq!(links[0], "/traces?q=service%3A%22my+web%22");
+    assert_eq!(links[1], "/traces?q=service%3A%22my+web%22+status%3Aerror");
+    let trace = "01".repeat(16);
+    let links = hrefs(&html, ".errors a");
+    assert_eq!(links[0], format!("/traces/{trace}?span=0101010101010101"));
+    let links = hrefs(&html, ".graph .database");
+    assert_eq!(links, ["/traces?q=db.namespace%3A%22user+db%22"]);
+    let rows = texts(&html, "details.data tbody tr");
+    assert!(
+        rows[0].contains("my web") && rows[0].contains("user db"),
+        "{rows:?}"
+    );
+    assert!(text.contains("boom"));
+    assert!(!text.contains("style=\""));
+}
+
+#[tokio::test]
+async fn foreign_text_stays_text() {
+    let lens = lens();
+    let long = "é".repeat(600_000);
+    for (trace, name) in [(1, HOSTILE), (2, long.as_str())] {
+        let mut request = failed(span(SpanKind::Server, trace, 1, 0), name);
+        request.name = name.to_owned();
+        let peer = with(
+            span(SpanKind::Client, trace, 2, 1),
+            &[("server.address", name)],
+        );
+        let topic = [("messaging.destination.name", name)];
+        let topic = with(span(SpanKind::Producer, trace, 3, 1), &topic);
+        let system = [("db.system", name), ("db.name", name)];
+        let database = with(span(SpanKind::Client, trace, 4, 1), &system);
+        send(&lens, name, [request, peer, topic, database]).await;
+        let callee = span(SpanKind::Server, trace, 5, 2);
+        send(&lens, &format!("{name}!"), [callee]).await;
+        log(&lens, name, 17, name).await;
+    }
+    let (status, html, text) = get(&lens, "/").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(texts(&html, "script").is_empty());
+    assert!(!text.contains(['\u{202e}', '\u{1b}', '\0']));
+    assert!(text.len() < 200_000, "{} bytes", text.len());
+    assert_eq!(texts(&html, ".services tbody tr").len(), 4);
+    assert_eq!(texts(&html, "h1").len(), 1);
+}
+
+#[test]
+fn small_numbers_are_not_zero() {
+    let minute = 60_000_000_000;
+    assert_eq!(rate(1, minute), "0.02/s");
+    assert_eq!(rate(1, 10 * minute), "0.1/min");
+    assert_eq!(rate(1_000_000, minute), "16,667/s");
+    assert_eq!(rate(0, minute), "0/min");
+    assert_eq!(share(0, 0), "0 %");
+    assert_eq!(share(1, 100_000), "< 0.1 %");
+    assert_eq!(share(1, 3), "33.3 %");
+}

@@ -1,0 +1,104 @@
+//! Text of others in a page: names, attributes and log records.
+//!
+//! It can contain anything. Control characters and marks that change the direction of text are shown by their
+//! number, so that they cannot disguise what is there, and each text has a direction of its own.
+
+use std::{borrow::Cow, fmt::Write as _};
+
+use maud::{Markup, html};
+
+/// Maximum number of characters of a text in a page. OTLP JSON has the whole text.
+const LONGEST: usize = 4_000;
+
+/// A text on one line, at most `limit` characters.
+pub(super) fn short(text: &str, limit: usize) -> Markup {
+    let (start, rest) = split(text, limit);
+    html! { bdi { (line(start)) @if rest > 0 { "…" } } }
+}
+
+/// A name on one line, or words for an empty one.
+pub(super) fn name(text: &str, empty: &str) -> Markup {
+    match text.is_empty() {
+        true => html! { em { (empty) } },
+        false => short(text, 200),
+    }
+}
+
+/// A text with its line breaks, and how much of it is left out.
+pub(super) fn long(text: &str) -> Markup {
+    let (start, rest) = split(text, LONGEST);
+    html! {
+        bdi.text { (visible(start, true)) }
+        @if rest > 0 {
+            " " span.hint { "… and " (super::format::bytes(rest as u64)) " more" }
+        }
+    }
+}
+
+/// A text on one line, as a part of a plain text.
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
+    visible(text, false)
+}
+
+/// The first `limit` characters, and the size of the rest in bytes.
+pub(super) fn split(text: &str, limit: usize) -> (&str, usize) {
+    let end = text
+        .char_indices()
+        .nth(limit)
+        .map_or(text.len(), |(end, _)| end);
+    (&text[..end], text.len() - end)
+}
+
+fn visible(text: &str, lines: bool) -> Cow<'_, str> {
+    let is_shown = |character: char| match character {
+        '\n' | '\t' => lines,
+        other => !other.is_control() && !is_direction(other),
+    };
+    if text.chars().all(is_shown) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            _ if is_shown(character) => shown.push(character),
+            '\n' | '\t' | '\r' => shown.push(' '),
+            _ => {
+                let _ = write!(shown, "⟨U+{:04X}⟩", u32::from(character));
+            }
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Whether a character changes the direction of the text after it.
+fn is_direction(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_characters_are_shown() {
+        assert_eq!(line("a\u{202e}b\u{1b}[31m"), "a⟨U+202E⟩b⟨U+001B⟩[31m");
+        assert_eq!(line("one\ntwo\0"), "one two⟨U+0000⟩");
+        assert_eq!(visible("one\n\ttwo", true), "one\n\ttwo");
+        assert!(matches!(line("Grüße, שלום"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        assert_eq!(short("äöü", 2).into_string(), "<bdi>äö…</bdi>");
+        let text = long(&"ä".repeat(600_000)).into_string();
+        assert!(text.len() < 10_000);
+        assert!(text.contains("and 1.1 MiB more"), "{}", &text[8000..]);
+        assert_eq!(
+            long("<b>").into_string(),
+            r#"<bdi class="text">&lt;b&gt;</bdi>"#
+        );
+    }
+}

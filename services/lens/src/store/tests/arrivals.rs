@@ -1,0 +1,116 @@
+//! Records in the order in which they came.
+
+use super::*;
+
+fn bodies(arrived: &Arrived<StoredLog>) -> Vec<String> {
+    let bodies = arrived.records.iter().map(|log| &log.record.body);
+    bodies
+        .map(
+            |body| match body.as_ref().and_then(|body| body.value.as_ref()) {
+                Some(Value::StringValue(text)) => text.clone(),
+                _ => String::new(),
+            },
+        )
+        .collect()
+}
+
+fn filter(text: &str) -> LogFilter {
+    text.parse::<Filter>().unwrap().to_log_filter().unwrap()
+}
+
+#[test]
+fn records_come_once_in_the_order_of_arrival() {
+    let store = small_segments();
+    // Later arrivals happened earlier.
+    for number in 0..300 {
+        let body = format!("number {number}");
+        store.insert_logs(&logs("auth", vec![log(0, &body, 1000 - number)]));
+    }
+    assert!(store.stats().logs.segments > 1);
+    assert_eq!(
+        store.positions(),
+        Positions {
+            spans: 0,
+            logs: 300
+        }
+    );
+    let (mut position, mut all) = (0, Vec::new());
+    loop {
+        let arrived = store.logs_after(&LogFilter::default(), position, 64);
+        assert!(arrived.records.len() <= 64 && arrived.missed == 0);
+        all.extend(bodies(&arrived));
+        position = arrived.next;
+        if !arrived.more {
+            break;
+        }
+    }
+    let expected: Vec<_> = (0..300).map(|number| format!("number {number}")).collect();
+    assert_eq!((position, all), (300, expected));
+
+    let arrived = store.logs_after(&filter("\"number 29\""), 100, 5);
+    let expected: Vec<_> = (290..295)
+        .map(|number| format!("number {number}"))
+        .collect();
+    assert_eq!(bodies(&arrived), expected);
+    assert_eq!((arrived.next, arrived.more), (295, true));
+    let arrived = store.logs_after(&filter("nothing"), 100, 5);
+    assert_eq!((arrived.next, arrived.more), (300, false));
+    assert_eq!(store.logs_after(&filter(""), 300, 5).records, []);
+}
+
+#[test]
+fn evicted_records_count_as_missed() {
+    let store = small_segments();
+    for number in 0..300 {
+        store.insert_traces(&traces("auth", vec![span(number, 1, 0, number)]));
+    }
+    store.write(|writer| {
+        writer.evict();
+        writer.evict();
+    });
+    let evicted = store.stats().spans.evicted;
+    assert!(evicted > 0);
+    let arrived = store.spans_after(&TraceFilter::default(), 3, 1000);
+    assert_eq!(arrived.missed, evicted - 3);
+    assert_eq!(arrived.records.len() as u64, 300 - evicted);
+    let first = &arrived.records[0].span;
+    assert_eq!(first.start_time_unix_nano, NOW + evicted * MS);
+    assert_eq!((arrived.next, store.positions().spans), (300, 300));
+}
+
+#[test]
+fn large_records_end_a_read() {
+    let store = store();
+    let large = "x".repeat(300_000);
+    store.insert_logs(&logs("auth", vec![log(0, &large, 1); 10]));
+    let arrived = store.logs_after(&LogFilter::default(), 0, 100);
+    assert_eq!(
+        (arrived.records.len(), arrived.next, arrived.more),
+        (4, 4, true)
+    );
+}
+
+#[test]
+fn a_list_and_a_timeline_have_a_range() {
+    let store = small_segments();
+    for number in 0..200 {
+        store.insert_logs(&logs("auth", vec![log(number + 1, "same", number)]));
+    }
+    let page = Page {
+        limit: 1000,
+        before: Some(LogCursor {
+            time: NOW + 150 * MS,
+            segment: 0,
+            row: 0,
+        }),
+    };
+    let list = store.logs_since(&filter("same"), &page, NOW + 50 * MS);
+    assert_eq!((list.rows.len(), list.next), (100, None));
+    assert_eq!(list.rows[0].time, NOW + 149 * MS);
+    let range = NOW + 50 * MS..NOW + 150 * MS;
+    let timeline = store.log_timeline(&filter("same"), range);
+    assert_eq!((timeline.total(), timeline.width), (100, MS));
+    let one = format!("trace:{}", trace_id(7));
+    let timeline = store.log_timeline(&filter(&one), 0..u64::MAX);
+    assert_eq!(timeline.total(), 1);
+}

@@ -1,0 +1,186 @@
+//! The commands, as separate processes.
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use testing::{Ended, Process};
+
+use crate::server::{Server, hex};
+
+fn command(server: &Server, arguments: &[&str]) -> Command {
+    let mut command = testing::program(env!("CARGO_BIN_EXE_lens"));
+    command.args(arguments).env("LENS_URL", &server.url);
+    command
+}
+
+async fn run(server: &Server, arguments: &[&str]) -> Ended {
+    Process::run(&mut command(server, arguments)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wait_ends_when_enough_match() {
+    let server = Server::start().await;
+    let filter = "service:checkout status:error";
+    let waiting = Process::start(&mut command(&server, &["wait", filter, "--count", "2"]));
+    server.add_trace(1, 1, true);
+    server.add_trace(2, 1, false);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    server.add_trace(3, 2, true);
+    let ended = waiting.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let lines: Vec<_> = ended.stdout.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            format!("{} checkout: span 1, 6 ms, spans: 2, 2 errors", hex(3)),
+            format!("{} checkout: span 1, 5 ms, spans: 1, 1 error", hex(1)),
+        ]
+    );
+    let page = format!("{}/traces?q=service%3Acheckout+status%3Aerror", server.url);
+    assert_eq!(
+        ended.stderr,
+        format!("2 traces match, and at least 2 are expected: {page}\n")
+    );
+    let ended = run(&server, &["wait", "service:none", "--within", "300ms"]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stderr.starts_with("failed: 0 traces match"),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn assert_decides_by_what_is_stored() {
+    let server = Server::start().await;
+    server.add_trace(1, 1, true);
+    server.add_trace(2, 1, true);
+    server.add_logs(0..3, "one\u{1b} line");
+    for (arguments, code) in [
+        (&["status:error"][..], 0),
+        (&["status:error", "--at-least", "3"], 1),
+        (&["status:error", "--count", "2"], 0),
+        (&["status:error", "--count", "1"], 1),
+        (&["status:error", "--none"], 1),
+        (&["status:ok", "--none"], 0),
+        (&["service:checkout", "--signal", "logs", "--count", "3"], 0),
+        (&["status:eror"], 2),
+        (&["level:warn"], 2),
+        (&["status:error", "--within", "soon"], 2),
+    ] {
+        let ended = run(&server, &[&["assert"], arguments].concat()).await;
+        assert_eq!(ended.code, Some(code), "{arguments:?} {ended:?}");
+    }
+    let ended = run(&server, &["assert", "line", "--signal", "logs"]).await;
+    let line = ended.stdout.lines().next().unwrap();
+    assert_eq!(
+        line,
+        format!(
+            "{} 2023-11-14T22:13:20.002Z INFO checkout: one⟨U+001B⟩ line 2",
+            hex(2)
+        )
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn none_is_certain_at_the_end_of_the_time() {
+    let server = Server::start().await;
+    let began = Instant::now();
+    let ended = run(
+        &server,
+        &["assert", "status:error", "--none", "--within", "700ms"],
+    )
+    .await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(began.elapsed() >= Duration::from_millis(700));
+
+    let began = Instant::now();
+    let arguments = ["assert", "status:error", "--none", "--within", "15s"];
+    let waiting = Process::start(&mut command(&server, &arguments));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    server.add_trace(1, 1, true);
+    let ended = waiting.ended().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(ended.stdout.starts_with(&hex(1)), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lens_that_does_not_answer_meets_no_expectation() {
+    let mut command = testing::program(env!("CARGO_BIN_EXE_lens"));
+    let ended =
+        Process::run(command.args(["assert", "--none", "x", "--url", "http://127.0.0.1:1"])).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended
+            .stderr
+            .starts_with("error: no lens answers at http://127.0.0.1:1:"),
+        "{ended:?}"
+    );
+
+    let server = Server::start_with(64 << 20, &["--lens-token", "0123456789abcdef"]).await;
+    let ended = run(&server, &["assert", "--none", "x"]).await;
+    assert_eq!(ended.code, Some(2));
+    let mut command = self::command(&server, &["assert", "--none", "x"]);
+    let ended = Process::run(command.env("LENS_TOKEN", "0123456789abcdef")).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_exported_and_imported() {
+    let one = Server::start().await;
+    one.add_trace(1, 700, false);
+    one.add_logs(0..800, "number");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("telemetry.jsonl");
+    let file = file.to_str().unwrap();
+    let ended = run(&one, &["export", "--output", file]).await;
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+
+    let other = Server::start().await;
+    let ended = run(&other, &["import", file]).await;
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    assert_eq!(
+        ended.stdout,
+        format!(
+            "{file}: spans: 700, data points: 0, log records: 800, rejected: 0, refused objects: 0\n"
+        )
+    );
+    let printed = run(&other, &["export"]).await.stdout;
+    assert_eq!(printed, std::fs::read_to_string(file).unwrap());
+
+    std::fs::write(file, "{}\n").unwrap();
+    let ended = run(&other, &["import", file]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended
+            .stderr
+            .starts_with(&format!("{file}:1: not an export object")),
+        "{ended:?}"
+    );
+    let ended = run(&other, &["import", "/nothing"]).await;
+    assert_eq!(ended.code, Some(2));
+}
+
+#[tokio::test]
+async fn help_names_the_commands() {
+    let mut command = testing::program(env!("CARGO_BIN_EXE_lens"));
+    let help = Process::run(command.arg("--help")).await;
+    assert_eq!(help.code, Some(0));
+    for name in ["health", "wait", "assert", "import", "export"] {
+        assert!(
+            help.stdout.contains(&format!("\n  {name} ")),
+            "{}",
+            help.stdout
+        );
+    }
+    let mut command = testing::program(env!("CARGO_BIN_EXE_lens"));
+    let help = Process::run(command.args(["assert", "--help"])).await;
+    assert!(
+        help.stdout.contains("Usage: lens assert"),
+        "{}",
+        help.stdout
+    );
+    assert!(help.stdout.contains("LENS_URL"), "{}", help.stdout);
+}

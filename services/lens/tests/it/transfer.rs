@@ -1,0 +1,109 @@
+//! Import and export.
+
+use std::io::Write as _;
+
+use flate2::{Compression, write::GzEncoder};
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::server::Server;
+
+const TRACE: &str = include_str!("../../../../crates/otlp/tests/data/trace.json");
+const METRICS: &str = include_str!("../../../../crates/otlp/tests/data/metrics.json");
+const LOGS: &str = include_str!("../../../../crates/otlp/tests/data/logs.json");
+const EVENTS: &str = include_str!("../../../../crates/otlp/tests/data/events.json");
+
+async fn import(server: &Server, file: impl Into<reqwest::Body>) -> (StatusCode, Value) {
+    let url = format!("{}/api/import", server.url);
+    let request = reqwest::Client::new().post(url).body(file);
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let body = response.bytes().await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+async fn export(server: &Server) -> String {
+    let response = server.get("/api/export").await;
+    assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+    response.text().await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_exported_can_be_imported() {
+    let one = Server::start().await;
+    assert_eq!(export(&one).await, "");
+    let (status, report) = import(&one, format!("{TRACE}{METRICS}{LOGS}{EVENTS}")).await;
+    assert_eq!(status, StatusCode::OK, "{report}");
+    assert_eq!(report["problems"].as_array().unwrap().len(), 0, "{report}");
+    for number in 1..=1200 {
+        one.add_trace(number, 3, false);
+    }
+    one.add_logs(0..1300, "number");
+    let file = export(&one).await;
+    assert!(file.lines().count() > 10);
+
+    let other = Server::start().await;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(file.as_bytes()).unwrap();
+    let (status, report) = import(&other, gzip.finish().unwrap()).await;
+    assert_eq!(status, StatusCode::OK, "{report}");
+    assert_eq!(
+        (&report["spans"], &report["points"]),
+        (&3601.into(), &4.into())
+    );
+    assert_eq!(report["refused"], 0, "{report}");
+    // The second export shows what the first import stored. Only the order of metrics may differ.
+    let sorted = |file: &str| {
+        let mut lines: Vec<_> = file.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&export(&other).await), sorted(&file));
+}
+
+#[tokio::test]
+async fn points_of_all_series_are_exported_in_parts() {
+    let one = Server::start().await;
+    let point = |number: u64| {
+        format!(
+            r#"{{"asDouble":{number},"timeUnixNano":"{}","attributes":[{{"key":"n","value":{{"intValue":{}}}}}]}}"#,
+            number + 1,
+            number % 7
+        )
+    };
+    let points: Vec<_> = (0..3000).map(point).collect();
+    let file = format!(
+        r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"m","gauge":{{"dataPoints":[{}]}}}}]}}]}}]}}"#,
+        points.join(",")
+    );
+    let (_, report) = import(&one, file).await;
+    assert_eq!(report["points"], 3000);
+    let file = export(&one).await;
+    assert!(file.lines().count() >= 6);
+    let other = Server::start().await;
+    let (_, report) = import(&other, file).await;
+    assert_eq!(report["points"], 3000);
+    assert_eq!(other.lens.metrics.usage().points, 3000);
+    assert_eq!(other.lens.metrics.usage().series, 7);
+}
+
+#[tokio::test]
+async fn a_bad_file_is_explained() {
+    let server = Server::start().await;
+    let (status, report) = import(&server, "no JSON").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let error = report["error"].as_str().unwrap();
+    assert!(error.starts_with("line 1: not an export object"), "{error}");
+    let (status, report) = import(&server, format!("{TRACE}\nno JSON\n")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        (&report["spans"], &report["refused"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(report["problems"][0]["line"], 52);
+    let url = format!("{}/api/import", server.url);
+    let request = reqwest::Client::new().post(url);
+    let request = request.header("content-type", "application/x-protobuf");
+    let response = request.body("").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+}
