@@ -1,10 +1,7 @@
 use maud::html;
 use scraper::{Html, Selector};
 
-use super::{
-    super::*,
-    SECOND, START,
-};
+use super::{super::*, SECOND, START};
 
 fn count(page: &str, selector: &str) -> usize {
     let page = Html::parse_fragment(page);
