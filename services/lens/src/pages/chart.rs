@@ -17,6 +17,7 @@
 //! Links of a chart are not in the order of the tab key, as there may be hundreds. So a page shows the same links in a
 //! table or list.
 
+mod path;
 mod period;
 mod plot;
 mod scale;
