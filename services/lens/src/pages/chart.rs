@@ -43,7 +43,6 @@ pub(crate) enum Tone {
     Series(usize),
     /// What is of least interest, such as debug messages.
     Muted,
-    Good,
     Warning,
     Bad,
     /// Worse than [`Tone::Bad`].
@@ -74,7 +73,6 @@ impl Tone {
         match self {
             Self::Series(number) => SERIES[number % SERIES.len()],
             Self::Muted => "muted",
-            Self::Good => "fine",
             Self::Warning => "warning",
             Self::Bad => "wrong",
             Self::Fatal => "fatal",

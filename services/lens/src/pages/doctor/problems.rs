@@ -17,7 +17,7 @@ const SHOWN: usize = 50;
 const NAMES: usize = 10;
 
 /// A problem and its remedy.
-struct Problem {
+pub(super) struct Problem {
     title: Markup,
     remedy: &'static str,
     example: Option<String>,
