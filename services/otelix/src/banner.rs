@@ -73,7 +73,7 @@ fn with_lens(config: &Config, pages: &str, places: &Places) -> (String, String) 
     let mut telemetry = format!(
         "  \
 lens       {lens}   {shows}
-  OTLP       {grpc} (gRPC), port {} (HTTP), for your own services too",
+  OTLP       {grpc} (gRPC), {} (HTTP), for your services too",
         http.port()
     );
     if !places.taken.is_empty() {
