@@ -37,11 +37,13 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use diesel::{
-    QueryResult, SqliteConnection,
+    Connection as _, QueryResult, RunQueryDsl as _, SqliteConnection,
     connection::SimpleConnection as _,
+    dsl::sql,
     migration::{Migration, MigrationSource, MigrationVersion},
     r2d2::{ConnectionManager, CustomizeConnection, NopErrorHandler, Pool},
     result::{DatabaseErrorKind, Error as QueryError},
+    sql_types::Bool,
     sqlite::Sqlite,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _};
@@ -130,6 +132,14 @@ pub enum OpenError {
         /// The error of SQLite.
         reason: String,
     },
+    /// The tables are not those of this program.
+    #[error(
+        "{} is a database of another program; choose another file or data folder", .path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// A newer version of the program has changed its tables.
     #[error(
         "the database {} is from a newer version (it has migration {migration}); \
@@ -172,10 +182,28 @@ impl Database {
     /// applies missing migrations of all sources, in the order of their versions.
     ///
     /// # Errors
-    /// When the file cannot be opened for writing, is in use by another process, is not a database, or
-    /// is from a newer version.
+    /// When the file cannot be opened for writing, is in use by another process, is not a database of this
+    /// program, or is from a newer version.
     pub fn open(path: &Path, migrations: &[EmbeddedMigrations]) -> Result<Self, OpenError> {
+        Self::open_for(path, migrations, Contents::Records)
+    }
+
+    /// Like [`Self::open`], for recent data that makes room for newer data. A loss of power may undo the last
+    /// commits, which are faster. `PRAGMA incremental_vacuum` makes the file smaller.
+    ///
+    /// # Errors
+    /// The same as those of [`Self::open`].
+    pub fn open_recent(path: &Path, migrations: &[EmbeddedMigrations]) -> Result<Self, OpenError> {
+        Self::open_for(path, migrations, Contents::Recent)
+    }
+
+    fn open_for(
+        path: &Path,
+        migrations: &[EmbeddedMigrations],
+        contents: Contents,
+    ) -> Result<Self, OpenError> {
         let lock = create(path)?.then(|| lock::lock(path)).transpose()?;
+        check_owner(path, migrations)?;
 
         // The thread that opens connections. Without it, each pool would start three threads.
         let opener = ScheduledThreadPool::builder()
@@ -183,7 +211,7 @@ impl Database {
             .thread_name_pattern("database-opener")
             .build();
         let opener = Arc::new(opener);
-        let pool = Role::Writer.pool(path, 1, &opener)?;
+        let pool = Role::Writer(contents).pool(path, 1, &opener)?;
         let mut connection = pool.get().map_err(|error| open_error(path, &error))?;
         // A read-only file only fails at the first write, so this makes one now.
         connection
@@ -194,7 +222,7 @@ impl Database {
 
         let readers = Role::Reader.pool(path, READERS, &opener)?;
         Ok(Self {
-            writer: Connections::start(path, Role::Writer, &pool)?,
+            writer: Connections::start(path, Role::Writer(contents), &pool)?,
             readers: Connections::start(path, Role::Reader, &readers)?,
             _lock: lock,
         })
@@ -478,14 +506,23 @@ fn open_error(path: &Path, error: &dyn std::error::Error) -> OpenError {
 #[derive(Clone, Copy, Debug)]
 enum Role {
     Reader,
-    Writer,
+    Writer(Contents),
+}
+
+/// What a database holds, which decides what a loss of power may cost.
+#[derive(Clone, Copy, Debug)]
+enum Contents {
+    /// What exists nowhere else.
+    Records,
+    /// What is replaced by newer data.
+    Recent,
 }
 
 impl Role {
     fn name(self) -> &'static str {
         match self {
             Self::Reader => "reader",
-            Self::Writer => "writer",
+            Self::Writer(_) => "writer",
         }
     }
 
@@ -516,8 +553,14 @@ impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Role {
             Self::Reader => "PRAGMA query_only = ON;",
             // With WAL, a commit survives a loss of power only with FULL. macOS needs fullfsync
             // too, which other systems ignore.
-            Self::Writer => {
+            Self::Writer(Contents::Records) => {
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;"
+            }
+            // The vacuum must be chosen before the first page is written, which WAL does. A large commit makes
+            // the log large, so it is cut to 4 MiB.
+            Self::Writer(Contents::Recent) => {
+                "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; \
+                 PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 4194304;"
             }
         };
         connection
@@ -577,6 +620,33 @@ fn text(path: &Path) -> Result<&str, OpenError> {
     })
 }
 
+/// Refuses a database whose tables this program did not make, before anything in it changes.
+fn check_owner(path: &Path, migrations: &[EmbeddedMigrations]) -> Result<(), OpenError> {
+    let open = |error: &dyn std::error::Error| open_error(path, error);
+    let mut connection = SqliteConnection::establish(text(path)?).map_err(|error| open(&error))?;
+    let patience = PATIENCE.as_millis();
+    connection
+        .batch_execute(&format!("PRAGMA busy_timeout = {patience}"))
+        .map_err(|error| open(&error))?;
+    let has_table = |connection: &mut _, condition| {
+        let query = sql::<Bool>("SELECT EXISTS (SELECT * FROM sqlite_schema WHERE ");
+        let query = query.sql(condition).sql(")");
+        query.get_result::<bool>(connection)
+    };
+    let is_new = !has_table(&mut connection, "true").map_err(|error| open(&error))?;
+    let is_ours = is_new
+        || has_table(&mut connection, "name = '__diesel_schema_migrations'")
+            .map_err(|error| open(&error))?
+            && has_known_migration(&mut connection, migrations)
+                .map_err(|source| migrate_error(path, source))?;
+    if is_ours {
+        Ok(())
+    } else {
+        let path = path.to_owned();
+        Err(OpenError::Foreign { path })
+    }
+}
+
 /// Applies all missing migrations, or none of them.
 fn migrate(
     connection: &mut SqliteConnection,
@@ -593,10 +663,7 @@ fn migrate(
             }
             Ok(newer)
         })
-        .map_err(|source| OpenError::Migrate {
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|source| migrate_error(path, source))?;
     match newer {
         Some(migration) => Err(OpenError::Newer {
             path: path.to_owned(),
@@ -606,19 +673,38 @@ fn migrate(
     }
 }
 
+fn migrate_error(path: &Path, source: Box<dyn std::error::Error + Send + Sync>) -> OpenError {
+    let path = path.to_owned();
+    OpenError::Migrate { path, source }
+}
+
 /// The first migration in the database that this program does not know.
 fn first_unknown(
     connection: &mut SqliteConnection,
     migrations: &[EmbeddedMigrations],
 ) -> diesel::migration::Result<Option<String>> {
-    let embedded = Sources(migrations).migrations()?;
-    let known: Vec<MigrationVersion<'_>> = embedded
-        .iter()
-        .map(|migration| migration.name().version())
-        .collect();
+    let known = versions(migrations)?;
     let applied = connection.applied_migrations()?;
     let unknown = applied.into_iter().find(|applied| !known.contains(applied));
     Ok(unknown.map(|migration| migration.to_string()))
+}
+
+/// Whether the database has a migration of this program.
+fn has_known_migration(
+    connection: &mut SqliteConnection,
+    migrations: &[EmbeddedMigrations],
+) -> diesel::migration::Result<bool> {
+    let known = versions(migrations)?;
+    let applied = connection.applied_migrations()?;
+    Ok(applied.iter().any(|applied| known.contains(applied)))
+}
+
+fn versions(
+    migrations: &[EmbeddedMigrations],
+) -> diesel::migration::Result<Vec<MigrationVersion<'static>>> {
+    let embedded = Sources(migrations).migrations()?;
+    let versions = embedded.iter().map(|one| one.name().version().as_owned());
+    Ok(versions.collect())
 }
 
 /// Several sources of migrations as one. Diesel sorts the migrations by version.

@@ -1,9 +1,6 @@
 //! Tests with real files.
 
-use diesel::{
-    Connection as _, RunQueryDsl as _,
-    sql_types::{BigInt, Text},
-};
+use diesel::sql_types::{BigInt, Text};
 use diesel_migrations::embed_migrations;
 use opentelemetry::context::FutureExt as _;
 use tempfile::TempDir;
@@ -546,6 +543,56 @@ fn a_newer_database_is_refused() {
             .contains("newer version (it has migration 99999999)"),
         "{error}"
     );
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_unchanged() {
+    let folder = folder();
+    let path = folder.path().join("x.db");
+    let mut connection = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
+    connection
+        .batch_execute("CREATE TABLE accounts (x)")
+        .unwrap();
+    drop(connection);
+    let before = fs::read(&path).unwrap();
+    let error = Database::open(&path, MIGRATIONS).unwrap_err();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+
+    // It has migrations, but not one of this program.
+    let path = folder.path().join("y.db");
+    drop(Database::open(&path, MIGRATIONS).unwrap());
+    let mut connection = SqliteConnection::establish(&path.to_string_lossy()).unwrap();
+    connection
+        .batch_execute(
+            "PRAGMA busy_timeout = 5000;
+             UPDATE __diesel_schema_migrations SET version = '99999999'",
+        )
+        .unwrap();
+    let error = Database::open(&path, MIGRATIONS).unwrap_err();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_of_recent_data_can_shrink() {
+    let folder = folder();
+    let path = folder.path().join("x.db");
+    let database = Database::open_recent(&path, MIGRATIONS).unwrap();
+    insert(&database, &"x".repeat(1_000_000)).await.unwrap();
+    let pages = async || {
+        let pages = |connection: &mut _| {
+            diesel::sql_query("SELECT page_count AS n FROM pragma_page_count")
+                .get_result::<Count>(connection)
+        };
+        database.read(OTHER, pages).await.unwrap().n
+    };
+    let before = pages().await;
+    let shrink = |connection: &mut SqliteConnection| {
+        connection.batch_execute("DELETE FROM notes; PRAGMA incremental_vacuum")
+    };
+    database.write(OTHER, shrink).await.unwrap();
+    let after = pages().await;
+    assert!(after < before / 10, "{before} pages, then {after}");
 }
 
 #[test]

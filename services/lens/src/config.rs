@@ -28,6 +28,10 @@ pub struct Config {
     #[command(flatten)]
     pub settings: Settings,
 
+    /// Folder in which telemetry is kept over restarts, as at most --memory bytes. Without it, nothing is written
+    #[arg(long, env = "LENS_DATA", value_name = "FOLDER", help_heading = "Lens")]
+    pub data: Option<PathBuf>,
+
     /// The log of lens itself, on stdout.
     #[command(flatten, next_help_heading = "Log")]
     pub log: telemetry::LogSettings,

@@ -1,6 +1,6 @@
-//! The sink of the receiver: hands each signal to its store.
+//! The sink of the receiver: hands each signal to its store, and to the archive if there is one.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use opentelemetry_proto::tonic::{
     collector::{
@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::{
     metrics::v1::metric::Data,
 };
 use otlp::{Accepted, Busy, Refusal, Sink};
+use prost::{DecodeError, Message};
 
 use crate::{
     Lens,
@@ -24,6 +25,73 @@ const LARGE: usize = 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct Intake(pub(crate) Arc<Lens>);
 
+/// A request of one signal.
+trait Export: Message + Default + 'static {
+    const SIGNAL: Signal;
+
+    /// Inserts it. `arrived` is the time of its arrival in an earlier run.
+    fn insert(&self, lens: &Lens, arrived: Option<SystemTime>) -> Accepted;
+}
+
+impl Export for ExportTraceServiceRequest {
+    const SIGNAL: Signal = Signal::Traces;
+
+    fn insert(&self, lens: &Lens, _: Option<SystemTime>) -> Accepted {
+        let inserted = lens.store.insert_traces(self);
+        lens.doctor.repeated(inserted.duplicates);
+        Accepted::default()
+    }
+}
+
+impl Export for ExportMetricsServiceRequest {
+    const SIGNAL: Signal = Signal::Metrics;
+
+    fn insert(&self, lens: &Lens, arrived: Option<SystemTime>) -> Accepted {
+        let inserted = match arrived {
+            Some(arrived) => lens.metrics.insert_earlier(self, arrived),
+            None => lens.metrics.insert(self),
+        };
+        Accepted {
+            rejected: inserted.rejected,
+            message: inserted.message,
+        }
+    }
+}
+
+impl Export for ExportLogsServiceRequest {
+    const SIGNAL: Signal = Signal::Logs;
+
+    fn insert(&self, lens: &Lens, _: Option<SystemTime>) -> Accepted {
+        lens.store.insert_logs(self);
+        Accepted::default()
+    }
+}
+
+/// Inserts an encoded request.
+///
+/// # Errors
+/// When it cannot be decoded.
+pub(crate) fn insert_encoded(
+    lens: &Lens,
+    signal: Signal,
+    message: &[u8],
+    arrived: Option<SystemTime>,
+) -> Result<(), DecodeError> {
+    fn insert<R: Export>(
+        lens: &Lens,
+        message: &[u8],
+        arrived: Option<SystemTime>,
+    ) -> Result<(), DecodeError> {
+        R::decode(message)?.insert(lens, arrived);
+        Ok(())
+    }
+    match signal {
+        Signal::Traces => insert::<ExportTraceServiceRequest>(lens, message, arrived),
+        Signal::Metrics => insert::<ExportMetricsServiceRequest>(lens, message, arrived),
+        Signal::Logs => insert::<ExportLogsServiceRequest>(lens, message, arrived),
+    }
+}
+
 impl Sink for Intake {
     async fn traces(&self, request: ExportTraceServiceRequest) -> Result<Accepted, Busy> {
         let counts = request.resource_spans.iter().map(|group| Count {
@@ -36,11 +104,7 @@ impl Sink for Intake {
                 .sum(),
         });
         let size = self.0.doctor.received(counts);
-        let inserted = self
-            .store(size, move |lens| lens.store.insert_traces(&request))
-            .await;
-        self.0.doctor.repeated(inserted.duplicates);
-        Ok(Accepted::default())
+        Ok(self.store(size, request).await)
     }
 
     async fn metrics(&self, request: ExportMetricsServiceRequest) -> Result<Accepted, Busy> {
@@ -55,13 +119,7 @@ impl Sink for Intake {
                 .sum(),
         });
         let size = self.0.doctor.received(counts);
-        let inserted = self
-            .store(size, move |lens| lens.metrics.insert(&request))
-            .await;
-        Ok(Accepted {
-            rejected: inserted.rejected,
-            message: inserted.message,
-        })
+        Ok(self.store(size, request).await)
     }
 
     async fn logs(&self, request: ExportLogsServiceRequest) -> Result<Accepted, Busy> {
@@ -75,9 +133,7 @@ impl Sink for Intake {
                 .sum(),
         });
         let size = self.0.doctor.received(counts);
-        self.store(size, move |lens| lens.store.insert_logs(&request))
-            .await;
-        Ok(Accepted::default())
+        Ok(self.store(size, request).await)
     }
 
     fn refused(&self, refusal: Refusal) {
@@ -86,15 +142,27 @@ impl Sink for Intake {
 }
 
 impl Intake {
-    async fn store<T: Send + 'static>(
-        &self,
-        size: usize,
-        insert: impl FnOnce(&Lens) -> T + Send + 'static,
-    ) -> T {
-        if size > LARGE {
-            state::work(&self.0, insert).await
+    async fn store(&self, records: usize, request: impl Export) -> Accepted {
+        let store = move |lens: &Lens| store(lens, records, &request);
+        if records > LARGE {
+            state::work(&self.0, store).await
         } else {
-            insert(&self.0)
+            store(&self.0)
+        }
+    }
+}
+
+fn store<R: Export>(lens: &Lens, records: usize, request: &R) -> Accepted {
+    let Some(archive) = &lens.archive else {
+        return request.insert(lens, None);
+    };
+    let records = records as u64;
+    match archive.defer(R::SIGNAL, records, request.encode_to_vec()) {
+        Ok(()) => Accepted::default(),
+        Err(message) => {
+            let accepted = request.insert(lens, None);
+            archive.append(R::SIGNAL, records, &message);
+            accepted
         }
     }
 }

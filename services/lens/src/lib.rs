@@ -3,6 +3,7 @@
 //! It is for one machine and the last minutes or hours. It runs as a program of its own, and as a part of `otelix`.
 
 pub mod analysis;
+pub mod archive;
 pub mod metrics;
 pub mod query;
 pub mod store;

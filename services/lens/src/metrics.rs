@@ -14,7 +14,7 @@
 
 use std::{
     sync::{PoisonError, RwLock, RwLockReadGuard},
-    time::Instant,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use opentelemetry_proto::tonic::{
@@ -63,6 +63,9 @@ pub use crate::metrics::{
 pub struct Metrics {
     state: RwLock<State>,
     created: Instant,
+    /// The time of the system's clock at `created`, in milliseconds since the Unix epoch. Later steps of that clock
+    /// must not change what is stale.
+    started: u64,
 }
 
 /// The id of a series: a hash of its identity.
@@ -85,13 +88,24 @@ impl Metrics {
         Self {
             state: RwLock::new(State::new(limit)),
             created: Instant::now(),
+            started: milliseconds(SystemTime::now()),
         }
     }
 
     /// Inserts the data points of a request. Points that break a rule are rejected, the others are kept.
     pub fn insert(&self, request: &ExportMetricsServiceRequest) -> Inserted {
-        let now = self.created.elapsed().as_millis();
-        self.insert_at(request, now.try_into().unwrap_or(u64::MAX))
+        let elapsed = self.created.elapsed().as_millis() as u64;
+        self.insert_at(request, self.started + elapsed)
+    }
+
+    /// Inserts the data points of a request that arrived at this time in an earlier run. Such points are evicted
+    /// before those of this run.
+    pub(crate) fn insert_earlier(
+        &self,
+        request: &ExportMetricsServiceRequest,
+        arrived: SystemTime,
+    ) -> Inserted {
+        self.insert_at(request, milliseconds(arrived).min(self.started))
     }
 
     fn insert_at(&self, request: &ExportMetricsServiceRequest, now: u64) -> Inserted {
@@ -206,6 +220,11 @@ impl Metrics {
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_millis() as u64
 }
 
 /// The series that still exist of these ids.

@@ -14,6 +14,7 @@ mod logs;
 mod metrics;
 mod overview;
 mod problem;
+mod saved;
 #[cfg(test)]
 mod testing;
 mod text;

@@ -1,11 +1,16 @@
 //! The servers: pages with the API, and OTLP on two ports.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, pin::pin, sync::Arc};
 
 use tokio::net::TcpListener;
 use tonic_health::ServingStatus;
 
-use crate::{Config, Lens, Settings, guard::Guard, router};
+use crate::{
+    Config, Lens, Settings,
+    archive::{self, Archive},
+    guard::Guard,
+    router,
+};
 
 /// Memory for telemetry if the settings have none, in bytes.
 const MEMORY: u64 = 256 << 20;
@@ -25,7 +30,7 @@ pub struct Listeners {
 /// Runs lens as a program until `shutdown` ends.
 ///
 /// # Errors
-/// When a port is in use.
+/// When a port is in use, or the data folder cannot be used.
 pub async fn run(
     config: Config,
     listener: TcpListener,
@@ -40,8 +45,28 @@ pub async fn run(
         pages: listener,
         otlp,
     };
-    let lens = Lens::of(&config.settings, MEMORY)?;
-    serve(lens, &config.settings, listeners, shutdown).await
+    let mut shutdown = pin!(shutdown);
+    let memory = memory(&config.settings, MEMORY)?;
+    let archive = match &config.data {
+        None => None,
+        Some(folder) => {
+            let open = Archive::open(folder, memory);
+            match chassis::until(shutdown.as_mut(), open).await {
+                None => return Ok(()),
+                Some(archive) => Some(archive?),
+            }
+        }
+    };
+    let lens = Lens::with(memory, archive);
+    let serving = async {
+        let served = serve(Arc::clone(&lens), &config.settings, listeners, shutdown).await;
+        if let Some(archive) = &lens.archive {
+            archive.close();
+        }
+        served
+    };
+    let (served, ()) = tokio::join!(serving, archive::keep(&lens));
+    served
 }
 
 /// Serves pages and takes OTLP until `stop` ends. Then it waits for the requests under way, and ends streams.
@@ -106,12 +131,17 @@ impl Lens {
     /// # Errors
     /// When that is less than 8 MiB.
     pub fn of(settings: &Settings, default: u64) -> anyhow::Result<Arc<Self>> {
-        let memory = settings.memory.map_or(default, |memory| memory.as_u64());
-        anyhow::ensure!(
-            memory >= MIN_MEMORY,
-            "LENS_MEMORY is less than {} MiB, which is too little for a trace",
-            MIN_MEMORY >> 20
-        );
-        Ok(Self::new(usize::try_from(memory)?))
+        Ok(Self::new(memory(settings, default)?))
     }
+}
+
+/// The memory that the settings say, in bytes.
+fn memory(settings: &Settings, default: u64) -> anyhow::Result<usize> {
+    let memory = settings.memory.map_or(default, |memory| memory.as_u64());
+    anyhow::ensure!(
+        memory >= MIN_MEMORY,
+        "LENS_MEMORY is less than {} MiB, which is too little for a trace",
+        MIN_MEMORY >> 20
+    );
+    Ok(usize::try_from(memory)?)
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::{Doctor, metrics::Metrics, overview, store::Store};
+use crate::{Doctor, archive::Archive, metrics::Metrics, overview, store::Store};
 
 /// Number of streams of new records. Each reads the store for itself.
 const STREAMS: usize = 32;
@@ -20,6 +20,8 @@ pub struct Lens {
     pub doctor: Doctor,
     /// Maximum size of all telemetry, in bytes.
     pub memory: usize,
+    /// What keeps telemetry over restarts, if there is such a thing.
+    pub archive: Option<Archive>,
     /// Places for streams of new records, to pages and programs.
     streams: Arc<Semaphore>,
     /// The ports that take OTLP.
@@ -33,12 +35,18 @@ pub struct Lens {
 impl Lens {
     /// An empty lens that stores up to `memory` bytes of telemetry.
     pub fn new(memory: usize) -> Arc<Self> {
+        Self::with(memory, None)
+    }
+
+    /// An empty lens, which stores telemetry in an archive too.
+    pub(crate) fn with(memory: usize, archive: Option<Archive>) -> Arc<Self> {
         let metrics = memory / 4;
         Arc::new(Self {
             store: Store::new(memory - metrics),
             metrics: Metrics::new(metrics),
             doctor: Doctor::default(),
             memory,
+            archive,
             streams: Arc::new(Semaphore::new(STREAMS)),
             otlp_ports: OnceLock::new(),
             overview: overview::Cache::default(),

@@ -72,7 +72,7 @@ pub(super) struct Series {
     /// Attributes as an encoded `KeyValueList`.
     pub(super) attributes: Box<[u8]>,
     pub(super) ring: Ring,
-    /// Time of the last arrival of a point, in milliseconds since the store was made.
+    /// Time of the last arrival of a point, in milliseconds since the Unix epoch.
     updated: u64,
 }
 
@@ -120,8 +120,7 @@ impl State {
         }
     }
 
-    /// Inserts the points of a request that arrives at this time, in milliseconds since the store was
-    /// made.
+    /// Inserts the points of a request that arrives at this time, in milliseconds since the Unix epoch.
     pub(super) fn insert(&mut self, request: &ExportMetricsServiceRequest, now: u64) -> Inserted {
         let mut rejections = Rejections::new();
         // The encoded attributes of the current point.

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use pages::{Layout, assets::href, current};
 
-use super::{Files, format};
+use super::{Files, format, saved};
 use crate::Lens;
 
 /// The place of a page in the navigation.
@@ -80,5 +80,6 @@ fn stock(lens: &Lens) -> Markup {
             }
             ". " a href="/doctor" { "What is missing?" }
         }
+        (saved::state(lens))
     }
 }

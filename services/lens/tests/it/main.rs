@@ -3,5 +3,7 @@
 
 mod api;
 mod cli;
+mod data;
+mod harness;
 mod server;
 mod transfer;

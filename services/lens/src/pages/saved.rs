@@ -1,0 +1,94 @@
+//! What the archive says: what is loaded, saved and lost.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use maud::{Markup, html};
+
+use super::format;
+use crate::{
+    Lens,
+    archive::{Archive, Status},
+};
+
+/// A paragraph, if telemetry is kept over restarts.
+pub(super) fn state(lens: &Lens) -> Markup {
+    let status = lens.archive.as_ref().map(Archive::status);
+    html! {
+        @if let Some(status) = status { (paragraph(&status)) }
+    }
+}
+
+fn paragraph(status: &Status) -> Markup {
+    html! {
+        p {
+            @if let Some(loading) = status.loading {
+                "Loading what an earlier run stored: "
+                (format::count(loading.done)) " of " (format::count(loading.total))
+                " records. New telemetry appears after it. "
+            }
+            @if let Some(failure) = &status.failure {
+                strong { "Not saved: " (failure.reason) }
+                ", since " (time(failure.since)) ". Lens tries again each second. "
+            }
+            @if status.dropped > 0 {
+                (format::count(status.dropped))
+                " records will be missing after a restart, because the disk was full or too slow. "
+            }
+            @if status.damaged > 0 {
+                (format::count(status.damaged)) " damaged chunks of an earlier run are left out. "
+            }
+            "Saved for the next start: " (format::bytes(status.size)) " of "
+            (format::bytes(status.limit)) "."
+        }
+    }
+}
+
+fn time(time: SystemTime) -> Markup {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    format::time(since_epoch.as_nanos().try_into().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{Failure, Loading};
+
+    #[test]
+    fn problems_are_named() {
+        let healthy = Status {
+            loading: None,
+            failure: None,
+            dropped: 0,
+            damaged: 0,
+            size: 1 << 20,
+            limit: 64 << 20,
+        };
+        let text = paragraph(&healthy).into_string();
+        assert_eq!(
+            text,
+            "<p>Saved for the next start: 1.0 MiB of 64.0 MiB.</p>"
+        );
+        let status = Status {
+            loading: Some(Loading {
+                done: 1000,
+                total: 2000,
+            }),
+            failure: Some(Failure {
+                reason: "the disk is <full>".to_owned(),
+                since: SystemTime::now(),
+            }),
+            dropped: 3000,
+            damaged: 4000,
+            ..healthy
+        };
+        let text = paragraph(&status).into_string();
+        for part in [
+            "stored: 1,000 of 2,000 records",
+            "Not saved: the disk is &lt;full&gt;",
+            "3,000 records will be missing",
+            "4,000 damaged chunks",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}
