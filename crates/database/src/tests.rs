@@ -603,7 +603,7 @@ fn a_read_only_file_is_refused() {
     // The threads of the database close it. The last one deletes this file.
     let log = folder.path().join("x.db-wal");
     while log.exists() {
-        thread::sleep(Duration::from_millis(1));
+        thread::yield_now();
     }
     let uri = format!("file:{}?mode=ro&immutable=1", path.display());
     let error = Database::open(Path::new(&uri), MIGRATIONS).unwrap_err();
