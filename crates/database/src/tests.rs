@@ -600,6 +600,11 @@ fn a_read_only_file_is_refused() {
     let folder = folder();
     let path = folder.path().join("x.db");
     drop(Database::open(&path, MIGRATIONS).unwrap());
+    // The threads of the database close it. The last one deletes this file.
+    let log = folder.path().join("x.db-wal");
+    while log.exists() {
+        thread::yield_now();
+    }
     let uri = format!("file:{}?mode=ro&immutable=1", path.display());
     let error = Database::open(Path::new(&uri), MIGRATIONS).unwrap_err();
     assert!(error.to_string().contains("readonly"), "{error}");

@@ -172,7 +172,7 @@ pub struct LogSettings {
 
     /// Format of log records on stdout; auto is text on a terminal and JSON elsewhere. At level info, a
     /// terminal shows at most 5 lines a second for requests, one of which counts the skipped records
-    #[arg(id = "log_format", long = "log-format", env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    #[arg(id = "log_format", long = "log-format", env = "LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     pub format: LogFormat,
 }
 

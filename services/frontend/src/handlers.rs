@@ -14,6 +14,7 @@ use crate::{
     auth::{self, Account, Credentials, Error, OpenSession},
     client_address::client_address,
     config::StatusPage,
+    entry,
     pages::{
         Frame, Problem, account, activity,
         credentials::{self, Purpose},
@@ -166,6 +167,10 @@ fn enter(app: &App, frame: &Frame, session: &OpenSession) -> Response {
     };
     let mut response = see_other("/account");
     response.headers_mut().insert(header::SET_COOKIE, cookie);
+    let trace = telemetry::current_trace_id();
+    if let Some(cookie) = trace.and_then(|trace| entry::store(&trace, app.is_https())) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
     response
 }
 

@@ -19,6 +19,7 @@ mod app;
 mod auth;
 mod client_address;
 mod config;
+mod entry;
 mod form;
 mod handlers;
 mod pages;

@@ -16,7 +16,7 @@ use crate::Token;
 /// The settings of the program. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = "Examples:\n\
-\x20 lens --memory 1GiB\n\
+\x20 lens --lens-memory 1GiB\n\
 \x20 OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 your-service\n\
 \x20 lens health --wait 5s")]
 pub struct Config {
@@ -33,7 +33,7 @@ pub struct Config {
     pub data: Option<PathBuf>,
 
     /// The log of lens itself, on stdout.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Log")]
     pub log: telemetry::LogSettings,
 }
 
@@ -64,7 +64,7 @@ pub struct Settings {
     // The default depends on the program.
     #[arg(
         id = "lens_memory",
-        long = "memory",
+        long = "lens-memory",
         env = "LENS_MEMORY",
         value_name = "SIZE"
     )]

@@ -78,6 +78,13 @@ pub(crate) struct Count<'a> {
     pub(crate) records: usize,
 }
 
+impl Service {
+    /// Numbers of spans, log records and data points.
+    pub(crate) fn counts(&self) -> [u64; 3] {
+        [self.spans, self.logs, self.points]
+    }
+}
+
 impl Doctor {
     /// All services, by name and instance.
     pub fn services(&self) -> Vec<Service> {

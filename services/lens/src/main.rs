@@ -7,11 +7,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match lens::Command::read() {
-        Some(command) => chassis::process::main(command.run()),
-        None => {
-            let command = lens::Command::describe(clap::command!());
-            chassis::process::service(command, lens::run)
-        }
+    if let Some(command) = lens::Command::read() {
+        return chassis::process::main(command.run());
     }
+    let command = lens::Command::describe(clap::command!());
+    chassis::process::service(command, lens::run)
 }

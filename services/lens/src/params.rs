@@ -55,6 +55,10 @@ impl Params {
 
     /// These parameters with another value of one.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers pass numbers, ids and texts"
+    )]
     pub(crate) fn with(&self, name: &str, value: impl ToString) -> Self {
         let mut params = self.without(name);
         params.0.push((name.to_owned(), value.to_string()));

@@ -64,16 +64,16 @@ fn with_lens(config: &Config, pages: &str, places: &Places) -> (String, String) 
     let lens = chassis::health::url(places.pages);
     let shows = match &*places.signals {
         [] if config.telemetry.sdk_disabled => {
-            "shows other programs; OTEL_SDK_DISABLED is set here".to_owned()
+            "other programs; OTEL_SDK_DISABLED is set".to_owned()
         }
-        [] => "shows other programs; telemetry of this one goes elsewhere".to_owned(),
+        [] => "shows what other programs send".to_owned(),
         ["traces", "metrics", "logs"] => "shows traces, metrics and logs".to_owned(),
-        signals => format!("shows {}; the rest goes elsewhere", signals.join(" and ")),
+        signals => format!("shows {} alone", signals.join(" and ")),
     };
     let mut telemetry = format!(
         "  \
 lens       {lens}   {shows}
-  OTLP       {grpc} (gRPC), port {} (HTTP), for your own services too",
+  OTLP       {grpc} (gRPC), {} (HTTP), for your services too",
         http.port()
     );
     if !places.taken.is_empty() {

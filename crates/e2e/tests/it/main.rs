@@ -13,6 +13,7 @@ mod documentation;
 mod grafana;
 mod input;
 mod kafka;
+mod lens;
 mod links;
 mod load;
 mod metrics;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         grafana::trials(&busy),
         input::trials(),
         kafka::trials(),
+        lens::trials(),
         links::trials(&busy),
         load::trials(),
         metrics::trials(),

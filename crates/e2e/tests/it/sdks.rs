@@ -1,5 +1,7 @@
-//! Tests that the OpenTelemetry SDKs of other languages send all signals to lens with their defaults, and that each
+//! Tests that the OpenTelemetry SDKs of several languages send all signals to lens with their defaults, and that each
 //! arrives whole.
+
+mod rust;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,16 +17,18 @@ use reqwest::Client;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::trial_with;
+use crate::{trial, trial_with};
 
 /// Where CI has installed the SDKs.
 const FOLDER: &str = "OTELIX_SDKS";
+
+const PROTOCOLS: [&str; 2] = ["grpc", "http/protobuf"];
 
 /// Number of traces that a sender sends. Each has two spans and a log record.
 const ORDERS: usize = 100;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let sdk = |name: &str, program: &str, run: fn(&Path, &str, &str) -> Command| {
+    let sdk = |name: &str, program: &str, run: fn(&Path, &str) -> Command| {
         let name = name.to_owned();
         let program = env::var_os(FOLDER).map(|folder| PathBuf::from(folder).join(program));
         let is_here = program.as_ref().is_some_and(|program| program.exists());
@@ -33,23 +37,32 @@ pub(crate) fn trials() -> Vec<Trial> {
             &format!("sdks::{name}_sends_all_signals_to_lens"),
             missing.into_iter().collect(),
             async move || {
-                for protocol in ["grpc", "http/protobuf"] {
-                    let program = program.as_deref().context("no SDK")?;
-                    sends(&name, protocol, |endpoint| run(program, protocol, endpoint))
-                        .await
-                        .context(protocol)?;
+                let program = program.context("no SDK")?;
+                for protocol in PROTOCOLS {
+                    let send = async |endpoint: &str| {
+                        let command = run(&program, protocol);
+                        executed(command, &name, protocol, endpoint).await
+                    };
+                    sends(&name, protocol, send).await.context(protocol)?;
                 }
                 Ok(())
             },
         )
     };
     vec![
-        sdk("python", "python/bin/python", |python, protocol, _| {
+        trial("sdks::rust_sends_all_signals_to_lens", async || {
+            for protocol in PROTOCOLS {
+                let send = async |endpoint: &str| rust::send(protocol, endpoint).await;
+                sends("rust", protocol, send).await.context(protocol)?;
+            }
+            Ok(())
+        }),
+        sdk("python", "python/bin/python", |python, protocol| {
             let mut command = Command::new(python);
             command.arg(sender("send.py")).arg(protocol);
             command
         }),
-        sdk("node", "node/node_modules", |modules, _, _| {
+        sdk("node", "node/node_modules", |modules, _| {
             let mut command = Command::new("node");
             command
                 .arg(sender("send.js"))
@@ -66,10 +79,28 @@ fn sender(name: &str) -> PathBuf {
     Path::new(ROOT).join("crates/e2e/tests/sdks").join(name)
 }
 
+/// Runs a sender to its end.
+async fn executed(
+    mut command: Command,
+    language: &str,
+    protocol: &str,
+    endpoint: &str,
+) -> anyhow::Result<()> {
+    let sent = command
+        .env("OTEL_SERVICE_NAME", language)
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+        .output()
+        .await?;
+    let said = String::from_utf8_lossy(&sent.stderr);
+    ensure!(sent.status.success() && said.is_empty(), "{said}");
+    Ok(())
+}
+
 async fn sends(
     language: &str,
     protocol: &str,
-    command: impl FnOnce(&str) -> Command,
+    send: impl AsyncFnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let ports = ["PORT", "OTLP_GRPC_PORT", "OTLP_HTTP_PORT"].map(|port| (port, "0"));
@@ -81,15 +112,7 @@ async fn sends(
     let port = usize::from(protocol != "grpc");
     let address = otlp.trim_matches(['[', ']']).split(", ").nth(port);
     let endpoint = format!("http://{}", address.context("no port")?);
-
-    let sent = command(&endpoint)
-        .env("OTEL_SERVICE_NAME", language)
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
-        .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
-        .output()
-        .await?;
-    let said = String::from_utf8_lossy(&sent.stderr);
-    ensure!(sent.status.success() && said.is_empty(), "{said}");
+    send(&endpoint).await?;
 
     let api = async |path: &str| -> anyhow::Result<Value> {
         let url = format!("http://{pages}/api/{path}");

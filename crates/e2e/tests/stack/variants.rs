@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use e2e::{
     Stack,
     stack::{BROKER, FILES, TELEMETRY, variables},
@@ -23,6 +23,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "variants::the_services_alone_use_the_running_collector_and_broker",
             missing(&[TELEMETRY, &[BROKER]]),
             async || services().await,
+        ),
+        trial(
+            "variants::lens_replaces_the_collector_and_the_backends",
+            missing(&[&[BROKER]]),
+            async || with_lens().await,
         ),
         trial(
             "variants::the_backends_alone_accept_telemetry_of_other_programs",
@@ -73,6 +78,64 @@ async fn services() -> anyhow::Result<()> {
         Ok(())
     })
     .await?;
+
+    let (status, _) = stack.down().await?;
+    ensure!(status.success(), "{status}\n{}", stack.log());
+    let orphans = stack.orphans()?;
+    ensure!(orphans.is_empty(), "still there: {orphans:?}");
+    Ok(())
+}
+
+async fn with_lens() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let variables = variables(folder.path())?;
+    let files = [FILES, &["process-compose.lens.yaml"]].concat();
+    let mut stack = Supervisor::start_from(&files, variables, folder)?;
+    stack.well(START).await?;
+    let expected = [
+        "auth",
+        "broker",
+        "frontend",
+        "lens",
+        "loadgen",
+        "otel-collector",
+        "preflight",
+        "user",
+        "vitals",
+    ];
+    ensure!(stack.names == expected, "{:?}", stack.names);
+
+    // A page links to its trace in lens, and lens has it.
+    let (client, lens) = (Client::new(), stack.address("LENS_PORT")?);
+    let frontend = stack.address("FRONTEND_PORT")?;
+    let page = client
+        .get(format!("http://{frontend}/login"))
+        .send()
+        .await?;
+    let page = page.text().await?;
+    let start = format!("http://{lens}/traces/");
+    let link = page
+        .split_once(&start)
+        .and_then(|(_, rest)| rest.split('"').next());
+    let link = format!("{start}{}", link.context("the page has no link")?);
+    eventually(Duration::from_secs(20), async || {
+        let trace = client.get(&link).send().await?.error_for_status()?;
+        let trace = trace.text().await?;
+        ensure!(trace.contains("GET /login"), "{trace}");
+        Ok(())
+    })
+    .await?;
+    // The status page checks lens in place of the backends.
+    let status = client
+        .get(format!("http://{frontend}/status"))
+        .send()
+        .await?;
+    let status = status.text().await?;
+    ensure!(status.contains("All parts are ready"), "{status}");
+    ensure!(
+        status.contains("lens") && !status.contains("prometheus"),
+        "{status}"
+    );
 
     let (status, _) = stack.down().await?;
     ensure!(status.success(), "{status}\n{}", stack.log());

@@ -9,7 +9,7 @@ use axum::{
 use maud::{Markup, html};
 use pages::{Layout, assets::href, current};
 
-use crate::{app::App, config::StatusPage, pages::Files, viewer::Viewer};
+use crate::{app::App, config::StatusPage, entry, pages::Files, viewer::Viewer};
 
 /// The place of a page in the navigation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,6 +57,8 @@ pub(crate) struct Frame {
     is_signed_in: bool,
     status_page: StatusPage,
     viewer: Option<Viewer>,
+    /// Id of the trace that signed the user in, if that was in the last minute.
+    entry: Option<String>,
 }
 
 impl FromRequestParts<Arc<App>> for Frame {
@@ -73,6 +75,7 @@ impl Frame {
             is_signed_in: app.cookie.read(headers).is_some(),
             status_page: app.status_page,
             viewer: app.viewer.clone(),
+            entry: entry::read(headers),
         }
     }
 
@@ -133,9 +136,10 @@ impl Frame {
             return html! { p { "This page has no trace, because telemetry is switched off." } };
         };
         html! {
-            p {
-                "This page was made by trace " (self.trace_link(&id))
+            @if let Some(entry) = &self.entry {
+                p { "You were signed in by trace " (self.trace_link(entry)) }
             }
+            p { "This page was made by trace " (self.trace_link(&id)) }
         }
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
 use super::{Failure, Target};
-use crate::params::Params;
+use crate::{Token, params::Params};
 
 /// Time limit for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ const ANSWER: usize = 32 << 20;
 pub(super) struct Client {
     http: reqwest::Client,
     base: String,
-    token: Option<String>,
+    token: Option<Token>,
 }
 
 /// An error of the API.
@@ -48,7 +48,7 @@ impl Client {
         Ok(Self {
             http,
             base: target.url.clone(),
-            token: target.token.as_ref().map(|token| token.as_str().to_owned()),
+            token: target.token.clone(),
         })
     }
 
@@ -60,7 +60,7 @@ impl Client {
     pub(super) fn request(&self, method: Method, path: &str, params: &Params) -> RequestBuilder {
         let request = self.http.request(method, self.url(path, params));
         match &self.token {
-            Some(token) => request.bearer_auth(token),
+            Some(token) => request.bearer_auth(token.as_str()),
             None => request,
         }
     }

@@ -17,6 +17,7 @@
 //! Links of a chart are not in the order of the tab key, as there may be hundreds. So a page shows the same links in a
 //! table or list.
 
+mod path;
 mod period;
 mod plot;
 mod scale;
@@ -42,7 +43,6 @@ pub(crate) enum Tone {
     Series(usize),
     /// What is of least interest, such as debug messages.
     Muted,
-    Good,
     Warning,
     Bad,
     /// Worse than [`Tone::Bad`].
@@ -73,7 +73,6 @@ impl Tone {
         match self {
             Self::Series(number) => SERIES[number % SERIES.len()],
             Self::Muted => "muted",
-            Self::Good => "fine",
             Self::Warning => "warning",
             Self::Bad => "wrong",
             Self::Fatal => "fatal",

@@ -1,6 +1,7 @@
 //! The list of metrics, and the page of one metric.
 
 mod attributes;
+mod charts;
 mod exemplars;
 mod histogram;
 mod lines;

@@ -103,8 +103,8 @@ impl Period {
             .collect()
     }
 
-    /// The start and the end of a part of the period, as a text: for titles and tables.
-    pub(crate) fn part(self, from: u64, to: u64) -> String {
+    /// The start and the end of a part of a period, as a text: for titles and tables.
+    pub(crate) fn part(from: u64, to: u64) -> String {
         let precise = to.saturating_sub(from) < 5 * SECOND;
         match utc(from).zip(utc(to)) {
             Some((from, to)) => format!("{} to {}", clock(from, precise), clock(to, precise)),

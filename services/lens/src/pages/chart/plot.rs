@@ -2,13 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::{Period, Scale, Shape, Tone, Unit};
-
-/// Size of a path's coordinates.
-const SIZE: f64 = 10_000.0;
-
-/// Number of columns of a line in which its highest and lowest points are kept.
-const COLUMNS: usize = 800;
+use super::{
+    Period, Scale, Shape, Tone, Unit,
+    path::{SIZE, coordinate, percent, runs, stairs, straight},
+};
 
 /// Least height of a part of a bar, so that one error among thousands of messages is seen.
 const LEAST: f64 = 0.015;
@@ -86,9 +83,9 @@ impl Plot {
         tone: Tone,
         points: impl IntoIterator<Item = (u64, Option<f64>)>,
     ) -> Self {
-        let runs = self.runs(points);
-        let path = runs.iter().map(|run| straight(run)).collect();
-        self.path(tone, "line", path, &runs)
+        let runs = runs(self.period, &self.scale, points);
+        let path: String = runs.iter().map(|run| straight(run)).collect();
+        self.path(tone, "line", &path, &runs)
     }
 
     /// A line that keeps a value until the next one, as gauges do.
@@ -98,9 +95,9 @@ impl Plot {
         tone: Tone,
         points: impl IntoIterator<Item = (u64, Option<f64>)>,
     ) -> Self {
-        let runs = self.runs(points);
-        let path = runs.iter().map(|run| stairs(run)).collect();
-        self.path(tone, "line", path, &runs)
+        let runs = runs(self.period, &self.scale, points);
+        let path: String = runs.iter().map(|run| stairs(run)).collect();
+        self.path(tone, "line", &path, &runs)
     }
 
     /// The area between a line and zero.
@@ -110,7 +107,7 @@ impl Plot {
         tone: Tone,
         points: impl IntoIterator<Item = (u64, Option<f64>)>,
     ) -> Self {
-        let runs = self.runs(points);
+        let runs = runs(self.period, &self.scale, points);
         let zero = coordinate(1.0 - self.scale.place(0.0).unwrap_or_default());
         let areas: String = runs
             .iter()
@@ -123,8 +120,8 @@ impl Plot {
             })
             .collect();
         self.layers.push(stretched(tone, "area", &areas));
-        let path = runs.iter().map(|run| straight(run)).collect();
-        self.path(tone, "line", path, &runs)
+        let path: String = runs.iter().map(|run| straight(run)).collect();
+        self.path(tone, "line", &path, &runs)
     }
 
     /// Bars from zero up, for instance the numbers of log records by level.
@@ -258,36 +255,14 @@ impl Plot {
         if self.has_links { "group" } else { "img" }
     }
 
-    /// The places of points between gaps: from the left and from the top.
-    fn runs(&self, points: impl IntoIterator<Item = (u64, Option<f64>)>) -> Vec<Vec<(f64, f64)>> {
-        let mut runs = vec![Vec::new()];
-        for (time, value) in points {
-            let value = value.filter(|value| value.is_finite());
-            let place = value.and_then(|value| self.scale.place(value));
-            let place = place.filter(|_| self.period.contains(time));
-            match (place, runs.last_mut()) {
-                (Some(place), Some(run)) => run.push((self.period.place(time), 1.0 - place)),
-                (None, Some(run)) if !run.is_empty() => runs.push(Vec::new()),
-                _ => {}
-            }
-        }
-        runs.retain(|run| !run.is_empty());
-        for run in &mut runs {
-            if run.len() > 4 * COLUMNS {
-                *run = thin(run);
-            }
-        }
-        runs
-    }
-
-    fn path(mut self, tone: Tone, class: &str, path: String, runs: &[Vec<(f64, f64)>]) -> Self {
+    fn path(mut self, tone: Tone, class: &str, path: &str, runs: &[Vec<(f64, f64)>]) -> Self {
         let single = runs.iter().filter_map(|run| match run[..] {
             [(x, y)] => Some((percent(x), percent(y))),
             _ => None,
         });
         // A path of one point has no length.
         let layer = html! {
-            (stretched(tone, class, &path))
+            (stretched(tone, class, path))
             @for (x, y) in single { circle.point.(tone.class()) cx=(x) cy=(y) r="2" {} }
         };
         self.layers.push(layer);
@@ -325,48 +300,6 @@ pub(super) fn dot(x: &str, y: &str, shape: Shape) -> Markup {
     }
 }
 
-fn straight(run: &[(f64, f64)]) -> String {
-    if run.len() == 1 {
-        return String::new();
-    }
-    let points = run.iter().enumerate().map(|(index, (x, y))| {
-        let command = if index == 0 { 'M' } else { 'L' };
-        format!("{command}{} {}", coordinate(*x), coordinate(*y))
-    });
-    points.collect()
-}
-
-fn stairs(run: &[(f64, f64)]) -> String {
-    if run.len() == 1 {
-        return String::new();
-    }
-    let points = run.iter().enumerate().map(|(index, (x, y))| {
-        let (x, y) = (coordinate(*x), coordinate(*y));
-        match index {
-            0 => format!("M{x} {y}"),
-            _ => format!("H{x}V{y}"),
-        }
-    });
-    points.collect()
-}
-
-/// The first, highest, lowest and last point of each column.
-fn thin(run: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let column = |point: &(f64, f64)| (point.0 * COLUMNS as f64) as usize;
-    let mut kept = Vec::with_capacity(4 * COLUMNS);
-    for points in run.chunk_by(|one, other| column(one) == column(other)) {
-        let by_height = |one: &&(f64, f64), other: &&(f64, f64)| one.1.total_cmp(&other.1);
-        let mut some = vec![points.first(), points.last()];
-        some.push(points.iter().min_by(by_height));
-        some.push(points.iter().max_by(by_height));
-        let mut some: Vec<_> = some.into_iter().flatten().copied().collect();
-        some.sort_by(|one, other| one.0.total_cmp(&other.0));
-        some.dedup();
-        kept.extend(some);
-    }
-    kept
-}
-
 /// The place from the top and the height of each part.
 fn stack(scale: &Scale, zero: f64, parts: &[(Tone, f64)]) -> Vec<(Tone, f64, f64)> {
     let mut sum = 0.0;
@@ -388,12 +321,4 @@ fn heat(count: f64, most: f64) -> Option<&'static str> {
     }
     let share = (count.ln_1p() / most.ln_1p()).clamp(0.0, 1.0);
     HEAT.get((share * 9.0).round() as usize).copied()
-}
-
-fn coordinate(place: f64) -> i64 {
-    (place * SIZE).round() as i64
-}
-
-fn percent(place: f64) -> String {
-    format!("{}%", (place * 10_000.0).round() / 100.0)
 }

@@ -196,7 +196,7 @@ fn time(seconds: f64, digits: usize) -> String {
         return "0 s".to_owned();
     }
     let sign = if seconds < 0.0 { "-" } else { "" };
-    if size >= 1e12 || size < 1e-12 {
+    if !(1e-12..1e12).contains(&size) {
         return format!("{} s", number(seconds, digits));
     }
     // 59.97 s are 1 min, as three digits have no place for the rest.

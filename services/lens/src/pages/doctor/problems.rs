@@ -17,7 +17,7 @@ const SHOWN: usize = 50;
 const NAMES: usize = 10;
 
 /// A problem and its remedy.
-struct Problem {
+pub(super) struct Problem {
     title: Markup,
     remedy: &'static str,
     example: Option<String>,
@@ -103,7 +103,7 @@ fn of_traces(finding: &Finding) -> Problem {
     }
 }
 
-fn of_senders(services: &[Service]) -> Vec<Problem> {
+pub(super) fn of_senders(services: &[Service]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let unnamed = services
         .iter()
@@ -117,13 +117,21 @@ fn of_senders(services: &[Service]) -> Vec<Problem> {
             example: None,
         });
     }
+    // Services of one process have one instance id. A part of it, such as the runtime, may have metrics alone.
+    let mut processes: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+    for service in services {
+        add(
+            processes.entry(&service.instance).or_default(),
+            service.counts(),
+        );
+    }
     // Instances of one service send the same signals.
     let mut totals: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
     for service in services.iter().filter(|service| !service.name.is_empty()) {
-        let total = totals.entry(&service.name).or_default();
-        total[0] += service.spans;
-        total[1] += service.logs;
-        total[2] += service.points;
+        let process = processes.get(service.instance.as_str());
+        let process = process.filter(|_| !service.instance.is_empty());
+        let counts = process.copied().unwrap_or_else(|| service.counts());
+        add(totals.entry(&service.name).or_default(), counts);
     }
     let mut silent: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
     for (name, total) in totals {
@@ -153,6 +161,12 @@ fn of_senders(services: &[Service]) -> Vec<Problem> {
         });
     }
     problems
+}
+
+fn add(total: &mut [u64; 3], counts: [u64; 3]) {
+    for (total, count) in total.iter_mut().zip(counts) {
+        *total += count;
+    }
 }
 
 fn of_store(lens: &Lens) -> Vec<Problem> {

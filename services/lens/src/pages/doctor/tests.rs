@@ -1,8 +1,11 @@
+use std::time::SystemTime;
+
 use axum::http::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
-use super::remedy::remedy;
+use super::{problems::of_senders, remedy::remedy};
 use crate::{
+    Service,
     findings::{Findings, Trouble},
     pages::overview::tests::{get, texts},
     telling::{HOSTILE, MS, lens, log, send, span},
@@ -97,6 +100,25 @@ async fn repeated_spans_and_missing_names_are_told() {
         problems.contains("1 sender has no service.name"),
         "{problems}"
     );
+}
+
+#[test]
+fn a_process_may_send_a_signal_under_one_of_its_names() {
+    let service = |name: &str, instance: &str, spans| Service {
+        name: name.to_owned(),
+        instance: instance.to_owned(),
+        sdk: String::new(),
+        spans,
+        points: 1,
+        logs: spans,
+        last: SystemTime::UNIX_EPOCH,
+    };
+    let together = [service("auth", "1", 9), service("runtime", "1", 0)];
+    assert_eq!(of_senders(&together).len(), 0);
+    for apart in ["", "2"] {
+        let apart = [service("auth", "1", 9), service("runtime", apart, 0)];
+        assert_eq!(of_senders(&apart).len(), 1);
+    }
 }
 
 #[tokio::test]

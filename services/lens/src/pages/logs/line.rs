@@ -66,14 +66,24 @@ fn time(log: &StoredLog) -> Markup {
 fn body(record: &LogRecord) -> Markup {
     let body = value::plain(record.body.as_ref());
     let is_cut = text::split(&body, BODY).1 > 0;
+    let is_named = !record.event_name.is_empty() && !is_place(&record.event_name);
     html! {
         span.body {
-            @if !record.event_name.is_empty() { strong { (text::short(&record.event_name, 100)) } " " }
-            @if body.is_empty() && record.event_name.is_empty() { em { "no body" } }
+            @if is_named { strong { (text::short(&record.event_name, 100)) } " " }
+            @if body.is_empty() && !is_named { em { "no body" } }
             (text::short(&body, BODY))
             @if is_cut { " " span.hint { "more" } }
         }
     }
+}
+
+/// Whether the name of an event is the place of its code. The Rust crate `tracing` gives such names to log lines:
+/// `event src/main.rs:12`.
+fn is_place(event: &str) -> bool {
+    let place = event
+        .strip_prefix("event ")
+        .and_then(|place| place.rsplit_once(':'));
+    place.is_some_and(|(file, line)| file.ends_with(".rs") && line.parse::<u32>().is_ok())
 }
 
 /// Everything that the log record has.

@@ -92,6 +92,18 @@ async fn unusual_log_records_are_shown() {
     assert_eq!(texts(&page, ".lines a.trace").len(), 0);
     assert_eq!(texts(&page, ".legend li"), ["no level"]);
 
+    // The name that the Rust crate `tracing` gives to a log line.
+    let lens = self::lens();
+    let named = |event: &str| LogRecord {
+        event_name: event.to_owned(),
+        ..log(1, 0, 5, "started")
+    };
+    add(&lens, named("event src/main.rs:12"));
+    add(&lens, named("event src/main.rs:x"));
+    let page = get(&lens, "/logs").await.body;
+    let bodies = texts(&page, ".lines summary .body");
+    assert_eq!(bodies, ["event src/main.rs:x started", "started"]);
+
     // Nothing at all.
     let lens = self::lens();
     add(&lens, LogRecord::default());
@@ -318,5 +330,5 @@ async fn streams_are_limited() {
     let refused = get(&lens, "/logs/events").await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     streams.pop();
-    open(&lens, "/logs/events", None).await;
+    drop(open(&lens, "/logs/events", None).await);
 }

@@ -72,7 +72,7 @@ impl Histograms {
                         count: *count,
                         title: format!(
                             "{} UTC\n{}: {}",
-                            period.part(column.from, column.to),
+                            Period::part(column.from, column.to),
                             self.row(row.lower, row.upper),
                             Unit::new("{value}").text(*count),
                         ),

@@ -93,7 +93,7 @@ impl Lines {
                 None => plot.line(tone, self.flat(line)),
             };
         }
-        let figure = plot.slices(self.slices(period)).dots(dots).figure(label);
+        let figure = plot.slices(self.slices()).dots(dots).figure(label);
         html! {
             (figure)
             @if self.lines.len() > 1 {
@@ -101,7 +101,7 @@ impl Lines {
                     (Tone::Series(index), Mark::Line, html! { bdi { (line.name) } })
                 })))
             }
-            (self.table(label, period))
+            (self.table(label))
         }
     }
 
@@ -120,7 +120,7 @@ impl Lines {
         })
     }
 
-    fn slices(&self, period: Period) -> impl Iterator<Item = Slice> + '_ {
+    fn slices(&self) -> impl Iterator<Item = Slice> + '_ {
         let intervals = self.intervals.iter().enumerate();
         intervals.filter_map(move |(index, (from, to))| {
             let lines = self.lines.iter().filter_map(|line| {
@@ -131,13 +131,13 @@ impl Lines {
             (!lines.is_empty()).then(|| Slice {
                 from: *from,
                 to: *to,
-                title: format!("{} UTC{lines}", period.part(*from, *to)),
+                title: format!("{} UTC{lines}", Period::part(*from, *to)),
                 href: None,
             })
         })
     }
 
-    fn table(&self, label: &str, period: Period) -> Markup {
+    fn table(&self, label: &str) -> Markup {
         let names = self.lines.iter().map(|line| Head::Number(&line.name));
         let head: Vec<_> = [Head::Text("Time (UTC)")]
             .into_iter()
@@ -151,10 +151,10 @@ impl Lines {
                 .map(|line| line.values.get(index).copied().flatten())
                 .collect();
             values.iter().any(Option::is_some).then(|| {
-                let time = html! { (period.part(*from, *to)) };
-                let values = values.iter().map(|value| match value {
-                    Some(value) => html! { (self.unit.text(*value)) },
-                    None => html! { "–" },
+                let time = html! { (Period::part(*from, *to)) };
+                let values = values.iter().map(|value| {
+                    let text = value.map(|value| self.unit.text(value));
+                    html! { (text.as_deref().unwrap_or("–")) }
                 });
                 [time].into_iter().chain(values).collect()
             })

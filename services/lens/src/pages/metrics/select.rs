@@ -114,7 +114,7 @@ impl Span {
                 extent,
             };
         };
-        let end = params.parse("end").unwrap_or(extent.to());
+        let end = params.parse("end").unwrap_or_else(|| extent.to());
         let end = end.clamp(extent.from(), extent.to());
         Self {
             choice,

@@ -78,6 +78,12 @@ fn node(node: &Node, (x, y): (f64, f64)) -> Markup {
     let start = text::line(start);
     let (long, _) = text::split(&name, LONGEST);
     let kind = kind(node);
+    // Below the lid of a database.
+    let y = if node.kind == Kind::Database {
+        y + 5.0
+    } else {
+        y
+    };
     let shape = html! {
         title { (text::line(long)) ", " (text::line(&kind)) }
         (outline(node.kind, left, top))

@@ -68,7 +68,7 @@ async fn exemplars_lead_to_stored_traces() {
 
     let id = "01".repeat(16);
     let href = format!("/traces/{id}?span={}", "01".repeat(8));
-    assert_eq!(page.hrefs(".exemplars a"), [href.clone()]);
+    assert_eq!(page.hrefs(".exemplars a"), [&*href]);
     assert_eq!(page.hrefs(".plot a"), [href]);
     let rows = page.texts(".exemplars tbody tr");
     assert_eq!(rows.len(), 4);
