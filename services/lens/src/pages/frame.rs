@@ -35,7 +35,8 @@ impl Place {
     }
 }
 
-const NAVIGATION: [(Place, &str, &str); 4] = [
+const NAVIGATION: [(Place, &str, &str); 5] = [
+    (Place::Overview, "/", "Overview"),
     (Place::Traces, "/traces", "Traces"),
     (Place::Logs, "/logs", "Logs"),
     (Place::Metrics, "/metrics", "Metrics"),

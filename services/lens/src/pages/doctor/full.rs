@@ -12,7 +12,7 @@ pub(super) fn section(lens: &Lens) -> Markup {
     let usage = lens.metrics.usage();
     let oldest = |time: Option<u64>| time.map_or_else(|| html! { "–" }, format::time);
     html! {
-        section aria-labelledby="full" {
+        section {
             h2 #full { "How full" }
             div.card.facts-row {
                 (bar("Spans and log records", stats.bytes, stats.limit))

@@ -10,7 +10,7 @@ use crate::{
 
 pub(super) fn section(notes: &[Note]) -> Markup {
     html! {
-        section aria-labelledby="refused" {
+        section {
             h2 #refused { "Refused" }
             @if notes.is_empty() {
                 p.aside { "Nothing was refused." }

@@ -10,7 +10,7 @@ use crate::{
 
 pub(super) fn section(services: &[Service]) -> Markup {
     html! {
-        section aria-labelledby="senders" {
+        section {
             h2 #senders { "Senders" }
             @if services.is_empty() {
                 p.aside { "Nothing was received yet. The " a href="/" { "overview" } " tells how to send." }

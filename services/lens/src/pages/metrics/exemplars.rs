@@ -116,7 +116,7 @@ pub(super) fn key(exemplars: &[Shown]) -> Markup {
 pub(super) fn table(exemplars: &[Shown], unit: &Unit) -> Markup {
     html! {
         @if !exemplars.is_empty() {
-            section.card.exemplars aria-labelledby="exemplars" {
+            section.card.exemplars {
                 h2 #exemplars { "Exemplars" }
                 p.hint {
                     "Single measurements, with the trace in which they were made."

@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn table(view: &View, path: &str, params: &Params, filter: &Filter) -> Markup {
     let unit = Unit::new(&view.variant.unit);
     html! {
-        section.card.series aria-labelledby="series" {
+        section.card.series {
             h2 #series { "Series" }
             @if view.matching > view.rows.len() {
                 p.hint {

@@ -9,7 +9,7 @@ use crate::{
 
 pub(super) fn section(errors: &[Error]) -> Markup {
     html! {
-        section aria-labelledby="errors" {
+        section {
             h2 #errors { "Newest errors" }
             @if errors.is_empty() {
                 p.aside { "No span and no log record has an error in this time." }

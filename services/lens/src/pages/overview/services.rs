@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn section(overview: &Overview) -> Markup {
     let services = &overview.services;
     html! {
-        section aria-labelledby="services" {
+        section {
             h2 #services { "Services" }
             @if services.rows.is_empty() {
                 p.aside { "No spans in this time. The rates, errors and durations come from spans." }
@@ -38,7 +38,7 @@ pub(super) fn section(overview: &Overview) -> Markup {
                     "From " (format::count(services.spans as u64)) " spans"
                     @if services.is_cut { ", the newest of this time" }
                     ". Rates are over " (format::duration(services.time))
-                    ", and p50 and p95 are exact to 3 %."
+                    ", and p50 and p95 are at most 3 % off."
                     @if services.others > 0 {
                         " " (format::count(services.others)) " spans are of further services."
                     }
