@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::{
             ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
         },
     },
-    metrics::v1::metric::Data,
+    metrics::v1::{Metric, metric::Data},
 };
 
 use crate::{
@@ -99,6 +99,19 @@ impl Export for ExportTraceServiceRequest {
     }
 }
 
+/// Number of data points of a metric.
+#[must_use]
+pub fn data_points(metric: &Metric) -> usize {
+    match &metric.data {
+        None => 0,
+        Some(Data::Gauge(gauge)) => gauge.data_points.len(),
+        Some(Data::Sum(sum)) => sum.data_points.len(),
+        Some(Data::Histogram(histogram)) => histogram.data_points.len(),
+        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
+        Some(Data::Summary(summary)) => summary.data_points.len(),
+    }
+}
+
 impl Export for ExportMetricsServiceRequest {
     const SIGNAL: Signal = Signal::Metrics;
     type Response = ExportMetricsServiceResponse;
@@ -113,15 +126,7 @@ impl Export for ExportMetricsServiceRequest {
             .iter()
             .flat_map(|group| &group.scope_metrics);
         let metrics = scopes.flat_map(|scope| &scope.metrics);
-        let points = metrics.map(|metric| match &metric.data {
-            None => 0,
-            Some(Data::Gauge(gauge)) => gauge.data_points.len(),
-            Some(Data::Sum(sum)) => sum.data_points.len(),
-            Some(Data::Histogram(histogram)) => histogram.data_points.len(),
-            Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
-            Some(Data::Summary(summary)) => summary.data_points.len(),
-        });
-        points.sum::<usize>() as u64
+        metrics.map(data_points).sum::<usize>() as u64
     }
 
     fn check(&mut self) -> Accepted {

@@ -25,7 +25,7 @@ mod sink;
 mod size;
 
 pub use crate::{
-    export::Signal,
+    export::{Signal, data_points},
     failure::Refusal,
     file::{Import, Problem},
     receiver::{Limits, Receiver},

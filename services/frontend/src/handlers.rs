@@ -14,12 +14,12 @@ use crate::{
     auth::{self, Account, Credentials, Error, OpenSession},
     client_address::client_address,
     config::StatusPage,
-    entry,
     pages::{
         Frame, Problem, account, activity,
         credentials::{self, Purpose},
         home, status,
     },
+    sign_in_trace,
 };
 
 /// The client's IP address, or an empty string if it is unknown.
@@ -168,7 +168,7 @@ fn enter(app: &App, frame: &Frame, session: &OpenSession) -> Response {
     let mut response = see_other("/account");
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     let trace = telemetry::current_trace_id();
-    if let Some(cookie) = trace.and_then(|trace| entry::store(&trace, app.is_https())) {
+    if let Some(cookie) = trace.and_then(|trace| sign_in_trace::store(&trace, app.is_https())) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response

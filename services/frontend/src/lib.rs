@@ -19,12 +19,12 @@ mod app;
 mod auth;
 mod client_address;
 mod config;
-mod entry;
 mod form;
 mod handlers;
 mod pages;
 mod router;
 mod session;
+mod sign_in_trace;
 mod status;
 mod viewer;
 

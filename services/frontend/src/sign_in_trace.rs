@@ -4,7 +4,7 @@
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-const NAME: &str = "entry_trace";
+const NAME: &str = "sign_in_trace";
 
 /// The header that stores a trace id for the next account page. It expires after a minute.
 pub(crate) fn store(trace: &str, https: bool) -> Option<HeaderValue> {
@@ -48,14 +48,14 @@ mod tests {
         assert_eq!(read_from(&format!("a=b; {pair}; c")).as_deref(), Some(id));
         for other in [
             "",
-            "entry_trace=",
-            "entry_trace=../x",
-            "entry_trace=4bf9",
-            "entry_trace",
+            "sign_in_trace=",
+            "sign_in_trace=../x",
+            "sign_in_trace=4bf9",
+            "sign_in_trace",
         ] {
             assert_eq!(read_from(other), None, "{other}");
         }
-        let script = format!("entry_trace={}", "<".repeat(32));
+        let script = format!("sign_in_trace={}", "<".repeat(32));
         assert_eq!(read_from(&script), None);
     }
 }

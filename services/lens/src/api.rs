@@ -95,8 +95,16 @@ impl Api {
     }
 }
 
-/// The filter of the URL.
-fn filter(params: &Params) -> Result<Filter, Error> {
+/// The filter of the URL. Parameters other than `q` and these are refused, because a filter that has no effect would
+/// give a wrong answer.
+fn filter(params: &Params, others: &[&str]) -> Result<Filter, Error> {
+    let known = |name: &str| name == "q" || others.contains(&name);
+    if let Some((name, _)) = params.pairs().find(|(name, _)| !known(name)) {
+        return Err(Error::BadRequest(format!(
+            "there is no parameter {name:?}; those of this resource are q, {}",
+            others.join(", ")
+        )));
+    }
     let text = params.get("q").unwrap_or_default();
     text.parse()
         .map_err(|errors: crate::query::Errors| Error::filter(&errors.0))

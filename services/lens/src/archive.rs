@@ -74,7 +74,7 @@ struct State {
     size: u64,
 }
 
-/// What is not loaded yet.
+/// The chunks of an earlier run that are not loaded yet.
 #[derive(Debug)]
 struct Load {
     extent: Extent,

@@ -60,7 +60,7 @@ pub struct Settings {
     )]
     pub otlp_http_port: u16,
 
-    /// Memory for telemetry, such as 256MiB or 1GiB; the oldest leaves first
+    /// Memory for telemetry, such as 512MiB or 1GiB; the oldest leaves first. 256MiB by default, 64MiB within otelix
     // The default depends on the program.
     #[arg(
         id = "lens_memory",

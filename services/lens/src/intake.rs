@@ -2,12 +2,9 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use opentelemetry_proto::tonic::{
-    collector::{
-        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
-        trace::v1::ExportTraceServiceRequest,
-    },
-    metrics::v1::metric::Data,
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+    trace::v1::ExportTraceServiceRequest,
 };
 use otlp::{Accepted, Busy, Refusal, Sink};
 use prost::{DecodeError, Message};
@@ -118,7 +115,7 @@ impl Sink for Intake {
                 .scope_metrics
                 .iter()
                 .flat_map(|scope| &scope.metrics)
-                .map(|metric| points(metric.data.as_ref()))
+                .map(otlp::data_points)
                 .sum(),
         });
         let size = self.0.doctor.received(counts);
@@ -167,16 +164,5 @@ fn store<R: Export>(lens: &Lens, records: usize, request: &R) -> Accepted {
             archive.append(R::SIGNAL, records, &message);
             accepted
         }
-    }
-}
-
-fn points(data: Option<&Data>) -> usize {
-    match data {
-        None => 0,
-        Some(Data::Gauge(gauge)) => gauge.data_points.len(),
-        Some(Data::Sum(sum)) => sum.data_points.len(),
-        Some(Data::Histogram(histogram)) => histogram.data_points.len(),
-        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
-        Some(Data::Summary(summary)) => summary.data_points.len(),
     }
 }

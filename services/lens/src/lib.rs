@@ -14,15 +14,16 @@ mod config;
 mod doctor;
 mod findings;
 mod guard;
+mod ids;
 mod intake;
 mod overview;
 mod pages;
 mod params;
 mod router;
+#[cfg(test)]
+mod samples;
 mod server;
 mod state;
-#[cfg(test)]
-mod telling;
 mod token;
 
 pub use crate::{

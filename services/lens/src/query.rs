@@ -46,7 +46,7 @@ pub use self::{
     convert::{LogFilter, SeriesFilter, Signal, TraceFilter, Unsupported},
     error::{Error, Errors, Problem},
 };
-use crate::store::TraceId;
+use crate::ids::TraceId;
 
 /// Maximum length of a filter, in characters.
 pub const MAX_CHARACTERS: usize = 2_000;

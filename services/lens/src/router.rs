@@ -129,7 +129,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::telling::lens;
+    use crate::samples::lens;
 
     async fn ask(router: Router, path: &str, headers: &[(&str, &str)]) -> StatusCode {
         let mut request = Request::post(path);

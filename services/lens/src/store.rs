@@ -13,7 +13,6 @@ mod cursor;
 mod dictionary;
 mod fields;
 mod filter;
-mod ids;
 mod insert;
 mod logs;
 mod outline;
@@ -38,7 +37,6 @@ pub use self::{
     columns::{LogView, Logs, SpanView, Spans},
     cursor::InvalidCursor,
     filter::{List, Page},
-    ids::{InvalidId, SpanId, TraceId},
     insert::Inserted,
     logs::LogCursor,
     outline::{LinkTo, LogOutline, LogPlace, Outline},
@@ -47,6 +45,7 @@ pub use self::{
     trace::{LinkedFrom, StoredLog, Trace, TraceSpan},
     traces::{TraceCursor, TraceRow},
 };
+pub use crate::ids::{InvalidId, SpanId, TraceId};
 
 pub use crate::query::{LogFilter, TraceFilter};
 

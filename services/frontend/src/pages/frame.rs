@@ -9,7 +9,7 @@ use axum::{
 use maud::{Markup, html};
 use pages::{Layout, assets::href, current};
 
-use crate::{app::App, config::StatusPage, entry, pages::Files, viewer::Viewer};
+use crate::{app::App, config::StatusPage, pages::Files, sign_in_trace, viewer::Viewer};
 
 /// The place of a page in the navigation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,7 +58,7 @@ pub(crate) struct Frame {
     status_page: StatusPage,
     viewer: Option<Viewer>,
     /// Id of the trace that signed the user in, if that was in the last minute.
-    entry: Option<String>,
+    sign_in: Option<String>,
 }
 
 impl FromRequestParts<Arc<App>> for Frame {
@@ -75,7 +75,7 @@ impl Frame {
             is_signed_in: app.cookie.read(headers).is_some(),
             status_page: app.status_page,
             viewer: app.viewer.clone(),
-            entry: entry::read(headers),
+            sign_in: sign_in_trace::read(headers),
         }
     }
 
@@ -136,8 +136,8 @@ impl Frame {
             return html! { p { "This page has no trace, because telemetry is switched off." } };
         };
         html! {
-            @if let Some(entry) = &self.entry {
-                p { "You were signed in by trace " (self.trace_link(entry)) }
+            @if let Some(sign_in) = &self.sign_in {
+                p { "You were signed in by trace " (self.trace_link(sign_in)) }
             }
             p { "This page was made by trace " (self.trace_link(&id)) }
         }

@@ -20,7 +20,7 @@ const STEP: usize = 100;
 
 /// The newest log records that match.
 pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Response, Error> {
-    let filter = super::filter(&params)?;
+    let filter = super::filter(&params, &["before", "follow", "limit"])?;
     let filter = filter
         .to_log_filter()
         .map_err(|terms| Error::filter(&terms))?;

@@ -61,7 +61,7 @@ pub(crate) struct Match {
 
 /// The traces or log records that match.
 pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Response, Error> {
-    let filter = super::filter(&params)?;
+    let filter = super::filter(&params, &["limit", "signal"])?;
     let limit = super::limit(&params, LIMIT.0, LIMIT.1)?;
     let signal = params.get("signal").unwrap_or("traces");
     let find = find(&filter, signal, limit)?;

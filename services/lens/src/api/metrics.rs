@@ -20,7 +20,7 @@ const LIMIT: (usize, usize) = (100, 1000);
 
 /// The series that match, with their points.
 pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Response, Error> {
-    let filter = super::filter(&params)?;
+    let filter = super::filter(&params, &["after", "from", "limit", "to"])?;
     let filter = filter
         .to_series_filter()
         .map_err(|terms| Error::filter(&terms))?;

@@ -30,7 +30,7 @@ const WINDOW: usize = 500;
 
 /// The newest traces that match, each with all of its spans.
 pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Response, Error> {
-    let filter = super::filter(&params)?;
+    let filter = super::filter(&params, &["before", "follow", "limit"])?;
     let filter = filter
         .to_trace_filter()
         .map_err(|terms| Error::filter(&terms))?;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Lens,
-    telling::{MS, failed, lens, linking, log, send, span, with},
+    samples::{MS, failed, lens, linking, log, send, span, with},
 };
 
 fn overview(lens: &Lens) -> Arc<Overview> {
@@ -83,7 +83,7 @@ async fn the_window_ends_with_old_data() {
     assert_eq!(old.services.rows.len(), 1);
 
     // A clock that is ahead does not hide the spans of today.
-    let lens = crate::telling::lens();
+    let lens = crate::samples::lens();
     let mut ahead = span(SpanKind::Server, 1, 2, 0);
     ahead.start_time_unix_nano = u64::MAX - 1;
     send(&lens, "ahead", [ahead]).await;

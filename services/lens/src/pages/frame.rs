@@ -21,16 +21,15 @@ pub(super) enum Place {
 impl Place {
     /// The URLs of its style sheets.
     fn styles(self) -> Vec<String> {
-        let names: &[&str] = match self {
-            Self::Overview => &["style.css", "chart.css", "overview.css"],
-            Self::Traces => &["style.css", "chart.css", "traces.css"],
-            Self::Logs => &["style.css", "chart.css", "logs.css"],
-            Self::Metrics => &["style.css", "chart.css", "metrics.css"],
-            Self::Doctor => &["style.css", "doctor.css"],
-            Self::Elsewhere => &["style.css"],
+        let own: &[&str] = match self {
+            Self::Overview => &["chart.css", "sections.css", "overview.css"],
+            Self::Traces => &["chart.css", "traces.css", "trace.css"],
+            Self::Logs => &["chart.css", "logs.css"],
+            Self::Metrics => &["chart.css", "metrics.css"],
+            Self::Doctor => &["sections.css", "doctor.css"],
+            Self::Elsewhere => &[],
         };
-        // A page may have no style of its own.
-        let names = names.iter().filter(|name| Files::get(name).is_some());
+        let names = ["style.css"].iter().chain(own);
         names.map(|name| href::<Files>(name)).collect()
     }
 }

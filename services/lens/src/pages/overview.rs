@@ -124,7 +124,7 @@ fn rate(count: u64, nanos: u64) -> String {
     }
 }
 
-/// A share in percent. What is not zero is not shown as zero.
+/// A share in percent. A share above zero is never shown as 0 %.
 pub(super) fn share(part: u64, all: u64) -> String {
     let percent = 100.0 * part as f64 / all.max(1) as f64;
     match percent {

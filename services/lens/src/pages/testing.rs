@@ -12,26 +12,22 @@ use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
     resource::v1::Resource,
-    trace::v1::{ResourceSpans, ScopeSpans, Span, Status},
+    trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
 use scraper::{Html, Selector};
 use tower::ServiceExt as _;
 
+pub(super) use crate::samples::{MS, failed, lens};
 use crate::{Lens, store::TraceId};
 
-/// A time in nanoseconds since 1970, and a millisecond.
+/// A time in nanoseconds since 1970.
 pub(super) const NOW: u64 = 1_700_000_000_000_000_000;
-pub(super) const MS: u64 = 1_000_000;
 
 /// An answer to a request.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: String,
-}
-
-pub(super) fn lens() -> Arc<Lens> {
-    Lens::new(64 << 20)
 }
 
 pub(super) async fn get(lens: &Arc<Lens>, path: &str) -> Answer {
@@ -93,14 +89,6 @@ pub(super) fn span(trace: u64, id: u64, parent: u64, from: u64, to: u64) -> Span
         end_time_unix_nano: NOW + to * MS,
         ..Span::default()
     }
-}
-
-pub(super) fn failed(mut span: Span, message: &str) -> Span {
-    span.status = Some(Status {
-        message: message.to_owned(),
-        code: 2,
-    });
-    span
 }
 
 pub(super) fn log(trace: u64, span: u64, at: u64, body: &str) -> LogRecord {

@@ -12,7 +12,7 @@ use std::{
 use foldhash::fast::RandomState;
 use hashbrown::{HashTable, hash_table::Entry};
 
-use super::ids::TraceId;
+use crate::ids::TraceId;
 
 /// Number of tables of an index. A table that grows is copied as a whole, so many small ones keep the pause and the
 /// additional memory short.

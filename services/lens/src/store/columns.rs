@@ -6,9 +6,9 @@ use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 
 use super::{
     LogColumns, SpanColumns, Store,
-    ids::{SpanId, TraceId},
     segment::{Row, Segment},
 };
+use crate::ids::{SpanId, TraceId};
 
 /// The stored spans that start in a time range.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use memchr::memmem::Finder;
 
-use super::ids::TraceId;
+use crate::ids::TraceId;
 use crate::query::{
     Condition, Level, Operator, Term,
     compare::{self, Attribute, Pattern},

@@ -9,12 +9,8 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message as _;
 
-use super::{
-    LogColumns, SpanColumns, Store, Writer,
-    ids::{SpanId, TraceId},
-    segment::Record,
-    signal::Group,
-};
+use super::{LogColumns, SpanColumns, Store, Writer, segment::Record, signal::Group};
+use crate::ids::{SpanId, TraceId};
 
 /// Number of records after which the writer lets readers in.
 const BATCH: usize = 512;

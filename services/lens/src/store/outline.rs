@@ -9,12 +9,12 @@ use super::{
     LogColumns, Snapshot, SpanColumns, Store,
     chains::Place,
     columns::SpanView,
-    ids::{SpanId, TraceId},
     insert::log_time,
     segment::Segment,
     source::{Source, Sources},
     trace::{StoredLog, TraceSpan},
 };
+use crate::ids::{SpanId, TraceId};
 
 /// The spans of one trace by their columns.
 ///

@@ -3,12 +3,8 @@
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
 use prost::Message as _;
 
-use super::{
-    Spans, Store,
-    columns::SpanView,
-    fields,
-    ids::{SpanId, TraceId},
-};
+use super::{Spans, Store, columns::SpanView, fields};
+use crate::ids::{SpanId, TraceId};
 
 /// The field of the attributes in a span.
 const ATTRIBUTES: u32 = 9;

@@ -12,8 +12,8 @@ use super::{
     arena::{Arena, Reader},
     chains::{Next, Place},
     dictionary::Dictionary,
-    ids::{SpanId, TraceId},
 };
+use crate::ids::{SpanId, TraceId};
 
 /// Maximum number of records in a segment. With it, the hash table of 8,192 places is exactly full.
 pub(super) const RECORDS: usize = 7168;

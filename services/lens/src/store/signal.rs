@@ -7,9 +7,9 @@ use prost::Message;
 use super::{
     SignalStats,
     chains::{Chains, Gone, Place},
-    ids::{SpanId, TraceId},
     segment::{Link, Origin, Part, Record, Segment},
 };
+use crate::ids::{SpanId, TraceId};
 
 /// The segments of one signal, and the index of its traces. Only the writer uses it.
 #[derive(Debug)]

@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::{logs::v1::LogRecord, trace::v1::Span};
 
-use super::{
-    Store,
-    ids::{SpanId, TraceId},
-    source::Source,
-};
+use super::{Store, source::Source};
+use crate::ids::{SpanId, TraceId};
 
 /// Maximum number of links that [`Trace::linked_from`] has.
 const LINKS: usize = 1000;

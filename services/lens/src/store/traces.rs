@@ -9,10 +9,10 @@ use super::{
     Snapshot, SpanColumns, Store,
     chains::Place,
     filter::{List, Page, Terms},
-    ids::TraceId,
     search::{Columns, Sink, any_text_in},
     segment::{NO_ROW, Segment},
 };
+use crate::ids::TraceId;
 use crate::query::TraceFilter;
 
 /// A trace in a list.

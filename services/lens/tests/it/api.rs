@@ -140,6 +140,9 @@ async fn errors_are_json() {
         ("/api/metrics?q=text", 400, "series have no text"),
         ("/api/traces?limit=0", 400, "1 to 1000"),
         ("/api/traces?before=x", 400, "cursor"),
+        // A filter by time would have no effect.
+        ("/api/traces?from=1", 400, "before, follow, limit"),
+        ("/api/matches?q=a&before=1", 400, "limit, signal"),
         ("/api/logs?follow=maybe", 400, "`follow`"),
         (
             "/api/traces?follow=true&q=trace.duration>1s",

@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::{
 use testing::{Process, program};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 use tonic::transport::Channel;
 
@@ -41,12 +41,11 @@ pub(crate) fn binary(folder: &Path) -> Command {
 
 impl Lens {
     pub(crate) async fn start(folder: &Path) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let otlp = free.local_addr().unwrap();
-        drop(free);
-        let mut command = binary(folder);
-        let mut process = Process::start(command.env("OTLP_GRPC_PORT", otlp.port().to_string()));
+        let mut process = Process::start(&mut binary(folder));
         let pages = process.address().await;
+        let ready = process.logged("message", "ready").await;
+        let otlp = ready["otlp"].as_str().unwrap().trim_matches(['[', ']']);
+        let otlp: SocketAddr = otlp.split(", ").next().unwrap().parse().unwrap();
         Self {
             process,
             pages,

@@ -8,7 +8,7 @@ use crate::{
     Service,
     findings::{Findings, Trouble},
     pages::overview::tests::{get, texts},
-    telling::{HOSTILE, MS, lens, log, send, span},
+    samples::{HOSTILE, MS, lens, log, send, span},
 };
 
 #[tokio::test]

@@ -1,28 +1,20 @@
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-    http::{Request, StatusCode},
-};
+use axum::http::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use scraper::{Html, Selector};
-use tower::ServiceExt as _;
 
 use super::{rate, share};
 use crate::{
     Lens,
-    telling::{HOSTILE, failed, lens, log, send, span, with},
+    pages::testing,
+    samples::{HOSTILE, failed, lens, log, send, span, with},
 };
 
 pub(in crate::pages) async fn get(lens: &Arc<Lens>, path: &str) -> (StatusCode, Html, String) {
-    let router: Router = crate::pages::routes().with_state(Arc::clone(lens));
-    let request = Request::get(path).body(Body::empty()).unwrap();
-    let response = router.oneshot(request).await.unwrap();
-    let status = response.status();
-    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    let text = String::from_utf8(body.to_vec()).unwrap();
-    (status, Html::parse_document(&text), text)
+    let answer = testing::get(lens, path).await;
+    let page = Html::parse_document(&answer.body);
+    (answer.status, page, answer.body)
 }
 
 pub(in crate::pages) fn texts(html: &Html, selector: &str) -> Vec<String> {

@@ -190,15 +190,7 @@ fn logs(out: &mut String, view: &View<'_>) -> fmt::Result {
 }
 
 fn log_line(view: &View<'_>, log: &StoredLog) -> String {
-    let level = match log.record.severity_number {
-        1..=4 => "TRACE",
-        5..=8 => "DEBUG",
-        9..=12 => "INFO",
-        13..=16 => "WARN",
-        17..=20 => "ERROR",
-        21..=24 => "FATAL",
-        _ => "LOG",
-    };
+    let level = format::level(log.record.severity_number).unwrap_or("LOG");
     let time = match log.time {
         0 => "no time".to_owned(),
         time => view.scale.offset(time),
