@@ -11,7 +11,7 @@ use std::{
 use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use testing::{Ended, Process};
 
-use crate::harness::{Lens, binary};
+use crate::harness::{Lens, binary, run};
 
 const FILE: &str = "lens.db";
 
@@ -144,7 +144,10 @@ async fn a_folder_that_cannot_be_written_is_refused() {
     fs::create_dir(&data).unwrap();
     fs::set_permissions(&data, fs::Permissions::from_mode(0o555)).unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = binary(&data);
+    // That user need not be able to enter the folder of the build.
+    let program = folder.path().join("lens");
+    fs::copy(env!("CARGO_BIN_EXE_lens"), &program).unwrap();
+    let mut command = run(&program, &data);
     if fs::write(data.join("x"), "").is_ok() {
         fs::remove_file(data.join("x")).unwrap();
         command.uid(NOBODY);

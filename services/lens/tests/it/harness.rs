@@ -31,7 +31,12 @@ pub(crate) struct Lens {
 
 /// The program with this data folder, on free ports.
 pub(crate) fn binary(folder: &Path) -> Command {
-    let mut command = program(env!("CARGO_BIN_EXE_lens"));
+    run(env!("CARGO_BIN_EXE_lens").as_ref(), folder)
+}
+
+/// This copy of the program with this data folder, on free ports.
+pub(crate) fn run(copy: &Path, folder: &Path) -> Command {
+    let mut command = program(copy);
     command.env("LENS_DATA", folder).env("LOG_FORMAT", "json");
     for port in ["PORT", "OTLP_GRPC_PORT", "OTLP_HTTP_PORT"] {
         command.env(port, "0");
