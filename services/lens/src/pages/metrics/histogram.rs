@@ -122,7 +122,7 @@ impl Histograms {
             return html! {};
         };
         html! {
-            div.table {
+            div.table tabindex="0" role="region" aria-label="Table of quantiles" {
                 table.quantiles {
                     thead {
                         tr {

@@ -61,10 +61,9 @@ impl Scale {
                     }
                 }
                 @for (number, tick) in ticks.iter().enumerate() {
-                    // Labels at the end of the axis are before their line. A narrow axis has every other label.
-                    @let before = tick.place > 90.0;
-                    text.odd[number % 2 == 1].before[before] x=(text(tick.place)) y="13" dx=(if before { "-3" } else { "3" }) {
-                        (tick.label)
+                    // At the end of the axis there is no room for a label. A narrow axis has every other label.
+                    @if tick.place <= 90.0 {
+                        text.odd[number % 2 == 1] x=(text(tick.place)) y="13" dx="3" { (tick.label) }
                     }
                     line x1=(text(tick.place)) x2=(text(tick.place)) y1="4" y2="18" {}
                 }
