@@ -68,7 +68,9 @@ async fn a_written_row_can_be_read_after_reopening() {
 #[tokio::test]
 async fn the_file_belongs_to_its_owner_alone() {
     let folder = folder();
-    insert(&open(&folder), "one").await.unwrap();
+    // Files beside the database disappear when it is closed.
+    let database = open(&folder);
+    insert(&database, "one").await.unwrap();
     for entry in fs::read_dir(&folder).unwrap() {
         let entry = entry.unwrap();
         assert_eq!(mode(&entry.path()), 0o600, "{}", entry.path().display());

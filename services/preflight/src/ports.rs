@@ -242,7 +242,11 @@ mod tests {
                 port
             });
         }
-        for file in ["process-compose.yaml", "process-compose.kafka.yaml"] {
+        for file in [
+            "process-compose.yaml",
+            "process-compose.kafka.yaml",
+            "process-compose.lens.yaml",
+        ] {
             let text = std::fs::read_to_string(root.join(file)).unwrap();
             for (variable, rest) in text.split("${").filter_map(|rest| rest.split_once(":-")) {
                 if !variable.ends_with("_PORT") {
