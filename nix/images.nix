@@ -43,6 +43,8 @@ let
           Env = lib.mapAttrsToList (variable: value: "${variable}=${value}") (
             {
               LISTEN_ADDRESS = "0.0.0.0";
+              # The allocator returns free memory to the system at once.
+              MIMALLOC_PURGE_DELAY = "0";
               OTELIX_DATA = data;
               SSL_CERT_FILE = "/etc/ssl/certs/ca-bundle.crt";
             }

@@ -2,9 +2,11 @@
 //!
 //! Callers and services share this machine's processors, so compare within one run only.
 //! Telemetry off and on take turns, and the median round counts. The reference for `GetUser` is a
-//! bare tonic server that answers the same message from memory: this program with `--reference`.
+//! bare tonic server that answers the same message from memory: this program with `--reference`. It runs beside
+//! `user`, and they take turns.
 
 use std::{
+    collections::HashMap,
     io::Write as _,
     net::SocketAddr,
     time::{Duration, Instant, SystemTime},
@@ -13,6 +15,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use e2e::{
     Process, System, collector,
+    compare::{Candidate, Measured, compare},
     measure::{Sample, drive, median, print, table},
     system::another_address,
 };
@@ -26,6 +29,7 @@ use proto::{
         user_service_server::{UserService, UserServiceServer},
     },
 };
+use tempfile::TempDir;
 use tokio::{net::TcpListener, process::Command};
 use tonic::{
     Request, Response, Status,
@@ -36,6 +40,11 @@ const CALLERS: [usize; 3] = [1, 8, 64];
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(3);
 const STARTS: usize = 9;
+
+/// Callers and connections that compare `GetUser` with the reference.
+const LIMIT: (usize, usize) = (64, 4);
+const LIMIT_ROUNDS: usize = 30;
+const LIMIT_ROUND: Duration = Duration::from_millis(500);
 
 /// The argument that makes this program the reference server.
 const REFERENCE: &str = "--reference";
@@ -57,6 +66,7 @@ async fn main() -> anyhow::Result<()> {
         "only the release build can be measured: use cargo bench"
     );
     starts().await?;
+    limit().await?;
     loads().await
 }
 
@@ -72,17 +82,9 @@ async fn loads() -> anyhow::Result<()> {
     let mut memory = table(["process", "telemetry", "idle MB", "under load MB"]);
     // The rounds, by call, number of callers, and telemetry off or on.
     let mut samples = vec![[const { Vec::<Sample>::new() }; 2]; 2 * CALLERS.len() + 1];
-    let mut references = vec![Vec::<Sample>::new(); CALLERS.len()];
     let mut megabytes = [[0.0; 4]; 2];
 
     for round in 0..ROUNDS {
-        let (server, address) = start_reference().await?;
-        let bare = connect(&address).await?;
-        for (callers, samples) in CALLERS.into_iter().zip(&mut references) {
-            samples.push(get_user(&bare, USER_ID, callers).await?);
-        }
-        drop(server);
-
         for telemetry in [false, true] {
             let on = usize::from(telemetry);
             let endpoint = collector::sink().await?;
@@ -110,9 +112,6 @@ async fn loads() -> anyhow::Result<()> {
         }
     }
 
-    for (callers, rounds) in CALLERS.into_iter().zip(&mut references) {
-        calls.add_row(row("GetUser", callers, "bare tonic", median(rounds)?));
-    }
     let names = CALLERS
         .map(|callers| ("GetUser", callers))
         .into_iter()
@@ -201,15 +200,90 @@ async fn serve_reference() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts the reference server as a separate process, like the services.
-async fn start_reference() -> anyhow::Result<(Process, String)> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg(REFERENCE);
-    let mut process = Process::spawn("the reference", command)?;
-    let address = process
-        .line(|line| line.parse::<SocketAddr>().is_ok())
-        .await?;
-    Ok((process, address))
+/// A server of `GetUser`.
+#[derive(Debug)]
+struct Server {
+    process: Process,
+    address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Measured for Server {
+    fn processes(&self) -> Vec<&Process> {
+        vec![&self.process]
+    }
+}
+
+impl Server {
+    /// The reference, as a separate process like the services.
+    async fn reference() -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(REFERENCE);
+        let mut process = Process::spawn("the reference", command)?;
+        let line = process
+            .line(|line| line.parse::<SocketAddr>().is_ok())
+            .await?;
+        Ok(Self {
+            process,
+            address: line.parse()?,
+            _folder: tempfile::tempdir()?,
+        })
+    }
+
+    /// The user service without telemetry.
+    async fn user() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let variables = [("PORT", "0"), ("OTEL_SDK_DISABLED", "true")];
+        let mut process = Process::start("user", &[], &variables, folder.path())?;
+        Ok(Self {
+            address: process.ready().await?,
+            process,
+            _folder: folder,
+        })
+    }
+}
+
+/// Compares `GetUser` with the reference.
+async fn limit() -> anyhow::Result<()> {
+    let (callers, connections) = LIMIT;
+    let mut candidates = Vec::new();
+    let mut clients = HashMap::new();
+    for (name, server) in [
+        ("bare tonic", Server::reference().await?),
+        ("bare tonic again", Server::reference().await?),
+        ("user", Server::user().await?),
+    ] {
+        let mut channels = Vec::new();
+        for _ in 0..connections {
+            channels.push(connect(&server.address.to_string()).await?);
+        }
+        let mut client = UserServiceClient::new(channels[0].clone());
+        let id = match name {
+            "user" => {
+                let request = CreateUserRequest {
+                    email: "bench@example.com".to_owned(),
+                    password: "correct horse battery".to_owned(),
+                    ..CreateUserRequest::default()
+                };
+                let answer = client.create_user(request).await?.into_inner();
+                answer.user.context("no user")?.id
+            }
+            _ => USER_ID.to_owned(),
+        };
+        clients.insert(server.address, (channels, id));
+        candidates.push(Candidate::new(name, server));
+    }
+    let get_user = async |server: &Server| {
+        let (channels, id) = clients.get(&server.address).context("no client")?.clone();
+        drive(callers, LIMIT_ROUND, move |caller, _| {
+            let channel = channels[caller % channels.len()].clone();
+            let key = Some(Key::Id(id.clone()));
+            let mut client = UserServiceClient::new(channel);
+            async move { client.get_user(GetUserRequest { key }).await.map(drop) }
+        })
+        .await
+    };
+    print(&compare("GetUser", &mut candidates, LIMIT_ROUNDS, get_user).await?)
 }
 
 /// Measures the time from the start of each process until it is ready.
@@ -220,6 +294,9 @@ async fn starts() -> anyhow::Result<()> {
         ("PORT", "0"),
         ("AUTH_PORT", "0"),
         ("USER_PORT", "0"),
+        ("LENS_PORT", "0"),
+        ("OTLP_GRPC_PORT", "0"),
+        ("OTLP_HTTP_PORT", "0"),
         secret,
     ];
     for name in ["user", "auth", "frontend", "otelix"] {
@@ -228,7 +305,11 @@ async fn starts() -> anyhow::Result<()> {
             let folder = tempfile::tempdir()?;
             let started = Instant::now();
             let mut process = Process::start(name, &[], &ports, folder.path())?;
-            process.ready().await?;
+            match name {
+                // Lens and each service log that they are ready. The banner comes last.
+                "otelix" => drop(process.line(|line| line.starts_with("  open  ")).await?),
+                _ => drop(process.ready().await?),
+            }
             times.push(started.elapsed());
             process.stop().await?;
         }

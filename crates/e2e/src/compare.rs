@@ -10,29 +10,41 @@ use anyhow::bail;
 use comfy_table::Table;
 
 use crate::{
-    System,
+    Process, System,
     measure::{Sample, table},
 };
 
+/// What can be compared.
+pub trait Measured {
+    /// The processes that do the work of a call.
+    fn processes(&self) -> Vec<&Process>;
+}
+
+impl Measured for System {
+    fn processes(&self) -> Vec<&Process> {
+        vec![&self.user, &self.auth]
+    }
+}
+
 /// A system and its results.
 #[derive(Debug)]
-pub struct Candidate {
+pub struct Candidate<S> {
     name: &'static str,
-    system: System,
+    system: S,
     rounds: Vec<Round>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Round {
     calls: Sample,
-    /// Processor time of `auth` and `user` for each call, in seconds.
+    /// Processor time of the processes for each call, in seconds.
     processor: f64,
 }
 
-impl Candidate {
+impl<S: Measured> Candidate<S> {
     /// A candidate without results.
     #[must_use]
-    pub fn new(name: &'static str, system: System) -> Self {
+    pub fn new(name: &'static str, system: S) -> Self {
         Self {
             name,
             system,
@@ -42,7 +54,7 @@ impl Candidate {
 
     async fn round(
         &mut self,
-        call: &impl AsyncFn(&System) -> anyhow::Result<Sample>,
+        call: &impl AsyncFn(&S) -> anyhow::Result<Sample>,
     ) -> anyhow::Result<()> {
         let before = self.processor()?;
         let calls = call(&self.system).await?;
@@ -55,7 +67,13 @@ impl Candidate {
     }
 
     fn processor(&self) -> anyhow::Result<Duration> {
-        Ok(self.system.user.cpu()? + self.system.auth.cpu()?)
+        let processes = self.system.processes();
+        processes.into_iter().map(Process::cpu).sum()
+    }
+
+    fn memory(&self) -> anyhow::Result<u64> {
+        let processes = self.system.processes();
+        processes.into_iter().map(Process::memory).sum()
     }
 }
 
@@ -64,11 +82,11 @@ impl Candidate {
 ///
 /// # Errors
 /// When a call fails, or there are fewer than two candidates.
-pub async fn compare(
+pub async fn compare<S: Measured>(
     what: &str,
-    candidates: &mut [Candidate],
+    candidates: &mut [Candidate<S>],
     rounds: usize,
-    call: impl AsyncFn(&System) -> anyhow::Result<Sample>,
+    call: impl AsyncFn(&S) -> anyhow::Result<Sample>,
 ) -> anyhow::Result<Table> {
     let count = candidates.len();
     for round in 0..rounds {
@@ -81,15 +99,14 @@ pub async fn compare(
     let mut report = table([
         what,
         "calls/s",
-        "of off",
+        "ratio",
         "p50 ms",
-        "of off",
+        "ratio",
         "p99 ms",
-        "of off",
+        "ratio",
         "\u{b5}s processor a call",
-        "of off",
-        "user MB",
-        "auth MB",
+        "ratio",
+        "MB",
     ]);
     let [off, again, ..] = &*candidates else {
         bail!("fewer than two candidates");
@@ -108,14 +125,12 @@ pub async fn compare(
                 format!("{:.3}", ratio(figure)),
             ]
         };
-        let megabytes = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
         let mut row = vec![candidate.name.to_owned()];
         row.extend(pair(|round| round.calls.rate, 1.0, 0));
         row.extend(pair(|round| round.calls.p50, 1e3, 2));
         row.extend(pair(|round| round.calls.p99, 1e3, 2));
         row.extend(pair(|round| round.processor, 1e6, 1));
-        row.push(megabytes(candidate.system.user.memory()?));
-        row.push(megabytes(candidate.system.auth.memory()?));
+        row.push(format!("{:.1}", candidate.memory()? as f64 / 1e6));
         report.add_row(row);
     }
     Ok(report)

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use nix::{
     sys::signal::{Signal, kill},
+    time::clock_getcpuclockid,
     unistd::Pid,
 };
 use serde_json::Value;
@@ -183,9 +184,7 @@ impl Process {
     /// # Errors
     /// When the process has ended.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let id = self
-            .id()
-            .with_context(|| format!("{} has ended", self.name))?;
+        let id = self.running()?;
         kill(Pid::from_raw(id.try_into()?), signal).context("cannot signal")
     }
 
@@ -222,21 +221,13 @@ impl Process {
         Ok(status?)
     }
 
-    /// Processor time of all threads so far.
+    /// Processor time so far, also of threads that have ended.
     ///
     /// # Errors
-    /// When the process has ended, or the system has no /proc.
+    /// When the process has ended.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
-        let id = self
-            .id()
-            .with_context(|| format!("{} has ended", self.name))?;
-        let mut time = Duration::ZERO;
-        for thread in std::fs::read_dir(format!("/proc/{id}/task"))? {
-            let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
-            let nanoseconds = text.split_whitespace().next().context("no time")?;
-            time += Duration::from_nanos(nanoseconds.parse()?);
-        }
-        Ok(time)
+        let id = Pid::from_raw(self.running()?.try_into()?);
+        Ok(clock_getcpuclockid(id)?.now()?.into())
     }
 
     /// Resident memory in bytes.
@@ -244,16 +235,31 @@ impl Process {
     /// # Errors
     /// When the process has ended, or the system has no /proc.
     pub fn memory(&self) -> anyhow::Result<u64> {
-        let id = self
-            .id()
-            .with_context(|| format!("{} has ended", self.name))?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        self.status("VmRSS:")
+    }
+
+    /// The largest resident memory so far, in bytes.
+    ///
+    /// # Errors
+    /// When the process has ended, or the system has no /proc.
+    pub fn peak_memory(&self) -> anyhow::Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// A size of /proc/ID/status, in bytes.
+    fn status(&self, name: &str) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.running()?))?;
         let kib = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(name))
             .and_then(|rest| rest.split_whitespace().next())
-            .context("no VmRSS")?;
+            .with_context(|| format!("no {name}"))?;
         Ok(kib.parse::<u64>()? * 1024)
+    }
+
+    fn running(&self) -> anyhow::Result<u32> {
+        self.id()
+            .with_context(|| format!("{} has ended", self.name))
     }
 }
 
