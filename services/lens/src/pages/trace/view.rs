@@ -65,7 +65,7 @@ impl<'a> View<'a> {
             lens,
             id,
             outline,
-            palette: Palette::new(lens, full.spans().iter().map(|span| span.service)),
+            palette: Palette::new(full.spans().iter().map(|span| span.service)),
             scale: Scale::new(full.range().or_else(|| times(&places))),
             full,
             logs,
