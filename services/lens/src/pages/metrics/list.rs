@@ -7,7 +7,7 @@ use super::{
         chart::{Period, Plot, Scale, Tone, Unit},
         filter, format,
     },
-    attributes, kind_name, path,
+    attributes, href, kind_name,
 };
 use crate::{
     Lens,
@@ -137,19 +137,11 @@ fn table(lens: &Lens, names: &[Name], filter: &Filter) -> Markup {
 /// The link to a metric. It says the type and the unit if the name is that of several metrics.
 fn link(name: &Name, names: &[Name], filter: &Filter) -> Markup {
     let is_shared = names.iter().filter(|other| other.name == name.name).count() > 1;
-    let Some(path) = path(&name.name) else {
-        return html! { (attributes::foreign(&name.name)) };
-    };
     let variant = super::select::Variant {
         kind: name.kind,
         unit: name.unit.clone(),
     };
     let mut query = Params::default();
-    // The path of a name that no path can have.
-    let (path, own) = path.split_once('?').unwrap_or((&path, ""));
-    if !own.is_empty() {
-        query = query.with("name", &name.name);
-    }
     if !filter.terms().is_empty() {
         query = query.with("q", filter);
     }
@@ -159,8 +151,9 @@ fn link(name: &Name, names: &[Name], filter: &Filter) -> Markup {
             .with("unit", &variant.unit);
     }
     html! {
-        a href=(query.href(path)) {
-            (attributes::metric_name(&name.name))
+        @match href(&name.name, &query) {
+            Some(href) => a href=(href) { (attributes::metric_name(&name.name)) },
+            None => (attributes::foreign(&name.name)),
         }
     }
 }
