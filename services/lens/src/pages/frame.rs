@@ -117,7 +117,7 @@ mod tests {
     fn tables_show_that_they_scroll() {
         let style = Files::get("style.css").unwrap().data;
         let style = std::str::from_utf8(&style).unwrap();
-        let rule = style.split(".table,").nth(1).unwrap();
+        let rule = style.split(".table,\n").nth(1).unwrap();
         let rule = rule.split('}').next().unwrap();
         // Covers that scroll with the content, and shadows that do not.
         for attachment in ["local", "scroll"] {

@@ -122,15 +122,15 @@ fn full(log: &StoredLog, measured: &Measured) -> Markup {
                 }
             }
             @if !record.attributes.is_empty() {
-                h3 { "Attributes" }
+                h2 { "Attributes" }
                 (value::list(&record.attributes, Some(super::PATH)))
             }
             @if let Some(resource) = resource {
-                h3 { "Resource" }
+                h2 { "Resource" }
                 (value::list(&resource.attributes, Some(super::PATH)))
             }
             @if let Some(scope) = scope.filter(|scope| !scope.name.is_empty()) {
-                h3 { "Scope" }
+                h2 { "Scope" }
                 p { (text::short(&scope.name, 200)) " " (text::short(&scope.version, 100)) }
                 (value::list(&scope.attributes, None))
             }
