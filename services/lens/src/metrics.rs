@@ -13,7 +13,6 @@
 //! Rejected data points are counted, and the answer says the reason.
 
 use std::{
-    collections::HashSet,
     sync::{PoisonError, RwLock, RwLockReadGuard},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -199,8 +198,8 @@ impl Metrics {
     /// What was measured in traces, by name of the metric: the newest exemplar of each series and span. It reads the
     /// exemplars of all series.
     #[must_use]
-    pub fn measured(&self, traces: &HashSet<TraceId>) -> Vec<Measurement> {
-        query::measured(&self.read(), traces)
+    pub fn measured(&self, is_wanted: impl Fn(TraceId) -> bool) -> Vec<Measurement> {
+        query::measured(&self.read(), is_wanted)
     }
 
     /// Names and ids of the series that the filter keeps, in this order: at most `limit` after the given one.

@@ -234,13 +234,13 @@ pub(super) fn exemplars<'a>(
 }
 
 /// What was measured in traces, by name of the metric: the newest value of each series and span.
-pub(super) fn measured(state: &State, traces: &HashSet<TraceId>) -> Vec<Measurement> {
+pub(super) fn measured(state: &State, is_wanted: impl Fn(TraceId) -> bool) -> Vec<Measurement> {
     let mut found = BTreeMap::new();
     for (id, series) in state.all() {
         let points = series.ring.points().iter();
         for kept in points.flat_map(|point| &point.exemplars) {
             let trace = kept.trace_id.and_then(|id| TraceId::from_bytes(&id));
-            let Some(trace) = trace.filter(|trace| traces.contains(trace)) else {
+            let Some(trace) = trace.filter(|trace| is_wanted(*trace)) else {
                 continue;
             };
             let span = kept.span_id.and_then(|id| SpanId::from_bytes(&id));

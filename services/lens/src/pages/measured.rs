@@ -2,6 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashSet};
 
+use foldhash::fast::RandomState;
 use maud::{Markup, html};
 
 use super::{
@@ -25,10 +26,10 @@ pub(super) struct Measured(Vec<Measurement>);
 impl Measured {
     /// Reads it once for a page: a search for each row would read all series again.
     pub(super) fn of(lens: &Lens, traces: impl IntoIterator<Item = TraceId>) -> Self {
-        let traces: HashSet<TraceId> = traces.into_iter().collect();
+        let traces: HashSet<TraceId, RandomState> = traces.into_iter().collect();
         match traces.is_empty() {
             true => Self::default(),
-            false => Self(lens.metrics.measured(&traces)),
+            false => Self(lens.metrics.measured(|trace| traces.contains(&trace))),
         }
     }
 

@@ -78,7 +78,8 @@ fn page(
             (Period::new(range.start, range.end).caption())
             @if !overview.window.is_live {
                 ". No span and no log record is of the last " (length)
-                ": this is the time before the newest of them."
+                ": this is the time before the newest of them. The list has "
+                a href="/traces" { "all traces" } "."
             }
         }
         (refused(lens))

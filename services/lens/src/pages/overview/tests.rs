@@ -118,6 +118,7 @@ async fn old_data_is_said_if_there_is_no_new_data() {
     let (_, html, text) = get(&lens, "/").await;
     assert!(text.contains("No span and no log record is of the last 5 min"));
     assert_eq!(texts(&html, ".services tbody tr").len(), 1);
+    assert_eq!(hrefs(&html, ".hint a")[0], "/traces");
 
     // Log records are new, and the span is older than they are.
     for severity in [9, 17] {
