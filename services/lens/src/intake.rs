@@ -34,7 +34,8 @@ impl Export for ExportTraceServiceRequest {
     const SIGNAL: Signal = Signal::Traces;
 
     fn insert(&self, lens: &Lens, arrived: Option<SystemTime>) -> Accepted {
-        let inserted = lens.store.insert_traces(self);
+        let time = arrived.unwrap_or_else(SystemTime::now);
+        let inserted = lens.store.insert_traces_at(self, time);
         // An earlier run has told of its own.
         if arrived.is_none() {
             lens.doctor.repeated(inserted.duplicates);
@@ -61,8 +62,9 @@ impl Export for ExportMetricsServiceRequest {
 impl Export for ExportLogsServiceRequest {
     const SIGNAL: Signal = Signal::Logs;
 
-    fn insert(&self, lens: &Lens, _: Option<SystemTime>) -> Accepted {
-        lens.store.insert_logs(self);
+    fn insert(&self, lens: &Lens, arrived: Option<SystemTime>) -> Accepted {
+        let time = arrived.unwrap_or_else(SystemTime::now);
+        lens.store.insert_logs_at(self, time);
         Accepted::default()
     }
 }

@@ -42,7 +42,6 @@ mod state;
 pub(crate) mod testing;
 mod window;
 
-use crate::metrics::state::{Series, State};
 pub use crate::metrics::{
     bucket::{Bucket, Estimate},
     explicit::Explicit,
@@ -52,10 +51,14 @@ pub use crate::metrics::{
     identity::{Kind, Temporality},
     mean::Mean,
     point::{Number, Point, Summary, Value},
-    query::{Exemplar, Labels, Name},
+    query::{Exemplar, Labels, Measurement, Name},
     rate::Rate,
     rows::Row,
     state::{Inserted, Usage},
+};
+use crate::{
+    ids::TraceId,
+    metrics::state::{Series, State},
 };
 
 /// A store of metrics.
@@ -190,6 +193,13 @@ impl Metrics {
     pub fn exemplars(&self, series: &[SeriesId], range: Range) -> Vec<Exemplar> {
         let state = self.read();
         query::exemplars(find(&state, series), range)
+    }
+
+    /// What was measured in traces, by name of the metric: the newest exemplar of each series and span. It reads the
+    /// exemplars of all series.
+    #[must_use]
+    pub fn measured(&self, is_wanted: impl Fn(TraceId) -> bool) -> Vec<Measurement> {
+        query::measured(&self.read(), is_wanted)
     }
 
     /// Names and ids of the series that the filter keeps, in this order: at most `limit` after the given one.

@@ -9,6 +9,7 @@ mod layout;
 mod map;
 mod names;
 mod services;
+mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,7 @@ use std::{
 };
 
 pub(crate) use self::{
-    errors::Error,
+    errors::{Error, Errors},
     layout::{Arrow, Drawing, NODE},
     map::{Calls, Kind, Map, Node},
     services::{Row, Services, What},
@@ -47,7 +48,7 @@ pub(crate) struct Window {
 pub(crate) struct Overview {
     pub(crate) window: Window,
     pub(crate) services: Services,
-    pub(crate) errors: Vec<Error>,
+    pub(crate) errors: Errors,
     pub(crate) map: Map,
     /// `None` if there is nothing to draw.
     pub(crate) drawing: Option<Arc<Drawing>>,
@@ -116,7 +117,7 @@ impl Overview {
     fn compute(store: &Store, window: Window, drawing: &Mutex<Option<Arc<Drawing>>>) -> Self {
         let spans = store.spans_in(window.range.clone());
         let services = Services::new(&spans, &window.range);
-        let errors = errors::newest(store, &services, &window.range);
+        let errors = errors::newest(store, &spans, &services, &window.range);
         let map = Map::new(&spans);
         let mut last = drawing.lock().unwrap_or_else(PoisonError::into_inner);
         if last.as_ref().is_none_or(|last| !last.is_of(&map)) {

@@ -11,6 +11,7 @@ mod format;
 mod frame;
 mod links;
 mod logs;
+mod measured;
 mod metrics;
 mod overview;
 mod problem;

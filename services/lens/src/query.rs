@@ -25,15 +25,21 @@
 //!
 //! An array has an attribute's value if one of its elements has it. A log record without a severity has no level.
 //!
+//! There are no words between terms such as `OR`, no parentheses and no wildcards. As they would match nothing, they are
+//! errors unless they are in quotes.
+//!
 //! Text with spaces is in quotes, in which `\"` stands for a quote and `\\` for a backslash.
 
 pub(crate) mod compare;
 mod convert;
 mod duration;
 mod error;
+mod keys;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod tokens;
+mod words;
 
 use std::{
     fmt::{self, Write as _},

@@ -112,6 +112,9 @@ pub struct SignalStats {
     pub evicted: u64,
     /// Time of the oldest stored record that has one, in nanoseconds since 1970.
     pub oldest: Option<u64>,
+    /// Arrival of the oldest segment's first record, in nanoseconds since 1970. Senders may have wrong clocks, and
+    /// records may have no time.
+    pub since: Option<u64>,
     /// Number of segments.
     pub segments: usize,
 }

@@ -149,12 +149,15 @@ async fn a_restart_keeps_spans_logs_and_metrics_with_exemplars() {
         intake.metrics(point("temperature", 9)).await.unwrap();
     })
     .await;
+    let stopped = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     // Several times, because a load must not be saved again.
     for _ in 0..2 {
         run(folder.path(), MEMORY, async |lens| {
             loaded(lens).await;
             let stats = lens.store.stats();
             assert_eq!((stats.spans.records, stats.logs.records), (3, 1));
+            // They came in the first run.
+            assert!(stats.spans.since.unwrap() <= stopped && stats.logs.since.unwrap() <= stopped);
             let series: Vec<_> = lens.metrics.series("temperature", |_| true);
             let ids: Vec<_> = series.iter().map(|labels| labels.id).collect();
             let exemplars = lens.metrics.exemplars(&ids, Range { from: 0, to: 100 });

@@ -1,5 +1,9 @@
 //! Buckets of any histogram, and the estimates that they allow.
 
+/// Largest ratio of the bounds of an explicit bucket that an estimate may come from. The default bounds of SDKs, and
+/// those that the semantic conventions recommend, have ratios up to 2.5, except for the first and the last bucket.
+const WIDEST: f64 = 3.0;
+
 /// Values of a histogram within bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
@@ -32,6 +36,9 @@ pub struct Estimate {
     pub lower: f64,
     /// The true value is not above this bound.
     pub upper: f64,
+    /// Whether the explicit bucket is too wide for `value` to mean anything: a bound is infinite or zero, the bounds
+    /// have different signs, or one is more than 3 times the other. Exponential buckets are never too wide.
+    pub is_rough: bool,
 }
 
 impl Bucket {
@@ -49,6 +56,15 @@ impl Bucket {
         } else {
             self
         }
+    }
+
+    /// Whether an estimate from this bucket is [rough](Estimate::is_rough).
+    fn is_wide(&self) -> bool {
+        if self.shape != Shape::Even || self.lower == self.upper {
+            return false;
+        }
+        let ratio = self.upper / self.lower;
+        !(1.0 / WIDEST..=WIDEST).contains(&ratio)
     }
 
     /// The estimate of the value after this share (0 to 1) of the bucket's values.
@@ -122,6 +138,7 @@ pub(super) fn quantile(buckets: &[Bucket], quantile: f64) -> Option<Estimate> {
                 value: bucket.value_at(share),
                 lower: bucket.lower,
                 upper: bucket.upper,
+                is_rough: bucket.is_wide(),
             });
         }
         below = with;
@@ -179,6 +196,34 @@ mod tests {
         // A first bucket up to a positive bound starts at 0, as in Prometheus.
         let first = bucket(f64::NEG_INFINITY, 8.0, 4, Shape::Even);
         assert_eq!(quantile(&[first], 0.5).unwrap().value, 4.0);
+    }
+
+    #[test]
+    fn estimates_from_wide_buckets_are_rough() {
+        let open = f64::INFINITY;
+        for (lower, upper, is_rough) in [
+            (0.0, 5.0, true),
+            (5.0, 10.0, false),
+            (10.0, 25.0, false),
+            (10.0, 31.0, true),
+            (10.0, open, true),
+            (-open, 0.005, true),
+            (-open, open, true),
+            (-1.0, 1.0, true),
+            (-2.0, -1.0, false),
+            (-5.0, -1.0, true),
+            (-5.0, 0.0, true),
+            (0.0, 0.0, false),
+            (7.0, 7.0, false),
+        ] {
+            let of = |shape| {
+                quantile(&[bucket(lower, upper, 4, shape)], 0.5)
+                    .unwrap()
+                    .is_rough
+            };
+            assert_eq!(of(Shape::Even), is_rough, "{lower} {upper}");
+            assert!(!of(Shape::Exponential) && !of(Shape::Zero));
+        }
     }
 
     #[test]

@@ -7,12 +7,15 @@ use opentelemetry_proto::tonic::{
     resource::v1::Resource,
 };
 
-use crate::metrics::{
-    Range, SeriesId,
-    identity::{self, Kind, Temporality},
-    point::{Number, Point},
-    state::{Series, State},
-    window,
+use crate::{
+    ids::{SpanId, TraceId},
+    metrics::{
+        Range, SeriesId,
+        identity::{self, Kind, Temporality},
+        point::{Number, Point},
+        state::{Series, State},
+        window,
+    },
 };
 
 /// Number of series of a metric that [`Name::some`] has.
@@ -89,6 +92,27 @@ pub struct Exemplar {
     pub span_id: Option<[u8; 8]>,
     /// Attributes of the measurement that the series does not have.
     pub filtered_attributes: Vec<KeyValue>,
+}
+
+/// A value that was measured in a trace: an exemplar with its metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measurement {
+    /// The trace.
+    pub trace: TraceId,
+    /// The span, if it is known.
+    pub span: Option<SpanId>,
+    /// The series.
+    pub series: SeriesId,
+    /// The name of the metric.
+    pub name: String,
+    /// The unit, in UCUM.
+    pub unit: String,
+    /// The type of the metric.
+    pub kind: Kind,
+    /// Time of the measurement, in nanoseconds since the Unix epoch.
+    pub time: u64,
+    /// The value, in the unit of the metric.
+    pub value: Number,
 }
 
 /// What is known of a metric while its series are visited.
@@ -207,4 +231,36 @@ pub(super) fn exemplars<'a>(
     }
     exemplars.sort_by_key(|exemplar| exemplar.time);
     exemplars
+}
+
+/// What was measured in traces, by name of the metric: the newest value of each series and span.
+pub(super) fn measured(state: &State, is_wanted: impl Fn(TraceId) -> bool) -> Vec<Measurement> {
+    let mut found = BTreeMap::new();
+    for (id, series) in state.all() {
+        let points = series.ring.points().iter();
+        for kept in points.flat_map(|point| &point.exemplars) {
+            let trace = kept.trace_id.and_then(|id| TraceId::from_bytes(&id));
+            let Some(trace) = trace.filter(|trace| is_wanted(*trace)) else {
+                continue;
+            };
+            let span = kept.span_id.and_then(|id| SpanId::from_bytes(&id));
+            let key = (&*series.metric.name, trace, span, SeriesId(id));
+            let newest = found.entry(key).or_insert((series, kept));
+            if kept.time > newest.1.time {
+                newest.1 = kept;
+            }
+        }
+    }
+    let found = found.into_iter();
+    let measured = found.map(|((name, trace, span, series), (of, kept))| Measurement {
+        trace,
+        span,
+        series,
+        name: name.to_owned(),
+        unit: of.metric.unit.to_string(),
+        kind: of.metric.kind,
+        time: kept.time,
+        value: kept.value,
+    });
+    measured.collect()
 }

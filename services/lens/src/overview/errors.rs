@@ -1,36 +1,51 @@
-//! The newest errors: spans and log records, the same ones counted once.
+//! The newest errors: spans and log records, those of the same kind as one.
 
 use std::{collections::HashMap, ops::Range};
 
-use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, any_value::Value},
+    trace::v1::Span,
+};
 
-use super::services::Services;
+use super::{services::Services, shape::shape};
 use crate::{
     query::{Condition, Filter, Level, Operator, Term},
-    store::{Page, SpanId, Store, StoredLog, TraceId},
+    store::{LogCursor, Page, SpanId, Spans, Store, StoredLog, TraceId},
 };
 
 /// Number of errors that the overview shows.
 const SHOWN: usize = 12;
 
 /// Number of the newest log records that are read.
-const LOGS: usize = 200;
+const LOGS: usize = 1_000;
 
 /// Maximum length of a message, in characters.
 const LENGTH: usize = 300;
 
-/// Errors with the same service and name, or the same service and message.
+/// The newest errors.
+#[derive(Debug)]
+pub(crate) struct Errors {
+    /// Newest first.
+    pub(crate) rows: Vec<Error>,
+    /// Whether there are more errors than were read and counted.
+    pub(crate) is_cut: bool,
+}
+
+/// Errors of one service that differ in numbers and ids alone: in the name of the span and the message, or in the text
+/// of the log record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Error {
     /// Empty if the service has no name.
     pub(crate) service: String,
-    /// Name of the span, or the message of the log record.
+    /// Name of the newest span, or the message of the newest log record.
     pub(crate) text: String,
+    /// Whether all of them have this text.
+    pub(crate) is_same: bool,
     /// The message of the newest span.
     pub(crate) message: String,
     /// Whether it is a log record.
     pub(crate) is_log: bool,
-    /// How often it happened in the window. For log records, how often among the newest 200 errors.
+    /// How often it happened in the window.
     pub(crate) count: u64,
     /// Time of the newest, in nanoseconds since 1970.
     pub(crate) time: u64,
@@ -45,79 +60,105 @@ pub(crate) struct Place {
     pub(crate) span: Option<SpanId>,
 }
 
-/// The newest errors of a window, newest first.
-pub(super) fn newest(store: &Store, services: &Services, range: &Range<u64>) -> Vec<Error> {
-    let spans = services.failed.iter().map(|failed| Error {
-        service: failed.service.clone(),
-        text: failed.name.clone(),
-        message: String::new(),
-        is_log: false,
-        count: failed.count,
-        time: failed.time,
-        place: Some(Place {
-            trace: failed.trace,
-            span: Some(failed.span),
-        }),
-    });
-    let mut errors: Vec<_> = spans.chain(logs(store, range)).collect();
-    errors.sort_by(|one, other| {
+/// Errors by what they have in common.
+#[derive(Default)]
+struct Groups(HashMap<(bool, String, String, String), Error>);
+
+impl Groups {
+    fn add(&mut self, error: Error) {
+        // A name may have any length.
+        let shapes = (shape(&cut(&error.text)), shape(&error.message));
+        let key = (error.is_log, error.service.clone(), shapes.0, shapes.1);
+        let Some(known) = self.0.get_mut(&key) else {
+            self.0.insert(key, error);
+            return;
+        };
+        let count = known.count + error.count;
+        let is_same = known.is_same && known.text == error.text;
+        if error.time >= known.time {
+            *known = error;
+        }
+        (known.count, known.is_same) = (count, is_same);
+    }
+}
+
+/// The newest errors of a window.
+pub(super) fn newest(
+    store: &Store,
+    spans: &Spans,
+    services: &Services,
+    range: &Range<u64>,
+) -> Errors {
+    let mut groups = Groups::default();
+    spans.decode(
+        |span| services.failed.contains(&(span.trace, span.span)),
+        |view, span| {
+            groups.add(Error {
+                service: view.service.to_owned(),
+                text: view.name.to_owned(),
+                is_same: true,
+                message: message(&span).map(cut).unwrap_or_default(),
+                is_log: false,
+                count: 1,
+                time: view.start,
+                place: Some(Place {
+                    trace: view.trace,
+                    span: Some(view.span),
+                }),
+            });
+        },
+    );
+    let (logs, more) = logs(store, range);
+    for log in logs {
+        groups.add(log);
+    }
+    let mut rows: Vec<_> = groups.0.into_values().collect();
+    rows.sort_by(|one, other| {
         let by_time = other.time.cmp(&one.time);
         by_time.then_with(|| (&one.service, &one.text).cmp(&(&other.service, &other.text)))
     });
-    errors.truncate(SHOWN);
-    for error in errors.iter_mut().filter(|error| !error.is_log) {
-        error.message = error
-            .place
-            .and_then(|place| message(store, place))
-            .unwrap_or_default();
+    rows.truncate(SHOWN);
+    Errors {
+        rows,
+        is_cut: more || services.failures > services.failed.len() as u64,
     }
-    errors
 }
 
-fn logs(store: &Store, range: &Range<u64>) -> Vec<Error> {
+/// The newest log records with an error, and whether there are more.
+fn logs(store: &Store, range: &Range<u64>) -> (Vec<Error>, bool) {
     let term = Term::is(Condition::Level(Operator::GreaterOrEqual, Level::Error));
     let filter = Filter::default().with(term);
     let Some(filter) = filter.and_then(|filter| filter.to_log_filter().ok()) else {
-        return Vec::new();
+        return (Vec::new(), false);
     };
     let page = Page {
         limit: LOGS,
-        before: None,
+        before: Some(LogCursor {
+            time: range.end,
+            segment: 0,
+            row: 0,
+        }),
     };
-    let mut errors: HashMap<(String, String), Error> = HashMap::new();
-    for log in store.logs(&filter, &page).rows {
-        if !range.contains(&log.time) {
-            continue;
-        }
-        let service = log.source.service.clone();
-        let text = text(&log);
-        // The newest comes first.
-        let error = errors
-            .entry((service, text))
-            .or_insert_with_key(|(service, text)| Error {
-                service: service.clone(),
-                text: text.clone(),
-                message: String::new(),
-                is_log: true,
-                count: 0,
-                time: log.time,
-                place: TraceId::from_bytes(&log.record.trace_id).map(|trace| Place {
-                    trace,
-                    span: SpanId::from_bytes(&log.record.span_id),
-                }),
-            });
-        error.count += 1;
-    }
-    errors.into_values().collect()
+    let list = store.logs_since(&filter, &page, range.start);
+    let logs = list.rows.into_iter();
+    let errors = logs.map(|log| Error {
+        service: log.source.service.clone(),
+        text: text(&log),
+        is_same: true,
+        message: String::new(),
+        is_log: true,
+        count: 1,
+        time: log.time,
+        place: TraceId::from_bytes(&log.record.trace_id).map(|trace| Place {
+            trace,
+            span: SpanId::from_bytes(&log.record.span_id),
+        }),
+    });
+    (errors.collect(), list.next.is_some())
 }
 
 /// The message of a span with an error: that of its status, or of the exception it recorded.
-fn message(store: &Store, place: Place) -> Option<String> {
-    let outline = store.outline(place.trace)?;
-    let number = outline
-        .spans()
-        .position(|span| Some(span.span) == place.span)?;
-    let span = outline.read([number]).pop()?.span;
+fn message(span: &Span) -> Option<&str> {
     let status = span.status.as_ref().map(|status| status.message.as_str());
     let status = status.filter(|message| !message.is_empty());
     let exception = || {
@@ -126,7 +167,7 @@ fn message(store: &Store, place: Place) -> Option<String> {
             .filter(|attribute| attribute.key == "exception.message")
             .find_map(|attribute| string(attribute.value.as_ref()))
     };
-    status.or_else(exception).map(cut)
+    status.or_else(exception)
 }
 
 fn text(log: &StoredLog) -> String {

@@ -1,6 +1,6 @@
 //! Rate, errors and durations of each service.
 
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashSet, ops::Range};
 
 use foldhash::fast::RandomState;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -14,8 +14,8 @@ pub(crate) const SPANS: usize = 1_000_000;
 /// Maximum number of services.
 const LIMIT: usize = 200;
 
-/// Maximum number of different errors.
-const ERRORS: usize = 1_000;
+/// Maximum number of failed spans whose messages are read.
+pub(super) const FAILED: usize = 1_000;
 
 /// Number of intervals of a sparkline.
 pub(crate) const INTERVALS: usize = 30;
@@ -33,8 +33,10 @@ pub(crate) struct Services {
     pub(crate) is_cut: bool,
     /// Time over which rates are computed, in nanoseconds.
     pub(crate) time: u64,
-    /// The newest span of each different error, in no order.
-    pub(super) failed: Vec<Failed>,
+    /// The failed spans that came last.
+    pub(super) failed: HashSet<(TraceId, SpanId), RandomState>,
+    /// Number of all failed spans.
+    pub(super) failures: u64,
 }
 
 /// A service.
@@ -63,23 +65,6 @@ pub(crate) enum What {
     Spans,
 }
 
-/// Spans with an error of the same service and name.
-#[derive(Debug)]
-pub(super) struct Failed {
-    pub(super) service: String,
-    pub(super) name: String,
-    pub(super) count: u64,
-    pub(super) time: u64,
-    pub(super) trace: TraceId,
-    pub(super) span: SpanId,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Newest<'a> {
-    span: SpanView<'a>,
-    count: u64,
-}
-
 /// What is counted of a service, of which one part is shown.
 #[derive(Debug, Default)]
 struct Sums {
@@ -100,9 +85,7 @@ impl Services {
     pub(super) fn new(spans: &Spans, range: &Range<u64>) -> Self {
         let mut services = Self::default();
         let mut names = Names::new(LIMIT);
-        let mut span_names = Names::new(100_000);
         let mut sums: Vec<Sums> = Vec::new();
-        let mut failed: HashMap<(usize, usize), Newest<'_>, RandomState> = HashMap::default();
         let mut oldest = range.end;
         for span in spans.newest_first() {
             if services.spans == SPANS {
@@ -119,48 +102,21 @@ impl Services {
                 sums.push(Sums::default());
             }
             sums[number].add(&span, range);
-            if span.error
-                && let Some(name) = span_names.number(span.name)
-            {
-                let is_full = failed.len() >= ERRORS;
-                let known = failed.get_mut(&(number, name));
-                match known {
-                    Some(newest) => {
-                        newest.count += 1;
-                        if span.start > newest.span.start {
-                            newest.span = span;
-                        }
-                    }
-                    None if is_full => {}
-                    None => {
-                        failed.insert((number, name), Newest { span, count: 1 });
-                    }
+            if span.error {
+                services.failures += 1;
+                if services.failed.len() < FAILED {
+                    services.failed.insert((span.trace, span.span));
                 }
             }
         }
         // Right after the start, most of the window has no data.
         services.time = (range.end - oldest).max(SECOND);
-        services.failed = failed.into_values().map(Failed::new).collect();
         let rows = names.all().iter().zip(sums);
         services.rows = rows.map(|(name, sums)| sums.row(name)).collect();
         services
             .rows
             .sort_by(|one, other| one.name.cmp(&other.name));
         services
-    }
-}
-
-impl Failed {
-    fn new(newest: Newest<'_>) -> Self {
-        let span = newest.span;
-        Self {
-            service: span.service.to_owned(),
-            name: span.name.to_owned(),
-            count: newest.count,
-            time: span.start,
-            trace: span.trace,
-            span: span.span,
-        }
     }
 }
 

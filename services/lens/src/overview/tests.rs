@@ -142,33 +142,68 @@ async fn calls_come_from_parents_attributes_and_links() {
 }
 
 #[tokio::test]
-async fn the_same_errors_are_counted_once() {
+async fn errors_that_differ_in_numbers_and_ids_are_one() {
     let lens = lens();
-    for id in 1..=3 {
-        let mut late = failed(span(SpanKind::Server, id, 1, 0), &format!("failure {id}"));
-        late.name = "GET /".to_owned();
+    let fail = |id: u8, name: &str, message: &str| {
+        let mut late = failed(span(SpanKind::Server, id, 1, 0), message);
+        late.name = name.to_owned();
         late.start_time_unix_nano += u64::from(id) * MS;
-        send(&lens, "web", [late]).await;
-    }
-    log(&lens, "web", 17, "no disk").await;
-    log(&lens, "web", 21, "no disk").await;
+        late
+    };
+    let spans = [
+        fail(3, "GET /", "user 3 not found"),
+        fail(1, "GET /", "user 1 not found"),
+        fail(2, "GET /", "user 2 not found"),
+        fail(4, "GET /", "timed out after 30 s"),
+        fail(5, "POST /", "user 5 not found"),
+        fail(6, "GET /users/6", ""),
+        fail(7, "GET /users/7", ""),
+    ];
+    send(&lens, "web", spans).await;
+    send(&lens, "auth", [fail(8, "GET /", "user 8 not found")]).await;
+    log(&lens, "web", 17, "no disk 1").await;
+    log(&lens, "web", 21, "no disk 2").await;
     log(&lens, "web", 9, "fine").await;
     let overview = overview(&lens);
-    let mut facts: Vec<_> = overview
-        .errors
-        .iter()
+    assert!(!overview.errors.is_cut);
+    let rows = overview.errors.rows.iter();
+    let mut facts: Vec<_> = rows
         .map(|error| {
-            (
-                error.is_log,
-                error.text.as_str(),
-                error.message.as_str(),
-                error.count,
-            )
+            let text = format!("{} {}: {}", error.service, error.text, error.message);
+            (error.is_log, text, error.count, error.is_same)
         })
         .collect();
     facts.sort_unstable();
-    let expected = [(false, "GET /", "failure 3", 3), (true, "no disk", "", 2)];
-    assert_eq!(facts, expected);
+    let expected = [
+        (false, "auth GET /: user 8 not found", 1, true),
+        (false, "web GET /: timed out after 30 s", 1, true),
+        // The newest of them.
+        (false, "web GET /: user 3 not found", 3, true),
+        (false, "web GET /users/7: ", 2, false),
+        (false, "web POST /: user 5 not found", 1, true),
+        (true, "web no disk 2: ", 2, false),
+    ];
+    assert_eq!(
+        facts,
+        expected.map(|(log, text, count, same)| (log, text.to_owned(), count, same))
+    );
+}
+
+#[tokio::test]
+async fn a_flood_of_errors_is_cut() {
+    let lens = lens();
+    for trace in 1..=6 {
+        let spans = (1..=200).map(|id| failed(span(SpanKind::Server, trace, id, 0), "no"));
+        let spans = spans.map(|span| opentelemetry_proto::tonic::trace::v1::Span {
+            name: "GET /".to_owned(),
+            ..span
+        });
+        send(&lens, "web", spans).await;
+    }
+    let errors = &overview(&lens).errors;
+    assert!(errors.is_cut);
+    assert_eq!(errors.rows.len(), 1);
+    assert_eq!(errors.rows[0].count, 1_000);
 }
 
 fn map(nodes: usize, calls: &[(usize, usize)]) -> Map {

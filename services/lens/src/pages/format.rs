@@ -64,6 +64,25 @@ pub(super) fn time(nanos: u64) -> Markup {
     html! { time datetime=[utc.format(&Rfc3339).ok()] title=(format!("{} UTC", utc.date())) { (text) } }
 }
 
+/// A time in nanoseconds since 1970 with its date, to the second: `27 Nov 2026, 07:45:19 UTC`.
+pub(super) fn moment(nanos: u64) -> Markup {
+    let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos));
+    let Ok(utc) = utc else {
+        return html! { "unknown" };
+    };
+    let (hour, minute, second) = utc.to_hms();
+    html! {
+        time datetime=[utc.format(&Rfc3339).ok()] { (date(utc)) (format!(", {hour:02}:{minute:02}:{second:02} UTC")) }
+    }
+}
+
+/// A date: `27 Nov 2026`.
+pub(super) fn date(time: OffsetDateTime) -> String {
+    let month = time.month().to_string();
+    let month = month.get(..3).unwrap_or_default();
+    format!("{} {month} {}", time.day(), time.year())
+}
+
 /// A time in nanoseconds since 1970 in plain text, in UTC.
 pub(super) fn timestamp(nanos: u64) -> String {
     let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos));
@@ -133,5 +152,9 @@ mod tests {
             r#"<time datetime="2026-01-02T03:04:05.678Z" title="2026-01-02 UTC">03:04:05.678</time>"#
         );
         assert!(time(u64::MAX).into_string().contains("time"));
+        let text = moment(1_767_323_045_678_000_000).into_string();
+        let expected =
+            r#"<time datetime="2026-01-02T03:04:05.678Z">2 Jan 2026, 03:04:05 UTC</time>"#;
+        assert_eq!(text, expected);
     }
 }

@@ -63,23 +63,67 @@ pub(super) fn layout(title: &str, place: Place, footer: Markup) -> Layout {
     }
 }
 
-/// How full the store is, and since when.
+/// How full the store is, and since when its records came.
 fn stock(lens: &Lens) -> Markup {
     let stats = lens.store.stats();
     let usage = lens.metrics.usage();
     let bytes = stats.bytes + usage.bytes;
-    let oldest = [stats.spans.oldest, stats.logs.oldest];
+    let since = [stats.spans.since, stats.logs.since];
     html! {
         p {
             (format::count(stats.spans.records)) " spans, "
             (format::count(stats.logs.records)) " log records and "
             (format::count(usage.series as u64)) " series in "
             (format::bytes(bytes as u64)) " of " (format::bytes(lens.memory as u64))
-            @if let Some(oldest) = oldest.into_iter().flatten().min() {
-                ", since " (format::time(oldest))
+            @if let Some(since) = since.into_iter().flatten().min() {
+                ", received since " (format::moment(since))
             }
             ". " a href="/doctor" { "What is missing?" }
         }
         (saved::state(lens))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Files;
+    use crate::pages::testing::{attributes, get, insert_logs, lens, log, texts};
+
+    #[tokio::test]
+    async fn the_foot_says_since_when_records_have_come() {
+        let lens = lens();
+        assert!(!texts(&get(&lens, "/logs").await.body, ".foot")[0].contains("since"));
+        let mut timeless = log(1, 0, 0, "one");
+        timeless.time_unix_nano = 0;
+        let mut early = log(1, 0, 0, "two");
+        early.time_unix_nano = 1;
+        insert_logs(&lens, "web", vec![timeless, early]);
+        let page = get(&lens, "/logs").await.body;
+        let foot = &texts(&page, ".foot")[0];
+        assert!(
+            foot.contains(", received since ") && foot.contains(" UTC "),
+            "{foot}"
+        );
+        // The times of both are no time at which lens can have received them.
+        assert!(!foot.contains("1970"), "{foot}");
+        let since = &attributes(&page, ".foot time", "datetime")[0];
+        assert!(since.as_str() > "2025", "{since}");
+        let doctor = get(&lens, "/doctor").await.body;
+        let stored = &attributes(&doctor, "[aria-labelledby=full] time", "datetime")[0];
+        assert_eq!(stored, since);
+    }
+
+    #[test]
+    fn tables_show_that_they_scroll() {
+        let style = Files::get("style.css").unwrap().data;
+        let style = std::str::from_utf8(&style).unwrap();
+        let rule = style.split(".table,\n").nth(1).unwrap();
+        let rule = rule.split('}').next().unwrap();
+        // Covers that scroll with the content, and shadows that do not.
+        for attachment in ["local", "scroll"] {
+            assert_eq!(rule.matches(&format!("no-repeat {attachment},")).count(), 2);
+        }
+        // In the light and in the dark mode.
+        assert_eq!(style.matches("--more:").count(), 2);
     }
 }

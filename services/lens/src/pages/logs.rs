@@ -21,13 +21,14 @@ pub(super) use self::events::events;
 use super::{
     Files, filter, format,
     frame::{self, Place},
+    measured::Measured,
 };
 use crate::{
     Lens,
     params::Params,
     query::Filter,
     state,
-    store::{LogCursor, LogFilter, Page},
+    store::{LogCursor, LogFilter, Page, TraceId},
 };
 
 const PATH: &str = "/logs";
@@ -79,6 +80,9 @@ fn content(lens: &Lens, params: &Params, filter: &Filter, logs: &LogFilter) -> M
         before: view.cursor(),
     };
     let list = lens.store.logs_since(logs, &page, view.range.start);
+    let traces = list.rows.iter();
+    let traces = traces.filter_map(|log| TraceId::from_bytes(&log.record.trace_id));
+    let measured = Measured::of(lens, traces);
     let timeline = lens.store.log_timeline(logs, view.range.clone());
     let is_first = view.before.is_none() && !view.has_range();
     html! {
@@ -105,7 +109,7 @@ fn content(lens: &Lens, params: &Params, filter: &Filter, logs: &LogFilter) -> M
         } @else {
             ol #lines.lines data-after=[view.live.then_some(position)] data-limit=[view.live.then_some(LIVE_ROWS)]
                 data-events=[view.live.then(|| params.without("tail").href("/logs/events"))] {
-                @for log in &list.rows { (line::item(log)) }
+                @for log in &list.rows { (line::item(log, &measured)) }
             }
         }
         nav.pages aria-label="Pages" {

@@ -21,13 +21,20 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
+use maud::Markup;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use self::select::Variant;
 use super::{
     Problem,
     frame::{self, Place},
 };
-use crate::{Lens, metrics::Kind, params::Params, state};
+use crate::{
+    Lens,
+    metrics::{Kind, Measurement},
+    params::Params,
+    state,
+};
 
 /// What a name keeps in a path.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-');
@@ -65,12 +72,43 @@ fn path(name: &str) -> Option<String> {
     if name.len() > LONGEST_NAME {
         return None;
     }
-    let encoded = utf8_percent_encode(name, PLAIN);
-    Some(match name {
-        // No path has a part like this: browsers take them for parents.
-        "." | ".." => format!("/metrics/-?name={encoded}"),
-        _ => format!("/metrics/{encoded}"),
+    Some(match is_no_path(name) {
+        true => "/metrics/-".to_owned(),
+        false => format!("/metrics/{}", utf8_percent_encode(name, PLAIN)),
     })
+}
+
+/// Whether no path has a part of this name: browsers take it for a parent.
+fn is_no_path(name: &str) -> bool {
+    matches!(name, "." | "..")
+}
+
+/// The page of a metric with these parameters. `None` if the name is too long for a URL.
+fn href(name: &str, params: &Params) -> Option<String> {
+    let path = path(name)?;
+    Some(match is_no_path(name) {
+        true => params.with("name", name).href(&path),
+        false => params.href(&path),
+    })
+}
+
+/// The name of a metric, which may break after its separators.
+pub(super) fn shown(name: &str) -> Markup {
+    attributes::metric_name(name)
+}
+
+/// The page of a series with a measurement. `None` if the name is too long for a URL.
+pub(super) fn series_href(measurement: &Measurement) -> Option<String> {
+    let variant = Variant {
+        kind: measurement.kind,
+        unit: measurement.unit.clone(),
+    };
+    let params = Params::default()
+        .with("type", variant.parameter())
+        .with("unit", &variant.unit)
+        .with("series", read::id_text(measurement.series))
+        .with("range", select::ALL);
+    href(&measurement.name, &params)
 }
 
 const fn kind_name(kind: Kind) -> &'static str {

@@ -19,12 +19,14 @@ use super::{
     chart::Period,
     format,
     frame::{self, Place},
+    links,
 };
 use crate::{
     Lens,
     overview::{Overview, SECOND},
     params::Params,
     state,
+    store::{Page, TraceFilter},
 };
 
 /// The windows: value in the URL, text, and length in nanoseconds. The first one is the default.
@@ -42,16 +44,22 @@ pub(super) async fn show(State(lens): State<Arc<Lens>>, params: Params) -> Respo
 fn content(lens: &Lens, params: &Params) -> Markup {
     let wanted = params.get("last").unwrap_or_default();
     let known = WINDOWS.iter().find(|(value, _, _)| *value == wanted);
-    let (chosen, _, length) = known.unwrap_or(&WINDOWS[0]);
-    match Overview::of(lens, *length) {
-        Some(overview) => page(&overview, params, chosen, &refused(lens)),
+    let chosen = known.unwrap_or(&WINDOWS[0]);
+    match Overview::of(lens, chosen.2) {
+        Some(overview) => page(lens, &overview, params, chosen),
         None => empty::page(lens),
     }
 }
 
-fn page(overview: &Overview, params: &Params, chosen: &str, refused: &Markup) -> Markup {
+fn page(
+    lens: &Lens,
+    overview: &Overview,
+    params: &Params,
+    (chosen, length, _): &(&str, &str, u64),
+) -> Markup {
     let range = &overview.window.range;
-    let is_empty = overview.services.rows.is_empty() && overview.errors.is_empty();
+    let older = html! { @if overview.services.rows.is_empty() { (older(lens)) } };
+    let is_empty = overview.services.rows.is_empty() && overview.errors.rows.is_empty();
     html! {
         div.head {
             h1 { "Overview" }
@@ -60,7 +68,7 @@ fn page(overview: &Overview, params: &Params, chosen: &str, refused: &Markup) ->
                     @for (value, text, _) in WINDOWS {
                         li {
                             a href=(params.with("last", value).href("/"))
-                                aria-current=[(value == chosen).then_some("true")] { (text) }
+                                aria-current=[(value == *chosen).then_some("true")] { (text) }
                         }
                     }
                 }
@@ -69,16 +77,35 @@ fn page(overview: &Overview, params: &Params, chosen: &str, refused: &Markup) ->
         p.hint {
             (Period::new(range.start, range.end).caption())
             @if !overview.window.is_live {
-                ". This is the time before the newest data, which is older than that."
+                ". No span and no log record is of the last " (length)
+                ": this is the time before the newest of them. The list has "
+                a href="/traces" { "all traces" } "."
             }
         }
-        (refused)
+        (refused(lens))
         @if is_empty {
-            p.lead { "No spans and no errors in this time." }
+            p.lead { "No spans and no errors in this time." (older) }
         } @else {
-            (services::section(overview))
+            (services::section(overview, &older))
             (map::section(overview))
             (errors::section(&overview.errors))
+        }
+    }
+}
+
+/// Where traces of other times are, if there are any.
+fn older(lens: &Lens) -> Markup {
+    let page = Page {
+        limit: 1,
+        before: None,
+    };
+    let newest = lens.store.traces(&TraceFilter::default(), &page).rows.pop();
+    html! {
+        @if let Some(newest) = newest {
+            " There are older " a href="/traces" { "traces" } ": "
+            a href=(links::span(newest.id, None)) { "the newest" }
+            @if newest.start != 0 { " began " (format::moment(newest.start)) }
+            "."
         }
     }
 }

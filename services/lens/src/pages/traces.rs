@@ -64,7 +64,7 @@ fn page(lens: &Lens, params: &Params) -> Markup {
             Some(list) => {
                 @let rows = &list.rows[..list.rows.len().min(ROWS)];
                 (scatter::figure(&list.rows))
-                (rows::table(lens, rows))
+                (rows::table(rows))
                 nav.pages aria-label="Pages" {
                     @if before.is_some() {
                         a href=(params.without("before").href("/traces")) { "Newest" }

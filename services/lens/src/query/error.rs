@@ -88,6 +88,29 @@ pub enum Problem {
     /// The value is no number.
     #[error("`{0}` needs a number such as 500")]
     Number(&'static str),
+    /// A word such as `OR` is between terms.
+    #[error(
+        "there is no `{0}`, because all terms have to match: search for each alone, or for a part that they share, such as service~au; in quotes it is text"
+    )]
+    Or(String),
+    /// A word such as `AND` is between terms.
+    #[error(
+        "`{0}` is not needed, because all terms have to match: leave it out; in quotes it is text"
+    )]
+    And(String),
+    /// A word such as `NOT` is before a term.
+    #[error(
+        "there is no `{0}`: write `-` directly before a term, such as -service:auth; in quotes it is text"
+    )]
+    Not(String),
+    /// A term begins with a parenthesis.
+    #[error(
+        "there are no parentheses, because all terms have to match: write them one after the other; in quotes they are text"
+    )]
+    Parenthesis,
+    /// A value has a wildcard. The text says what would be right.
+    #[error("`*` is no wildcard: {0}; in quotes it is text")]
+    Wildcard(String),
     /// Nothing follows `-`.
     #[error("`-` needs a term directly after it, such as -service:auth")]
     NoTerm,

@@ -1,93 +1,34 @@
 //! From text to a filter.
 
 use winnow::{
-    LocatingSlice, ModalResult, Parser as _,
-    combinator::{alt, eof, opt, peek, preceded, repeat},
-    error::{ErrMode, ParserError},
+    ModalResult, Parser as _,
+    combinator::{alt, opt},
+    error::ErrMode,
     stream::{Location as _, Stream as _},
-    token::{any, none_of, take_while},
 };
 
 use super::{
     Condition, Error, Errors, Filter, MAX_CHARACTERS, MAX_TERMS, Named, Operator, Problem, Term,
     duration,
+    keys::{ALL, KEYS, TEXT, describe, operators},
+    tokens::{Failure, Input, Value, end, is_key, is_value, quote, sign, skip, take_spaces, word},
+    words,
 };
-
-type Input<'a> = LocatingSlice<&'a str>;
-
-const KEYS: [&str; 10] = [
-    "service",
-    "name",
-    "kind",
-    "status",
-    "duration",
-    "trace.duration",
-    "trace",
-    "level",
-    "severity",
-    "text",
-];
-
-/// Why a parser failed: a problem at an offset in bytes, or another parser may fit.
-#[derive(Debug)]
-struct Failure(Option<(usize, Problem)>);
-
-/// An operator as written. `!=` is the negation of equality.
-struct Sign<'a> {
-    text: &'a str,
-    operator: Operator,
-    negated: bool,
-}
-
-/// A word or a quoted text, with its offset in bytes.
-struct Value {
-    offset: usize,
-    text: String,
-}
-
-impl ParserError<Input<'_>> for Failure {
-    type Inner = Self;
-
-    fn from_input(_input: &Input<'_>) -> Self {
-        Self(None)
-    }
-
-    fn into_inner(self) -> Result<Self, Self> {
-        Ok(self)
-    }
-}
-
-impl Failure {
-    fn cut(offset: usize, problem: Problem) -> ErrMode<Self> {
-        ErrMode::Cut(Self(Some((offset, problem))))
-    }
-}
 
 /// Whether a text is a term of its own, or a key, without quotes.
 pub(super) fn is_bare(text: &str) -> bool {
-    !text.is_empty() && !text.starts_with('-') && text.chars().all(is_key)
+    let is_key = is_bare_value(text) && text.chars().all(is_key);
+    is_key && !text.starts_with(['-', '(']) && words::between(text).is_none()
 }
 
 /// Whether a text is a value without quotes.
 pub(super) fn is_bare_value(text: &str) -> bool {
-    text.starts_with(is_key) && text.chars().all(is_value)
+    text.starts_with(is_key) && text.chars().all(|char| is_value(char) && char != '*')
 }
 
 /// Whether a key without quotes is one of an attribute.
 pub(super) fn is_attribute(key: &str) -> bool {
     key.contains('.') && !KEYS.contains(&key)
-}
-
-fn is_value(char: char) -> bool {
-    !char.is_whitespace() && char != '"'
-}
-
-fn is_sign(char: char) -> bool {
-    matches!(char, ':' | '=' | '!' | '<' | '>' | '~')
-}
-
-fn is_key(char: char) -> bool {
-    is_value(char) && !is_sign(char)
 }
 
 pub(super) fn filter(text: &str) -> Result<Filter, Errors> {
@@ -99,6 +40,7 @@ pub(super) fn filter(text: &str) -> Result<Filter, Errors> {
     let mut terms = Vec::new();
     let mut failures = Vec::new();
     let mut count = 0;
+    let mut word = None;
     loop {
         take_spaces(&mut input);
         if input.is_empty() {
@@ -110,8 +52,19 @@ pub(super) fn filter(text: &str) -> Result<Filter, Errors> {
         }
         let (start, offset) = (input.checkpoint(), input.current_token_start());
         match term(&mut input) {
-            Ok(term) => terms.push(term),
+            Ok(term) => {
+                // In lower case, it is a text unless it is before a term with a key.
+                let is_text = matches!(term.condition, Condition::Text(_));
+                failures.extend(word.take().filter(|_| !is_text));
+                let problem = text[offset..]
+                    .split_whitespace()
+                    .next()
+                    .and_then(words::between);
+                word = problem.map(|problem| (offset, problem));
+                terms.push(term);
+            }
             Err(error) => {
+                word = None;
                 let failure = error.into_inner().ok().and_then(|Failure(failure)| failure);
                 failures.push(failure.unwrap_or((offset, Problem::PartlyQuoted)));
                 input.reset(&start);
@@ -146,37 +99,14 @@ fn too_long(characters: usize) -> Errors {
     }])
 }
 
-fn take_spaces(input: &mut Input<'_>) {
-    let end = input
-        .find(|char: char| !char.is_whitespace())
-        .unwrap_or(input.len());
-    input.next_slice(end);
-}
-
-/// Skips a term with an error: up to a space that is not in quotes.
-fn skip(input: &mut Input<'_>) {
-    let inside = repeat(
-        0..,
-        alt((none_of(['"', '\\']).void(), preceded('\\', opt(any)).void())),
-    )
-    .map(|()| ());
-    let mut term = repeat(
-        0..,
-        alt((
-            take_while(1.., is_value).void(),
-            ('"', inside, opt('"')).void(),
-        )),
-    )
-    .map(|()| ());
-    let skipped: ModalResult<(), Failure> = term.parse_next(input);
-    debug_assert!(skipped.is_ok(), "any text can be skipped");
-}
-
 fn term(input: &mut Input<'_>) -> ModalResult<Term, Failure> {
     let start = input.current_token_start();
     let negated = opt('-').parse_next(input)?.is_some();
     let quoted = input.starts_with('"');
     let head = alt((quote, word(is_key))).parse_next(input)?;
+    if !quoted && head.text.starts_with('(') {
+        return Err(Failure::cut(head.offset, Problem::Parenthesis));
+    }
     let Some(sign) = sign(input)? else {
         end(input)?;
         if head.text.is_empty() {
@@ -186,7 +116,12 @@ fn term(input: &mut Input<'_>) -> ModalResult<Term, Failure> {
             };
             return Err(Failure::cut(start, problem));
         }
+        let is_lower = || head.text.contains(|char: char| char.is_ascii_lowercase());
+        if !quoted && let Some(problem) = words::between(&head.text).filter(|_| !is_lower()) {
+            return Err(Failure::cut(head.offset, problem));
+        }
         let condition = Condition::Text(head.text);
+        literal(&condition, head.offset, quoted)?;
         return Ok(Term { negated, condition });
     };
     if head.text.is_empty() && !quoted {
@@ -219,11 +154,21 @@ fn term(input: &mut Input<'_>) -> ModalResult<Term, Failure> {
             return Err(Failure::cut(after, Problem::EmptyText));
         }
     }
+    let offset = value.offset;
     let condition = condition(key, head.text, sign.operator, value)?;
+    literal(&condition, offset, quoted)?;
     Ok(plain(Term {
         negated: negated != sign.negated,
         condition,
     }))
+}
+
+/// Fails if the value of a condition has a wildcard and is not in quotes.
+fn literal(condition: &Condition, offset: usize, quoted: bool) -> Result<(), ErrMode<Failure>> {
+    match words::wildcard(condition) {
+        Some(problem) if !quoted => Err(Failure::cut(offset, problem)),
+        _ => Ok(()),
+    }
 }
 
 /// The name of a known key. `None` if it is the key of an attribute.
@@ -250,49 +195,6 @@ fn known(head: &Value) -> Result<Option<&'static str>, ErrMode<Failure>> {
         None => Problem::UnknownKey(key),
     };
     Err(Failure::cut(head.offset, problem))
-}
-
-const ALL: &[Operator] = &[
-    Operator::Equal,
-    Operator::Contains,
-    Operator::Greater,
-    Operator::GreaterOrEqual,
-    Operator::Less,
-    Operator::LessOrEqual,
-];
-const TEXT: &[Operator] = &[Operator::Equal, Operator::Contains];
-const ORDER: &[Operator] = &[
-    Operator::Equal,
-    Operator::Greater,
-    Operator::GreaterOrEqual,
-    Operator::Less,
-    Operator::LessOrEqual,
-];
-/// Hardly a duration is equal to another.
-const RANGE: &[Operator] = &[
-    Operator::Greater,
-    Operator::GreaterOrEqual,
-    Operator::Less,
-    Operator::LessOrEqual,
-];
-const EQUAL: &[Operator] = &[Operator::Equal];
-
-fn operators(key: &str) -> &'static [Operator] {
-    match key {
-        "service" | "name" | "text" => TEXT,
-        "duration" | "trace.duration" => RANGE,
-        "level" => ORDER,
-        _ => EQUAL,
-    }
-}
-
-fn describe(operators: &[Operator]) -> &'static str {
-    match operators {
-        TEXT => "`:`, `=`, `!=` or `~`",
-        ORDER => "`:`, `=`, `!=`, `>`, `>=`, `<` or `<=`",
-        RANGE => "`>`, `>=`, `<` or `<=`",
-        _ => "`:`, `=` or `!=`",
-    }
 }
 
 fn condition(
@@ -366,75 +268,4 @@ fn plain(mut term: Term) -> Term {
         term.negated = false;
     }
     term
-}
-
-/// An operator, if the input begins with one.
-fn sign<'a>(input: &mut Input<'a>) -> ModalResult<Option<Sign<'a>>, Failure> {
-    let offset = input.current_token_start();
-    let text = take_while(0.., is_sign).parse_next(input)?;
-    let (operator, negated) = match text {
-        "" => return Ok(None),
-        ":" | "=" => (Operator::Equal, false),
-        "!=" => (Operator::Equal, true),
-        ">" => (Operator::Greater, false),
-        ">=" => (Operator::GreaterOrEqual, false),
-        "<" => (Operator::Less, false),
-        "<=" => (Operator::LessOrEqual, false),
-        "~" => (Operator::Contains, false),
-        _ => {
-            let problem = Problem::UnknownOperator(text.to_owned());
-            return Err(Failure::cut(offset, problem));
-        }
-    };
-    Ok(Some(Sign {
-        text,
-        operator,
-        negated,
-    }))
-}
-
-/// Characters of a kind. There may be none.
-fn word<'a>(
-    is_part: fn(char) -> bool,
-) -> impl FnMut(&mut Input<'a>) -> ModalResult<Value, Failure> {
-    move |input| {
-        let offset = input.current_token_start();
-        let text = take_while(0.., is_part).parse_next(input)?.to_owned();
-        Ok(Value { offset, text })
-    }
-}
-
-fn quote(input: &mut Input<'_>) -> ModalResult<Value, Failure> {
-    let offset = input.current_token_start();
-    '"'.parse_next(input)?;
-    let text = repeat(0.., alt((none_of(['"', '\\']), escape)))
-        .fold(String::new, |mut text, char: char| {
-            text.push(char);
-            text
-        })
-        .parse_next(input)?;
-    match opt('"').parse_next(input)? {
-        Some(_) => Ok(Value { offset, text }),
-        None => Err(Failure::cut(offset, Problem::OpenQuote)),
-    }
-}
-
-fn escape(input: &mut Input<'_>) -> ModalResult<char, Failure> {
-    let offset = input.current_token_start();
-    match preceded('\\', opt(any)).parse_next(input)? {
-        Some(char @ ('"' | '\\')) => Ok(char),
-        Some(char) => Err(Failure::cut(offset, Problem::UnknownEscape(char))),
-        // The quote has no end either.
-        None => Ok('\\'),
-    }
-}
-
-/// A space or the end.
-fn end(input: &mut Input<'_>) -> ModalResult<(), Failure> {
-    let offset = input.current_token_start();
-    let space = take_while(1.., char::is_whitespace).void();
-    match opt(peek(alt((space, eof.void())))).parse_next(input)? {
-        Some(()) => Ok(()),
-        None => Err(Failure::cut(offset, Problem::PartlyQuoted)),
-    }
 }

@@ -368,12 +368,74 @@ fn each_error_has_its_position_and_says_what_is_right() {
             "name:a\"b\"",
             "character 7: a quote has to be the whole value: put a space between terms, and write `\\\"` for a quote inside quotes",
         ),
+        (
+            "service:a OR status:error",
+            "character 11: there is no `OR`, because all terms have to match: search for each alone, or for a part that they share, such as service~au; in quotes it is text",
+        ),
+        (
+            "service:a or service:b",
+            "character 11: there is no `or`, because all terms have to match: search for each alone, or for a part that they share, such as service~au; in quotes it is text",
+        ),
+        (
+            "a && b",
+            "character 3: `&&` is not needed, because all terms have to match: leave it out; in quotes it is text",
+        ),
+        (
+            "NOT service:a",
+            "character 1: there is no `NOT`: write `-` directly before a term, such as -service:auth; in quotes it is text",
+        ),
+        (
+            "!service:a",
+            "character 1: there is no `!`: write `-` directly before a term, such as -service:auth; in quotes it is text",
+        ),
+        (
+            "-(service:a b)",
+            "character 2: there are no parentheses, because all terms have to match: write them one after the other; in quotes they are text",
+        ),
+        (
+            "service:au*",
+            "character 9: `*` is no wildcard: write service~au; in quotes it is text",
+        ),
+        (
+            "http.route~/a/*/b",
+            "character 12: `*` is no wildcard: write http.route~/a/ http.route~/b; in quotes it is text",
+        ),
+        (
+            "-*refused",
+            "character 2: `*` is no wildcard: write refused; in quotes it is text",
+        ),
+        (
+            "name:*",
+            "character 6: `*` is no wildcard: leave the term out; in quotes it is text",
+        ),
     ];
     for (text, message) in table {
         match text.parse::<Filter>() {
             Err(errors) => assert_eq!(errors.to_string(), message, "{text}"),
             Ok(filter) => panic!("{text}: {filter:?}"),
         }
+    }
+}
+
+#[test]
+fn words_parentheses_and_stars_can_be_searched_for() {
+    for (text, canonical) in [
+        ("\"OR\" service:a", "\"OR\" service:a"),
+        ("could not connect", "could \"not\" connect"),
+        ("this or that", "this \"or\" that"),
+        ("\"not\" service:a", "\"not\" service:a"),
+        ("main() ORDER", "main() ORDER"),
+        ("\"(a\"", "\"(a\""),
+        ("service:OR name:(a)", "service:OR name:(a)"),
+        ("http.route:\"/files/*path\"", "http.route:\"/files/*path\""),
+        ("\"a.*\":x", "\"a.*\":x"),
+    ] {
+        let filter = parse(text);
+        assert_eq!(filter.to_string(), canonical);
+        assert_eq!(parse(canonical), filter);
+        // Links add terms.
+        let term = is(Condition::Service(Operator::Equal, "b".to_owned()));
+        assert!(filter.with(term).is_some(), "{text}");
     }
 }
 
@@ -505,7 +567,7 @@ fn the_canonical_form_parses_to_the_same_filter() {
 fn any_text(random: &mut fastrand::Rng, min: usize) -> String {
     let characters = [
         'a', 'b', '.', '-', ':', '=', '!', '<', '>', '~', '"', '\\', ' ', '\n', '\u{3000}', 'é',
-        '\0',
+        '\0', '*', '(', 'O', 'R',
     ];
     (0..random.usize(min..5))
         .map(|_| *random.choice(&characters).unwrap())

@@ -1,5 +1,7 @@
 //! Takes OTLP requests into the store.
 
+use std::time::SystemTime;
+
 use opentelemetry_proto::tonic::{
     collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
     common::v1::{InstrumentationScope, any_value::Value},
@@ -35,13 +37,22 @@ pub struct Inserted {
 impl Store {
     /// Stores the spans of a request. A span that is stored already is not stored again.
     pub fn insert_traces(&self, request: &ExportTraceServiceRequest) -> Inserted {
+        self.insert_traces_at(request, SystemTime::now())
+    }
+
+    /// Stores the spans of a request that arrived at this time.
+    pub(crate) fn insert_traces_at(
+        &self,
+        request: &ExportTraceServiceRequest,
+        arrived: SystemTime,
+    ) -> Inserted {
         let mut inserted = Inserted::default();
         for group in &request.resource_spans {
             let resource = group.resource.as_ref();
             let message = encode_resource(resource, &group.schema_url);
             for scoped in &group.scope_spans {
                 let scope = encode_scope(scoped.scope.as_ref(), &scoped.schema_url);
-                let mut group = Group::new(service_name(resource), &message, &scope);
+                let mut group = Group::new(service_name(resource), &message, &scope, arrived);
                 for spans in scoped.spans.chunks(BATCH) {
                     self.write(|writer| {
                         for span in spans {
@@ -57,13 +68,22 @@ impl Store {
 
     /// Stores the log records of a request.
     pub fn insert_logs(&self, request: &ExportLogsServiceRequest) -> Inserted {
+        self.insert_logs_at(request, SystemTime::now())
+    }
+
+    /// Stores the log records of a request that arrived at this time.
+    pub(crate) fn insert_logs_at(
+        &self,
+        request: &ExportLogsServiceRequest,
+        arrived: SystemTime,
+    ) -> Inserted {
         let mut inserted = Inserted::default();
         for group in &request.resource_logs {
             let resource = group.resource.as_ref();
             let message = encode_resource(resource, &group.schema_url);
             for scoped in &group.scope_logs {
                 let scope = encode_scope(scoped.scope.as_ref(), &scoped.schema_url);
-                let mut group = Group::new(service_name(resource), &message, &scope);
+                let mut group = Group::new(service_name(resource), &message, &scope, arrived);
                 for logs in scoped.log_records.chunks(BATCH) {
                     self.write(|writer| {
                         for log in logs {

@@ -1,6 +1,9 @@
-//! What a map of services needs beyond the columns: some attributes, and links.
+//! What an overview needs beyond the columns: some attributes, whole spans, and links.
 
-use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, any_value::Value},
+    trace::v1::Span,
+};
 use prost::Message as _;
 
 use super::{Spans, Store, columns::SpanView, fields};
@@ -29,8 +32,29 @@ impl Spans {
     pub fn attributes<const N: usize>(
         &self,
         keys: [&str; N],
-        mut wanted: impl FnMut(&SpanView<'_>) -> bool,
+        wanted: impl FnMut(&SpanView<'_>) -> bool,
         mut found: impl FnMut(&SpanView<'_>, [Option<String>; N]),
+    ) {
+        self.read(wanted, |span, bytes| found(span, values(bytes, keys)));
+    }
+
+    /// Decodes spans, from the segment that came last to the first. `wanted` chooses them by their columns.
+    ///
+    /// A span with values that are nested more deeply than OTLP allows is empty.
+    pub fn decode(
+        &self,
+        wanted: impl FnMut(&SpanView<'_>) -> bool,
+        mut found: impl FnMut(&SpanView<'_>, Span),
+    ) {
+        self.read(wanted, |span, bytes| {
+            found(span, Span::decode(bytes).unwrap_or_default());
+        });
+    }
+
+    fn read(
+        &self,
+        mut wanted: impl FnMut(&SpanView<'_>) -> bool,
+        mut found: impl FnMut(&SpanView<'_>, &[u8]),
     ) {
         for segment in self.segments().iter().rev() {
             let view = |number: usize| {
@@ -43,7 +67,7 @@ impl Spans {
                 |number| view(number).is_some_and(|span| wanted(&span)),
                 |number, bytes| {
                     if let Some(span) = view(number) {
-                        found(&span, values(bytes, keys));
+                        found(&span, bytes);
                     }
                 },
             );

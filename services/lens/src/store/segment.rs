@@ -49,6 +49,8 @@ pub(super) struct Segment<C> {
     pub(super) oldest: u64,
     /// Number of the last insertion into this segment.
     pub(super) touched: u64,
+    /// Earliest arrival of a record, in nanoseconds since 1970.
+    pub(super) arrived: u64,
 }
 
 /// The columns of one record.
@@ -143,6 +145,7 @@ impl<C> Segment<C> {
             newest: 0,
             oldest: u64::MAX,
             touched: 0,
+            arrived: u64::MAX,
         }
     }
 

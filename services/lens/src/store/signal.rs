@@ -1,6 +1,10 @@
 //! The segments of one signal.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use prost::Message;
 
@@ -44,16 +48,25 @@ pub(super) struct Group<'a> {
     pub(super) service: &'a str,
     pub(super) resource: &'a [u8],
     pub(super) scope: &'a [u8],
+    /// Time of the arrival, in nanoseconds since 1970.
+    arrived: u64,
     /// The numbers of the three in the segment with this number.
     known: Option<(u32, Origin)>,
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(service: &'a str, resource: &'a [u8], scope: &'a [u8]) -> Self {
+    pub(super) fn new(
+        service: &'a str,
+        resource: &'a [u8],
+        scope: &'a [u8],
+        arrived: SystemTime,
+    ) -> Self {
+        let arrived = arrived.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             service,
             resource,
             scope,
+            arrived: arrived.as_nanos().try_into().unwrap_or(u64::MAX),
             known: None,
         }
     }
@@ -107,6 +120,7 @@ impl<C: Clone> Signal<C> {
         let open = Arc::make_mut(&mut self.open);
         let origin = group.origin(open);
         open.touched = insertion;
+        open.arrived = open.arrived.min(group.arrived);
         open.push(part, origin, record, message, &mut self.scratch);
         self.records += 1;
     }
@@ -204,10 +218,12 @@ impl<C: Clone> Signal<C> {
 
     pub(super) fn stats(&self) -> SignalStats {
         let oldest = self.all().map(|segment| segment.oldest).min();
+        let arrived = self.all().map(|segment| segment.arrived).min();
         SignalStats {
             records: self.records,
             evicted: self.evicted,
             oldest: oldest.filter(|&time| time != u64::MAX),
+            since: arrived.filter(|&time| time != u64::MAX),
             segments: self.sealed.len() + 1,
         }
     }

@@ -3,6 +3,8 @@
 use maud::{Markup, html};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
+use super::super::format::date;
+
 const SECOND: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -173,12 +175,6 @@ fn text(time: u64, step: u64) -> Option<String> {
         1_000.. => format!(".{:06} s", nano / 1_000),
         _ => format!(".{nano:09} s"),
     })
-}
-
-fn date(time: OffsetDateTime) -> String {
-    let month = time.month().to_string();
-    let month = month.get(..3).unwrap_or_default();
-    format!("{} {month} {}", time.day(), time.year())
 }
 
 fn utc(time: u64) -> Option<OffsetDateTime> {

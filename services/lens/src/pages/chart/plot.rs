@@ -223,8 +223,8 @@ impl Plot {
                     }
                     @for (index, (time, text)) in self.period.ticks().into_iter().enumerate() {
                         @let place = self.period.place(time);
-                        // A narrow window has room for every other one.
-                        g.time.minor[index % 2 == 1].last[place > 0.98] {
+                        // A narrow window has room for every other one, and a phone for every fourth.
+                        g.time.minor[index % 2 == 1].rare[index % 4 == 2].last[place > 0.98] {
                             line x1=(percent(place)) x2=(percent(place)) y1="100%" y2="101.5%" {}
                             text x=(percent(place)) y="100%" dy="18" { (text) }
                         }

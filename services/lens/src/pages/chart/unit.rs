@@ -95,9 +95,9 @@ impl Unit {
 
     pub(super) fn grid(&self) -> Grid {
         match self.family {
-            Family::Time(seconds) => Grid::Time(seconds),
+            Family::Time(seconds) if self.per.is_none() => Grid::Time(seconds),
             Family::Size(bytes) => Grid::Binary(1.0 / bytes),
-            Family::Plain | Family::Things(_) | Family::Other(_) => Grid::Decimal,
+            Family::Time(_) | Family::Plain | Family::Things(_) | Family::Other(_) => Grid::Decimal,
         }
     }
 
@@ -112,7 +112,9 @@ impl Unit {
         }
         let per = self.suffix();
         match &self.family {
-            Family::Time(unit) => format!("{}{per}", time(value * unit, digits)),
+            Family::Time(unit) if per.is_empty() => time(value * unit, digits),
+            // Seconds per second are a share, of which minutes and milliseconds would tell less.
+            Family::Time(unit) => format!("{} s{per}", number(value * unit, digits)),
             Family::Size(unit) => format!("{}{per}", size(value * unit, digits)),
             Family::Plain if is_alone => format!("{}{per}", number(value, digits)),
             Family::Things(thing) if is_alone => {

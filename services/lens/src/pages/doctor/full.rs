@@ -10,7 +10,7 @@ use crate::{
 pub(super) fn section(lens: &Lens) -> Markup {
     let stats = lens.store.stats();
     let usage = lens.metrics.usage();
-    let oldest = |time: Option<u64>| time.map_or_else(|| html! { "–" }, format::time);
+    let since = |time: Option<u64>| time.map_or_else(|| html! { "–" }, format::moment);
     html! {
         section {
             h2 #full { "How full" }
@@ -28,7 +28,7 @@ pub(super) fn section(lens: &Lens) -> Markup {
                             th scope="col" { "Stored" }
                             th.number scope="col" { "Records" }
                             th.number scope="col" { "Evicted" }
-                            th.number scope="col" { "Oldest, UTC" }
+                            th.number scope="col" { "Received since" }
                         }
                     }
                     tbody {
@@ -37,7 +37,7 @@ pub(super) fn section(lens: &Lens) -> Markup {
                                 th scope="row" { (name) }
                                 td.number { (format::count(signal.records)) }
                                 td.number { (format::count(signal.evicted)) }
-                                td.number { (oldest(signal.oldest)) }
+                                td.number { (since(signal.since)) }
                             }
                         }
                         tr {

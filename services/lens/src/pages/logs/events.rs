@@ -23,6 +23,7 @@ use tokio::{
 use super::{filter_of, line};
 use crate::{
     Lens,
+    pages::measured::Measured,
     params::Params,
     state::work,
     store::{Arrived, LogFilter, StoredLog},
@@ -130,8 +131,10 @@ fn render(arrived: &Arrived<StoredLog>, skipped: u64) -> Option<Markup> {
     if arrived.records.is_empty() && skipped == 0 {
         return None;
     }
+    // Programs export exemplars some time after the log records of the same trace.
+    let measured = Measured::default();
     Some(html! {
-        @for log in arrived.records.iter().rev() { (line::item(log)) }
+        @for log in arrived.records.iter().rev() { (line::item(log, &measured)) }
         @if skipped > 0 {
             li.skipped { "More log records came than this page can show: " (skipped) " were skipped." }
         }

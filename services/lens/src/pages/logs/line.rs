@@ -9,7 +9,7 @@ use prost::Message as _;
 
 use super::levels;
 use crate::{
-    pages::{format, text, value},
+    pages::{format, measured::Measured, text, value},
     store::{SpanId, StoredLog, TraceId},
 };
 
@@ -17,7 +17,7 @@ use crate::{
 const BODY: usize = 240;
 
 /// A log record on a line that can be opened.
-pub(super) fn item(log: &StoredLog) -> Markup {
+pub(super) fn item(log: &StoredLog, measured: &Measured) -> Markup {
     let record = &log.record;
     let trace = TraceId::from_bytes(&record.trace_id);
     let span = SpanId::from_bytes(&record.span_id);
@@ -30,7 +30,7 @@ pub(super) fn item(log: &StoredLog) -> Markup {
                     span.service { (text::name(&log.source.service, "no service.name")) }
                     (body(record))
                 }
-                (full(log))
+                (full(log, measured))
             }
             @if let Some(trace) = trace {
                 @let href = match span {
@@ -87,8 +87,10 @@ fn is_place(event: &str) -> bool {
 }
 
 /// Everything that the log record has.
-fn full(log: &StoredLog) -> Markup {
+fn full(log: &StoredLog, measured: &Measured) -> Markup {
     let record = &log.record;
+    let trace = TraceId::from_bytes(&record.trace_id);
+    let span = SpanId::from_bytes(&record.span_id);
     let resource = log.source.resource.as_ref();
     let scope = log.source.scope.as_ref();
     html! {
@@ -108,26 +110,27 @@ fn full(log: &StoredLog) -> Markup {
                 @if record.observed_time_unix_nano != 0 {
                     dt { "observed" } dd { (format::clock(record.observed_time_unix_nano)) }
                 }
-                @if let Some(trace) = TraceId::from_bytes(&record.trace_id) {
+                @if let Some(trace) = trace {
                     dt { "trace" } dd { code { (trace) } }
                 }
-                @if let Some(span) = SpanId::from_bytes(&record.span_id) {
+                @if let Some(span) = span {
                     dt { "span" } dd { code { (span) } }
                 }
+                (measured.facts(&log.source.service, trace, span))
                 @if record.dropped_attributes_count > 0 {
                     dt { "dropped attributes" } dd { (record.dropped_attributes_count) }
                 }
             }
             @if !record.attributes.is_empty() {
-                h3 { "Attributes" }
+                h2 { "Attributes" }
                 (value::list(&record.attributes, Some(super::PATH)))
             }
             @if let Some(resource) = resource {
-                h3 { "Resource" }
+                h2 { "Resource" }
                 (value::list(&resource.attributes, Some(super::PATH)))
             }
             @if let Some(scope) = scope.filter(|scope| !scope.name.is_empty()) {
-                h3 { "Scope" }
+                h2 { "Scope" }
                 p { (text::short(&scope.name, 200)) " " (text::short(&scope.version, 100)) }
                 (value::list(&scope.attributes, None))
             }

@@ -35,18 +35,23 @@ impl Histograms {
         let columns = reader.columns(STEPS);
         let metrics = reader.metrics;
         let over_time = metrics.quantiles(series, range, columns as usize, &QUANTILES);
+        let unit = Unit::new(reader.unit);
         let lines = QUANTILES.iter().enumerate().map(|(index, quantile)| {
-            let values = over_time.iter().map(|one| {
-                let estimate = one.estimates.get(index).copied().flatten();
-                let value = estimate.map(|estimate| estimate.value);
-                value.filter(|value| value.is_finite())
+            let estimates = over_time.iter();
+            let estimates = estimates.map(|one| one.estimates.get(index).copied().flatten());
+            let texts = estimates.clone().map(|estimate| {
+                let rough = estimate.filter(|estimate| !is_drawn(estimate))?;
+                Some(between(rough.lower, rough.upper, &unit))
             });
-            Line::new(quantile_name(*quantile), values.collect())
+            let values = estimates.map(|estimate| Some(estimate.filter(is_drawn)?.value));
+            Line {
+                instead: texts.collect(),
+                ..Line::new(quantile_name(*quantile), values.collect())
+            }
         });
         Self {
-            unit: Unit::new(reader.unit),
             quantiles: Lines {
-                unit: Unit::new(reader.unit),
+                unit: unit.clone(),
                 lines: lines.collect(),
                 intervals: intervals(reader.span.period, columns),
                 from_zero: false,
@@ -55,6 +60,7 @@ impl Histograms {
             whole: metrics.quantiles(series, range, 1, &QUANTILES).pop(),
             rates: reader.rates(groups),
             means: reader.means(groups),
+            unit,
         }
     }
 
@@ -73,7 +79,7 @@ impl Histograms {
                         title: format!(
                             "{} UTC\n{}: {}",
                             Period::part(column.from, column.to),
-                            self.row(row.lower, row.upper),
+                            between(row.lower, row.upper, &self.unit),
                             Unit::new("{value}").text(*count),
                         ),
                     });
@@ -102,18 +108,28 @@ impl Histograms {
         self.whole.as_ref().is_none_or(|whole| whole.count == 0)
     }
 
-    /// The quantiles over time.
+    /// The quantiles over time. Those that are not known well enough for a line are in the table.
     pub(super) fn quantile_chart(&self, period: Period) -> Markup {
-        let values = || {
-            let lines = self.quantiles.lines.iter();
-            lines.flat_map(|line| line.values.iter().flatten().copied())
-        };
+        let lines = || self.quantiles.lines.iter();
+        let values = || lines().flat_map(|line| line.values.iter().flatten().copied());
+        let is_rough = lines().any(|line| line.instead.iter().any(Option::is_some));
         let scale = match values().all(|value| value > 0.0) {
             true => Scale::log(values(), &self.unit),
             false => Scale::around(values(), &self.unit),
         };
-        self.quantiles
-            .chart_on(scale, "Quantiles", period, Vec::new())
+        html! {
+            @if is_rough {
+                p.hint {
+                    "A quantile has no line where its bucket has no bound, or where one bound is more than 3 times \
+                     the other. Tables show these bounds."
+                }
+            }
+            @if self.quantiles.is_empty() {
+                (self.quantiles.table("Quantiles"))
+            } @else {
+                (self.quantiles.chart_on(scale, "Quantiles", period, Vec::new()))
+            }
+        }
     }
 
     /// The quantiles of all values, with the bounds of their errors.
@@ -137,10 +153,15 @@ impl Histograms {
                             tr {
                                 th scope="row" { (quantile_name(*quantile)) }
                                 @match estimate {
-                                    Some(estimate) => {
+                                    Some(estimate) if is_drawn(estimate) => {
                                         td { (self.unit.text(estimate.value)) }
-                                        td { (self.bounds(*estimate)) }
+                                        td { (between(estimate.lower, estimate.upper, &self.unit)) }
                                         td { (error(*estimate)) }
+                                    }
+                                    Some(estimate) => {
+                                        td { "not known" }
+                                        td { (between(estimate.lower, estimate.upper, &self.unit)) }
+                                        td { "–" }
                                     }
                                     None => td colspan="3" { "no values" },
                                 }
@@ -151,24 +172,22 @@ impl Histograms {
             }
         }
     }
+}
 
-    /// Where the true value of a quantile is.
-    fn bounds(&self, estimate: Estimate) -> String {
-        if estimate.lower == estimate.upper {
-            return format!("exactly {}", self.unit.text(estimate.value));
-        }
-        self.row(estimate.lower, estimate.upper)
-    }
+/// Whether an estimate says enough to be shown as a value.
+fn is_drawn(estimate: &Estimate) -> bool {
+    !estimate.is_rough && estimate.value.is_finite()
+}
 
-    fn row(&self, lower: f64, upper: f64) -> String {
-        let text = |value| self.unit.text(value);
-        match (lower.is_finite(), upper.is_finite()) {
-            _ if lower == upper => format!("exactly {}", text(upper)),
-            (true, true) => format!("{} to {}", text(lower), text(upper)),
-            (true, false) => format!("above {}", text(lower)),
-            (false, true) => format!("up to {}", text(upper)),
-            (false, false) => "any value".to_owned(),
-        }
+/// Where values between two bounds are.
+fn between(lower: f64, upper: f64, unit: &Unit) -> String {
+    let text = |value| unit.text(value);
+    match (lower.is_finite(), upper.is_finite()) {
+        _ if lower == upper => format!("exactly {}", text(upper)),
+        (true, true) => format!("{} to {}", text(lower), text(upper)),
+        (true, false) => format!("above {}", text(lower)),
+        (false, true) => format!("up to {}", text(upper)),
+        (false, false) => "any value".to_owned(),
     }
 }
 
@@ -178,6 +197,7 @@ fn error(estimate: Estimate) -> String {
         value,
         lower,
         upper,
+        ..
     } = estimate;
     if lower == upper {
         return "none".to_owned();

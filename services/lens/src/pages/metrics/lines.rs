@@ -1,5 +1,7 @@
 //! Charts of lines with their legend and table.
 
+use std::borrow::Cow;
+
 use maud::{Markup, html};
 
 use super::super::chart::{Dot, Head, Mark, Period, Plot, Scale, Slice, Tone, Unit, legend, table};
@@ -27,6 +29,8 @@ pub(super) struct Line {
     pub(super) name: String,
     /// The value in each interval.
     pub(super) values: Vec<Option<f64>>,
+    /// What is said in place of the values that are not known. Empty if nothing is.
+    pub(super) instead: Vec<Option<String>>,
     /// The points of a single series, which are drawn in place of the values.
     pub(super) points: Option<Vec<(u64, Option<f64>)>>,
 }
@@ -49,7 +53,16 @@ impl Line {
         Self {
             name: name.into(),
             values,
+            instead: Vec::new(),
             points: None,
+        }
+    }
+
+    /// The value in an interval as text, or what is said in its place.
+    fn text(&self, index: usize, unit: &Unit) -> Option<Cow<'_, str>> {
+        match self.values.get(index).copied().flatten() {
+            Some(value) => Some(unit.text(value).into()),
+            None => self.instead.get(index)?.as_deref().map(Cow::Borrowed),
         }
     }
 
@@ -124,7 +137,7 @@ impl Lines {
         let intervals = self.intervals.iter().enumerate();
         intervals.filter_map(move |(index, (from, to))| {
             let lines = self.lines.iter().filter_map(|line| {
-                let value = self.unit.text((*line.values.get(index)?)?);
+                let value = line.text(index, &self.unit)?;
                 Some(format!("\n{}: {value}", line.name))
             });
             let lines: String = lines.collect();
@@ -137,7 +150,8 @@ impl Lines {
         })
     }
 
-    fn table(&self, label: &str) -> Markup {
+    /// The values as a table.
+    pub(super) fn table(&self, label: &str) -> Markup {
         let names = self.lines.iter().map(|line| Head::Number(&line.name));
         let head: Vec<_> = [Head::Text("Time (UTC)")]
             .into_iter()
@@ -145,18 +159,13 @@ impl Lines {
             .collect();
         let intervals = self.intervals.iter().enumerate();
         let rows = intervals.filter_map(|(index, (from, to))| {
-            let values: Vec<_> = self
-                .lines
-                .iter()
-                .map(|line| line.values.get(index).copied().flatten())
-                .collect();
-            values.iter().any(Option::is_some).then(|| {
+            let lines = self.lines.iter();
+            let texts: Vec<_> = lines.map(|line| line.text(index, &self.unit)).collect();
+            texts.iter().any(Option::is_some).then(|| {
                 let time = html! { (Period::part(*from, *to)) };
-                let values = values.iter().map(|value| {
-                    let text = value.map(|value| self.unit.text(value));
-                    html! { (text.as_deref().unwrap_or("–")) }
-                });
-                [time].into_iter().chain(values).collect()
+                let texts = texts.iter();
+                let texts = texts.map(|text| html! { (text.as_deref().unwrap_or("–")) });
+                [time].into_iter().chain(texts).collect()
             })
         });
         table(&format!("{label} as a table"), &head, rows)

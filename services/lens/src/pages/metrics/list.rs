@@ -7,7 +7,7 @@ use super::{
         chart::{Period, Plot, Scale, Tone, Unit},
         filter, format,
     },
-    attributes, kind_name, path,
+    attributes, href, kind_name,
 };
 use crate::{
     Lens,
@@ -98,14 +98,16 @@ fn table(lens: &Lens, names: &[Name], filter: &Filter) -> Markup {
             (format::count(names.len() as u64))
             @if names.len() == 1 { " metric" } @else { " metrics" }
             @if names.len() > ROWS { ". These are the first " (format::count(ROWS as u64)) ": filter to see others" }
-            "."
+            ". The newest value is the rate of a counter, the values per second of a histogram or summary, and the \
+             value of one series of another metric."
         }
         div.card.table.metrics tabindex="0" role="region" aria-label="Metrics" {
             table {
                 thead {
                     tr {
                         th scope="col" { "Name" }
-                        th scope="col" { "Recent" }
+                        th scope="col" { "Last 15 min" }
+                        th.number scope="col" { "Newest" }
                         th scope="col" { "Type" }
                         th scope="col" { "Unit" }
                         th scope="col" { "Services" }
@@ -121,7 +123,10 @@ fn table(lens: &Lens, names: &[Name], filter: &Filter) -> Markup {
                                     p.description { (attributes::foreign(&name.description)) }
                                 }
                             }
-                            td { @if index < SPARKS { (spark(lens, name)) } }
+                            @match (index < SPARKS).then(|| recent(lens, name)).flatten() {
+                                Some(recent) => { td { (recent.chart) } td.number { (recent.newest) } },
+                                None => { td {} td {} },
+                            }
                             td { (kind_name(name.kind)) }
                             td { (attributes::foreign(&name.unit)) }
                             td { (services(&name.services)) }
@@ -137,19 +142,11 @@ fn table(lens: &Lens, names: &[Name], filter: &Filter) -> Markup {
 /// The link to a metric. It says the type and the unit if the name is that of several metrics.
 fn link(name: &Name, names: &[Name], filter: &Filter) -> Markup {
     let is_shared = names.iter().filter(|other| other.name == name.name).count() > 1;
-    let Some(path) = path(&name.name) else {
-        return html! { (attributes::foreign(&name.name)) };
-    };
     let variant = super::select::Variant {
         kind: name.kind,
         unit: name.unit.clone(),
     };
     let mut query = Params::default();
-    // The path of a name that no path can have.
-    let (path, own) = path.split_once('?').unwrap_or((&path, ""));
-    if !own.is_empty() {
-        query = query.with("name", &name.name);
-    }
     if !filter.terms().is_empty() {
         query = query.with("q", filter);
     }
@@ -159,8 +156,9 @@ fn link(name: &Name, names: &[Name], filter: &Filter) -> Markup {
             .with("unit", &variant.unit);
     }
     html! {
-        a href=(query.href(path)) {
-            (attributes::metric_name(&name.name))
+        @match href(&name.name, &query) {
+            Some(href) => a href=(href) { (attributes::metric_name(&name.name)) },
+            None => (attributes::foreign(&name.name)),
         }
     }
 }
@@ -175,8 +173,14 @@ fn services(services: &[String]) -> Markup {
     }
 }
 
-/// The rate or the value over the last 15 minutes of up to 20 series.
-fn spark(lens: &Lens, name: &Name) -> Markup {
+/// A small chart, and its newest value with the unit.
+struct Recent {
+    chart: Markup,
+    newest: String,
+}
+
+/// The rate or the value over the last 15 minutes of up to 20 series. `None` if there is none.
+fn recent(lens: &Lens, name: &Name) -> Option<Recent> {
     let range = Range {
         from: name.last.saturating_sub(RECENT),
         to: name.last,
@@ -184,10 +188,7 @@ fn spark(lens: &Lens, name: &Name) -> Markup {
     let unit = Unit::new(&name.unit);
     let (points, what, unit) = match name.kind {
         Kind::Gauge | Kind::Sum => {
-            let Some(series) = name.some.first() else {
-                return html! {};
-            };
-            let points = lens.metrics.points(*series, range);
+            let points = lens.metrics.points(*name.some.first()?, range);
             let points = points.into_iter().map(|point| {
                 let value = match point.value {
                     Value::Number(number) => Some(number.as_f64()),
@@ -200,14 +201,12 @@ fn spark(lens: &Lens, name: &Name) -> Markup {
         Kind::Counter => (rates(lens, name, range), "Rate", unit.per_second()),
         Kind::Histogram | Kind::ExponentialHistogram | Kind::Summary => (
             rates(lens, name, range),
-            "Values",
+            "Values per second",
             Unit::new("{value}").per_second(),
         ),
     };
     let values = || points.iter().filter_map(|(_, value)| *value);
-    let Some(last) = values().next_back() else {
-        return html! {};
-    };
+    let newest = unit.text(values().next_back()?);
     let is_value = matches!(name.kind, Kind::Gauge | Kind::Sum);
     let scale = match is_value {
         true => Scale::around(values(), &unit),
@@ -215,19 +214,16 @@ fn spark(lens: &Lens, name: &Name) -> Markup {
     };
     let first = points.iter().find(|(_, value)| value.is_some());
     let period = Period::new(first.map_or(range.from, |(time, _)| *time), range.to);
-    let text = unit.text(last);
     let plot = Plot::new(period, scale, unit);
     let points = points.iter().copied();
     let plot = match is_value {
         true => plot.steps(Tone::Series(0), points),
         false => plot.area(Tone::Series(0), points),
     };
-    html! {
-        div.recent {
-            (plot.spark(what))
-            span.hint { (text) }
-        }
-    }
+    Some(Recent {
+        chart: plot.spark(what),
+        newest,
+    })
 }
 
 fn rates(lens: &Lens, name: &Name, range: Range) -> Vec<(u64, Option<f64>)> {

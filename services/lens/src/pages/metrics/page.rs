@@ -40,9 +40,8 @@ fn missing(name: &str) -> Markup {
 }
 
 fn page(name: &str, params: &Params, filter: &Filter, problems: &[String], view: &View) -> Markup {
-    let path = path(name).unwrap_or_else(|| "/metrics".to_owned());
     // A name that no path can have is a parameter, which all links keep.
-    let path = path.split('?').next().unwrap_or(&path);
+    let path = &path(name).unwrap_or_else(|| "/metrics".to_owned());
     html! {
         p.crumb { a href="/metrics" { "Metrics" } }
         h1.name { (attributes::metric_name(name)) }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::chart::Period;
 use crate::{
-    metrics::{Kind, Labels, Number, Range, SeriesId, Value},
+    metrics::{Kind, Labels, Number, Range, SeriesId, Temporality, Value},
     params::Params,
 };
 
@@ -172,9 +172,13 @@ pub(super) fn last_value(labels: &Labels) -> f64 {
 /// The nanoseconds between two points of a series: the median of all series.
 pub(super) fn interval(series: &[Labels]) -> u64 {
     let intervals = series.iter().filter_map(|one| {
-        let last = one.last.as_ref()?.time;
+        let last = one.last.as_ref()?;
+        // SDKs send no delta for an interval in which nothing was measured.
+        if one.temporality == Temporality::Delta && last.start != 0 && last.start < last.time {
+            return Some(last.time - last.start);
+        }
         let gaps = u64::try_from(one.points).ok()?.checked_sub(1)?;
-        last.saturating_sub(one.first).checked_div(gaps)
+        last.time.saturating_sub(one.first).checked_div(gaps)
     });
     let mut intervals: Vec<_> = intervals.filter(|interval| *interval > 0).collect();
     intervals.sort_unstable();

@@ -2,6 +2,7 @@ mod exemplars;
 mod histograms;
 mod list;
 mod numbers;
+mod sdks;
 
 use std::sync::Arc;
 

@@ -3,15 +3,15 @@
 use maud::{Markup, html};
 
 use crate::{
-    overview::Error,
+    overview::{Error, Errors},
     pages::{format, links, text},
 };
 
-pub(super) fn section(errors: &[Error]) -> Markup {
+pub(super) fn section(errors: &Errors) -> Markup {
     html! {
         section {
             h2 #errors { "Newest errors" }
-            @if errors.is_empty() {
+            @if errors.rows.is_empty() {
                 p.aside { "No span and no log record has an error in this time." }
             } @else {
                 div.card.table tabindex="0" role="region" aria-labelledby="errors" {
@@ -24,8 +24,12 @@ pub(super) fn section(errors: &[Error]) -> Markup {
                                 th.number scope="col" { "Last, UTC" }
                             }
                         }
-                        tbody { @for error in errors { (line(error)) } }
+                        tbody { @for error in &errors.rows { (line(error)) } }
                     }
+                }
+                p.hint {
+                    "Errors of a service that differ in numbers and ids alone are one row, with the newest message."
+                    @if errors.is_cut { " There are more errors than these: the newest are counted." }
                 }
             }
         }
@@ -33,26 +37,21 @@ pub(super) fn section(errors: &[Error]) -> Markup {
 }
 
 fn line(error: &Error) -> Markup {
-    let name = text::name(&error.text, "no text");
+    let text = text::name(&error.text, "no text");
     let href = match error.place {
         Some(place) => Some(links::span(place.trace, place.span)),
         None => links::list("/logs", [links::service(&error.service)]),
     };
-    let all = links::list(
-        "/traces",
-        [
-            links::service(&error.service),
-            links::name(&error.text),
-            links::error(),
-        ],
-    );
+    let name_of_all = error.is_same.then(|| links::name(&error.text));
+    let conditions = [links::service(&error.service), links::error()];
+    let all = links::list("/traces", conditions.into_iter().chain(name_of_all));
     html! {
         tr {
             th scope="row" {
                 span.kind { @if error.is_log { "log" } @else { "span" } } " "
                 @match href {
-                    Some(href) => a href=(href) { (name) },
-                    None => (name),
+                    Some(href) => a href=(href) { (text) },
+                    None => (text),
                 }
                 @if !error.message.is_empty() { p.hint { (text::short(&error.message, 200)) } }
             }

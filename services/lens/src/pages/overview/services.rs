@@ -11,13 +11,14 @@ use crate::{
     },
 };
 
-pub(super) fn section(overview: &Overview) -> Markup {
+/// `older` says where older traces are if there are no spans.
+pub(super) fn section(overview: &Overview, older: &Markup) -> Markup {
     let services = &overview.services;
     html! {
         section {
             h2 #services { "Services" }
             @if services.rows.is_empty() {
-                p.aside { "No spans in this time. The rates, errors and durations come from spans." }
+                p.aside { "No spans in this time. The rates, errors and durations come from spans." (older) }
             } @else {
                 div.card.table tabindex="0" role="region" aria-labelledby="services" {
                     table.services {

@@ -108,6 +108,37 @@ async fn foreign_text_stays_text() {
     assert_eq!(texts(&html, "h1").len(), 1);
 }
 
+#[tokio::test]
+async fn old_data_is_said_if_there_is_no_new_data() {
+    let lens = lens();
+    let mut old = span(SpanKind::Server, 1, 1, 0);
+    old.start_time_unix_nano = 1_544_712_660_000_000_000;
+    old.end_time_unix_nano = 1_544_712_661_000_000_000;
+    send(&lens, "web", [old]).await;
+    let (_, html, text) = get(&lens, "/").await;
+    assert!(text.contains("No span and no log record is of the last 5 min"));
+    assert_eq!(texts(&html, ".services tbody tr").len(), 1);
+    assert_eq!(hrefs(&html, ".hint a")[0], "/traces");
+
+    // Log records are new, and the span is older than they are.
+    for severity in [9, 17] {
+        log(&lens, "web", severity, "still here").await;
+        // The result of the last second would be used again.
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        let (_, html, text) = get(&lens, "/").await;
+        assert!(!text.contains("No span and no log record is of the last"));
+        let said = texts(&html, "main").concat();
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let expected = "There are older traces: the newest began 13 Dec 2018, 14:51:00 UTC.";
+        assert!(said.contains(expected), "{said}");
+        let links = hrefs(&html, "p a");
+        assert_eq!(
+            links[..2],
+            ["/traces".to_owned(), format!("/traces/{}", "01".repeat(16))]
+        );
+    }
+}
+
 #[test]
 fn small_numbers_are_not_zero() {
     let minute = 60_000_000_000;

@@ -117,6 +117,7 @@ fn facts(
                     }
                 }
             }
+            (view.measured().facts(span.service, Some(view.id), Some(span.span)))
             @if let Some(span) = decoded.map(|decoded| &decoded.span) {
                 @if !span.trace_state.is_empty() { dt { "trace state" } dd { (text::long(&span.trace_state)) } }
                 @if span.flags != 0 { dt { "flags" } dd { (flags(span.flags)) } }

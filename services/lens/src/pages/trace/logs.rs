@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{scale::Scale, view::View};
 use crate::{
     pages::{format, text, value},
-    store::StoredLog,
+    store::{SpanId, StoredLog},
 };
 
 /// Maximum number of log records in a list.
@@ -45,7 +45,7 @@ pub(super) fn list(view: &View<'_>, numbers: &[usize]) -> Markup {
                 li {
                     details {
                         summary { (line(&view.scale, &log)) }
-                        (full(&log))
+                        (full(view, &log))
                     }
                 }
             }
@@ -56,8 +56,9 @@ pub(super) fn list(view: &View<'_>, numbers: &[usize]) -> Markup {
     }
 }
 
-fn full(log: &StoredLog) -> Markup {
+fn full(view: &View<'_>, log: &StoredLog) -> Markup {
     let record = &log.record;
+    let span = SpanId::from_bytes(&record.span_id);
     html! {
         dl.pairs {
             dt { "body" } dd { (value::value(record.body.as_ref())) }
@@ -68,9 +69,10 @@ fn full(log: &StoredLog) -> Markup {
                 @if record.time_unix_nano == 0 { em { "not set" } } @else { (format::time(record.time_unix_nano)) }
                 @if record.observed_time_unix_nano != 0 { ", observed " (format::time(record.observed_time_unix_nano)) }
             }
-            @if let Some(span) = crate::store::SpanId::from_bytes(&record.span_id) {
+            @if let Some(span) = span {
                 dt { "span" } dd { code { (span) } }
             }
+            (view.measured().facts(&log.source.service, Some(view.id), span))
             @if record.dropped_attributes_count > 0 {
                 dt { "dropped attributes" } dd { (record.dropped_attributes_count) }
             }

@@ -1,12 +1,12 @@
 //! What the pages of a trace read from the store.
 
-use std::{collections::HashMap, ops::Range};
+use std::{cell::OnceCell, collections::HashMap, ops::Range};
 
 use super::scale::Scale;
 use crate::{
     Lens,
     analysis::{Node, Waterfall},
-    pages::traces::Palette,
+    pages::{measured::Measured, traces::Palette},
     store::{LogOutline, LogPlace, Outline, SpanId, SpanView, StoredLog, TraceId, TraceSpan},
 };
 
@@ -30,6 +30,7 @@ pub(super) struct View<'a> {
     critical: HashMap<Node, Vec<Range<u64>>>,
     /// The root that stands for the trace: the first without a parent, or else the first.
     top: Option<Node>,
+    measured: OnceCell<Measured>,
 }
 
 impl<'a> View<'a> {
@@ -65,7 +66,7 @@ impl<'a> View<'a> {
             lens,
             id,
             outline,
-            palette: Palette::new(lens, full.spans().iter().map(|span| span.service)),
+            palette: Palette::new(full.spans().iter().map(|span| span.service)),
             scale: Scale::new(full.range().or_else(|| times(&places))),
             full,
             logs,
@@ -75,7 +76,14 @@ impl<'a> View<'a> {
             numbers,
             critical,
             top,
+            measured: OnceCell::new(),
         }
+    }
+
+    /// What was measured in the trace. Only details show it.
+    pub(super) fn measured(&self) -> &Measured {
+        self.measured
+            .get_or_init(|| Measured::of(self.lens, [self.id]))
     }
 
     pub(super) fn has_spans(&self) -> bool {

@@ -1,60 +1,61 @@
 //! The colors of services.
 
-use std::collections::{BTreeSet, HashMap};
-
-use crate::Lens;
+use std::collections::{BTreeSet, HashSet};
 
 /// Number of colors: the classes `v0` to `v9` of traces.css.
 const COLORS: usize = 10;
 
-const CLASSES: [&str; COLORS] = ["v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9"];
+const FILLED: [&str; COLORS] = ["v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9"];
 
-/// The color of each service of a page.
+const HOLLOW: [&str; COLORS] = [
+    "v0 hollow",
+    "v1 hollow",
+    "v2 hollow",
+    "v3 hollow",
+    "v4 hollow",
+    "v5 hollow",
+    "v6 hollow",
+    "v7 hollow",
+    "v8 hollow",
+    "v9 hollow",
+];
+
+/// The marks of the services of a page.
 ///
-/// Services that lens knows have the same colors on all pages. If two services of a page would have one color, the
-/// second has the next that is free.
+/// The color of a service depends on its name alone, so that it is the same on all pages and after a restart. If
+/// several services of a page have one color, the first of them in alphabetical order has filled marks, and the others
+/// have hollow ones. A name is beside each mark.
 #[derive(Debug)]
-pub(in super::super) struct Palette<'a>(HashMap<&'a str, usize>);
+pub(in super::super) struct Palette<'a> {
+    hollow: HashSet<&'a str>,
+}
 
 impl<'a> Palette<'a> {
-    /// The colors of the services of a page.
-    pub(in super::super) fn new(lens: &Lens, services: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut known: Vec<String> = lens
-            .doctor
-            .services()
-            .into_iter()
-            .map(|service| service.name)
-            .collect();
-        known.dedup();
-        Self::of(&known, services)
+    pub(in super::super) fn new(services: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hollow: BTreeSet<&str> = services.into_iter().collect();
+        let mut taken = [false; COLORS];
+        hollow.retain(|service| std::mem::replace(&mut taken[color(service)], true));
+        Self {
+            hollow: hollow.into_iter().collect(),
+        }
     }
 
-    /// `known` is sorted.
-    fn of(known: &[String], services: impl IntoIterator<Item = &'a str>) -> Self {
-        let services: BTreeSet<&str> = services.into_iter().collect();
-        let mut taken = [0; COLORS];
-        let colors = services.into_iter().map(|service| {
-            let place = known.binary_search_by(|known| known.as_str().cmp(service));
-            let first = place.unwrap_or_else(|_| hash(service)) % COLORS;
-            let around = (0..COLORS).map(|step| (first + step) % COLORS);
-            let color = around.min_by_key(|&color| taken[color]).unwrap_or(first);
-            taken[color] += 1;
-            (service, color)
-        });
-        Self(colors.collect())
-    }
-
-    /// The class of a service.
+    /// The classes of the marks of a service.
     pub(in super::super) fn class(&self, service: &str) -> &'static str {
-        CLASSES[self.0.get(service).copied().unwrap_or(0)]
+        match self.hollow.contains(service) {
+            true => HOLLOW[color(service)],
+            false => FILLED[color(service)],
+        }
     }
 }
 
-/// FNV-1a. It must not change from one start to the next.
-fn hash(text: &str) -> usize {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+/// The number of a color, by FNV-1a: a hash that is the same in each run.
+fn color(service: &str) -> usize {
+    let hash = service
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
     (hash % COLORS as u64) as usize
 }
 
@@ -63,18 +64,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn services_of_a_page_have_different_colors() {
-        let names: Vec<String> = (0..COLORS)
-            .map(|number| format!("service {number}"))
-            .collect();
-        let palette = Palette::of(&[], names.iter().map(String::as_str));
-        let classes: BTreeSet<&str> = names.iter().map(|name| palette.class(name)).collect();
-        assert_eq!(classes.len(), COLORS);
-        let known = &names[..3];
-        for name in known {
-            let all = Palette::of(known, known.iter().map(String::as_str));
-            let alone = Palette::of(known, [name.as_str()]);
-            assert_eq!(alone.class(name), all.class(name));
+    fn a_color_depends_on_the_name_alone() {
+        let known = [("auth", "v7"), ("frontend", "v5"), ("user", "v4")];
+        for (name, class) in known {
+            assert_eq!(Palette::new([name]).class(name), class);
+            let many: Vec<String> = (0..50).map(|number| format!("service {number}")).collect();
+            let all = many.iter().map(String::as_str).chain([name]);
+            let class_of_many = Palette::new(all).class(name);
+            assert_eq!(class_of_many.split(' ').next(), Some(class));
         }
+    }
+
+    #[test]
+    fn services_of_one_color_have_different_marks() {
+        // All three have the hash of `v3`.
+        let services = ["payment", "lens", "checkout"];
+        let palette = Palette::new(services.into_iter().chain(["auth", "lens"]));
+        let classes = services.map(|service| palette.class(service));
+        assert_eq!(classes, ["v3 hollow", "v3 hollow", "v3"]);
+        assert_eq!(palette.class("auth"), "v7");
     }
 }

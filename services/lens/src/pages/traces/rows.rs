@@ -4,7 +4,6 @@ use maud::{Markup, html};
 
 use super::Palette;
 use crate::{
-    Lens,
     pages::{format, text},
     store::TraceRow,
 };
@@ -12,10 +11,10 @@ use crate::{
 /// Maximum number of services that a row names.
 const SERVICES: usize = 4;
 
-pub(super) fn table(lens: &Lens, rows: &[TraceRow]) -> Markup {
+pub(super) fn table(rows: &[TraceRow]) -> Markup {
     let slowest = rows.iter().map(|row| row.duration).max().unwrap_or(0);
     let services = rows.iter().flat_map(|row| &row.services);
-    let palette = Palette::new(lens, services.map(String::as_str));
+    let palette = Palette::new(services.map(String::as_str));
     html! {
         div.card.table tabindex="0" role="region" aria-label="Traces" {
             table.traces {

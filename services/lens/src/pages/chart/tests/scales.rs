@@ -71,7 +71,8 @@ fn values_have_units_for_people() {
         Unit::new("{request}").per_second().text(3.0),
         "3 requests/s"
     );
-    assert_eq!(Unit::new("s").per_second().text(0.25), "250 ms/s");
+    assert_eq!(Unit::new("s").per_second().text(0.25), "0.25 s/s");
+    assert_eq!(Unit::new("ms").per_second().text(90_000.0), "90 s/s");
     assert_eq!(Unit::new("1").per_second().text(7.0), "7/s");
     let long = Unit::new(&"x".repeat(1 << 20)).text(1.0);
     assert!(long.len() < 40, "{}", long.len());

@@ -1,6 +1,7 @@
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest,
-    metrics::v1::{Exemplar, NumberDataPoint, exemplar::Value},
+    collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
+    logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
+    metrics::v1::{Exemplar, Metric, NumberDataPoint, exemplar::Value},
     trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
 
@@ -138,4 +139,116 @@ async fn a_trace_is_no_longer_linked_after_it_was_evicted() {
     let page = get(&lens, "/metrics/m").await;
     assert_eq!(page.hrefs(".exemplars a").len(), 0);
     page.has("is no longer stored");
+}
+
+/// The texts of the links from the details of a page to metrics.
+fn metrics_of(page: &super::Page) -> Vec<(String, String)> {
+    let links = page.all("dl.pairs a[href^='/metrics']").into_iter();
+    let links = links.map(|link| {
+        let href = link.attr("href").unwrap_or_default().to_owned();
+        (link.text().collect(), href)
+    });
+    links.collect()
+}
+
+#[tokio::test]
+async fn spans_and_log_records_lead_to_their_metrics() {
+    let mut point = explicit_point(10, 20, &explicit_of(&[0.5], &[1.0]));
+    point.exemplars = vec![
+        exemplar(12, Value::AsDouble(0.25), 1),
+        exemplar(14, Value::AsDouble(0.5), 1),
+        exemplar(14, Value::AsDouble(0.75), 2),
+    ];
+    let mut other = exemplar(15, Value::AsInt(7), 1);
+    other.span_id = vec![9; 8];
+    let size = NumberDataPoint {
+        exemplars: vec![other],
+        ..number(10, 20, 5)
+    };
+    let size = Metric {
+        name: "a.size".to_owned(),
+        unit: "By".to_owned(),
+        ..counter(DELTA, vec![size])
+    };
+    let lens = lens(vec![histogram(DELTA, vec![point]), size]);
+    lens.store.insert_traces(&trace(1));
+    let log = |trace: Vec<u8>| LogRecord {
+        time_unix_nano: 15 * SECOND,
+        span_id: if trace.is_empty() {
+            Vec::new()
+        } else {
+            vec![1; 8]
+        },
+        trace_id: trace,
+        ..LogRecord::default()
+    };
+    let logs = vec![log(vec![1; 16]), log(Vec::new())];
+    lens.store.insert_logs(&ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            scope_logs: vec![ScopeLogs {
+                log_records: logs,
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }],
+    });
+
+    let uri = format!("/traces/{}?span={}", "01".repeat(16), "01".repeat(8));
+    let page = get(&lens, &uri).await;
+    let links = metrics_of(&page);
+    let names: Vec<_> = links.iter().map(|(text, _)| &**text).collect();
+    // Those of the span, and then of its log record.
+    let expected = ["Metrics of this service", "m", "a.size"];
+    assert_eq!(names, [expected, expected].concat());
+    assert_eq!(links[0].1, "/metrics?q=service%3A%22%22");
+    let rows = page.texts("dl.pairs dd div");
+    assert_eq!(rows[0], "m, 500 ms");
+    assert_eq!(
+        rows[1],
+        "a.size, 7 B, measured in another span of this trace"
+    );
+    // The link leads to the series with the exemplar.
+    for (_, href) in &links[1..3] {
+        let page = get(&lens, href).await;
+        assert_eq!(page.status, 200);
+        assert_eq!(page.count(".series tbody tr"), 1);
+        let traces = page.hrefs(".exemplars a");
+        let trace = format!("/traces/{}", "01".repeat(16));
+        assert!(traces.iter().any(|href| href.starts_with(&trace)), "{href}");
+    }
+
+    let page = get(&lens, "/logs").await;
+    let names: Vec<_> = metrics_of(&page)
+        .into_iter()
+        .map(|(text, _)| text)
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "Metrics of this service",
+            "Metrics of this service",
+            "m",
+            "a.size"
+        ]
+    );
+    // Without a selected span, nothing is looked up.
+    let page = get(&lens, &format!("/traces/{}", "01".repeat(16))).await;
+    assert!(metrics_of(&page).is_empty());
+}
+
+#[tokio::test]
+async fn a_trace_of_many_exemplars_names_some() {
+    let points = (0..8).map(|index| {
+        let mut point = number(10, 20, 5);
+        point.attributes = vec![attribute("k", &index.to_string())];
+        point.exemplars = vec![exemplar(12, Value::AsInt(index), 1)];
+        point
+    });
+    let lens = lens(vec![counter(DELTA, points.collect())]);
+    lens.store.insert_traces(&trace(1));
+    let uri = format!("/traces/{}?span={}", "01".repeat(16), "01".repeat(8));
+    let page = get(&lens, &uri).await;
+    let rows = page.texts("dl.pairs dd div");
+    assert_eq!(rows.len(), 6);
+    assert_eq!(rows[5], "and 3 more");
 }

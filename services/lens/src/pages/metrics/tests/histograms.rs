@@ -152,10 +152,7 @@ async fn histograms_without_bounds_or_sum_are_shown() {
         page.charts(),
         ["Distribution", "Quantiles", "Values per second"]
     );
-    assert_eq!(
-        quantiles(&page)[0],
-        ["not a number", "any value", "no bound"]
-    );
+    assert_eq!(quantiles(&page)[0], ["not known", "any value", "–"]);
     assert_eq!(page.count("rect.heat[x]"), 1 + 10);
 }
 
@@ -176,8 +173,50 @@ async fn values_above_all_bounds_have_no_bound() {
     let mut one = explicit_of(&[1.0, 30.0], &[10.0]);
     (one.min, one.max) = (None, None);
     let page = show(vec![histogram(DELTA, vec![explicit_point(10, 20, &one)])]).await;
-    assert_eq!(quantiles(&page)[3], ["10 s", "above 10 s", "no bound"]);
-    assert_eq!(quantiles(&page)[0][1], "up to 10 s");
+    assert_eq!(quantiles(&page)[3], ["not known", "above 10 s", "–"]);
+    assert_eq!(quantiles(&page)[0], ["not known", "up to 10 s", "–"]);
+}
+
+#[tokio::test]
+async fn quantiles_have_no_line_in_buckets_that_are_too_wide() {
+    let bounds = [0.0, 5.0, 10.0, 25.0];
+    let point = |start, time, values: &[f64]| {
+        let mut one = explicit_of(values, &bounds);
+        (one.min, one.max) = (None, None);
+        explicit_point(start, time, &one)
+    };
+    // A program that records seconds with the default bounds, which are for milliseconds.
+    let quick = vec![point(10, 20, &[0.02; 20]), point(20, 30, &[0.02; 20])];
+    let page = show(vec![histogram(DELTA, quick)]).await;
+    page.has("A quantile has no line where its bucket has no bound");
+    let quantiles_chart = ".charts svg[aria-label='Quantiles']";
+    assert_eq!(page.count(quantiles_chart), 0);
+    for row in page.rows("Quantiles") {
+        assert_eq!(row[1..], ["0 s to 5 s"; 4]);
+    }
+    assert_eq!(quantiles(&page)[2], ["not known", "0 s to 5 s", "–"]);
+
+    // Half of the values are in a bucket that tells enough, and some are above all bounds.
+    let mixed: Vec<f64> = [vec![7.0; 19], vec![60.0]].concat();
+    let mixed = vec![point(10, 20, &mixed), point(20, 30, &mixed)];
+    let page = show(vec![histogram(DELTA, mixed)]).await;
+    assert_eq!(page.count(quantiles_chart), 1);
+    // p50, p90 and p95, but not p99.
+    assert_eq!(page.count(&format!("{quantiles_chart} path.line")), 3);
+    let rows = page.rows("Quantiles");
+    assert_eq!(rows[0][1..], ["7.63 s", "9.74 s", "10 s", "above 25 s"]);
+    let titles = page.texts(&format!("{quantiles_chart} .slice title"));
+    assert!(titles[0].ends_with("p99: above 25 s"), "{titles:?}");
+}
+
+#[tokio::test]
+async fn quantiles_of_good_buckets_need_no_warning() {
+    let point = explicit_point(10, 20, &explicit_of(&[6.0, 7.0, 9.0], &[5.0, 10.0]));
+    let page = show(vec![histogram(DELTA, vec![point])]).await;
+    assert!(!page.text().contains("A quantile has no line"));
+    let point = exponential_point(10, 20, &unknown_extremes(exponential_of(&[7.0], -10, 0.0)));
+    let page = show(vec![exponential_histogram(DELTA, vec![point])]).await;
+    assert!(!page.text().contains("A quantile has no line"));
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ use opentelemetry_proto::tonic::metrics::v1::Metric;
 use super::{get, lens, with};
 use crate::{
     Lens,
-    metrics::testing::{CUMULATIVE, counter, gauge, number, request},
+    metrics::testing::{
+        CUMULATIVE, DELTA, counter, explicit_of, explicit_point, gauge, histogram, number, request,
+    },
 };
 
 fn named(name: &str, metric: Metric) -> Metric {
@@ -42,8 +44,43 @@ async fn metrics_are_listed_by_name() {
     for text in ["a metric", "Gauge", "shop", "1"] {
         assert!(rows[0].contains(text), "{rows:?}");
     }
-    assert!(rows[1].contains("450 ms/s"), "{rows:?}");
     assert_eq!(page.count("svg.spark"), 2);
+}
+
+#[tokio::test]
+async fn the_newest_value_of_each_metric_has_its_unit() {
+    let rate = || counter(CUMULATIVE, vec![number(10, 20, 5), number(10, 30, 10)]);
+    let unit = |name: &str, unit: &str, metric: Metric| Metric {
+        unit: unit.to_owned(),
+        ..named(name, metric)
+    };
+    let histogram = histogram(
+        DELTA,
+        vec![explicit_point(10, 20, &explicit_of(&[1.0; 30], &[5.0]))],
+    );
+    let page = get(
+        &lens(vec![
+            unit("a", "By", rate()),
+            unit("b", "1", rate()),
+            unit("c", "s", rate()),
+            unit("d", "{request}", rate()),
+            unit("e", "By", gauge(vec![number(0, 20, 2048)])),
+            unit("f", "s", histogram),
+        ]),
+        "/metrics",
+    )
+    .await;
+    let newest: Vec<_> = page.texts(".metrics tbody td:nth-child(3)");
+    let expected = [
+        "0.5 B/s",
+        "0.5/s",
+        "0.5 s/s",
+        "0.5 requests/s",
+        "2 KiB",
+        "3 values/s",
+    ];
+    assert_eq!(newest, expected);
+    page.has("The newest value is the rate of a counter, the values per second of a histogram or summary");
 }
 
 #[tokio::test]
