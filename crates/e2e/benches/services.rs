@@ -33,7 +33,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, process::Command};
 use tonic::{
     Request, Response, Status,
-    transport::{Channel, Server, server::TcpIncoming},
+    transport::{self, Channel, server::TcpIncoming},
 };
 
 const CALLERS: [usize; 3] = [1, 8, 64];
@@ -193,7 +193,7 @@ impl UserService for Reference {
 async fn serve_reference() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
-    Server::builder()
+    transport::Server::builder()
         .add_service(UserServiceServer::new(Reference))
         .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
         .await?;

@@ -9,7 +9,7 @@ mod load;
 mod memory;
 mod pages;
 mod receiver;
-#[path = "../samples/mod.rs"]
+#[path = "../samples.rs"]
 mod samples;
 
 use std::time::Instant;
