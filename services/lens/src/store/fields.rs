@@ -8,6 +8,9 @@ use crate::query::compare::Scalar;
 const KEY: u32 = 1;
 const VALUE: u32 = 2;
 
+/// How the field of a key begins in a message: its number and its type.
+const FIRST_KEY: u8 = 1 << 3 | 2;
+
 /// The field of `ArrayValue`.
 const ELEMENTS: u32 = 1;
 
@@ -74,7 +77,18 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline]
     fn varint(&mut self) -> Option<u64> {
+        // Most numbers have one byte.
+        let first = *self.bytes.get(self.next)?;
+        if first < 0x80 {
+            self.next += 1;
+            return Some(first.into());
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..u64::BITS).step_by(7) {
             let byte = *self.bytes.get(self.next)?;
@@ -97,6 +111,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = (u32, Field<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let key = self.varint()?;
         let field = match key & 7 {
@@ -139,11 +154,21 @@ pub(super) fn any_value<'a>(
     key: &str,
     mut test: impl FnMut(Scalar<'a>) -> bool,
 ) -> bool {
-    let is_wanted = |pair: &&[u8]| fields(pair, KEY).next().unwrap_or_default() == key.as_bytes();
     fields(record, tag)
-        .filter(is_wanted)
+        .filter(|pair| has_key(pair, key))
         .filter_map(|pair| fields(pair, VALUE).next())
         .any(|value| any_scalar(value, DEPTH, &mut test))
+}
+
+/// Whether an attribute has a key.
+fn has_key(pair: &[u8], key: &str) -> bool {
+    match pair {
+        // The key is mostly first, and is mostly short.
+        [FIRST_KEY, len @ 0..0x80, rest @ ..] => {
+            usize::from(*len) == key.len() && rest.starts_with(key.as_bytes())
+        }
+        _ => fields(pair, KEY).next().unwrap_or_default() == key.as_bytes(),
+    }
 }
 
 fn any_scalar<'a>(

@@ -92,7 +92,7 @@ impl Terms {
 
 /// The terms on the bytes of records.
 struct Unpacked<'a> {
-    /// The attributes, and the text that a record with the attribute contains, if there is one.
+    /// The attributes, and the text that a record needs for the attribute, if there is one.
     attributes: Vec<(bool, &'a Attribute, Option<Needle>)>,
     /// The texts, from the longest, which is mostly the rarest.
     texts: Vec<(bool, Needle)>,
@@ -111,8 +111,8 @@ struct Needle {
 impl<'a> Unpacked<'a> {
     fn new(terms: &'a Terms) -> Self {
         let attributes = terms.attributes.iter().map(|(negated, attribute)| {
-            let needle = attribute.needle().map(Needle::new);
-            (*negated, attribute, needle)
+            let needle = attribute.needle().filter(|_| !negated);
+            (*negated, attribute, needle.map(Needle::new))
         });
         let texts = terms.texts.iter();
         let mut texts: Vec<_> = texts
@@ -161,9 +161,8 @@ impl<'a> Unpacked<'a> {
         let is_undecided = |number: usize| undecided & 1 << number != 0;
 
         // Most records lack a text that they need, and what they contain is known for the whole block.
-        for (number, (negated, _, needle)) in attributes.iter_mut().enumerate() {
-            if !*negated
-                && is_undecided(number)
+        for (number, (.., needle)) in attributes.iter_mut().enumerate() {
+            if is_undecided(number)
                 && let Some(needle) = needle
                 && !has(needle)
             {
@@ -177,14 +176,13 @@ impl<'a> Unpacked<'a> {
         }
 
         let record = &block[place.clone()];
-        for (number, (negated, attribute, needle)) in attributes.iter_mut().enumerate() {
+        for (number, (negated, attribute, _)) in attributes.iter().enumerate() {
             if !is_undecided(number) {
                 continue;
             }
-            let is_met = needle.as_mut().is_none_or(has)
-                && any_value(record, C::ATTRIBUTES, attribute.key(), |value| {
-                    attribute.matches(value, buffer)
-                });
+            let is_met = any_value(record, C::ATTRIBUTES, attribute.key(), |value| {
+                attribute.matches(value, buffer)
+            });
             if is_met == *negated {
                 return false;
             }
