@@ -9,7 +9,7 @@ mod import;
 mod logs;
 mod matches;
 mod metrics;
-mod otlp;
+pub(crate) mod otlp;
 mod status;
 mod stream;
 mod traces;

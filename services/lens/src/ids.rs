@@ -18,6 +18,9 @@ pub struct InvalidId {
 }
 
 impl TraceId {
+    /// The id that is less than all others.
+    pub(crate) const LEAST: Self = Self(1_u128.to_be_bytes());
+
     /// The id in OTLP bytes. `None` if they have another length or are all zero.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.try_into().ok()?;

@@ -10,6 +10,7 @@ mod filter;
 mod format;
 mod frame;
 mod links;
+mod live;
 mod logs;
 mod measured;
 mod metrics;
@@ -21,9 +22,10 @@ mod testing;
 mod text;
 mod trace;
 mod traces;
+mod unfinished;
 mod value;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing::get};
 use opentelemetry_proto::tonic::common::v1::AnyValue;
@@ -36,6 +38,9 @@ pub(crate) use self::{
 };
 use crate::Lens;
 
+/// Time after which a search for a page ends. The next page has what is left.
+const SEARCH: Duration = Duration::from_millis(250);
+
 /// The files that only pages of lens load.
 #[derive(Embed)]
 #[folder = "assets/"]
@@ -47,6 +52,7 @@ pub(crate) fn routes() -> Router<Arc<Lens>> {
         .route("/", get(overview::show))
         .route("/doctor", get(doctor::show))
         .route("/traces", get(traces::list))
+        .route("/traces/events", get(traces::events))
         .route("/logs", get(logs::list))
         .route("/logs/events", get(logs::events))
         .route("/traces/{id}", get(trace::show))

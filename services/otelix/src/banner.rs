@@ -81,6 +81,11 @@ lens       {lens}   {shows}
         telemetry.push_str("\n             other programs use port ");
         telemetry.push_str(&taken.join(" and "));
     }
+    if places.signals.is_empty() && !config.telemetry.sdk_disabled {
+        telemetry.push_str("\n  telemetry  ");
+        telemetry.push_str(&destination(config));
+        telemetry.push_str(", not to lens");
+    }
     let first = if places.signals.contains(&"traces") {
         "Create an account, and click on the trace id at the foot of the page."
     } else {
@@ -102,10 +107,10 @@ Use a collector with Grafana instead: start one, and then otelix again:
     (telemetry, ending)
 }
 
-/// Where telemetry goes, and why lens is off.
-fn without_lens(config: &Config, pages: &str, viewer: &Viewer) -> (String, String) {
+/// Where the telemetry of this process goes, if not to lens.
+fn destination(config: &Config) -> String {
     let endpoint = config.telemetry.otlp.endpoint();
-    let goes = match endpoint {
+    match endpoint {
         _ if config.telemetry.sdk_disabled => {
             "logs on stdout alone, because OTEL_SDK_DISABLED is set".to_owned()
         }
@@ -114,7 +119,12 @@ fn without_lens(config: &Config, pages: &str, viewer: &Viewer) -> (String, Strin
             "goes to the endpoints of its signals".to_owned()
         }
         None => "logs on stdout alone".to_owned(),
-    };
+    }
+}
+
+/// Where telemetry goes, and why lens is off.
+fn without_lens(config: &Config, pages: &str, viewer: &Viewer) -> (String, String) {
+    let goes = destination(config);
     let why = match viewer {
         Viewer::Off => "off, because of LENS=off",
         _ => "off, because an endpoint for telemetry is set; LENS=on starts it",
@@ -235,6 +245,10 @@ mod tests {
             linked.contains("in Grafana, at\nhttp://127.0.0.1:3000"),
             "{linked}"
         );
+        let beside = banner(&[ENDPOINT], &runs(&[], &[]));
+        assert!(beside.contains("what other programs send"), "{beside}");
+        let goes = "telemetry  goes to http://127.0.0.1:4317";
+        assert!(beside.contains(goes), "{beside}");
         let off = banner(&[], &Viewer::Off);
         assert!(off.contains("LENS=off"), "{off}");
     }

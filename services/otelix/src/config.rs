@@ -82,7 +82,7 @@ pub(crate) enum Switch {
     /// If at least one signal has no endpoint.
     #[default]
     Auto,
-    /// Always. Signals with an endpoint are sent there all the same.
+    /// Always. A signal with an endpoint goes there, and not to lens.
     On,
     /// Never.
     Off,

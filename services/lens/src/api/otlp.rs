@@ -16,7 +16,7 @@ use otlp::json;
 use crate::store::{Source, StoredLog, TraceSpan};
 
 /// Spans as an export object.
-pub(super) fn spans(spans: Vec<TraceSpan>) -> Vec<u8> {
+pub(crate) fn spans(spans: Vec<TraceSpan>) -> Vec<u8> {
     let spans = spans.into_iter().map(|span| (span.source, span.span));
     let group = |(source, spans): (Arc<Source>, Vec<Span>)| ResourceSpans {
         resource: source.resource.clone(),
@@ -33,7 +33,7 @@ pub(super) fn spans(spans: Vec<TraceSpan>) -> Vec<u8> {
 }
 
 /// Log records as an export object.
-pub(super) fn logs(logs: Vec<StoredLog>) -> Vec<u8> {
+pub(crate) fn logs(logs: Vec<StoredLog>) -> Vec<u8> {
     let logs = logs.into_iter().map(|log| (log.source, log.record));
     let group = |(source, log_records): (Arc<Source>, Vec<LogRecord>)| ResourceLogs {
         resource: source.resource.clone(),

@@ -133,11 +133,7 @@ fn logs(store: &Store, range: &Range<u64>) -> (Vec<Error>, bool) {
     };
     let page = Page {
         limit: LOGS,
-        before: Some(LogCursor {
-            time: range.end,
-            segment: 0,
-            row: 0,
-        }),
+        before: Some(LogCursor::after(range.end)),
     };
     let list = store.logs_since(&filter, &page, range.start);
     let logs = list.rows.into_iter();

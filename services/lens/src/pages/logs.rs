@@ -8,7 +8,7 @@ mod line;
 mod tests;
 mod timeline;
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -19,9 +19,10 @@ use pages::assets::href;
 
 pub(super) use self::events::events;
 use super::{
-    Files, filter, format,
+    Files, SEARCH, filter, format,
     frame::{self, Place},
     measured::Measured,
+    unfinished,
 };
 use crate::{
     Lens,
@@ -52,14 +53,15 @@ struct View {
 }
 
 pub(super) async fn list(State(lens): State<Arc<Lens>>, params: Params) -> Response {
-    state::work(&lens, move |lens| page(lens, &params))
+    state::work(&lens, move |lens| page(lens, &params, SEARCH))
         .await
         .into_response()
 }
 
-fn page(lens: &Lens, params: &Params) -> Markup {
+/// `within` is the time of a search.
+fn page(lens: &Lens, params: &Params, within: Duration) -> Markup {
     let (content, problems) = match filter_of(params) {
-        Ok((filter, logs)) => (content(lens, params, &filter, &logs), Vec::new()),
+        Ok((filter, logs)) => (content(lens, params, &filter, &logs, within), Vec::new()),
         // The form says what is wrong.
         Err(problems) => (html! {}, problems),
     };
@@ -71,26 +73,40 @@ fn page(lens: &Lens, params: &Params) -> Markup {
     frame::page(lens, "Logs", Place::Logs, content)
 }
 
-fn content(lens: &Lens, params: &Params, filter: &Filter, logs: &LogFilter) -> Markup {
+fn content(
+    lens: &Lens,
+    params: &Params,
+    filter: &Filter,
+    logs: &LogFilter,
+    within: Duration,
+) -> Markup {
     let view = View::new(params);
     // Before the list is read: a log record that comes now is in the list or in the stream.
     let position = lens.store.positions().logs;
     let page = Page {
         limit: ROWS,
-        before: view.cursor(),
+        before: view.before,
     };
-    let list = lens.store.logs_since(logs, &page, view.range.start);
+    let range = view.range.clone();
+    let (list, timeline) = lens.store.logs_over_time(logs, &page, range, within);
+    let older = list.next.filter(|_| !view.live);
+    let older = older.map(|next| params.with("before", next).href(PATH));
+    let nothing_yet = older
+        .as_ref()
+        .and_then(|older| unfinished::nothing_yet(&list, older));
     let traces = list.rows.iter();
     let traces = traces.filter_map(|log| TraceId::from_bytes(&log.record.trace_id));
     let measured = Measured::of(lens, traces);
-    let timeline = lens.store.log_timeline(logs, view.range.clone());
     let is_first = view.before.is_none() && !view.has_range();
     html! {
         (levels::links(params, filter))
         (timeline::figure(params, &view.range, &timeline))
         p.around {
             @let total = timeline.total() + timeline.timeless;
-            span { (format::count(total)) @if total == 1 { " log record" } @else { " log records" } }
+            span {
+                (format::count(total)) @if total == 1 { " log record" } @else { " log records" }
+                @if let Some(since) = timeline.since { " since " (format::time(since)) ", where the search ended" }
+            }
             @if view.has_range() {
                 a href=(params.without("from").without("to").without("before").href(PATH)) { "Show all times" }
             }
@@ -104,7 +120,9 @@ fn content(lens: &Lens, params: &Params, filter: &Filter, logs: &LogFilter) -> M
                 a href=(params.with("tail", 1).href(PATH)) { "Live" }
             }
         }
-        @if list.rows.is_empty() && !view.live {
+        @if let Some(nothing_yet) = &nothing_yet {
+            (nothing_yet)
+        } @else if list.rows.is_empty() && !view.live {
             (empty::reason(lens, params))
         } @else {
             ol #lines.lines data-after=[view.live.then_some(position)] data-limit=[view.live.then_some(LIVE_ROWS)]
@@ -116,8 +134,9 @@ fn content(lens: &Lens, params: &Params, filter: &Filter, logs: &LogFilter) -> M
             @if view.before.is_some() {
                 a href=(params.without("before").href(PATH)) { "Newest" }
             }
-            @if let Some(next) = list.next.filter(|_| !view.live) {
-                a rel="next" href=(params.with("before", next).href(PATH)) { "Older" }
+            @if let Some(older) = older.filter(|_| nothing_yet.is_none()) {
+                a rel="next" href=(older) { "Older" }
+                (unfinished::note(&list))
             }
         }
         @if view.live { script type="module" src=(href::<Files>("logs.js")) {} }
@@ -139,16 +158,6 @@ impl View {
 
     fn has_range(&self) -> bool {
         self.range != (0..u64::MAX)
-    }
-
-    /// Where the list begins: at the end of the range, or later pages before it.
-    fn cursor(&self) -> Option<LogCursor> {
-        let end = (self.range.end != u64::MAX).then_some(LogCursor {
-            time: self.range.end,
-            segment: 0,
-            row: 0,
-        });
-        [self.before, end].into_iter().flatten().min()
     }
 }
 

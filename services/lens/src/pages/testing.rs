@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, BodyDataStream, to_bytes},
     http::{HeaderMap, Request, StatusCode},
 };
+use futures_util::StreamExt as _;
 use opentelemetry_proto::tonic::{
     collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
     common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
@@ -41,6 +42,32 @@ pub(super) async fn get(lens: &Arc<Lens>, path: &str) -> Answer {
         headers,
         body: String::from_utf8(body.into()).unwrap(),
     }
+}
+
+/// Opens a stream of server-sent events. `last` is the id of the last event that the browser saw.
+pub(super) async fn open(lens: &Arc<Lens>, path: &str, last: Option<&str>) -> BodyDataStream {
+    let routes: Router = super::routes().with_state(Arc::clone(lens));
+    let mut request = Request::get(path);
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    let request = request.body(Body::empty()).unwrap();
+    let response = routes.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    response.into_body().into_data_stream()
+}
+
+/// The id and the data of the next event.
+pub(super) async fn event(stream: &mut BodyDataStream) -> Option<(String, String)> {
+    let event = stream.next().await?.unwrap();
+    let event = String::from_utf8(event.into()).unwrap();
+    let field = |name| {
+        let fields = event.lines();
+        let values = fields.filter_map(|line| line.strip_prefix(name));
+        values.collect::<Vec<_>>().join("\n")
+    };
+    Some((field("id: "), field("data: ")))
 }
 
 /// The text of each element, with single spaces.

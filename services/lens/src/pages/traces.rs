@@ -1,31 +1,36 @@
 //! The list of traces.
 
 mod empty;
+mod events;
 mod palette;
 mod rows;
 mod scatter;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
 use maud::{Markup, html};
+use pages::assets::href;
 
-pub(super) use self::palette::Palette;
+pub(super) use self::{events::events, palette::Palette};
 use super::{
-    filter,
+    Files, SEARCH, filter,
     frame::{self, Place},
+    unfinished,
 };
 use crate::{
     Lens,
     params::Params,
     state,
-    store::{Page, TraceCursor, TraceFilter, TraceRow},
+    store::{List, Page, TraceCursor, TraceFilter, TraceRow},
 };
+
+const PATH: &str = "/traces";
 
 const EXAMPLE: &str = "service:auth duration>200ms status:error";
 
@@ -36,72 +41,86 @@ const ROWS: usize = 50;
 const DOTS: usize = 300;
 
 pub(super) async fn list(State(lens): State<Arc<Lens>>, params: Params) -> Response {
-    state::work(&lens, move |lens| page(lens, &params))
+    state::work(&lens, move |lens| page(lens, &params, SEARCH))
         .await
         .into_response()
 }
 
-fn page(lens: &Lens, params: &Params) -> Markup {
-    let (filter, problems) = match filter_of(params) {
-        Ok(filter) => (Some(filter), Vec::new()),
-        Err(problems) => (None, problems),
+/// `within` is the time of a search.
+fn page(lens: &Lens, params: &Params, within: Duration) -> Markup {
+    let (content, problems) = match filter_of(params) {
+        Ok(filter) => (content(lens, params, &filter, within), Vec::new()),
+        // The form says what is wrong.
+        Err(problems) => (html! {}, problems),
     };
-    let before = params.get("before").and_then(cursor);
-    let list = filter.map(|filter| {
-        let page = Page {
-            limit: DOTS,
-            before,
-        };
-        lens.store.traces(&filter, &page)
-    });
     let content = html! {
         h1 { "Traces" }
-        (filter::form("/traces", &params.without("before"), EXAMPLE, &problems))
-        @match &list {
-            // The form says what is wrong.
-            None => {}
-            Some(list) if list.rows.is_empty() => (empty::reason(lens, params)),
-            Some(list) => {
-                @let rows = &list.rows[..list.rows.len().min(ROWS)];
-                (scatter::figure(&list.rows))
-                (rows::table(rows))
-                nav.pages aria-label="Pages" {
-                    @if before.is_some() {
-                        a href=(params.without("before").href("/traces")) { "Newest" }
-                    }
-                    @if let Some(next) = rows.last().filter(|_| list.rows.len() > ROWS).map(after) {
-                        a rel="next" href=(params.with("before", text(next)).href("/traces")) { "Older" }
-                    }
-                }
-            }
-        }
+        (filter::form(PATH, &params.without("before"), EXAMPLE, &problems))
+        (content)
     };
     frame::page(lens, "Traces", Place::Traces, content)
+}
+
+fn content(lens: &Lens, params: &Params, filter: &TraceFilter, within: Duration) -> Markup {
+    let page = Page {
+        limit: DOTS,
+        before: params.parse("before"),
+    };
+    // Before the list is read: a trace that comes now is in the list or in the stream.
+    let position = lens.store.positions().spans;
+    let list = lens.store.traces_within(filter, &page, within);
+    let rows = &list.rows[..list.rows.len().min(ROWS)];
+    let next = match rows.last() {
+        Some(last) if list.rows.len() > ROWS => Some(last.place()),
+        _ => list.next,
+    };
+    let older = next.map(|next| params.with("before", next).href(PATH));
+    let nothing_yet = older
+        .as_ref()
+        .and_then(|older| unfinished::nothing_yet(&list, older));
+    html! {
+        @if page.before.is_none() { (news(params, position, &list)) }
+        @if let Some(nothing_yet) = &nothing_yet {
+            (nothing_yet)
+        } @else if rows.is_empty() {
+            (empty::reason(lens, params))
+        } @else {
+            (scatter::figure(&list.rows))
+            (rows::table(rows))
+        }
+        nav.pages aria-label="Pages" {
+            @if page.before.is_some() {
+                a href=(params.without("before").href(PATH)) { "Newest" }
+            }
+            @if let Some(older) = older.filter(|_| nothing_yet.is_none()) {
+                a rel="next" href=(older) { "Older" }
+                @if rows.len() == list.rows.len() { (unfinished::note(&list)) }
+            }
+        }
+    }
+}
+
+/// A link to new traces, which a script shows when there are some.
+fn news(params: &Params, position: u64, list: &List<TraceRow, TraceCursor>) -> Markup {
+    let last = list.rows.last().filter(|_| list.next.is_some());
+    let events = match last {
+        // Older ones are not on the first page.
+        Some(last) => params.with("since", last.start),
+        None => params.clone(),
+    };
+    html! {
+        p.news {
+            a.button #news hidden href=(params.href(PATH)) data-after=(position)
+                data-events=(events.href("/traces/events")) {}
+            // Screen readers announce new traces.
+            span #said.hidden role="status" {}
+        }
+        script type="module" src=(href::<Files>("traces.js")) {}
+    }
 }
 
 fn filter_of(params: &Params) -> Result<TraceFilter, Vec<String>> {
     filter::read(params)?
         .to_trace_filter()
         .map_err(|terms| terms.iter().map(ToString::to_string).collect())
-}
-
-/// The place after a trace.
-fn after(row: &TraceRow) -> TraceCursor {
-    TraceCursor {
-        start: row.start,
-        trace: row.id,
-    }
-}
-
-/// A cursor in a URL.
-fn text(cursor: TraceCursor) -> String {
-    format!("{}-{}", cursor.start, cursor.trace)
-}
-
-fn cursor(text: &str) -> Option<TraceCursor> {
-    let (start, trace) = text.split_once('-')?;
-    Some(TraceCursor {
-        start: start.parse().ok()?,
-        trace: trace.parse().ok()?,
-    })
 }

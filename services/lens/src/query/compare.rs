@@ -15,6 +15,15 @@ pub(crate) struct Pattern {
     part: Option<Finder<'static>>,
 }
 
+/// A value of an attribute that has no elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scalar<'a> {
+    Text(&'a str),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+}
+
 /// The attribute of a term.
 #[derive(Clone, Debug)]
 pub(crate) struct Attribute {
@@ -95,32 +104,40 @@ impl Attribute {
             .iter()
             .filter(|attribute| attribute.key == self.key)
             .filter_map(|attribute| attribute.value.as_ref())
-            .any(|value| self.matches(value, lower))
+            .any(|value| self.is_met_by(value, lower))
+    }
+
+    fn is_met_by(&self, value: &AnyValue, lower: &mut Vec<u8>) -> bool {
+        let scalar = match &value.value {
+            Some(Value::ArrayValue(array)) => {
+                let mut values = array.values.iter();
+                return values.any(|value| self.is_met_by(value, lower));
+            }
+            Some(Value::StringValue(value)) => Scalar::Text(value),
+            Some(Value::BoolValue(value)) => Scalar::Bool(*value),
+            Some(Value::IntValue(value)) => Scalar::Int(*value),
+            Some(Value::DoubleValue(value)) => Scalar::Double(*value),
+            _ => return false,
+        };
+        self.matches(scalar, lower)
     }
 
     /// Whether a value is what the term asks for. `lower` is a buffer.
-    pub(crate) fn matches(&self, value: &AnyValue, lower: &mut Vec<u8>) -> bool {
-        let Some(value) = &value.value else {
-            return false;
-        };
+    pub(crate) fn matches(&self, value: Scalar<'_>, lower: &mut Vec<u8>) -> bool {
         match (self.operator, value) {
-            (_, Value::ArrayValue(array)) => {
-                let mut values = array.values.iter();
-                values.any(|value| self.matches(value, lower))
-            }
-            (Operator::Equal | Operator::Contains, Value::StringValue(value)) => {
+            (Operator::Equal | Operator::Contains, Scalar::Text(value)) => {
                 self.pattern.matches(value, lower)
             }
-            (Operator::Equal, Value::BoolValue(value)) => self.truth == Some(*value),
-            (Operator::Equal, Value::IntValue(value)) => self.integer == Some(*value),
-            (Operator::Equal, Value::DoubleValue(value)) => self.number == Some(*value),
-            (Operator::Contains, Value::BoolValue(value)) => {
+            (Operator::Equal, Scalar::Bool(value)) => self.truth == Some(value),
+            (Operator::Equal, Scalar::Int(value)) => self.integer == Some(value),
+            (Operator::Equal, Scalar::Double(value)) => self.number == Some(value),
+            (Operator::Contains, Scalar::Bool(value)) => {
                 self.pattern.matches(&value.to_string(), lower)
             }
-            (Operator::Contains, Value::IntValue(value)) => {
+            (Operator::Contains, Scalar::Int(value)) => {
                 self.pattern.matches(&value.to_string(), lower)
             }
-            (Operator::Contains, Value::DoubleValue(value)) => {
+            (Operator::Contains, Scalar::Double(value)) => {
                 self.pattern.matches(&value.to_string(), lower)
             }
             (operator, value) => {
@@ -131,17 +148,15 @@ impl Attribute {
     }
 
     /// Compares a number with that of the term. `None` if one of them is none.
-    fn compare(&self, value: &Value) -> Option<Ordering> {
+    fn compare(&self, value: Scalar<'_>) -> Option<Ordering> {
         let number = match value {
-            Value::IntValue(value) => match self.integer {
+            Scalar::Int(value) => match self.integer {
                 Some(integer) => return Some(value.cmp(&integer)),
-                None => *value as f64,
+                None => value as f64,
             },
-            Value::DoubleValue(value) => *value,
-            Value::StringValue(value) => {
-                value.parse().ok().filter(|value: &f64| value.is_finite())?
-            }
-            _ => return None,
+            Scalar::Double(value) => value,
+            Scalar::Text(value) => value.parse().ok().filter(|value: &f64| value.is_finite())?,
+            Scalar::Bool(_) => return None,
         };
         number.partial_cmp(&self.number?)
     }

@@ -86,12 +86,14 @@ impl Arena {
     }
 
     /// Places of the blocks in the uncompressed arena.
-    pub(super) fn blocks(&self) -> impl Iterator<Item = Range<u32>> {
+    pub(super) fn blocks(&self) -> impl DoubleEndedIterator<Item = Range<u32>> {
         let tail = self.start..self.len() as u32;
+        // Messages may be empty, and all of them in an arena without bytes.
+        let has_tail = !tail.is_empty() || self.blocks.is_empty();
         self.blocks
             .iter()
             .map(|block| block.range.clone())
-            .chain((!tail.is_empty()).then_some(tail))
+            .chain(has_tail.then_some(tail))
     }
 
     pub(super) fn reader(&self) -> Reader<'_> {

@@ -3,17 +3,21 @@
 //! A position is a number of records: those that came before it, evicted ones included. So a reader keeps nothing of
 //! the store between two reads, and learns exactly how many records it missed.
 
+use std::collections::HashSet;
+
 use opentelemetry_proto::tonic::{logs::v1::LogRecord, trace::v1::Span};
 use prost::Message as _;
 
 use super::{
-    LogColumns, LogFilter, Snapshot, SpanColumns, Store, TraceFilter,
+    LogFilter, Snapshot, Store, TraceCursor, TraceFilter,
+    chains::Place,
     filter::Terms,
     insert::log_time,
     search::{Columns, Sink},
     segment::Segment,
     source::Sources,
     trace::{StoredLog, TraceSpan},
+    traces::Summary,
 };
 
 /// Size of the records of one read after which it ends, in bytes.
@@ -60,13 +64,52 @@ impl Store {
     ) -> Arrived<TraceSpan> {
         let (snapshot, evicted) =
             self.read(|writer| (writer.spans.snapshot(), writer.spans.stats().evicted));
-        let found = Found::new::<SpanColumns>(&filter.0, &snapshot, evicted, position, limit);
+        let terms = Terms::new(&filter.0);
+        let found = Found::new(&terms, &snapshot, evicted, position, limit);
         let mut sources = Sources::default();
         found.decode(&snapshot, |segment, row, bytes| {
             let span = Span::decode(bytes).ok()?;
             let source = sources.get(segment, segment.rows[row].origin);
             Some(TraceSpan { source, span })
         })
+    }
+
+    /// The matching traces of spans that came after a position and match: those of at most `limit` spans, each once.
+    pub fn traces_after(
+        &self,
+        filter: &TraceFilter,
+        position: u64,
+        limit: usize,
+    ) -> Arrived<TraceCursor> {
+        let (snapshot, evicted) =
+            self.read(|writer| (writer.spans.snapshot(), writer.spans.stats().evicted));
+        let terms = Terms::new(&filter.0);
+        let found = Found::new(&terms, &snapshot, evicted, position, limit);
+        let mut seen = HashSet::new();
+        let traces = found.rows.iter().filter_map(|&(number, row)| {
+            let segment = &snapshot.0[number];
+            let slot = segment.rows[row].part;
+            let trace = segment.parts.get(slot as usize)?.trace;
+            if !seen.insert(trace) {
+                return None;
+            }
+            let place = Place {
+                segment: segment.number,
+                slot,
+            };
+            let summary = Summary::new(&snapshot, place);
+            let is_match = terms.match_trace_duration(summary.duration());
+            is_match.then_some(TraceCursor {
+                start: summary.start,
+                trace,
+            })
+        });
+        Arrived {
+            records: traces.collect(),
+            next: found.next,
+            missed: found.missed,
+            more: found.more,
+        }
     }
 
     /// Log records that came after a position and match: at most `limit`, and about 1 MiB of them.
@@ -78,7 +121,8 @@ impl Store {
     ) -> Arrived<StoredLog> {
         let (snapshot, evicted) =
             self.read(|writer| (writer.logs.snapshot(), writer.logs.stats().evicted));
-        let found = Found::new::<LogColumns>(&filter.0, &snapshot, evicted, position, limit);
+        let terms = Terms::new(&filter.0);
+        let found = Found::new(&terms, &snapshot, evicted, position, limit);
         let mut sources = Sources::default();
         found.decode(&snapshot, |segment, row, bytes| {
             let record = LogRecord::decode(bytes).ok()?;
@@ -118,13 +162,12 @@ impl Sink for After {
 
 impl Found {
     fn new<C: Columns>(
-        terms: &[crate::query::Term],
+        terms: &Terms,
         snapshot: &Snapshot<C>,
         evicted: u64,
         position: u64,
         limit: usize,
     ) -> Self {
-        let terms = Terms::new(terms);
         let mut found = Self {
             rows: Vec::new(),
             next: position.max(evicted),

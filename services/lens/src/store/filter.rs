@@ -1,5 +1,7 @@
 //! What lists leave out.
 
+use std::time::{Duration, Instant};
+
 use memchr::memmem::Finder;
 
 use crate::ids::TraceId;
@@ -24,6 +26,26 @@ pub struct List<T, C> {
     pub rows: Vec<T>,
     /// Where the next page begins. `None` if there are no more rows.
     pub next: Option<C>,
+    /// If the search ended early: rows after this time, in nanoseconds since 1970, are in the list. Those up to it are
+    /// on the next page.
+    pub stopped: Option<u64>,
+}
+
+/// When a search ends early.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// A search that ends when it is complete.
+    pub(super) const NONE: Self = Self(None);
+
+    pub(super) fn after(time: Duration) -> Self {
+        Self(Instant::now().checked_add(time))
+    }
+
+    pub(super) fn is_over(self) -> bool {
+        self.0.is_some_and(|end| Instant::now() >= end)
+    }
 }
 
 /// The terms of a filter, by what they read.

@@ -62,8 +62,7 @@ impl Spans {
                 let view = SpanView::new(segment, row)?;
                 self.range().contains(&view.start).then_some(view)
             };
-            segment.search(
-                None,
+            segment.read_each(
                 |number| view(number).is_some_and(|span| wanted(&span)),
                 |number, bytes| {
                     if let Some(span) = view(number) {

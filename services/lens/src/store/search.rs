@@ -1,36 +1,31 @@
 //! Finds the records of a segment that match a filter.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap, ops::Range};
 
 use foldhash::fast::RandomState;
 use memchr::memmem::Finder;
-use opentelemetry_proto::tonic::{
-    common::v1::{AnyValue, KeyValue, any_value::Value},
-    trace::v1::ResourceSpans,
-};
-use prost::Message;
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use prost::Message as _;
 
 use super::{
-    fields::values_of,
+    fields::{Texts, any_text, any_value},
     filter::{Terms, Tests, all},
     segment::{Part, Row, Segment},
 };
-use crate::query::compare::{self, Pattern};
+use crate::query::compare::{Attribute, Pattern};
 
-/// The columns of a signal, and how its records are decoded.
+/// The columns of a signal, and what a search reads of its encoded records.
 pub(super) trait Columns {
-    type Message: Message + Default;
-
     /// The field of a record that has the attributes.
     const ATTRIBUTES: u32;
+
+    /// The texts that a search for a text looks into.
+    fn texts() -> &'static Texts;
 
     fn match_terms(&self, terms: &Terms) -> bool;
 
     /// Whether only errors match.
     fn need_errors(terms: &Terms) -> bool;
-
-    /// Whether one of the texts that a search looks into passes a test.
-    fn any_text(message: &Self::Message, test: &mut dyn FnMut(&str) -> bool) -> bool;
 }
 
 /// Takes the matches in one segment.
@@ -51,10 +46,9 @@ impl Terms {
         let Some(mut local) = Local::new(self, segment, &mut lower) else {
             return;
         };
-        let mut open = vec![false; segment.rows.len()];
+        // For each row that has to be unpacked, the attributes that its resource does not decide.
+        let mut open = vec![None; segment.rows.len()];
         let mut unpack = false;
-        // The attributes that no resource of an open record decides.
-        let mut undecided = u32::MAX;
         // The last records are mostly the newest, and a full page makes the others too old.
         for (number, row) in segment.rows.iter().enumerate().rev() {
             if !row.columns.match_terms(self) || !local.match_row(row) || !sink.wants(number) {
@@ -63,72 +57,168 @@ impl Terms {
             match local.undecided(row.origin.resource, &mut lower) {
                 None => {}
                 Some(0) if self.texts.is_empty() => sink.found(number),
-                Some(attributes) => {
-                    open[number] = true;
+                attributes => {
+                    open[number] = attributes;
                     unpack = true;
-                    undecided &= attributes;
                 }
             }
         }
         if !unpack {
             return;
         }
-        segment.search(
-            self.needle(undecided).as_ref(),
-            |number| open[number],
-            |number, bytes| {
-                let resource = segment.rows[number].origin.resource;
-                if sink.wants(number)
-                    && let Some(attributes) = local.undecided(resource, &mut lower)
-                    && self.match_attributes::<C>(attributes, bytes, &mut lower)
-                    && self.match_texts::<C>(bytes, &mut lower)
-                {
-                    sink.found(number);
-                }
-            },
-        );
-    }
-
-    /// A text that all matching records contain, if these attributes are not of their resources: one bit for each.
-    /// It is the longest of them, which is mostly the rarest.
-    fn needle(&self, attributes: u32) -> Option<Finder<'static>> {
-        let texts = self.texts.iter().filter(|(negated, _)| !negated);
-        let numbered = self.attributes.iter().enumerate();
-        numbered
-            .filter(|(number, (negated, _))| !negated && attributes & 1 << number != 0)
-            .filter_map(|(_, (_, attribute))| attribute.needle())
-            .chain(texts.map(|(_, text)| text.clone()))
-            .max_by_key(|needle| needle.needle().len())
-    }
-
-    /// Whether a record matches the terms on these attributes: one bit for each.
-    fn match_attributes<C: Columns>(
-        &self,
-        attributes: u32,
-        bytes: &[u8],
-        lower: &mut Vec<u8>,
-    ) -> bool {
-        let mut terms = self.attributes.iter().enumerate();
-        terms.all(|(number, (negated, attribute))| {
-            attributes & 1 << number == 0
-                || values_of(bytes, C::ATTRIBUTES, attribute.key())
-                    .any(|value| attribute.matches(&value, lower))
-                    != *negated
-        })
-    }
-
-    fn match_texts<C: Columns>(&self, bytes: &[u8], lower: &mut Vec<u8>) -> bool {
-        let mut message = None;
-        all(&self.texts, |wanted| {
-            // The bytes also have keys and more.
-            compare::contains(bytes, wanted, lower) && {
-                let message =
-                    message.get_or_insert_with(|| C::Message::decode(bytes).unwrap_or_default());
-                C::any_text(message, &mut |text| {
-                    compare::contains(text.as_bytes(), wanted, lower)
-                })
+        let mut unpacked = Unpacked::new(self);
+        let mut reader = segment.reader();
+        for (block, rows) in segment.blocks().rev() {
+            let mut numbers = rows.clone();
+            if !numbers.any(|row| open[row].is_some() && sink.wants(row)) {
+                continue;
             }
-        })
+            let bytes = reader.read(block.clone());
+            unpacked.begin(bytes);
+            for row in rows {
+                let place = segment.place(row);
+                let place =
+                    (place.start - block.start) as usize..(place.end - block.start) as usize;
+                if let Some(attributes) = open[row]
+                    && sink.wants(row)
+                    && unpacked.match_record::<C>(bytes, place, attributes)
+                {
+                    sink.found(row);
+                }
+            }
+        }
+    }
+}
+
+/// The terms on the bytes of records.
+struct Unpacked<'a> {
+    /// The attributes, and the text that a record needs for the attribute, if there is one.
+    attributes: Vec<(bool, &'a Attribute, Option<Needle>)>,
+    /// The texts, from the longest, which is mostly the rarest.
+    texts: Vec<(bool, Needle)>,
+    /// The bytes of the block in lower case.
+    lower: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+/// A text in a block. It is looked for in ascending order, so that it is found in all records together.
+struct Needle {
+    finder: Finder<'static>,
+    /// Where it is next. `None` at the begin of a block.
+    next: Option<usize>,
+}
+
+impl<'a> Unpacked<'a> {
+    fn new(terms: &'a Terms) -> Self {
+        let attributes = terms.attributes.iter().map(|(negated, attribute)| {
+            let needle = attribute.needle().filter(|_| !negated);
+            (*negated, attribute, needle.map(Needle::new))
+        });
+        let texts = terms.texts.iter();
+        let mut texts: Vec<_> = texts
+            .map(|(negated, finder)| (*negated, Needle::new(finder.clone())))
+            .collect();
+        texts.sort_by_key(|(_, needle)| Reverse(needle.finder.needle().len()));
+        Self {
+            attributes: attributes.collect(),
+            texts,
+            lower: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Begins with a block.
+    fn begin(&mut self, block: &[u8]) {
+        let attributes = self.attributes.iter_mut();
+        let needles = attributes.filter_map(|(.., needle)| needle.as_mut());
+        let mut is_needed = false;
+        for needle in needles.chain(self.texts.iter_mut().map(|(_, needle)| needle)) {
+            needle.next = None;
+            is_needed = true;
+        }
+        self.lower.clear();
+        if is_needed {
+            self.lower.extend_from_slice(block);
+            self.lower.make_ascii_lowercase();
+        }
+    }
+
+    /// Whether a record of the block matches the texts, and these attributes: one bit for each.
+    fn match_record<C: Columns>(
+        &mut self,
+        block: &[u8],
+        place: Range<usize>,
+        undecided: u32,
+    ) -> bool {
+        let Self {
+            attributes,
+            texts,
+            lower,
+            buffer,
+        } = self;
+        let lower = lower.as_slice();
+        let has = |needle: &mut Needle| needle.find(lower, place.start) < place.end;
+        let is_undecided = |number: usize| undecided & 1 << number != 0;
+
+        // Most records lack a text that they need, and what they contain is known for the whole block.
+        for (number, (.., needle)) in attributes.iter_mut().enumerate() {
+            if is_undecided(number)
+                && let Some(needle) = needle
+                && !has(needle)
+            {
+                return false;
+            }
+        }
+        for (negated, needle) in texts.iter_mut() {
+            if !*negated && !has(needle) {
+                return false;
+            }
+        }
+
+        let record = &block[place.clone()];
+        for (number, (negated, attribute, _)) in attributes.iter().enumerate() {
+            if !is_undecided(number) {
+                continue;
+            }
+            let is_met = any_value(record, C::ATTRIBUTES, attribute.key(), |value| {
+                attribute.matches(value, buffer)
+            });
+            if is_met == *negated {
+                return false;
+            }
+        }
+        for (negated, needle) in texts {
+            // The bytes also have keys and more.
+            let is_met = has(needle)
+                && any_text(record, C::texts(), |text| {
+                    let found = needle.find(lower, place.start + text.start);
+                    let end = found.saturating_add(needle.finder.needle().len());
+                    end <= place.start + text.end
+                });
+            if is_met == *negated {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Needle {
+    fn new(finder: Finder<'static>) -> Self {
+        Self { finder, next: None }
+    }
+
+    /// The first place from `start` on, or the greatest number. `start` must not be less than before in this block.
+    fn find(&mut self, lower: &[u8], start: usize) -> usize {
+        match self.next {
+            Some(next) if next >= start => next,
+            _ => {
+                let found = self.finder.find(&lower[start..]);
+                let next = found.map_or(usize::MAX, |found| start + found);
+                self.next = Some(next);
+                next
+            }
+        }
     }
 }
 
@@ -225,23 +315,5 @@ impl<'a, C> Local<'a, C> {
                 }
             })
         })
-    }
-}
-
-pub(super) fn any_text_in(attributes: &[KeyValue], test: &mut dyn FnMut(&str) -> bool) -> bool {
-    attributes
-        .iter()
-        .any(|attribute| any_text_of(attribute.value.as_ref(), test))
-}
-
-pub(super) fn any_text_of(value: Option<&AnyValue>, test: &mut dyn FnMut(&str) -> bool) -> bool {
-    match value.and_then(|value| value.value.as_ref()) {
-        Some(Value::StringValue(text)) => test(text),
-        Some(Value::ArrayValue(array)) => {
-            let mut values = array.values.iter();
-            values.any(|value| any_text_of(Some(value), test))
-        }
-        Some(Value::KvlistValue(list)) => any_text_in(&list.values, test),
-        _ => false,
     }
 }

@@ -4,7 +4,6 @@ use std::{hash::BuildHasher as _, ops::Range};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use memchr::memmem::Finder;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use prost::Message;
 
@@ -98,6 +97,13 @@ pub(super) struct Part {
     pub(super) root: u32,
     /// Row of the earliest record.
     pub(super) first: u32,
+}
+
+impl Part {
+    /// Whether no other segment has something of the trace.
+    pub(super) fn is_alone(&self) -> bool {
+        self.previous == Place::NONE && self.next.get() == Place::NONE
+    }
 }
 
 /// A [`Part::root`] that is not in the segment.
@@ -297,48 +303,29 @@ impl<C> Segment<C> {
             .take(records)
     }
 
-    /// Calls `test` with the number and the bytes of each wanted record. With a needle, leaves out records whose
-    /// bytes do not contain it; ASCII letters match in both cases if the needle is in lower case.
-    pub(super) fn search(
+    /// The blocks of the arena, oldest first: their places in it, and their rows.
+    pub(super) fn blocks(&self) -> impl DoubleEndedIterator<Item = (Range<u32>, Range<usize>)> {
+        self.arena.blocks().map(|block| {
+            // A record without bytes is in the block that ends there.
+            let first = match block.start {
+                0 => 0,
+                start => self.rows.partition_point(|row| row.end <= start),
+            };
+            let end = self.rows.partition_point(|row| row.end <= block.end);
+            (block, first..end)
+        })
+    }
+
+    /// Calls `test` with the number and the bytes of each wanted record.
+    pub(super) fn read_each(
         &self,
-        needle: Option<&Finder<'_>>,
         mut wanted: impl FnMut(usize) -> bool,
         mut test: impl FnMut(usize, &[u8]),
     ) {
         let mut reader = self.reader();
-        let mut lower = Vec::new();
-        let mut first = 0;
-        for block in self.arena.blocks() {
-            let rows =
-                first..first + self.rows[first..].partition_point(|row| row.end <= block.end);
-            first = rows.end;
-            let mut candidates = rows.filter(|&row| wanted(row)).peekable();
-            if candidates.peek().is_none() {
-                continue;
-            }
-            let bytes = reader.read(block.clone());
-            let bytes_of = |row| {
-                let place = self.place(row);
-                &bytes[(place.start - block.start) as usize..(place.end - block.start) as usize]
-            };
-            let Some(needle) = needle else {
-                candidates.for_each(|row| test(row, bytes_of(row)));
-                continue;
-            };
-            lower.clear();
-            lower.extend_from_slice(bytes);
-            lower.make_ascii_lowercase();
-            let mut hits = needle.find_iter(&lower).peekable();
-            for row in candidates {
-                let place = self.place(row);
-                let start = (place.start - block.start) as usize;
-                let end = (place.end - block.start) as usize;
-                while hits.next_if(|&hit| hit < start).is_some() {}
-                match hits.peek() {
-                    None => break,
-                    Some(&hit) if hit < end => test(row, bytes_of(row)),
-                    Some(_) => {}
-                }
+        for (_, rows) in self.blocks() {
+            for row in rows.filter(|&row| wanted(row)) {
+                test(row, reader.read(self.place(row)));
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::{LogColumns, LogFilter, Store, filter::Terms, search::Sink, segment::Segment};
+use super::{LogColumns, segment::Segment};
+
 /// Maximum number of intervals. More would be too narrow to see.
 const MOST: u64 = 150;
 
@@ -49,52 +50,49 @@ pub struct Timeline {
     pub intervals: BTreeMap<u64, [u64; 7]>,
     /// Number of log records without a time, which are in no interval.
     pub timeless: u64,
+    /// If the search ended early: log records from this time on are counted, in nanoseconds since 1970.
+    pub since: Option<u64>,
 }
 
-impl Store {
-    /// How many matching log records of each level there are over time, in intervals of a round width. The range is in
-    /// nanoseconds since 1970.
-    pub fn log_timeline(&self, filter: &LogFilter, range: Range<u64>) -> Timeline {
-        let terms = Terms::new(&filter.0);
-        let (snapshot, part) = self.read(|writer| {
-            let part = terms.trace().map(|trace| writer.logs.newest_part(trace));
-            (writer.logs.snapshot(), part)
-        });
-        let mut timeline = Timeline {
+/// The log records of a time range.
+pub(super) struct Count {
+    range: Range<u64>,
+    timeline: Timeline,
+}
+
+impl Count {
+    /// The range is in nanoseconds since 1970.
+    pub(super) fn new(range: Range<u64>) -> Self {
+        let timeline = Timeline {
             width: WIDTHS[0],
             ..Timeline::default()
         };
-        for segment in snapshot.newest_first(part) {
-            let is_outside =
-                segment.newest < range.start || (segment.oldest >= range.end && range.start > 0);
-            if is_outside {
-                continue;
-            }
-            let mut count = Count {
-                segment,
-                range: range.clone(),
-                timeline: &mut timeline,
-            };
-            terms.search(segment, &mut count);
+        Self { range, timeline }
+    }
+
+    /// Whether the timeline is complete without this segment and those whose newest record is older.
+    pub(super) fn is_complete_without(&self, segment: &Segment<LogColumns>) -> bool {
+        segment.newest < self.range.start
+    }
+
+    pub(super) fn wants(&self, time: u64) -> bool {
+        self.range.contains(&time)
+    }
+
+    pub(super) fn add(&mut self, time: u64, severity: u8) {
+        self.timeline.add(time, severity);
+    }
+
+    /// The timeline. Without the intervals up to the time `stopped`, which may lack log records.
+    pub(super) fn timeline(self, stopped: Option<u64>) -> Timeline {
+        let mut timeline = self.timeline;
+        if let Some(stopped) = stopped {
+            let width = timeline.width;
+            let intervals = &mut timeline.intervals;
+            intervals.retain(|start, _| start.saturating_add(width - 1) > stopped);
+            timeline.since = stopped.checked_add(1);
         }
         timeline
-    }
-}
-
-struct Count<'a> {
-    segment: &'a Segment<LogColumns>,
-    range: Range<u64>,
-    timeline: &'a mut Timeline,
-}
-
-impl Sink for Count<'_> {
-    fn wants(&self, row: usize) -> bool {
-        self.range.contains(&self.segment.rows[row].time)
-    }
-
-    fn found(&mut self, row: usize) {
-        let row = &self.segment.rows[row];
-        self.timeline.add(row.time, row.columns.severity);
     }
 }
 

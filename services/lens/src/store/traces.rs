@@ -1,16 +1,20 @@
 //! The list of traces.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    time::Duration,
+};
 
 use foldhash::fast::RandomState;
-use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use super::{
     Snapshot, SpanColumns, Store,
     chains::Place,
-    filter::{List, Page, Terms},
-    search::{Columns, Sink, any_text_in},
-    segment::{NO_ROW, Segment},
+    fields::{self, Texts},
+    filter::{Deadline, List, Page, Terms},
+    search::{Columns, Sink},
+    segment::{NO_ROW, Part, Segment},
 };
 use crate::ids::TraceId;
 use crate::query::TraceFilter;
@@ -49,10 +53,30 @@ pub struct TraceCursor {
     pub trace: TraceId,
 }
 
+impl TraceRow {
+    /// The place after it in a list.
+    pub fn place(&self) -> TraceCursor {
+        TraceCursor {
+            start: self.start,
+            trace: self.id,
+        }
+    }
+}
+
+impl TraceCursor {
+    /// The place in a list after the traces that start later than this time.
+    fn after(time: u64) -> Option<Self> {
+        Some(Self {
+            start: time.checked_add(1)?,
+            trace: TraceId::LEAST,
+        })
+    }
+}
+
 /// What the columns tell of a trace.
-struct Summary {
+pub(super) struct Summary {
     place: Place,
-    start: u64,
+    pub(super) start: u64,
     end: u64,
     spans: u32,
     errors: u32,
@@ -69,26 +93,53 @@ impl Store {
         filter: &TraceFilter,
         page: &Page<TraceCursor>,
     ) -> List<TraceRow, TraceCursor> {
+        self.traces_until(filter, page, Deadline::NONE)
+    }
+
+    /// The same, by a search that ends early after the time `within`.
+    pub fn traces_within(
+        &self,
+        filter: &TraceFilter,
+        page: &Page<TraceCursor>,
+        within: Duration,
+    ) -> List<TraceRow, TraceCursor> {
+        self.traces_until(filter, page, Deadline::after(within))
+    }
+
+    fn traces_until(
+        &self,
+        filter: &TraceFilter,
+        page: &Page<TraceCursor>,
+        deadline: Deadline,
+    ) -> List<TraceRow, TraceCursor> {
         let terms = Terms::new(&filter.0);
         let (snapshot, part) = self.read(|writer| {
             let part = terms.trace().map(|trace| writer.spans.newest_part(trace));
             (writer.spans.snapshot(), part)
         });
         let limit = page.limit.max(1);
+        let is_before = |key: TraceCursor| page.before.is_none_or(|before| key < before);
         // One more trace tells whether there is a next page.
         let mut newest: BTreeMap<TraceCursor, Summary> = BTreeMap::new();
         let mut seen: HashSet<TraceId, RandomState> = HashSet::default();
-        for segment in snapshot.newest_first(part) {
+        let mut stopped = None;
+        let segments = snapshot.newest_first(part);
+        for (number, segment) in segments.into_iter().enumerate() {
             let mut least = least(&newest, limit);
             if least.is_some_and(|least| segment.newest < least) {
                 break;
             }
+            // The next page must begin after the begin of this one.
+            let can_stop = TraceCursor::after(segment.newest).is_some_and(is_before);
+            if number > 0 && can_stop && deadline.is_over() {
+                stopped = Some(segment.newest);
+                break;
+            }
             let matching = (!terms.match_all()).then(|| {
-                let mut slots = Slots {
-                    segment,
-                    least: least.unwrap_or(0),
-                    found: vec![false; segment.parts.len()],
-                };
+                let mut slots = Slots::new(segment, least.unwrap_or(0));
+                if page.before.is_some() {
+                    slots.close(|slot, part| !is_before(key(&snapshot, segment, slot, part)));
+                }
                 terms.search(segment, &mut slots);
                 slots.found
             });
@@ -100,8 +151,7 @@ impl Store {
                     continue;
                 }
                 // A long trace has a part in each segment, and one is enough to sum it up.
-                let parts = part.previous != Place::NONE || part.next.get() != Place::NONE;
-                if parts && !seen.insert(part.trace) {
+                if !part.is_alone() && !seen.insert(part.trace) {
                     continue;
                 }
                 let place = Place {
@@ -113,9 +163,7 @@ impl Store {
                     start: summary.start,
                     trace: part.trace,
                 };
-                if page.before.is_some_and(|before| key >= before)
-                    || !terms.match_trace_duration(summary.duration())
-                {
+                if !is_before(key) || !terms.match_trace_duration(summary.duration()) {
                     continue;
                 }
                 newest.insert(key, summary);
@@ -125,18 +173,27 @@ impl Store {
                 least = self::least(&newest, limit);
             }
         }
+        if let Some(stopped) = stopped {
+            // Others of this time may be missing.
+            newest.retain(|key, _| key.start > stopped);
+        }
         let more = newest.len() > limit;
+        let stopped = stopped.filter(|_| !more);
         let rows: Vec<TraceRow> = newest
             .iter()
             .rev()
             .take(limit)
             .map(|(key, summary)| summary.row(&snapshot, key.trace))
             .collect();
-        let next = rows.last().filter(|_| more).map(|row| TraceCursor {
-            start: row.start,
-            trace: row.id,
-        });
-        List { rows, next }
+        let next = match stopped {
+            Some(stopped) => TraceCursor::after(stopped),
+            None => rows.last().filter(|_| more).map(TraceRow::place),
+        };
+        List {
+            rows,
+            next,
+            stopped,
+        }
     }
 
     /// One trace, as in a list. `None` if no span of it is stored.
@@ -153,29 +210,72 @@ fn least(newest: &BTreeMap<TraceCursor, Summary>, limit: usize) -> Option<u64> {
     (newest.len() > limit).then_some(key.start)
 }
 
+/// The place of a trace in a list, by a part of it.
+fn key(
+    snapshot: &Snapshot<SpanColumns>,
+    segment: &Segment<SpanColumns>,
+    slot: u32,
+    part: &Part,
+) -> TraceCursor {
+    let place = Place {
+        segment: segment.number,
+        slot,
+    };
+    TraceCursor {
+        start: match part.is_alone() {
+            true => part.start,
+            false => Summary::new(snapshot, place).start,
+        },
+        trace: part.trace,
+    }
+}
+
 /// The parts of a segment that have a matching span.
 struct Slots<'a> {
     segment: &'a Segment<SpanColumns>,
-    /// Parts that start before it are of no use.
-    least: u64,
+    /// The parts that are of use.
+    open: Vec<bool>,
     found: Vec<bool>,
+}
+
+impl<'a> Slots<'a> {
+    /// Parts that start before `least` are of no use.
+    fn new(segment: &'a Segment<SpanColumns>, least: u64) -> Self {
+        let parts = segment.parts.iter();
+        Self {
+            segment,
+            open: parts.map(|part| part.start >= least).collect(),
+            found: vec![false; segment.parts.len()],
+        }
+    }
+
+    /// Leaves out parts.
+    fn close(&mut self, mut is_of_no_use: impl FnMut(u32, &Part) -> bool) {
+        for (slot, part) in self.segment.parts.iter().enumerate() {
+            self.open[slot] &= !is_of_no_use(slot as u32, part);
+        }
+    }
 }
 
 impl Sink for Slots<'_> {
     fn wants(&self, row: usize) -> bool {
         let slot = self.segment.rows[row].part as usize;
-        !self.found[slot] && self.segment.parts[slot].start >= self.least
+        self.open[slot]
     }
 
     fn found(&mut self, row: usize) {
-        self.found[self.segment.rows[row].part as usize] = true;
+        let slot = self.segment.rows[row].part as usize;
+        self.open[slot] = false;
+        self.found[slot] = true;
     }
 }
 
 impl Columns for SpanColumns {
-    type Message = Span;
-
     const ATTRIBUTES: u32 = 9;
+
+    fn texts() -> &'static Texts {
+        &fields::SPAN
+    }
 
     fn match_terms(&self, terms: &Terms) -> bool {
         terms.match_status(self.status)
@@ -186,24 +286,11 @@ impl Columns for SpanColumns {
     fn need_errors(terms: &Terms) -> bool {
         !terms.match_status(StatusCode::Unset as u8) && !terms.match_status(StatusCode::Ok as u8)
     }
-
-    fn any_text(span: &Span, test: &mut dyn FnMut(&str) -> bool) -> bool {
-        test(&span.name)
-            || any_text_in(&span.attributes, test)
-            || span
-                .events
-                .iter()
-                .any(|event| test(&event.name) || any_text_in(&event.attributes, test))
-            || span
-                .status
-                .as_ref()
-                .is_some_and(|status| test(&status.message))
-    }
 }
 
 impl Summary {
     /// Sums up the trace that has a part at `place`.
-    fn new(snapshot: &Snapshot<SpanColumns>, place: Place) -> Self {
+    pub(super) fn new(snapshot: &Snapshot<SpanColumns>, place: Place) -> Self {
         let (parts, evicted) = snapshot.chain(place);
         let mut summary = Self {
             place,
@@ -241,7 +328,7 @@ impl Summary {
         summary
     }
 
-    fn duration(&self) -> u64 {
+    pub(super) fn duration(&self) -> u64 {
         self.end.saturating_sub(self.start)
     }
 

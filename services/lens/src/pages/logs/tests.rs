@@ -1,22 +1,18 @@
-use std::sync::Arc;
+use std::time::Duration;
 
-use axum::{
-    Router,
-    body::{Body, BodyDataStream},
-    http::{Request, StatusCode},
-};
-use futures_util::StreamExt as _;
+use axum::{body::BodyDataStream, http::StatusCode};
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, KeyValueList, any_value::Value},
     logs::v1::LogRecord,
 };
-use tower::ServiceExt as _;
 
 use crate::{
     Lens,
     pages::testing::{
-        MS, NOW, attribute, attributes, get, insert_logs, lens, log, text, texts, trace_id,
+        self, MS, NOW, attribute, attributes, get, insert_logs, lens, log, open, text, texts,
+        trace_id,
     },
+    params::Params,
 };
 
 fn add(lens: &Lens, record: LogRecord) {
@@ -182,6 +178,45 @@ async fn pages_follow_one_another() {
     assert_eq!(texts(&third, ".pages a"), ["Newest"]);
 }
 
+#[test]
+fn a_search_that_ends_early_says_so() {
+    // Segments of a small store have few records.
+    let lens = Lens::new(8 << 20);
+    for first in (0..12_000).step_by(1000) {
+        let records = (first..first + 1000).map(|number| plain(number, 9, "ordinary"));
+        insert_logs(&lens, "auth", records.collect());
+    }
+    assert!(lens.store.stats().logs.segments > 1);
+    let page = |query: &str, within| {
+        let page = super::page(&lens, &Params::new(query), within);
+        page.into_string()
+    };
+    // Nothing in the newest segment, and all of the others.
+    add(&lens, plain(1, 9, "wanted"));
+    let query = "q=-ordinary";
+    let complete = page(query, Duration::MAX);
+    assert_eq!(texts(&complete, ".lines .body"), ["wanted"]);
+    assert_eq!(texts(&complete, ".around span"), ["1 log record"]);
+    assert_eq!(texts(&complete, ".pages a"), [""; 0]);
+
+    let mut early = page(query, Duration::ZERO);
+    let mut pages = 1;
+    while texts(&early, ".lines .body").is_empty() {
+        let title = texts(&early, ".nothing h2").remove(0);
+        assert!(title.starts_with("No match since 0"), "{title}");
+        assert_eq!(texts(&early, ".nothing a"), ["Search on"]);
+        let total = texts(&early, ".around span").remove(0);
+        assert!(total.contains("where the search ended"), "{total}");
+        let next = attributes(&early, "a[rel=next]", "href").remove(0);
+        early = page(next.strip_prefix("/logs?").unwrap(), Duration::ZERO);
+        pages += 1;
+    }
+    assert!(pages > 1, "{early}");
+    // With rows, the link to the next page is where it always is.
+    let early = page("q=ordinary&from=1", Duration::ZERO);
+    assert_eq!(texts(&early, ".pages a"), ["Older"]);
+}
+
 #[tokio::test]
 async fn bars_lead_to_their_time() {
     let lens = lens();
@@ -255,31 +290,10 @@ async fn a_wrong_filter_is_explained() {
     assert_eq!(events.status, StatusCode::BAD_REQUEST);
 }
 
-async fn open(lens: &Arc<Lens>, path: &str, last: Option<&str>) -> BodyDataStream {
-    let routes: Router = crate::pages::routes().with_state(Arc::clone(lens));
-    let mut request = Request::get(path);
-    if let Some(last) = last {
-        request = request.header("last-event-id", last);
-    }
-    let request = request.body(Body::empty()).unwrap();
-    let response = routes.oneshot(request).await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(response.headers()["content-type"], "text/event-stream");
-    response.into_body().into_data_stream()
-}
-
 /// The id of the next event, and the bodies of its log records.
 async fn event(stream: &mut BodyDataStream) -> Option<(String, Vec<String>)> {
-    let event = stream.next().await?.unwrap();
-    let event = String::from_utf8(event.into()).unwrap();
-    let field = |name| {
-        event
-            .lines()
-            .filter_map(move |line| line.strip_prefix(name))
-    };
-    let html: Vec<_> = field("data: ").collect();
-    let bodies = texts(&html.join("\n"), "summary .body, .skipped");
-    Some((field("id: ").next().unwrap().to_owned(), bodies))
+    let (id, html) = testing::event(stream).await?;
+    Some((id, texts(&html, "summary .body, .skipped")))
 }
 
 #[tokio::test]

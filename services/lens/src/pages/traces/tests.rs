@@ -1,4 +1,6 @@
-use crate::pages::testing::*;
+use std::time::Duration;
+
+use crate::{Lens, pages::testing::*, params::Params};
 
 #[tokio::test]
 async fn an_empty_store_says_how_to_send() {
@@ -96,4 +98,90 @@ async fn dots_lead_to_traces_and_errors_have_another_shape() {
     let errors = texts(&page, ".plot .wrong");
     assert_eq!(errors, ["web span 1, 10 ms"]);
     assert_eq!(attributes(&page, ".plot .wrong .diamond", "class").len(), 1);
+}
+
+#[test]
+fn a_search_that_ends_early_says_so() {
+    // Segments of a small store have few spans.
+    let lens = Lens::new(8 << 20);
+    for first in (1..=12_000).step_by(1000) {
+        let spans = (first..first + 1000).map(|number| span(number, 1, 0, number, number + 10));
+        insert(&lens, "web", spans.collect());
+    }
+    assert!(lens.store.stats().spans.segments > 1);
+    let page = |query: &str, within| {
+        let page = super::page(&lens, &Params::new(query), within);
+        page.into_string()
+    };
+    let query = "q=trace.duration>1h";
+    assert!(page(query, Duration::MAX).contains("No trace matches"));
+    let early = page(query, Duration::ZERO);
+    let title = texts(&early, ".nothing h2").remove(0);
+    assert!(title.starts_with("No match since 22:13:"), "{title}");
+    let mut next = attributes(&early, "a[rel=next]", "href");
+    assert_eq!(next.len(), 1);
+    let mut last = early;
+    while let Some(older) = next.pop() {
+        last = page(older.strip_prefix("/traces?").unwrap(), Duration::ZERO);
+        next = attributes(&last, "a[rel=next]", "href");
+    }
+    assert!(last.contains("No trace matches"), "{last}");
+}
+
+#[tokio::test]
+async fn an_open_page_is_told_of_new_traces() {
+    let lens = lens();
+    for number in 1..=3 {
+        insert(&lens, "web", vec![span(number, 1, 0, number, number + 10)]);
+    }
+    let page = get(&lens, "/traces?q=-service:noise").await.body;
+    // Without a script there is no link.
+    assert_eq!(attributes(&page, "a#news[hidden]", "data-after"), ["3"]);
+    assert_eq!(
+        attributes(&page, "a#news", "href"),
+        ["/traces?q=-service%3Anoise"]
+    );
+    assert_eq!(attributes(&page, "script", "src").len(), 1);
+    let path = attributes(&page, "a#news", "data-events").remove(0);
+    let mut stream = open(&lens, &format!("{path}&after=3"), None).await;
+    insert(&lens, "noise", vec![span(4, 1, 0, 50, 60)]);
+    insert(
+        &lens,
+        "web",
+        vec![span(5, 1, 0, 50, 60), span(5, 2, 1, 50, 60)],
+    );
+    insert(&lens, "web", vec![span(1, 2, 1, 50, 60)]);
+    let ids = format!("{} {}", trace_id(5), trace_id(1));
+    assert_eq!(event(&mut stream).await, Some(("7".to_owned(), ids)));
+    // A browser that reconnects continues after the last event.
+    insert(&lens, "web", vec![span(6, 1, 0, 50, 60)]);
+    let mut again = open(&lens, &format!("{path}&after=3"), Some("7")).await;
+    let sixth = trace_id(6).to_string();
+    assert_eq!(event(&mut again).await, Some(("8".to_owned(), sixth)));
+    lens.stop();
+    assert_eq!(event(&mut again).await, None);
+    let wrong = get(&lens, "/traces/events?q=level:warn").await;
+    assert_eq!(wrong.status, 400);
+}
+
+#[tokio::test]
+async fn traces_that_are_older_than_a_full_page_are_no_news() {
+    let lens = lens();
+    for number in 1..=400 {
+        insert(&lens, "web", vec![span(number, 1, 0, number, number + 10)]);
+    }
+    let page = get(&lens, "/traces").await.body;
+    let path = attributes(&page, "a#news", "data-events").remove(0);
+    let mut stream = open(&lens, &format!("{path}&after=400"), None).await;
+    insert(
+        &lens,
+        "web",
+        vec![span(50, 2, 1, 500, 510), span(300, 2, 1, 500, 510)],
+    );
+    let (_, ids) = event(&mut stream).await.unwrap();
+    assert_eq!(ids, trace_id(300).to_string());
+    // The second page is not the place for news.
+    let older = attributes(&page, "a[rel=next]", "href").remove(0);
+    let older = get(&lens, &older).await.body;
+    assert_eq!(attributes(&older, "#news, script", "id").len(), 0);
 }

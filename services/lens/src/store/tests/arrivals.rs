@@ -96,21 +96,51 @@ fn a_list_and_a_timeline_have_a_range() {
     for number in 0..200 {
         store.insert_logs(&logs("auth", vec![log(number + 1, "same", number)]));
     }
-    let page = Page {
-        limit: 1000,
-        before: Some(LogCursor {
-            time: NOW + 150 * MS,
-            segment: 0,
-            row: 0,
-        }),
+    let over_time = |filter: &str, page: &Page<LogCursor>, range| {
+        store.logs_over_time(&self::filter(filter), page, range, Duration::MAX)
     };
-    let list = store.logs_since(&filter("same"), &page, NOW + 50 * MS);
-    assert_eq!((list.rows.len(), list.next), (100, None));
-    assert_eq!(list.rows[0].time, NOW + 149 * MS);
     let range = NOW + 50 * MS..NOW + 150 * MS;
-    let timeline = store.log_timeline(&filter("same"), range);
+    let (list, timeline) = over_time("same", &page(60), range.clone());
+    assert_eq!(list.rows.len(), 60);
+    assert_eq!(list.rows[0].time, NOW + 149 * MS);
     assert_eq!((timeline.total(), timeline.width), (100, MS));
+    // The timeline of the next page is the same.
+    let next = Page {
+        limit: 60,
+        before: list.next,
+    };
+    let (list, again) = over_time("same", &next, range);
+    assert_eq!((list.rows.len(), list.next), (40, None));
+    assert_eq!(list.rows[0].time, NOW + 89 * MS);
+    assert_eq!(again, timeline);
     let one = format!("trace:{}", trace_id(7));
-    let timeline = store.log_timeline(&filter(&one), 0..u64::MAX);
+    let (_, timeline) = over_time(&one, &page(60), 0..u64::MAX);
     assert_eq!(timeline.total(), 1);
+}
+
+#[test]
+fn new_traces_are_those_of_new_spans() {
+    let store = small_segments();
+    for number in 1..=100 {
+        store.insert_traces(&traces("auth", vec![span(number, 1, 0, number)]));
+    }
+    let filter = |text: &str| text.parse::<Filter>().unwrap().to_trace_filter().unwrap();
+    let new = |text: &str, limit| {
+        let arrived = store.traces_after(&filter(text), 100, limit);
+        let places = arrived.records.iter();
+        let places = places.map(|place| ((place.start - NOW) / MS, place.trace));
+        (places.collect::<Vec<_>>(), arrived.next, arrived.more)
+    };
+    assert_eq!(new("", 10), (vec![], 100, false));
+    // A trace that is there already, and two spans of a new one.
+    let mut slow = span(102, 2, 1, 205);
+    slow.end_time_unix_nano += 1000 * MS;
+    let spans = vec![span(7, 2, 1, 200), span(102, 1, 0, 200), slow];
+    store.insert_traces(&traces("auth", spans));
+    let (old, young) = ((7, trace_id(7)), (200, trace_id(102)));
+    assert_eq!(new("", 10), (vec![old, young], 103, false));
+    assert_eq!(new("name:\"span 1\"", 10), (vec![young], 103, false));
+    assert_eq!(new("trace.duration>1s", 10), (vec![young], 103, false));
+    assert_eq!(new("status:error", 10), (vec![], 103, false));
+    assert_eq!(new("", 1), (vec![old], 101, true));
 }

@@ -52,6 +52,100 @@ fn logs_are_listed_newest_first_in_pages() {
 }
 
 #[test]
+fn a_search_that_ends_early_goes_on_on_the_next_page() {
+    let count = 500;
+    let mut early = 0;
+    // Records come oldest first, newest first, or neither, so segments overlap in time or not.
+    for step in [1, count - 1, 37] {
+        let store = small_segments();
+        for number in 0..count {
+            let at = number * step % count / 10;
+            let body = format!("body {number} {}", "x".repeat(50));
+            store.insert_logs(&logs("auth", vec![log(0, &body, at)]));
+        }
+        let segments = store.stats().logs.segments;
+        assert!(segments > 5);
+        for range in [0..u64::MAX, NOW + 5 * MS..NOW + 40 * MS] {
+            for filter in ["", "7", "\"body 111\"", "nothing"].map(log_filter) {
+                let within = |page: &Page<LogCursor>, within| {
+                    store.logs_over_time(&filter, page, range.clone(), within)
+                };
+                let (all, timeline) = within(&page(1000), Duration::MAX);
+                assert_eq!((all.stopped, timeline.since), (None, None));
+                assert_eq!(timeline.total(), all.rows.len() as u64);
+
+                let (mut found, mut stops, mut next) = (Vec::new(), 0, page(8));
+                loop {
+                    let (list, timeline) = within(&next, Duration::ZERO);
+                    if let Some(stopped) = list.stopped {
+                        assert!(list.rows.iter().all(|log| log.time > stopped));
+                        assert!(list.next.is_some());
+                        stops += 1;
+                    }
+                    if next.before.is_none() {
+                        let since = timeline.since.unwrap_or(0).max(range.start);
+                        let counted = all.rows.iter().filter(|log| log.time >= since);
+                        assert!(timeline.total() >= counted.count() as u64);
+                    }
+                    found.extend(bodies(&list));
+                    match list.next {
+                        None => break,
+                        before => next.before = before,
+                    }
+                }
+                assert_eq!(found, bodies(&all), "{filter:?} {range:?} {step}");
+                assert!(stops < segments, "{stops}");
+                early += stops;
+            }
+        }
+    }
+    assert!(early > 20, "{early}");
+}
+
+#[test]
+fn texts_are_in_one_place_of_a_record() {
+    let store = store();
+    let list = |values| value(Value::KvlistValue(KeyValueList { values }));
+    let array = |values| value(Value::ArrayValue(ArrayValue { values }));
+    let mut record = log(0, "", 1);
+    let inner = array(vec![value(Value::IntValue(7)), text("Deep Inside")]);
+    record.body = Some(list(vec![attribute(
+        "outer",
+        list(vec![attribute("inner", inner)]),
+    )]));
+    record.severity_text = "sev".to_owned();
+    record.attributes = vec![
+        attribute("key", text("left")),
+        attribute("bin", value(Value::BytesValue(b"bytes".to_vec()))),
+    ];
+    record.event_name = "right".to_owned();
+    // Records without a byte are in no block.
+    store.insert_logs(&logs("auth", vec![record, LogRecord::default()]));
+    for (filter, found) in [
+        ("deep", 1),
+        ("\"DEEP INSIDE\"", 1),
+        ("sev", 1),
+        ("left right", 1),
+        ("leftright", 0),
+        ("outer", 0),
+        ("inner", 0),
+        ("key", 0),
+        ("bytes", 0),
+        ("-deep", 1),
+        ("-key -bytes", 2),
+        ("deep -left", 0),
+    ] {
+        let list = store.logs(&log_filter(filter), &page(10));
+        assert_eq!(list.rows.len(), found, "{filter}");
+    }
+
+    let store = self::store();
+    store.insert_logs(&logs("auth", vec![LogRecord::default(); 3]));
+    let list = store.logs(&log_filter("-deep"), &page(10));
+    assert_eq!(list.rows.len(), 3);
+}
+
+#[test]
 fn filters_select_logs() {
     let store = small_segments();
     let filler = |at| (0..100).map(|_| log(0, "filler", at)).collect();

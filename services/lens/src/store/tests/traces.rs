@@ -95,6 +95,48 @@ fn pages_follow_each_other() {
 }
 
 #[test]
+fn a_search_that_ends_early_goes_on_on_the_next_page() {
+    let count = 100;
+    // Traces come oldest first, newest first, or neither. They are in several segments each, or in one.
+    for (step, spans) in [1, count - 1, 37]
+        .into_iter()
+        .flat_map(|step| [(step, 5), (step, 1)])
+    {
+        let store = small_segments();
+        for id in 1..=spans {
+            for number in 1..=count {
+                let at = (number * step % count) / 10;
+                let mut span = span(number * 61 % 101, id, id - 1, at + id);
+                span.trace_state = "x".repeat(200);
+                store.insert_traces(&traces("auth", vec![span]));
+            }
+        }
+        let segments = store.stats().spans.segments;
+        assert!(segments > 5);
+        for filter in ["", "1", "kind:server", "trace.duration>1h"].map(trace_filter) {
+            let all = store.traces(&filter, &page(1000));
+            assert_eq!((all.stopped, all.next), (None, None));
+            let (mut found, mut stops, mut next) = (Vec::new(), 0, page(7));
+            loop {
+                let list = store.traces_within(&filter, &next, Duration::ZERO);
+                if let Some(stopped) = list.stopped {
+                    assert!(list.rows.iter().all(|row| row.start > stopped));
+                    assert!(list.next.is_some());
+                    stops += 1;
+                }
+                found.extend(list.rows);
+                match list.next {
+                    None => break,
+                    before => next.before = before,
+                }
+            }
+            assert_eq!(found, all.rows, "{filter:?} {step} {spans}");
+            assert!(stops > 0 && stops < segments, "{stops}");
+        }
+    }
+}
+
+#[test]
 fn filters_apply_to_one_span() {
     let store = store();
     let mut slow = span(1, 2, 1, 0);
