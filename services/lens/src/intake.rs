@@ -147,7 +147,7 @@ impl Intake {
     async fn store(&self, records: usize, request: impl Export) -> Accepted {
         let store = move |lens: &Lens| store(lens, records, &request);
         if records > LARGE {
-            state::work(&self.0, store).await
+            state::insert(&self.0, store).await
         } else {
             store(&self.0)
         }

@@ -1,6 +1,9 @@
 //! What all parts of lens share.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    thread::available_parallelism,
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -24,6 +27,8 @@ pub struct Lens {
     pub archive: Option<Archive>,
     /// Places for streams of new records, to pages and programs.
     streams: Arc<Semaphore>,
+    /// Places for jobs that read the stores.
+    readers: Arc<Semaphore>,
     /// The ports that take OTLP.
     otlp_ports: OnceLock<Vec<u16>>,
     /// The last overview.
@@ -48,6 +53,7 @@ impl Lens {
             memory,
             archive,
             streams: Arc::new(Semaphore::new(STREAMS)),
+            readers: Arc::new(Semaphore::new(readers())),
             otlp_ports: OnceLock::new(),
             overview: overview::Cache::default(),
             stopping: watch::Sender::new(false),
@@ -89,11 +95,74 @@ impl Lens {
     }
 }
 
-/// Runs work that takes processor time outside the threads that serve connections.
+/// Runs a job that reads the stores outside the threads that serve connections. It may have to wait for other such jobs.
 pub(crate) async fn work<T: Send + 'static>(
+    lens: &Arc<Lens>,
+    job: impl FnOnce(&Lens) -> T + Send + 'static,
+) -> T {
+    // An error would mean that the semaphore is closed, which nothing does.
+    let place = Arc::clone(&lens.readers).acquire_owned().await;
+    let job = move |lens: &Lens| {
+        let done = job(lens);
+        // The job goes on if nobody waits for it any more, so it keeps its place itself.
+        drop(place);
+        done
+    };
+    insert(lens, job).await
+}
+
+/// Number of jobs that read the stores at the same time. More than one for each processor would not end earlier, and each
+/// has records in memory.
+fn readers() -> usize {
+    available_parallelism().map_or(2, |count| count.get().max(2))
+}
+
+/// Runs a job that inserts records outside the threads that serve connections. The receiver limits their number.
+pub(crate) async fn insert<T: Send + 'static>(
     lens: &Arc<Lens>,
     job: impl FnOnce(&Lens) -> T + Send + 'static,
 ) -> T {
     let lens = Arc::clone(lens);
     telemetry::spawn_blocking(move || job(&lens)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn jobs_that_read_wait_for_their_turn() {
+        let lens = Lens::new(8 << 20);
+        let under_way = Arc::new(AtomicUsize::new(0));
+        let mut jobs = Vec::new();
+        for number in 0..4 * readers() {
+            let (lens, under_way) = (Arc::clone(&lens), Arc::clone(&under_way));
+            let job = tokio::spawn(async move {
+                let read = move |_: &Lens| {
+                    let most = under_way.fetch_add(1, Ordering::SeqCst) + 1;
+                    std::thread::park_timeout(Duration::from_millis(5));
+                    under_way.fetch_sub(1, Ordering::SeqCst);
+                    most
+                };
+                work(&lens, read).await
+            });
+            // Some readers leave before their answer.
+            if number % 3 == 0 {
+                tokio::task::yield_now().await;
+                job.abort();
+            } else {
+                jobs.push(job);
+            }
+        }
+        for job in jobs {
+            assert!(job.await.unwrap() <= readers());
+        }
+        // All places are returned, also those of readers who left.
+        lens.readers.acquire_many(readers() as u32).await.unwrap();
+    }
 }

@@ -33,7 +33,7 @@ impl Archive {
         }
         while let Some((signal, message)) = self.next_waiting() {
             let insert = move |lens: &Lens| intake::insert_encoded(lens, signal, &message, None);
-            if let Err(error) = state::work(lens, insert).await {
+            if let Err(error) = state::insert(lens, insert).await {
                 tracing::error!(error = %error, "a request cannot be decoded again");
             }
         }
@@ -49,7 +49,7 @@ impl Archive {
             let arrived = Some(row.arrived());
             anyhow::Ok(intake::insert_encoded(lens, signal, &message, arrived)?)
         };
-        if let Err(error) = state::work(lens, insert).await {
+        if let Err(error) = state::insert(lens, insert).await {
             self.skip(id, &*error);
         }
         if let Some(load) = &mut self.lock().load {
