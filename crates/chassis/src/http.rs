@@ -18,8 +18,10 @@ use tokio::{
 };
 use tower::{Layer as _, ServiceExt as _};
 
+pub use crate::fault::Fault;
 use crate::{
     accept::Acceptor,
+    fault::{First, Stream},
     requests::{LINGER, Requests},
     stop::drain,
 };
@@ -58,14 +60,32 @@ const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs
 /// The wait takes up to [`DRAIN`](crate::stop::DRAIN). The address of a client is in the extensions of
 /// its requests, as [`ConnectInfo`].
 pub async fn serve(router: Router, listener: TcpListener, stop: impl Future<Output = ()>) {
-    serve_within(ConnectionLimits::new(), router, listener, stop).await;
+    serve_noting(router, listener, stop, |_, _| {}).await;
 }
+
+/// Like [`serve`], and calls `note` for each connection that ends because its bytes are no request.
+///
+/// HTTP/1.1 clients get the status 400 or 431 without a body. Over HTTP/2, too large headers are answered with 431, the
+/// connection stays, and `note` is not called.
+pub async fn serve_noting(
+    router: Router,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+    note: impl Fn(SocketAddr, Fault) + Send + Sync + 'static,
+) {
+    let limits = ConnectionLimits::new();
+    serve_within(limits, router, listener, stop, Arc::new(note)).await;
+}
+
+/// Learns of clients whose bytes are no request.
+type Note = Arc<dyn Fn(SocketAddr, Fault) + Send + Sync>;
 
 async fn serve_within(
     limits: ConnectionLimits,
     router: Router,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
+    note: Note,
 ) {
     let mut acceptor = Acceptor::new(listener);
     let places = Arc::new(Semaphore::new(limits.connections));
@@ -85,6 +105,7 @@ async fn serve_within(
                 requests: Requests::default(),
                 pressure: Arc::clone(&pressure),
                 stopped: stopped.clone(),
+                note: Arc::clone(&note),
                 _place: place,
             };
             let work = connection.serve(router.clone(), stream, peer);
@@ -122,6 +143,7 @@ struct Connection {
     pressure: Arc<Notify>,
     /// Closed at the stop.
     stopped: watch::Receiver<()>,
+    note: Note,
     _place: OwnedSemaphorePermit,
 }
 
@@ -144,8 +166,9 @@ impl Connection {
             .keep_alive_interval(PING.0)
             .keep_alive_timeout(PING.1)
             .max_header_list_size(HEAD_BYTES);
-        let mut connection =
-            std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let first = First::default();
+        let stream = TokioIo::new(Stream::new(stream, first.clone()));
+        let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
 
         let mut is_closing = false;
         let mut before = self.requests.at_rest();
@@ -155,6 +178,9 @@ impl Connection {
                 outcome = connection.as_mut() => {
                     if let Err(error) = outcome {
                         tracing::trace!(%error, "a connection failed");
+                        if let Some(fault) = Fault::of(&*error, &first) {
+                            (self.note)(peer, fault);
+                        }
                     }
                     return;
                 }
@@ -191,6 +217,8 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use axum::routing::get;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -214,6 +242,7 @@ mod tests {
 
     struct Server {
         address: SocketAddr,
+        faults: Arc<Mutex<Vec<Fault>>>,
         stop: oneshot::Sender<()>,
         done: tokio::task::JoinHandle<()>,
         /// Releases the answers to `/slow`.
@@ -235,13 +264,31 @@ mod tests {
             let address = listener.local_addr().unwrap();
             let (stop, stopped) = oneshot::channel();
             let stopped = async { stopped.await.unwrap_or_default() };
-            let done = tokio::spawn(serve_within(limits, router, listener, stopped));
+            let faults = Arc::<Mutex<Vec<_>>>::default();
+            let noted = Arc::clone(&faults);
+            let note = Arc::new(move |peer: SocketAddr, fault| {
+                assert!(peer.ip().is_loopback());
+                noted.lock().unwrap().push(fault);
+            });
+            let done = tokio::spawn(serve_within(limits, router, listener, stopped, note));
             Self {
                 address,
+                faults,
                 stop,
                 done,
                 go,
             }
+        }
+
+        /// The faults, once there are this many.
+        async fn faults(&self, count: usize) -> Vec<Fault> {
+            let wait = async {
+                while self.faults.lock().unwrap().len() < count {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            timeout(PATIENCE, wait).await.unwrap();
+            self.faults.lock().unwrap().clone()
         }
 
         async fn open(&self, bytes: &[u8]) -> TcpStream {
@@ -369,5 +416,31 @@ mod tests {
         // The server may close the connection before it has read all.
         let _ = stream.write_all(head.as_bytes()).await;
         assert!(!rest(stream).await.contains("200 OK"));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(200));
+        let answer = rest(server.open(many.as_bytes()).await).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        assert_eq!(server.faults(2).await, [Fault::Head; 2]);
+    }
+
+    #[tokio::test]
+    async fn clients_of_other_protocols_are_noted() {
+        let server = Server::start(WIDE).await;
+        // The start of a ClientHello: a record of a handshake, TLS 1.0 for compatibility.
+        let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+        for bytes in [
+            &hello[..],
+            &hello[..1],
+            b"\x80\x01\x00\x01",
+            b"SSH-2.0-x\r\n\r\n",
+        ] {
+            rest(server.open(bytes).await).await;
+        }
+        // Neither a request nor a connection without one is a fault.
+        let mut kept = server.open(&request("/")).await;
+        answer(&mut kept, "fast").await;
+        drop(server.open(b"GET / HT").await);
+        drop(server.open(PREFACE).await);
+        use Fault::{Protocol, Tls};
+        assert_eq!(server.faults(4).await, [Tls, Tls, Protocol, Protocol]);
     }
 }
