@@ -4,7 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::{Doctor, archive::Archive, metrics::Metrics, overview, store::Store};
+use crate::{
+    Doctor, archive::Archive, delivery::Delivery, metrics::Metrics, overview, store::Store,
+};
 
 /// Number of streams of new records. Each reads the store for itself.
 const STREAMS: usize = 32;
@@ -24,6 +26,8 @@ pub struct Lens {
     pub archive: Option<Archive>,
     /// Places for streams of new records, to pages and programs.
     streams: Arc<Semaphore>,
+    /// The memory of answers that are being sent.
+    pub(crate) delivery: Delivery,
     /// The ports that take OTLP.
     otlp_ports: OnceLock<Vec<u16>>,
     /// The last overview.
@@ -48,6 +52,7 @@ impl Lens {
             memory,
             archive,
             streams: Arc::new(Semaphore::new(STREAMS)),
+            delivery: Delivery::default(),
             otlp_ports: OnceLock::new(),
             overview: overview::Cache::default(),
             stopping: watch::Sender::new(false),
