@@ -28,7 +28,7 @@ const UNIT: usize = 4 << 10;
 const WAIT: Duration = Duration::from_secs(1);
 
 /// The pause that clients are asked for.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The memory for requests, shared by all connections.
 #[derive(Clone, Debug)]

@@ -6,16 +6,15 @@ use std::{
 };
 
 use axum::{
-    body::Body,
     extract::{Request, State},
-    http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use otlp::Denial;
 use pages::cross_origin;
-use tonic::Code;
 
-use crate::{Settings, Token, pages::Problem, params::Params};
+use crate::{Settings, Token, api, pages::Problem, params::Params};
 
 const COOKIE: &str = "lens_token";
 
@@ -73,7 +72,7 @@ pub(crate) async fn reading(
     next: Next,
 ) -> Response {
     let headers = request.headers();
-    let is_api = request.uri().path().starts_with("/api/");
+    let is_api = api::is_path(request.uri().path());
     let refuse = |problem: Problem| match is_api {
         true => problem.for_programs(),
         false => problem.into_response(),
@@ -109,26 +108,32 @@ pub(crate) async fn reading(
     refuse(Problem::NoToken)
 }
 
-/// Refuses OTLP without the token.
+/// Refuses OTLP of other sites, and OTLP without the token.
+///
+/// A browser asks first whether a page may send JSON to another site, and CORS refuses that. This does not rely on it.
 pub(crate) async fn sending(
     State(guard): State<Arc<Guard>>,
     request: Request,
     next: Next,
 ) -> Response {
+    let (method, headers) = (request.method(), request.headers());
+    let is_local = headers.get(header::ORIGIN).is_some_and(otlp::is_local);
+    if !is_local && !cross_origin::is_allowed(method, request.uri(), headers, None) {
+        let message = "a page of another site may not send telemetry to this receiver";
+        return otlp::denied(headers, Denial::Forbidden, message);
+    }
     let token = guard.otlp_token.as_ref();
     // A browser sends no credentials with its question whether it may send some.
-    if request.method() == Method::OPTIONS
-        || token.is_none_or(|token| token.is_in(request.headers()))
-    {
+    if method == Method::OPTIONS || token.is_none_or(|token| token.is_in(headers)) {
         return next.run(request).await;
     }
     let message = "send the secret of this receiver as authorization: Bearer SECRET";
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
-        return tonic::Status::new(Code::Unauthenticated, message).into_http::<Body>();
-    }
-    let head = [(header::WWW_AUTHENTICATE, "Bearer")];
-    (StatusCode::UNAUTHORIZED, head, format!("{message}\n")).into_response()
+    let mut response = otlp::denied(headers, Denial::Unauthenticated, message);
+    let bearer = HeaderValue::from_static("Bearer");
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, bearer);
+    response
 }
 
 /// The name under which a client addresses this machine, without its port.
@@ -159,7 +164,12 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use axum::{Router, body::to_bytes, middleware, routing::any};
+    use axum::{
+        Router,
+        body::{Body, to_bytes},
+        middleware,
+        routing::any,
+    };
     use tower::ServiceExt as _;
 
     use super::*;
@@ -310,12 +320,89 @@ mod tests {
         let bearer = format!("Bearer {SECRET}");
         let shown = request("/v1/traces", &[("authorization", &bearer)]);
         assert_eq!(status(&router, shown).await, 200);
-        let refused = request("/v1/traces", &[]);
-        assert_eq!(status(&router, refused).await, 401);
+        let refused = router.clone().oneshot(request("/v1/traces", &[]));
+        let refused = refused.await.unwrap();
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(refused.headers()[header::WWW_AUTHENTICATE], "Bearer");
+        assert_eq!(code_of(refused).await, 16);
         let call = request("/v1/traces", &[("content-type", "application/grpc")]);
         let answer = router.clone().oneshot(call).await.unwrap();
         assert_eq!(answer.headers()["grpc-status"], "16");
         let mut question = request("/v1/traces", &[]);
+        *question.method_mut() = Method::OPTIONS;
+        assert_eq!(status(&router, question).await, 200);
+    }
+
+    /// The code of a `google.rpc.Status` in JSON.
+    async fn code_of(response: Response) -> u64 {
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert!(body["message"].is_string(), "{body}");
+        body["code"].as_u64().unwrap()
+    }
+
+    #[tokio::test]
+    async fn pages_of_other_sites_cannot_send() {
+        let router = Router::new()
+            .route("/v1/traces", any(async || "taken"))
+            .layer(middleware::from_fn_with_state(
+                guard(&[], "127.0.0.1:8086"),
+                sending,
+            ));
+        let post = |headers: &[(&str, &str)]| {
+            let mut request = request("/v1/traces", headers);
+            *request.method_mut() = Method::POST;
+            request
+        };
+        let host = ("host", "localhost:4318");
+        for (headers, expected) in [
+            // Programs.
+            (&[host][..], 200),
+            (&[], 200),
+            // Pages of this machine, with and without a proxy before this receiver.
+            (&[host, ("origin", "http://localhost:3000")], 200),
+            (
+                &[
+                    host,
+                    ("origin", "http://localhost:3000"),
+                    ("sec-fetch-site", "same-site"),
+                ],
+                200,
+            ),
+            (&[host, ("origin", "http://[::1]:5173")], 200),
+            (
+                &[
+                    host,
+                    ("origin", "https://shop.example"),
+                    ("sec-fetch-site", "same-origin"),
+                ],
+                200,
+            ),
+            (
+                &[
+                    ("host", "192.0.2.7:5173"),
+                    ("origin", "http://192.0.2.7:5173"),
+                ],
+                200,
+            ),
+            // Other sites.
+            (&[host, ("origin", "https://evil.example")], 403),
+            (&[host, ("origin", "http://localhost.evil.example")], 403),
+            (&[host, ("origin", "null")], 403),
+            (&[host, ("origin", "")], 403),
+            (&[host, ("sec-fetch-site", "cross-site")], 403),
+        ] {
+            let request = post(headers);
+            assert_eq!(status(&router, request).await, expected, "{headers:?}");
+        }
+        let evil = ("origin", "https://evil.example");
+        let refused = router.clone().oneshot(post(&[host, evil])).await.unwrap();
+        assert_eq!(code_of(refused).await, 7);
+        let call = post(&[host, evil, ("content-type", "application/grpc")]);
+        let refused = router.clone().oneshot(call).await.unwrap();
+        assert_eq!(refused.headers()["grpc-status"], "7");
+        // CORS answers the question whether a page may send.
+        let mut question = post(&[host, evil]);
         *question.method_mut() = Method::OPTIONS;
         assert_eq!(status(&router, question).await, 200);
     }
