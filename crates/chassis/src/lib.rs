@@ -18,6 +18,7 @@ mod cli;
 mod config;
 mod console;
 mod failure;
+mod fault;
 mod requests;
 mod systemd;
 

@@ -199,3 +199,36 @@ pub(crate) async fn run<T: Send + 'static>(
     // A panic has been printed by the panic handler.
     spawn_blocking(work).await.unwrap_or(Err(Failure::Internal))
 }
+
+#[cfg(test)]
+mod tests {
+    use ::http::StatusCode;
+    use http_body_util::Full;
+    use tonic::Code;
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_retry_what_arrived_too_slowly() {
+        let gate = Gate::new();
+        let start = Full::new(Bytes::from_static(b"start"));
+        let body = Body::new(start.with_trailers(std::future::pending()));
+        let failure = receive(body, 100, &gate).await.unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "the request did not arrive within 30 s"
+        );
+        // OTLP names 429, 502, 503 and 504 alone.
+        assert_eq!(failure.http(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(failure.retry_after(), Some(1));
+        let status = failure.status();
+        assert_eq!(status.code(), Code::Unavailable);
+        let details = status.get_error_details();
+        assert!(
+            details
+                .retry_info()
+                .is_some_and(|info| info.retry_delay.is_some())
+        );
+    }
+}

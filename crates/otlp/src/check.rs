@@ -65,6 +65,7 @@ pub(crate) fn traces(request: &mut ExportTraceServiceRequest) -> Accepted {
     Accepted {
         rejected,
         message: join(message),
+        ..Accepted::default()
     }
 }
 
@@ -114,11 +115,11 @@ pub(crate) fn logs(request: &mut ExportLogsServiceRequest) -> Accepted {
         }
     }
     Accepted {
-        rejected: 0,
         message: join([ids.message(
             |count, first| format!("invalid ids were ignored in {count}: {first}"),
             "log record",
         )]),
+        ..Accepted::default()
     }
 }
 
@@ -139,7 +140,6 @@ pub(crate) fn metrics(request: &mut ExportMetricsServiceRequest) -> Accepted {
         }
     }
     Accepted {
-        rejected: 0,
         message: join([
             temporality.message(
                 |count, first| {
@@ -152,6 +152,7 @@ pub(crate) fn metrics(request: &mut ExportMetricsServiceRequest) -> Accepted {
                 "metric",
             ),
         ]),
+        ..Accepted::default()
     }
 }
 

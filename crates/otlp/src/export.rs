@@ -1,6 +1,6 @@
 //! The three export calls of OTLP.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use opentelemetry_proto::tonic::{
     collector::{
@@ -40,6 +40,21 @@ impl fmt::Display for Signal {
         })
     }
 }
+
+impl FromStr for Signal {
+    type Err = UnknownSignal;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSignal> {
+        let all = [Self::Traces, Self::Metrics, Self::Logs];
+        let found = all.into_iter().find(|signal| signal.to_string() == text);
+        found.ok_or(UnknownSignal)
+    }
+}
+
+/// The text is no signal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a signal is `traces`, `metrics` or `logs`")]
+pub struct UnknownSignal;
 
 /// The request of an export call.
 pub(crate) trait Export: json::Message + 'static {
@@ -90,11 +105,10 @@ impl Export for ExportTraceServiceRequest {
     }
 
     fn response(accepted: Accepted) -> Self::Response {
-        let partial_success =
-            (accepted != Accepted::default()).then(|| ExportTracePartialSuccess {
-                rejected_spans: count(accepted.rejected),
-                error_message: accepted.message,
-            });
+        let partial_success = (!accepted.is_full_success()).then(|| ExportTracePartialSuccess {
+            rejected_spans: count(accepted.rejected),
+            error_message: accepted.message,
+        });
         Self::Response { partial_success }
     }
 }
@@ -138,11 +152,10 @@ impl Export for ExportMetricsServiceRequest {
     }
 
     fn response(accepted: Accepted) -> Self::Response {
-        let partial_success =
-            (accepted != Accepted::default()).then(|| ExportMetricsPartialSuccess {
-                rejected_data_points: count(accepted.rejected),
-                error_message: accepted.message,
-            });
+        let partial_success = (!accepted.is_full_success()).then(|| ExportMetricsPartialSuccess {
+            rejected_data_points: count(accepted.rejected),
+            error_message: accepted.message,
+        });
         Self::Response { partial_success }
     }
 }
@@ -172,7 +185,7 @@ impl Export for ExportLogsServiceRequest {
     }
 
     fn response(accepted: Accepted) -> Self::Response {
-        let partial_success = (accepted != Accepted::default()).then(|| ExportLogsPartialSuccess {
+        let partial_success = (!accepted.is_full_success()).then(|| ExportLogsPartialSuccess {
             rejected_log_records: count(accepted.rejected),
             error_message: accepted.message,
         });

@@ -6,7 +6,7 @@ use ::http::StatusCode;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::{export::Signal, sink::Busy};
+use crate::{export::Signal, gate::RETRY_AFTER, sink::Busy};
 
 /// A request that was refused, or of which a part was rejected.
 #[derive(Clone, Debug)]
@@ -17,6 +17,31 @@ pub struct Refusal {
     pub rejected: Option<u64>,
     /// The reason, as the client was told.
     pub reason: String,
+}
+
+/// A rule about senders, which a server applies before the receiver.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Denial {
+    /// The sender does not show the secret of the server.
+    Unauthenticated,
+    /// The sender must not send to this server.
+    Forbidden,
+}
+
+impl Denial {
+    const fn code(self) -> Code {
+        match self {
+            Self::Unauthenticated => Code::Unauthenticated,
+            Self::Forbidden => Code::PermissionDenied,
+        }
+    }
+
+    const fn http(self) -> StatusCode {
+        match self {
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+        }
+    }
 }
 
 /// The reason why a request is refused as a whole.
@@ -41,6 +66,9 @@ pub(crate) enum Failure {
     NotFound(Cow<'static, str>),
     #[error("send telemetry by POST")]
     WrongMethod,
+    /// A rule about senders refuses the request.
+    #[error("{message}")]
+    Denied { denial: Denial, message: String },
     /// The client has closed the connection, so nobody reads the answer.
     #[error("the request ended early: {0}")]
     Broken(String),
@@ -68,11 +96,11 @@ impl Failure {
             Self::TooLarge { .. } | Self::TooLargeDecoded { .. } => {
                 (Code::ResourceExhausted, ErrorDetails::new())
             }
-            Self::Busy(busy) => (
+            Self::Busy(_) | Self::Slow(_) => (
                 Code::Unavailable,
-                ErrorDetails::with_retry_info(Some(busy.retry_after)),
+                ErrorDetails::with_retry_info(self.pause()),
             ),
-            Self::Slow(_) => (Code::DeadlineExceeded, ErrorDetails::new()),
+            Self::Denied { denial, .. } => (denial.code(), ErrorDetails::new()),
             Self::Broken(_) => (Code::Cancelled, ErrorDetails::new()),
             Self::UnsupportedEncoding(_)
             | Self::UnsupportedType(_)
@@ -88,8 +116,9 @@ impl Failure {
         match self {
             Self::Malformed { .. } | Self::Broken(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } | Self::TooLargeDecoded { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Slow(_) => StatusCode::REQUEST_TIMEOUT,
+            // Clients of OTLP do not retry after 408.
+            Self::Busy(_) | Self::Slow(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Denied { denial, .. } => denial.http(),
             Self::UnsupportedEncoding(_) | Self::UnsupportedType(_) => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
@@ -99,11 +128,18 @@ impl Failure {
         }
     }
 
-    /// The value of `Retry-After`, in whole seconds.
-    pub(crate) fn retry_after(&self) -> Option<u64> {
+    /// The pause that clients are asked for. `None` if they must not retry.
+    fn pause(&self) -> Option<Duration> {
         match self {
-            Self::Busy(busy) => Some(busy.retry_after.as_secs_f64().ceil().max(1.0) as u64),
+            Self::Busy(busy) => Some(busy.retry_after),
+            Self::Slow(_) => Some(RETRY_AFTER),
             _ => None,
         }
+    }
+
+    /// The value of `Retry-After`, in whole seconds.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        let pause = self.pause()?;
+        Some(pause.as_secs_f64().ceil().max(1.0) as u64)
     }
 }

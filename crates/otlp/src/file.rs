@@ -1,18 +1,17 @@
-//! OTLP files: export objects in JSON, one after the other.
+//! OTLP files: export objects in JSON, or protobuf messages of one signal.
 //!
-//! The file exporter of the collector writes one object a line. Files written by people may have an object over
-//! several lines. A file has any size: one object is in memory at a time.
+//! The file exporter of the collector writes one object a line, or messages with their length. JSON written by people may
+//! have an object over several lines. A file has any size: one object is in memory at a time.
 
+mod frames;
+mod objects;
 mod split;
+mod unpack;
 
-use std::{
-    io::{self, Write as _},
-    time::Duration,
-};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
 use http_body_util::BodyExt as _;
 use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
@@ -25,11 +24,14 @@ use crate::{
     body::Received,
     export::{Export, Signal},
     failure::Failure,
-    file::split::{Object, Splitter},
+    file::{
+        objects::{Object, Objects},
+        unpack::Unpacker,
+    },
     gate::SMALL,
     http::Format,
     receiver::Receiver,
-    sink::Sink,
+    sink::{Accepted, Sink},
 };
 
 /// Time limit for the next bytes of a file.
@@ -44,9 +46,6 @@ const STEP: usize = 2 << 10;
 /// Maximum number of refusals, and of other problems, that an [`Import`] has.
 const PROBLEMS: usize = 100;
 
-/// The first bytes of gzip.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-
 /// What was taken from a file.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Import {
@@ -56,6 +55,8 @@ pub struct Import {
     pub points: u64,
     /// Number of log records that were accepted.
     pub logs: u64,
+    /// Number of spans that were stored already.
+    pub duplicates: u64,
     /// Number of spans, data points and log records that were rejected.
     pub rejected: u64,
     /// Number of objects that were refused as a whole.
@@ -68,7 +69,7 @@ pub struct Import {
 /// A problem with an object of a file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Problem {
-    /// Number of the line where the object begins. The first is 1.
+    /// Number of the line where the object begins; of a protobuf file, number of the message. The first is 1.
     pub line: u64,
     /// What is wrong.
     pub reason: String,
@@ -86,17 +87,16 @@ struct Keys {
 }
 
 impl<S: Sink> Receiver<S> {
-    /// Takes a file of export objects in JSON, compressed by gzip or not. Each object is checked as a request is.
-    pub async fn import(&self, body: Body) -> Import {
+    /// Takes a file, compressed by gzip or not. Each object is checked as a request is.
+    ///
+    /// With a signal, the file has protobuf messages of this signal: either one, or any number with the length before
+    /// each of them in 4 bytes, most significant first. Without a signal, it has export objects in JSON.
+    pub async fn import(&self, body: Body, protobuf: Option<Signal>) -> Import {
         let mut import = Import::default();
-        let mut splitter = Splitter::new(self.limits.request);
-        if let Err(failure) = self.read(body, &mut splitter, &mut import).await {
-            import.refuse(splitter.line(), failure.to_string());
-            self.refused(None, &failure);
-            return import;
-        }
-        if let Some(object) = splitter.end() {
-            self.import_object(object, &mut import).await;
+        let mut objects = Objects::new(protobuf, self.limits.request);
+        if let Err(failure) = self.read(body, &mut objects, &mut import).await {
+            import.refuse(objects.line(), failure.to_string());
+            self.refused(protobuf, &failure);
         }
         import
     }
@@ -104,7 +104,7 @@ impl<S: Sink> Receiver<S> {
     async fn read(
         &self,
         mut body: Body,
-        splitter: &mut Splitter,
+        objects: &mut Objects,
         import: &mut Import,
     ) -> Result<(), Failure> {
         let mut unpacker = Unpacker::default();
@@ -120,33 +120,45 @@ impl<S: Sink> Receiver<S> {
                 continue;
             };
             for step in data.chunks(STEP) {
-                self.take_bytes(&unpacker.unpack(step)?, splitter, import)
-                    .await;
+                self.take_bytes(&unpacker.unpack(step)?, objects, import)
+                    .await?;
             }
         }
-        self.take_bytes(&unpacker.end()?, splitter, import).await;
+        self.take_bytes(&unpacker.end()?, objects, import).await?;
+        if let Some(object) = objects.end()? {
+            self.import_object(object, objects.protobuf(), import).await;
+        }
         Ok(())
     }
 
-    async fn take_bytes(&self, bytes: &[u8], splitter: &mut Splitter, import: &mut Import) {
-        for &byte in bytes {
-            if let Some(object) = splitter.push(byte) {
-                self.import_object(object, import).await;
-            }
+    async fn take_bytes(
+        &self,
+        mut bytes: &[u8],
+        objects: &mut Objects,
+        import: &mut Import,
+    ) -> Result<(), Failure> {
+        while let Some(object) = objects.next(&mut bytes)? {
+            self.import_object(object, objects.protobuf(), import).await;
         }
         // Nothing else makes a large file wait for others.
         tokio::task::yield_now().await;
+        Ok(())
     }
 
-    async fn import_object(&self, object: Object, import: &mut Import) {
+    async fn import_object(&self, object: Object, protobuf: Option<Signal>, import: &mut Import) {
         let line = object.line;
         let Some(bytes) = object.bytes else {
             let limit = self.limits.request;
             let failure = Failure::TooLarge { limit };
-            self.refused(None, &failure);
+            self.refused(protobuf, &failure);
             import.refuse(line, failure.to_string());
             return;
         };
+        if let Some(signal) = protobuf {
+            self.import_as(signal, Format::Protobuf, line, &bytes, import)
+                .await;
+            return;
+        }
         let keys = match serde_json::from_slice::<Keys>(&bytes) {
             Ok(keys) => keys,
             Err(error) => {
@@ -161,27 +173,55 @@ impl<S: Sink> Receiver<S> {
                 "not an export object: it has no resourceSpans, resourceMetrics or resourceLogs";
             import.refuse(line, reason.to_owned());
         }
-        if keys.spans.is_some() {
-            self.import_signal::<ExportTraceServiceRequest>(line, &bytes, import)
-                .await;
-        }
-        if keys.metrics.is_some() {
-            self.import_signal::<ExportMetricsServiceRequest>(line, &bytes, import)
-                .await;
-        }
-        if keys.logs.is_some() {
-            self.import_signal::<ExportLogsServiceRequest>(line, &bytes, import)
-                .await;
+        for (signal, key) in [
+            (Signal::Traces, keys.spans),
+            (Signal::Metrics, keys.metrics),
+            (Signal::Logs, keys.logs),
+        ] {
+            if key.is_some() {
+                self.import_as(signal, Format::Json, line, &bytes, import)
+                    .await;
+            }
         }
     }
 
-    async fn import_signal<E: Export>(&self, line: u64, bytes: &Bytes, import: &mut Import) {
+    async fn import_as(
+        &self,
+        signal: Signal,
+        format: Format,
+        line: u64,
+        bytes: &Bytes,
+        import: &mut Import,
+    ) {
+        match signal {
+            Signal::Traces => {
+                self.import_signal::<ExportTraceServiceRequest>(format, line, bytes, import)
+                    .await;
+            }
+            Signal::Metrics => {
+                self.import_signal::<ExportMetricsServiceRequest>(format, line, bytes, import)
+                    .await;
+            }
+            Signal::Logs => {
+                self.import_signal::<ExportLogsServiceRequest>(format, line, bytes, import)
+                    .await;
+            }
+        }
+    }
+
+    async fn import_signal<E: Export>(
+        &self,
+        format: Format,
+        line: u64,
+        bytes: &Bytes,
+        import: &mut Import,
+    ) {
         let mut attempts = 1;
         let stored = loop {
             let stored = async {
                 let received =
                     Received::whole(bytes.clone(), bytes.len() > SMALL, self.gate()).await?;
-                self.store::<E>(received, false, Format::Json).await
+                self.store::<E>(received, false, format).await
             };
             match stored.await {
                 Err(Failure::Busy(busy)) if attempts < ATTEMPTS => {
@@ -193,15 +233,21 @@ impl<S: Sink> Receiver<S> {
         };
         match stored {
             Ok(stored) => {
-                let accepted = stored.records.saturating_sub(stored.accepted.rejected);
+                let Accepted {
+                    rejected,
+                    duplicates,
+                    message,
+                } = stored.accepted;
+                let accepted = stored.records.saturating_sub(rejected + duplicates);
                 match E::SIGNAL {
                     Signal::Traces => import.spans += accepted,
                     Signal::Metrics => import.points += accepted,
                     Signal::Logs => import.logs += accepted,
                 }
-                import.rejected += stored.accepted.rejected;
-                if !stored.accepted.message.is_empty() {
-                    import.note(line, stored.accepted.message);
+                import.duplicates += duplicates;
+                import.rejected += rejected;
+                if !message.is_empty() {
+                    import.note(line, message);
                 }
             }
             Err(failure) => {
@@ -226,60 +272,4 @@ impl Import {
             self.problems.push(Problem { line, reason });
         }
     }
-}
-
-/// Decompresses a file if it is gzip.
-#[derive(Default)]
-struct Unpacker {
-    /// The first byte, until the second one arrives.
-    first: Vec<u8>,
-    form: Form,
-}
-
-#[derive(Default)]
-enum Form {
-    #[default]
-    Unknown,
-    Plain,
-    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
-}
-
-impl Unpacker {
-    fn unpack(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
-        let mut bytes = bytes;
-        let mut first;
-        if matches!(self.form, Form::Unknown) {
-            self.first.extend_from_slice(bytes);
-            if self.first.len() < GZIP.len() {
-                return Ok(Vec::new());
-            }
-            first = std::mem::take(&mut self.first);
-            self.form = match first.starts_with(&GZIP) {
-                true => Form::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
-                false => Form::Plain,
-            };
-            bytes = &mut first;
-        }
-        match &mut self.form {
-            Form::Gzip(decoder) => {
-                decoder.write_all(bytes).map_err(|error| bad_gzip(&error))?;
-                // What is decompressed otherwise arrives with the next bytes.
-                decoder.flush().map_err(|error| bad_gzip(&error))?;
-                Ok(std::mem::take(decoder.get_mut()))
-            }
-            Form::Plain | Form::Unknown => Ok(bytes.to_vec()),
-        }
-    }
-
-    fn end(self) -> Result<Vec<u8>, Failure> {
-        match self.form {
-            Form::Unknown => Ok(self.first),
-            Form::Plain => Ok(Vec::new()),
-            Form::Gzip(decoder) => decoder.finish().map_err(|error| bad_gzip(&error)),
-        }
-    }
-}
-
-fn bad_gzip(error: &io::Error) -> Failure {
-    Failure::malformed("", &format!("the file is not valid gzip: {error}"))
 }

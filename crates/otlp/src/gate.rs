@@ -19,7 +19,7 @@ const RECEIVING: usize = 16 << 20;
 const READING: usize = 8 << 20;
 
 /// Bytes of decoded requests that are stored at the same time. A larger one has to be the only one.
-const STORING: usize = 24 << 20;
+const STORING: usize = 16 << 20;
 
 /// Bytes that one permit stands for.
 const UNIT: usize = 4 << 10;
@@ -28,7 +28,7 @@ const UNIT: usize = 4 << 10;
 const WAIT: Duration = Duration::from_secs(1);
 
 /// The pause that clients are asked for.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The memory for requests, shared by all connections.
 #[derive(Clone, Debug)]

@@ -61,7 +61,8 @@ pub(crate) fn cors() -> CorsLayer {
 }
 
 /// Whether an origin is a page that this machine serves to itself.
-fn is_local(origin: &HeaderValue) -> bool {
+#[must_use]
+pub fn is_local(origin: &HeaderValue) -> bool {
     let uri = origin
         .to_str()
         .ok()

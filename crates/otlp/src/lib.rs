@@ -25,9 +25,10 @@ mod sink;
 mod size;
 
 pub use crate::{
-    export::{Signal, data_points},
-    failure::Refusal,
+    export::{Signal, UnknownSignal, data_points},
+    failure::{Denial, Refusal},
     file::{Import, Problem},
-    receiver::{Limits, Receiver},
+    http::is_local,
+    receiver::{Limits, Receiver, denied},
     sink::{Accepted, Busy, Sink},
 };

@@ -1,3 +1,4 @@
+use ::http::HeaderMap;
 use axum::{
     Router,
     body::Body,
@@ -14,7 +15,7 @@ use opentelemetry_proto::tonic::collector::{
 use crate::{
     body::{self, Received},
     export::{Export, Signal},
-    failure::{Failure, Refusal},
+    failure::{Denial, Failure, Refusal},
     gate::Gate,
     grpc,
     http::{self, Format},
@@ -158,7 +159,7 @@ impl<S: Sink> Receiver<S> {
         if !request.is_empty() {
             accepted = accepted.and(&request.deliver(&self.sink).await?);
         }
-        if accepted != Accepted::default() {
+        if !accepted.is_full_success() {
             self.sink.refused(Refusal {
                 signal: Some(E::SIGNAL),
                 rejected: Some(accepted.rejected),
@@ -185,9 +186,20 @@ async fn unknown<S: Sink>(State(receiver): State<Receiver<S>>, request: Request)
             .into(),
     );
     receiver.refused(None, &failure);
-    if grpc::is_grpc(request.headers()) {
-        grpc::refusal(&failure)
+    refusal(&failure, request.headers())
+}
+
+/// The answer to a request that a rule about senders refuses, in the protocol of the request.
+#[must_use]
+pub fn denied(headers: &HeaderMap, denial: Denial, message: &str) -> Response {
+    let message = message.to_owned();
+    refusal(&Failure::Denied { denial, message }, headers)
+}
+
+fn refusal(failure: &Failure, headers: &HeaderMap) -> Response {
+    if grpc::is_grpc(headers) {
+        grpc::refusal(failure)
     } else {
-        http::refusal(&failure, Format::of(request.headers()))
+        http::refusal(failure, Format::of(headers))
     }
 }

@@ -42,12 +42,20 @@ pub struct Accepted {
     pub rejected: u64,
     /// The reason for the rejections. Without rejections, a warning. Empty if there is neither.
     pub message: String,
+    /// Number of spans that the sink had already. For the client, they are a success.
+    pub duplicates: u64,
 }
 
 impl Accepted {
+    /// Whether there is nothing to tell the client.
+    pub(crate) fn is_full_success(&self) -> bool {
+        self.rejected == 0 && self.message.is_empty()
+    }
+
     /// Adds what a second stage did with the rest of the same request.
     pub(crate) fn and(mut self, other: &Self) -> Self {
         self.rejected += other.rejected;
+        self.duplicates += other.duplicates;
         if !self.message.is_empty() && !other.message.is_empty() {
             self.message.push_str("; ");
         }

@@ -250,6 +250,16 @@ impl Settings {
         lacking.filter(|_| !self.sdk_disabled).map(Signal::name)
     }
 
+    /// The endpoints to which signals are sent, one for each host and port.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        let signals = [Signal::Traces, Signal::Metrics, Signal::Logs];
+        let exports = signals.into_iter().filter_map(|signal| self.export(signal));
+        let mut endpoints: Vec<Endpoint> = exports.map(|export| export.endpoint).collect();
+        endpoints.dedup_by_key(|endpoint| endpoint.address());
+        endpoints
+    }
+
     fn exporter(&self, signal: Signal) -> Exporter {
         match signal {
             Signal::Traces => self.traces_exporter,

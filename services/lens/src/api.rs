@@ -27,6 +27,7 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::stream::InTurn;
 pub(crate) use self::{
     error::Error,
     import::Report,
@@ -34,7 +35,7 @@ pub(crate) use self::{
 };
 use crate::{Lens, intake::Intake, params::Params, query::Filter};
 
-/// Number of answers that are made at the same time. Each has about a MiB of telemetry in memory.
+/// Number of answers, or parts of answers, that are made at the same time. Each has about a MiB of telemetry in memory.
 const ANSWERS: usize = 8;
 
 /// Number of files that are imported at the same time. Each may have a request in memory.
@@ -72,11 +73,20 @@ pub(crate) fn routes<S>(lens: Arc<Lens>, receiver: Receiver<Intake>) -> Router<S
         .route("/status", get(status::show))
         .route("/import", post(import::import))
         .route("/export", get(export::export))
-        .fallback(async || {
-            Error::NotFound("there is no such resource: see docs/lens-api.md".into())
-        })
+        .fallback(async || not_found())
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .with_state(api)
+}
+
+/// Whether a path belongs to the API. `/api/` itself is none of its routes.
+pub(crate) fn is_path(path: &str) -> bool {
+    let rest = path.strip_prefix("/api");
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The answer to a request for a resource that does not exist.
+pub(crate) fn not_found() -> Error {
+    Error::NotFound("there is no such resource: see docs/lens-api.md".to_owned())
 }
 
 impl Api {
@@ -134,6 +144,11 @@ fn parse<T: FromStr>(params: &Params, name: &str, form: &str) -> Result<Option<T
 fn is_follow(params: &Params) -> Result<bool, Error> {
     let follow = parse(params, "follow", "`true` or `false`")?;
     Ok(follow.unwrap_or(false))
+}
+
+/// A body that is made while it is sent.
+fn body(api: &Api, parts: impl stream::Parts) -> Body {
+    stream::body(&api.lens, InTurn::new(api, parts))
 }
 
 /// An answer of another kind than OTLP.

@@ -29,7 +29,7 @@ enum Kind {
     Wait(Wait),
     /// Checks how many traces or log records match a filter; exits with 0 if as many match as expected, else with 1
     Assert(Assert),
-    /// Sends OTLP files to lens: export objects in JSON, compressed by gzip or not
+    /// Sends OTLP files to lens: export objects in JSON, or protobuf of one signal; compressed by gzip or not
     Import(Import),
     /// Writes everything that is stored as OTLP JSON, one export object a line
     Export(Export),
@@ -117,6 +117,7 @@ mod tests {
             &["lens", "assert", "--at-least", "10001", ""],
             &["lens", "assert", "--signal", "metrics", ""],
             &["lens", "import"],
+            &["lens", "import", "--signal", "profiles", "file"],
             &["lens", "export", "--url", "ftp://host"],
             &["lens", "export", "--token", "short"],
         ] {

@@ -40,7 +40,10 @@ impl Export for ExportTraceServiceRequest {
         if arrived.is_none() {
             lens.doctor.repeated(inserted.duplicates);
         }
-        Accepted::default()
+        Accepted {
+            duplicates: inserted.duplicates as u64,
+            ..Accepted::default()
+        }
     }
 }
 
@@ -55,6 +58,7 @@ impl Export for ExportMetricsServiceRequest {
         Accepted {
             rejected: inserted.rejected,
             message: inserted.message,
+            ..Accepted::default()
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod store;
 mod api;
 mod cli;
 mod config;
+mod delivery;
 mod doctor;
 mod findings;
 mod guard;

@@ -60,7 +60,7 @@ pub(crate) fn routes() -> Router<Arc<Lens>> {
         .route("/metrics/{name}", get(metrics::one))
 }
 
-/// A value as plain text: a string without quotes, and anything else like JSON.
+/// A value as plain text: a string without quotes, and anything else as JSON.
 pub(crate) fn plain(value: Option<&AnyValue>) -> String {
     value::plain(value)
 }

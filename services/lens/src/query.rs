@@ -61,9 +61,11 @@ pub const MAX_CHARACTERS: usize = 2_000;
 pub const MAX_TERMS: usize = 32;
 
 /// A filter that was parsed. `Display` writes its canonical form, which parses to the same filter.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
     terms: Vec<Term>,
+    /// Each term as it was written, for messages.
+    written: Vec<String>,
 }
 
 /// A condition or its negation.
@@ -160,6 +162,22 @@ pub enum Level {
     Fatal,
 }
 
+impl PartialEq for Filter {
+    /// Whether the terms are the same, however they were written.
+    fn eq(&self, other: &Self) -> bool {
+        self.terms == other.terms
+    }
+}
+
+impl Eq for Filter {}
+
+impl From<Vec<Term>> for Filter {
+    fn from(terms: Vec<Term>) -> Self {
+        let written = terms.iter().map(Term::to_string).collect();
+        Self { terms, written }
+    }
+}
+
 impl Filter {
     /// The terms, in the order of the text.
     pub fn terms(&self) -> &[Term] {
@@ -194,12 +212,12 @@ impl Filter {
     pub fn without(&self, term: &Term) -> Self {
         let mut terms = self.terms.clone();
         terms.retain(|other| other != term);
-        Self { terms }
+        terms.into()
     }
 
     /// The filter that a user could have written with these terms.
     fn checked(terms: Vec<Term>) -> Option<Self> {
-        Self { terms }.to_string().parse().ok()
+        Self::from(terms).to_string().parse().ok()
     }
 }
 

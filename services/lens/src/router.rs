@@ -8,7 +8,7 @@ use axum::{
     extract::{Request, State},
     http::{StatusCode, Uri},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse as _, Response},
     routing::{any, get},
 };
 use otlp::{Limits, Receiver};
@@ -44,18 +44,23 @@ pub(crate) fn otlp(lens: &Arc<Lens>, receiver: Receiver<Intake>, guard: &Arc<Gua
             Arc::clone(guard),
             guard::sending,
         ))
-        .layer(middleware::from_fn_with_state(lens, note_no_secret))
+        .layer(middleware::from_fn_with_state(lens, note_denied))
 }
 
-/// Tells the doctor about OTLP without the secret.
-async fn note_no_secret(State(lens): State<Arc<Lens>>, request: Request, next: Next) -> Response {
+/// Tells the doctor about OTLP that the guard refused.
+async fn note_denied(State(lens): State<Arc<Lens>>, request: Request, next: Next) -> Response {
     let signal = signal(request.uri().path());
     let response = next.run(request).await;
-    let status = response.headers().get("grpc-status");
-    if response.status() == StatusCode::UNAUTHORIZED || status.is_some_and(|code| code == "16") {
-        lens.doctor
-            .turned_away(signal, "the secret of this receiver is missing or wrong");
-    }
+    let code = response.headers().get("grpc-status");
+    let is = |status, grpc| response.status() == status || code.is_some_and(|code| code == grpc);
+    let reason = if is(StatusCode::UNAUTHORIZED, "16") {
+        "the secret of this receiver is missing or wrong"
+    } else if is(StatusCode::FORBIDDEN, "7") {
+        "a page of another site tried to send telemetry"
+    } else {
+        return response;
+    };
+    lens.doctor.turned_away(signal, reason);
     response
 }
 
@@ -69,13 +74,27 @@ async fn note_wrong_host(State(lens): State<Arc<Lens>>, request: Request, next: 
     response
 }
 
-/// Answers requests for pages that do not exist. Telemetry among them has the wrong port.
-async fn not_found(State(lens): State<Arc<Lens>>, uri: Uri) -> Problem {
+/// Bounds the memory of answers that readers do not take.
+async fn deliver(State(lens): State<Arc<Lens>>, request: Request, next: Next) -> Response {
+    let is_api = api::is_path(request.uri().path());
+    let response = next.run(request).await;
+    match lens.delivery.hold_body(response).await {
+        Ok(response) => response,
+        Err(_) if is_api => Problem::SlowReaders.for_programs(),
+        Err(_) => Problem::SlowReaders.into_response(),
+    }
+}
+
+/// Answers requests for what does not exist. Telemetry among them has the wrong port.
+async fn not_found(State(lens): State<Arc<Lens>>, uri: Uri) -> Response {
+    if api::is_path(uri.path()) {
+        return api::not_found().into_response();
+    }
     if uri.path().starts_with("/v1/") || uri.path().starts_with("/opentelemetry.proto.") {
         let reason = "telemetry was sent to the port of the pages";
         lens.doctor.turned_away(signal(uri.path()), reason);
     }
-    Problem::NotFound
+    Problem::NotFound.into_response()
 }
 
 /// The signal that a path of OTLP is for.
@@ -100,6 +119,7 @@ pub(crate) fn pages<H: Health>(
         .nest("/api", api::routes(Arc::clone(&lens), receiver))
         .fallback(not_found)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+        .layer(middleware::from_fn_with_state(Arc::clone(&lens), deliver))
         .layer(middleware::from_fn_with_state(guard, guard::reading))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&lens),

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, pin::pin, sync::Arc};
 
+use axum::Router;
+use chassis::http::Fault;
 use tokio::net::TcpListener;
 use tonic_health::ServingStatus;
 
@@ -116,13 +118,34 @@ pub async fn serve(
     };
     let serving = async {
         let otlp = listeners.otlp.into_iter();
-        let otlp =
-            otlp.map(|listener| chassis::http::serve(receiver.clone(), listener, lens.stopped()));
-        let pages = chassis::http::serve(pages, listeners.pages, lens.stopped());
+        let otlp = otlp.map(|listener| serve_port(&lens, receiver.clone(), listener));
+        let pages = serve_port(&lens, pages, listeners.pages);
         tokio::join!(pages, futures_util::future::join_all(otlp));
     };
     tokio::join!(stopping, serving);
     Ok(())
+}
+
+/// Serves a port, and tells the doctor about clients that speak another protocol.
+async fn serve_port(lens: &Arc<Lens>, router: Router, listener: TcpListener) {
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    let noting = Arc::clone(lens);
+    let note = move |client: SocketAddr, fault| {
+        let client = client.ip().to_canonical();
+        let reason = match fault {
+            Fault::Tls => format!(
+                "a client at {client} speaks TLS to port {port}, which takes HTTP and gRPC without TLS"
+            ),
+            Fault::Protocol => {
+                format!("a client at {client} sent bytes to port {port} that are no HTTP request")
+            }
+            Fault::Head => format!(
+                "a client at {client} sent more headers to port {port} than fit: 100 of them, or 32 KiB"
+            ),
+        };
+        noting.doctor.turned_away(None, &reason);
+    };
+    chassis::http::serve_noting(router, listener, lens.stopped(), note).await;
 }
 
 impl Lens {

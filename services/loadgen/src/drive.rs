@@ -7,7 +7,13 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Release},
+        },
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -16,7 +22,7 @@ use anyhow::Context as _;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    record::{Outcome, Recorder},
+    record::{Outcome, Recorder, Snapshot},
     report::Stage,
     schedule::{Plan, Planned, Schedule},
     target::Kind,
@@ -28,6 +34,8 @@ use crate::{
 pub(crate) struct Drive {
     pub(crate) started: Instant,
     pub(crate) recorder: Recorder,
+    /// Number of journeys that were recorded or will be.
+    sent: AtomicU64,
     slots: Arc<Semaphore>,
     max_in_flight: u32,
 }
@@ -37,14 +45,20 @@ impl Drive {
         Self {
             started: Instant::now(),
             recorder: Recorder::new(),
+            sent: AtomicU64::new(0),
             slots: Arc::new(Semaphore::new(usize::from(max_in_flight))),
             max_in_flight: u32::from(max_in_flight),
         }
     }
 
-    /// The number of running journeys.
-    pub(crate) fn in_flight(&self) -> usize {
-        (self.max_in_flight as usize).saturating_sub(self.slots.available_permits())
+    /// The results so far, and the number of running journeys.
+    ///
+    /// The free slots do not tell this number: the wait at the end takes them one by one.
+    pub(crate) fn progress(&self) -> (Snapshot, u64) {
+        // In this order, a journey that ends between the two reads counts as running.
+        let ended = self.recorder.snapshot();
+        let running = self.sent.load(Acquire).saturating_sub(ended.count);
+        (ended, running)
     }
 
     /// Starts the journeys of a plan until it or `shutdown` ends. Then waits for the running
@@ -92,6 +106,7 @@ impl Drive {
                     continue;
                 }
             };
+            self.sent.fetch_add(1, Release);
             let (drive, world) = (Arc::clone(self), Arc::clone(world));
             tokio::spawn(async move {
                 let intended = drive.started + planned.at;
@@ -113,6 +128,7 @@ impl Drive {
             latency: (self.started + planned.at).elapsed(),
             unexpected: Some((Stage::Request, Kind::Unsent)),
         };
+        self.sent.fetch_add(1, Release);
         self.record(&outcome);
     }
 
@@ -194,9 +210,12 @@ impl Drop for Pacer {
 
 #[cfg(test)]
 mod tests {
-    use crate::schedule::Shape;
+    use std::pin::pin;
+
+    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::{people::People, schedule::Shape, target::Target};
 
     fn plan() -> Plan {
         Plan {
@@ -208,6 +227,34 @@ mod tests {
             length: None,
             count: Some(100),
         }
+    }
+
+    #[tokio::test]
+    async fn only_running_journeys_are_in_flight_at_the_end_of_the_plan() {
+        // It accepts connections, and never answers.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = format!("http://{}", listener.local_addr().unwrap());
+        let timeout = Duration::from_secs(2);
+        let world = Arc::new(World {
+            target: Target::new(&target.parse().unwrap(), timeout, 100).unwrap(),
+            people: People::new(),
+        });
+        let drive = Arc::new(Drive::new(100));
+        let plan = Plan {
+            count: Some(3),
+            ..plan()
+        };
+        let running = Arc::clone(&drive);
+        let run = tokio::spawn(async move {
+            let never = pin!(std::future::pending());
+            running.run(plan, &world, timeout, never).await
+        });
+        tokio::time::sleep(timeout / 2).await;
+        let (ended, in_flight) = drive.progress();
+        assert_eq!((ended.count, in_flight), (0, 3));
+        run.await.unwrap().unwrap();
+        let (ended, in_flight) = drive.progress();
+        assert_eq!((ended.count, in_flight), (3, 0));
     }
 
     #[tokio::test]

@@ -53,7 +53,7 @@ impl Drop for Shown {
 }
 
 fn picture(title: &str, drive: &Drive) -> String {
-    let now = drive.recorder.snapshot();
+    let (now, in_flight) = drive.progress();
     let elapsed = drive.started.elapsed();
     let percentile = |latency, least| {
         if now.count < least {
@@ -61,7 +61,6 @@ fn picture(title: &str, drive: &Drive) -> String {
         }
         human_duration(latency)
     };
-    let in_flight = drive.in_flight();
     format!(
         "{title}\n\
          elapsed    {}\n\
@@ -69,7 +68,7 @@ fn picture(title: &str, drive: &Drive) -> String {
          latency    p50 {}   p99 {}\n\
          unexpected {}",
         humantime::format_duration(Duration::from_secs(elapsed.as_secs())),
-        now.count + in_flight as u64,
+        now.count + in_flight,
         now.count as f64 / elapsed.as_secs_f64(),
         percentile(now.p50, P50),
         percentile(now.p99, P99),
@@ -78,11 +77,10 @@ fn picture(title: &str, drive: &Drive) -> String {
 }
 
 fn record(drive: &Drive) {
-    let now = drive.recorder.snapshot();
-    let in_flight = drive.in_flight();
+    let (now, in_flight) = drive.progress();
     let per_second = now.count as f64 / drive.started.elapsed().as_secs_f64();
     tracing::info!(
-        sent = now.count + in_flight as u64,
+        sent = now.count + in_flight,
         per_second = (per_second * 10.0).round() / 10.0,
         in_flight,
         p50_ms = now.p50.as_micros() as f64 / 1e3,

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::Path};
 
+use telemetry::Endpoint;
+
 use crate::{
     Config,
     lens::{Places, Viewer},
@@ -16,15 +18,24 @@ pub(crate) struct Addresses {
 }
 
 /// Prints the banner to stderr, because stdout is for the log, which may be JSON.
-pub(crate) fn print(config: &Config, addresses: Addresses, viewer: &Viewer, has_broker: bool) {
+///
+/// `dead` are the endpoints of telemetry at which nothing answers.
+pub(crate) fn print(
+    config: &Config,
+    addresses: Addresses,
+    viewer: &Viewer,
+    dead: &[Endpoint],
+    has_broker: bool,
+) {
     let data = std::path::absolute(&config.data.path).unwrap_or_else(|_| config.data.path.clone());
-    chassis::print_error(&text(config, addresses, viewer, &data, has_broker));
+    chassis::print_error(&text(config, addresses, viewer, dead, &data, has_broker));
 }
 
 fn text(
     config: &Config,
     addresses: Addresses,
     viewer: &Viewer,
+    dead: &[Endpoint],
     data: &Path,
     has_broker: bool,
 ) -> String {
@@ -41,12 +52,14 @@ fn text(
         Viewer::Runs(places) => with_lens(config, &pages, places),
         Viewer::Elsewhere | Viewer::Off => without_lens(config, &pages, viewer),
     };
+    let problems: Vec<_> = dead.iter().map(problem).collect();
+    let problems = problems.concat();
     format!(
         "
 otelix {version}: user, auth and frontend in one process
 
   open       {pages}
-{telemetry}
+{telemetry}{problems}
   gRPC       auth {auth}, user {user} (with reflection)
   data       {data}
   events     {events}
@@ -55,6 +68,15 @@ otelix {version}: user, auth and frontend in one process
 
 Press Ctrl-C to stop.
 "
+    )
+}
+
+/// An endpoint at which nothing answers, and what to do.
+fn problem(endpoint: &Endpoint) -> String {
+    format!(
+        "
+  problem    nothing answers at {endpoint}, so telemetry is lost.
+             Start a collector there. Lens needs no endpoint."
     )
 }
 
@@ -125,9 +147,16 @@ fn destination(config: &Config) -> String {
 /// Where telemetry goes, and why lens is off.
 fn without_lens(config: &Config, pages: &str, viewer: &Viewer) -> (String, String) {
     let goes = destination(config);
+    let variable = match config.telemetry.otlp.endpoint() {
+        Some(_) => "OTEL_EXPORTER_OTLP_ENDPOINT",
+        None => "the endpoints of the signals",
+    };
     let why = match viewer {
-        Viewer::Off => "off, because of LENS=off",
-        _ => "off, because an endpoint for telemetry is set; LENS=on starts it",
+        Viewer::Off if config.telemetry.otlp.has_endpoint() => {
+            format!("off, because of LENS=off; to use it, unset LENS and\n             {variable}")
+        }
+        Viewer::Off => "off, because of LENS=off; to use it, unset LENS".to_owned(),
+        _ => format!("off, because an endpoint is set; to use it, unset\n             {variable}"),
     };
     let telemetry = format!("  telemetry  {goes}\n  lens       {why}");
     let grafana = match &config.pages.grafana_url {
@@ -157,6 +186,11 @@ mod tests {
     use super::*;
 
     fn banner(arguments: &[&str], viewer: &Viewer) -> String {
+        banner_with(arguments, viewer, &[])
+    }
+
+    fn banner_with(arguments: &[&str], viewer: &Viewer, dead: &[&str]) -> String {
+        let dead: Vec<Endpoint> = dead.iter().map(|text| text.parse().unwrap()).collect();
         // Ignores the environment of the test process.
         let command = Config::augment_args(Command::new("otelix"))
             .mut_args(|argument| argument.env(None::<&str>));
@@ -174,6 +208,7 @@ mod tests {
             &config,
             addresses,
             viewer,
+            &dead,
             Path::new("/home/ann/otelix/volumes"),
             true,
         )
@@ -212,7 +247,7 @@ mod tests {
             (&["--sdk-disabled"], Viewer::Off),
             (&[], Viewer::Off),
         ] {
-            let banner = banner(arguments, &viewer);
+            let banner = banner_with(arguments, &viewer, &["http://127.0.0.1:4317"]);
             for line in banner.lines() {
                 assert!(line.len() <= 78, "{line}");
             }
@@ -238,7 +273,8 @@ mod tests {
     #[test]
     fn the_banner_says_why_lens_is_off() {
         let elsewhere = banner(&[ENDPOINT], &Viewer::Elsewhere);
-        assert!(elsewhere.contains("LENS=on starts it"), "{elsewhere}");
+        let unset = "to use it, unset\n             OTEL_EXPORTER_OTLP_ENDPOINT\n";
+        assert!(elsewhere.contains(unset), "{elsewhere}");
         assert!(elsewhere.contains("GRAFANA_URL is not set"), "{elsewhere}");
         let linked = banner(&[ENDPOINT, GRAFANA], &Viewer::Elsewhere);
         assert!(
@@ -250,6 +286,22 @@ mod tests {
         let goes = "telemetry  goes to http://127.0.0.1:4317";
         assert!(beside.contains(goes), "{beside}");
         let off = banner(&[], &Viewer::Off);
-        assert!(off.contains("LENS=off"), "{off}");
+        assert!(off.contains("LENS=off; to use it, unset LENS\n"), "{off}");
+        let both = banner(&[ENDPOINT], &Viewer::Off);
+        let unset = "unset LENS and\n             OTEL_EXPORTER_OTLP_ENDPOINT\n";
+        assert!(both.contains(unset), "{both}");
+        let signal = "--otlp-traces-endpoint=http://127.0.0.1:4317";
+        let both = banner(&[signal], &Viewer::Off);
+        assert!(both.contains("the endpoints of the signals"), "{both}");
+    }
+
+    #[test]
+    fn the_banner_names_an_endpoint_at_which_nothing_answers() {
+        let address = "http://127.0.0.1:4317";
+        for viewer in [Viewer::Off, Viewer::Elsewhere, runs(&[], &[])] {
+            let banner = banner_with(&[ENDPOINT], &viewer, &[address]);
+            let problem = format!("nothing answers at {address}, so telemetry is lost");
+            assert!(banner.contains(&problem), "{banner}");
+        }
     }
 }

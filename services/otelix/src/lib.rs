@@ -7,6 +7,7 @@
 mod banner;
 mod config;
 mod lens;
+mod reach;
 
 pub use crate::{
     config::Config,
@@ -86,7 +87,8 @@ pub async fn run(
         // Printed after the last log line of the start, so that it stays visible.
         let banner = async {
             ready(pages).await;
-            banner::print(&config, addresses, &viewer, broker.is_some());
+            let dead = reach::unreachable(&config.telemetry).await;
+            banner::print(&config, addresses, &viewer, &dead, broker.is_some());
             std::future::pending::<Infallible>().await
         };
         tokio::select! {

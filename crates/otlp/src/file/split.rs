@@ -1,6 +1,6 @@
 //! From the bytes of a file to its objects.
 
-use bytes::Bytes;
+use super::objects::Object;
 
 /// The start of an object that begins a line.
 const START: &[u8] = b"{\"resource";
@@ -24,14 +24,6 @@ pub(super) struct Splitter {
     line: u64,
     /// Number of the line where the object begins.
     first: u64,
-}
-
-/// An object of a file.
-#[derive(Debug, Eq, PartialEq)]
-pub(super) struct Object {
-    pub(super) line: u64,
-    /// `None` if it is too large.
-    pub(super) bytes: Option<Bytes>,
 }
 
 impl Splitter {

@@ -58,6 +58,7 @@ async fn rejections_of_the_receiver_and_of_the_sink_are_added() {
     *server.sink.answer.lock().unwrap() = Ok(Accepted {
         rejected: 1,
         message: "full".to_owned(),
+        ..Accepted::default()
     });
     let request = spans([(vec![1; 16], vec![]), (vec![1; 16], vec![1; 8])]);
     let answer = server
@@ -82,6 +83,13 @@ async fn a_full_success_says_nothing() {
         .grpc()
         .await
         .send_compressed(CompressionEncoding::Gzip);
+    let answer = client.export(span(1)).await.unwrap().into_inner();
+    assert_eq!(answer.partial_success, None);
+    // Nor does a span that the sink had already.
+    *server.sink.answer.lock().unwrap() = Ok(Accepted {
+        duplicates: 1,
+        ..Accepted::default()
+    });
     let answer = client.export(span(1)).await.unwrap().into_inner();
     assert_eq!(answer.partial_success, None);
     let answer = server.post(&[JSON], b"{}").await;

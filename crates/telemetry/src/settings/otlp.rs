@@ -350,6 +350,14 @@ impl Endpoint {
         self.0.scheme_str() == Some("https")
     }
 
+    /// The host and the port.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let default = if self.is_https() { 443 } else { 80 };
+        let port = self.0.port_u16().unwrap_or(default);
+        format!("{}:{port}", self.0.host().unwrap_or_default())
+    }
+
     /// The endpoint of a signal over HTTP, with this endpoint as the base for all signals.
     fn joined(&self, signal: Signal) -> Self {
         let mut parts = self.0.clone().into_parts();

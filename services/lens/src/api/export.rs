@@ -5,10 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use bytes::Bytes;
 
-use super::{
-    Api, Error, otlp,
-    stream::{self, Parts},
-};
+use super::{Api, otlp, stream::Parts};
 use crate::{
     Lens,
     metrics::Place,
@@ -33,21 +30,19 @@ enum Rest {
 
 /// All spans, log records and series: one export object a line. It has what is stored when it begins, without what is
 /// evicted before its turn.
-pub(super) async fn export(State(api): State<Api>) -> Result<Response, Error> {
+pub(super) async fn export(State(api): State<Api>) -> Response {
     let export = Export {
         lens: Arc::clone(&api.lens),
         rest: Rest::Spans(0),
         end: api.lens.store.positions(),
-        _place: api.answer().await?,
     };
-    Ok(super::lines(stream::body(export)))
+    super::lines(super::body(&api, export))
 }
 
 struct Export {
     lens: Arc<Lens>,
     rest: Rest,
     end: Positions,
-    _place: super::Place,
 }
 
 impl Parts for Export {

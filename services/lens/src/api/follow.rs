@@ -74,7 +74,7 @@ impl Stream {
             more: true,
             _place: api.stream()?,
         };
-        Ok(super::lines(stream::body(stream)))
+        Ok(super::lines(stream::body(&api.lens, stream)))
     }
 
     /// The next lines.

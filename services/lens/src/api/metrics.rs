@@ -6,7 +6,7 @@ use axum::{extract::State, response::Response};
 
 use super::{
     Api, Error, otlp,
-    stream::{self, Joined, Objects},
+    stream::{Joined, Objects},
 };
 use crate::{
     Lens,
@@ -39,6 +39,7 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
             .find_series(after, limit + 1, |labels| filter.matches(labels))
     })
     .await;
+    drop(place);
     let more = series.len() > limit;
     series.truncate(limit);
     let last = series.last().filter(|_| more);
@@ -52,7 +53,7 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
         series: series.into_iter(),
         range,
     };
-    let body = stream::body(Joined::new("resourceMetrics", rest, place));
+    let body = super::body(&api, Joined::new("resourceMetrics", rest));
     Ok(super::page(body, next))
 }
 

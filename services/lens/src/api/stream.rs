@@ -1,12 +1,13 @@
 //! Bodies that are made while they are sent, so that memory does not grow with them.
 
-use std::convert::Infallible;
+use std::{io, sync::Arc};
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::{Place, otlp};
+use super::{Api, otlp};
+use crate::Lens;
 
 /// Parts of a body.
 pub(super) trait Parts: Send + 'static {
@@ -15,11 +16,37 @@ pub(super) trait Parts: Send + 'static {
 }
 
 /// A body that is made while it is sent.
-pub(super) fn body(parts: impl Parts) -> Body {
-    Body::from_stream(stream::unfold(parts, async |mut parts| {
+pub(super) fn body(lens: &Arc<Lens>, parts: impl Parts) -> Body {
+    let state = Some((Arc::clone(lens), parts));
+    Body::from_stream(stream::unfold(state, async |state| {
+        let (lens, mut parts) = state?;
         let part = parts.next().await?;
-        Some((Ok::<_, Infallible>(part), parts))
+        Some(match lens.delivery.hold(part).await {
+            Ok(part) => (Ok(part), Some((lens, parts))),
+            // The reader learns from the end of the connection that the answer is not complete.
+            Err(full) => (Err(io::Error::from(full)), None),
+        })
     }))
+}
+
+/// Parts that are made one at a time with those of other answers, and not while a slow reader has one.
+pub(super) struct InTurn<P> {
+    api: Api,
+    parts: P,
+}
+
+impl<P> InTurn<P> {
+    pub(super) fn new(api: &Api, parts: P) -> Self {
+        let api = api.clone();
+        Self { api, parts }
+    }
+}
+
+impl<P: Parts> Parts for InTurn<P> {
+    async fn next(&mut self) -> Option<Bytes> {
+        let _place = self.api.answer().await.ok()?;
+        self.parts.next().await
+    }
 }
 
 /// Objects that together are one export object.
@@ -33,16 +60,14 @@ pub(super) struct Joined<O> {
     objects: O,
     /// What precedes the next element. `None` after the end.
     before: Option<String>,
-    _place: Place,
 }
 
 impl<O: Objects> Joined<O> {
     /// An object with the array `name`.
-    pub(super) fn new(name: &str, objects: O, place: Place) -> Self {
+    pub(super) fn new(name: &str, objects: O) -> Self {
         Self {
             objects,
             before: Some(format!("{{\"{name}\":[")),
-            _place: place,
         }
     }
 }

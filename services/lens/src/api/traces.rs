@@ -4,13 +4,13 @@ use std::{sync::Arc, vec};
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     response::Response,
 };
 
 use super::{
-    Api, Error, Place, follow, otlp,
-    stream::{self, Joined, Objects},
+    Api, Error, follow, otlp,
+    stream::{Joined, Objects},
 };
 use crate::{
     Lens,
@@ -42,6 +42,7 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
     let place = api.answer().await?;
     let page = Page { limit, before };
     let list = work(&api.lens, move |lens| lens.store.traces(&filter, &page)).await;
+    drop(place);
     let mut next = list.next;
     let mut spans = 0;
     let mut ids = Vec::new();
@@ -59,25 +60,29 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
         });
     }
     let next = next.map(|next| params.with("before", next).href("/api/traces"));
-    Ok(super::page(body(Arc::clone(&api.lens), ids, place), next))
+    Ok(super::page(body(&api, ids), next))
 }
 
 /// All spans of a trace.
-pub(super) async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Error> {
+pub(super) async fn one(
+    State(api): State<Api>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Error> {
+    let Path(id) = id.map_err(|error| Error::BadRequest(error.body_text()))?;
     let id: TraceId = id
         .parse()
         .map_err(|error| Error::BadRequest(format!("{error}")))?;
     let place = api.answer().await?;
     let outline = work(&api.lens, move |lens| lens.store.outline(id)).await;
+    drop(place);
     if outline.is_none() {
         return Err(Error::NotFound(format!(
             "no span of the trace {id} is stored; /api/logs?q=trace:{id} has its log records"
         )));
     }
-    Ok(super::page(
-        body(Arc::clone(&api.lens), vec![id], place),
-        None,
-    ))
+    // The body reads it again.
+    drop(outline);
+    Ok(super::page(body(&api, vec![id]), None))
 }
 
 /// The spans that are left to write.
@@ -89,13 +94,13 @@ struct Rest {
 }
 
 /// Traces as one export object.
-fn body(lens: Arc<Lens>, ids: Vec<TraceId>, place: Place) -> Body {
+fn body(api: &Api, ids: Vec<TraceId>) -> Body {
     let rest = Rest {
-        lens,
+        lens: Arc::clone(&api.lens),
         ids: ids.into_iter(),
         current: None,
     };
-    stream::body(Joined::new("resourceSpans", rest, place))
+    super::body(api, Joined::new("resourceSpans", rest))
 }
 
 impl Objects for Rest {

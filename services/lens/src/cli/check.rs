@@ -139,12 +139,12 @@ impl Assert {
 impl Query {
     /// Checks until it is certain whether the expectation is met, or until the end of the time.
     async fn check(self, expected: Expected, within: Duration) -> Result<ExitCode, Failure> {
-        let filter: Filter = self
-            .filter
-            .parse()
+        self.filter
+            .parse::<Filter>()
             .map_err(|errors| Failure::Usage(format!("the filter is wrong: {errors}")))?;
         let client = Client::new(&self.target)?;
-        let params = Params::default().with("q", filter);
+        // As written, because errors quote it.
+        let params = Params::default().with("q", &self.filter);
         let page = client.url(&format!("/{}", self.signal.name()), &params);
         let limit = expected.limit().max(SHOWN);
         let params = params

@@ -1,4 +1,4 @@
-//! `import` and `export`: files of OTLP JSON.
+//! `import` and `export`: files of OTLP.
 
 use std::{
     fs::File,
@@ -12,6 +12,7 @@ use clap::Args;
 use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
+use otlp::Signal;
 use reqwest::{Body, Method, StatusCode};
 
 use super::{Client, Failure, Target};
@@ -24,15 +25,23 @@ const PIECE: usize = 64 << 10;
 #[derive(Args, Clone, Debug)]
 #[command(
     after_long_help = "A file has export objects in JSON, such as the file exporter of the collector and \
-`lens export` write: one a line, or over several lines. What cannot be used is named by its line, and the rest is \
-taken.\n\nExamples:\n\
+`lens export` write: one a line, or over several lines. With --signal, it has protobuf of this signal: one message, or \
+any number with their lengths, such as the file exporter writes with `format: proto`. gzip is recognised. What cannot \
+be used is named by its line or message, and the rest is taken.\n\n\
+The exit code is 0 if everything was taken, 1 if something was refused or a file has nothing in it, and 2 if a file \
+cannot be read.\n\nExamples:\n\
 \x20 lens import telemetry.jsonl\n\
-\x20 gzip -dc old.jsonl.gz | lens import -"
+\x20 lens import --signal traces traces.binpb\n\
+\x20 cat *.jsonl | lens import -"
 )]
 pub(super) struct Import {
     /// Files to import; - is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    /// The files have protobuf of this signal: traces, metrics or logs
+    #[arg(long, value_name = "SIGNAL")]
+    signal: Option<Signal>,
 
     #[command(flatten)]
     target: Target,
@@ -59,28 +68,32 @@ impl Import {
         for file in &self.files {
             let name = file.display().to_string();
             let name = line(&name);
-            let reader: Box<dyn Read + Send + Sync> = match file.as_os_str() == "-" {
+            let unreadable = |error| Failure::Usage(format!("cannot read {name}: {error}"));
+            let mut reader: Box<dyn Read + Send + Sync> = match file.as_os_str() == "-" {
                 true => Box::new(io::stdin()),
-                false => Box::new(
-                    File::open(file)
-                        .map_err(|error| Failure::Usage(format!("cannot read {name}: {error}")))?,
-                ),
+                false => Box::new(File::open(file).map_err(unreadable)?),
             };
-            let report = send(&client, reader).await?;
-            let text = format!(
-                "{name}: spans: {}, data points: {}, log records: {}, rejected: {}, refused objects: {}\n",
-                report.spans, report.points, report.logs, report.rejected, report.refused
-            );
+            // A folder can be opened, but not read.
+            let first = read(&mut reader).map_err(unreadable)?;
+            let report = send(&client, self.signal, first, reader).await?;
             // The exit code has the outcome too.
-            let _ = io::stdout().write_all(text.as_bytes());
+            let _ = io::stdout().write_all(format!("{name}: {}\n", summary(&report)).as_bytes());
+            let place = if self.signal.is_some() {
+                " message "
+            } else {
+                ""
+            };
             for problem in &report.problems {
                 chassis::print_error(&format!(
-                    "{name}:{}: {}",
+                    "{name}:{place}{}: {}",
                     problem.line,
                     line(&problem.reason)
                 ));
             }
-            is_complete &= report.rejected + report.refused == 0;
+            if report.is_empty() {
+                chassis::print_error(&format!("{name}: there is nothing in this file"));
+            }
+            is_complete &= report.rejected + report.refused == 0 && !report.is_empty();
         }
         match is_complete {
             true => Ok(ExitCode::SUCCESS),
@@ -89,39 +102,59 @@ impl Import {
     }
 }
 
-/// Sends a file while it is read.
-async fn send(client: &Client, reader: Box<dyn Read + Send + Sync>) -> Result<Report, Failure> {
-    let request = client.request(Method::POST, "/api/import", &Params::default());
-    let request = request.body(Body::wrap(StreamBody::new(stream::unfold(
-        Some(reader),
-        async |reader| {
-            // The program does nothing else while it reads.
-            let mut reader = reader?;
-            let mut piece = vec![0; PIECE];
-            match reader.read(&mut piece) {
-                Ok(0) => None,
-                Ok(length) => {
-                    piece.truncate(length);
-                    let frame = Frame::data(Bytes::from(piece));
-                    Some((Ok(frame), Some(reader)))
-                }
-                Err(error) => Some((Err(error), None)),
-            }
-        },
-    ))));
-    let response = client.send(request).await?;
-    // The report says why nothing was taken.
-    if response.status() != StatusCode::BAD_REQUEST {
-        let response = client.accepted(response).await?;
-        let body = client.body(response).await?;
-        return read(&body);
-    }
-    read(&client.body(response).await?)
+/// What was taken, in words.
+fn summary(report: &Report) -> String {
+    let stored = match report.duplicates {
+        0 => String::new(),
+        spans => format!(" (and {spans} that were stored already)"),
+    };
+    format!(
+        "spans: {}{stored}, data points: {}, log records: {}, rejected: {}, refused objects: {}",
+        report.spans, report.points, report.logs, report.rejected, report.refused
+    )
 }
 
-fn read(body: &[u8]) -> Result<Report, Failure> {
-    serde_json::from_slice(body)
+/// Sends a file while it is read.
+async fn send(
+    client: &Client,
+    signal: Option<Signal>,
+    first: Bytes,
+    reader: Box<dyn Read + Send + Sync>,
+) -> Result<Report, Failure> {
+    let params = signal.map_or_else(Params::default, |signal| {
+        Params::default().with("signal", signal)
+    });
+    let request = client.request(Method::POST, "/api/import", &params);
+    let pieces = stream::unfold((Ok(first), Some(reader)), async |(piece, reader)| {
+        // The program does nothing else while it reads.
+        match piece {
+            Ok(piece) if piece.is_empty() => None,
+            Ok(piece) => {
+                let mut reader = reader?;
+                let next = read(&mut reader);
+                Some((Ok(Frame::data(piece)), (next, Some(reader))))
+            }
+            Err(error) => Some((Err(error), (Ok(Bytes::new()), None))),
+        }
+    });
+    let request = request.body(Body::wrap(StreamBody::new(pieces)));
+    let response = client.send(request).await?;
+    // The report says why nothing was taken.
+    let response = match response.status() {
+        StatusCode::BAD_REQUEST => response,
+        _ => client.accepted(response).await?,
+    };
+    let body = client.body(response).await?;
+    serde_json::from_slice(&body)
         .map_err(|error| Failure::Other(format!("the answer is no report: {error}")))
+}
+
+/// The next piece of a file. It is empty at the end.
+fn read(reader: &mut impl Read) -> io::Result<Bytes> {
+    let mut piece = vec![0; PIECE];
+    let length = reader.read(&mut piece)?;
+    piece.truncate(length);
+    Ok(piece.into())
 }
 
 impl Export {

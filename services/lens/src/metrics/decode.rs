@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::{
 
 use crate::metrics::{
     explicit::Explicit,
-    exponential::{self, Buckets, Exponential},
+    exponential::{Buckets, Exponential},
     identity::{self, Kind, Temporality},
     point::{Number, Point, StoredExemplar, Summary, Value},
 };
@@ -143,15 +143,12 @@ impl DataPoint for ExponentialHistogramDataPoint {
     fn decode(&self) -> Result<Point, Reason> {
         let times = (self.start_time_unix_nano, self.time_unix_nano);
         point(times, self.flags, &self.exemplars, || {
-            if !exponential::SCALES.contains(&self.scale) {
-                return Err(Reason::Invalid("a scale outside of -11 to 38"));
-            }
             if !(self.zero_threshold >= 0.0 && self.zero_threshold.is_finite()) {
                 return Err(Reason::Invalid(
                     "a zero threshold that is no positive number",
                 ));
             }
-            Ok(Value::Exponential(Box::new(Exponential {
+            let histogram = Exponential {
                 count: self.count,
                 sum: self.sum,
                 min: self.min.filter(|min| !min.is_nan()),
@@ -159,9 +156,12 @@ impl DataPoint for ExponentialHistogramDataPoint {
                 scale: self.scale,
                 zero_count: self.zero_count,
                 zero_threshold: self.zero_threshold,
-                positive: buckets(self.positive.as_ref(), self.scale)?,
-                negative: buckets(self.negative.as_ref(), self.scale)?,
-            })))
+                positive: buckets(self.positive.as_ref()),
+                negative: buckets(self.negative.as_ref()),
+            };
+            let beyond = Reason::Invalid("a bucket beyond all finite numbers");
+            let histogram = histogram.fit().ok_or(beyond)?;
+            Ok(Value::Exponential(Box::new(histogram)))
         })
     }
 }
@@ -207,23 +207,10 @@ fn point(
     })
 }
 
-fn buckets(
-    buckets: Option<&exponential_histogram_data_point::Buckets>,
-    scale: i32,
-) -> Result<Buckets, Reason> {
-    let Some(buckets) = buckets else {
-        return Ok(Buckets::default());
-    };
-    let buckets = Buckets::new(buckets.offset.into(), &buckets.bucket_counts);
-    let range = buckets.range_at(0);
-    let is_valid = range.is_none_or(|(first, last)| {
-        exponential::is_representable(first, scale) && exponential::is_representable(last, scale)
-    });
-    if is_valid {
-        Ok(buckets)
-    } else {
-        Err(Reason::Invalid("a bucket beyond all finite numbers"))
-    }
+fn buckets(buckets: Option<&exponential_histogram_data_point::Buckets>) -> Buckets {
+    buckets.map_or_else(Buckets::default, |buckets| {
+        Buckets::new(buckets.offset.into(), &buckets.bucket_counts)
+    })
 }
 
 /// An exemplar without a value is invalid, and left out.

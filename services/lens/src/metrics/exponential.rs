@@ -9,8 +9,11 @@ use crate::metrics::{
     size,
 };
 
-/// Scales that are accepted. Their buckets cover all finite values, and indexes fit into 64 bits.
-pub(super) const SCALES: std::ops::RangeInclusive<i32> = -11..=38;
+/// Lowest scale that is stored. Its two buckets have all finite numbers, and so have those of each lower scale.
+const LOWEST: i32 = -11;
+
+/// Highest scale that is stored. Indexes of its buckets fit into 64 bits.
+const HIGHEST: i32 = 38;
 
 /// Maximum number of buckets of each sign after a merge.
 ///
@@ -102,6 +105,27 @@ impl Exponential {
     pub fn relative_error(&self) -> f64 {
         // (base - 1) / (base + 1), without an overflow at low scales.
         (f64::from(-self.scale).exp2() * std::f64::consts::LN_2 / 2.0).tanh()
+    }
+
+    /// The histogram at a scale that can be stored. `None` if a bucket has no finite number.
+    ///
+    /// A bucket of which all values are nearer to zero than the smallest number is a part of the zero bucket.
+    pub(super) fn fit(mut self) -> Option<Self> {
+        self.downscale(HIGHEST);
+        self.scale = self.scale.max(LOWEST);
+        for buckets in [&mut self.positive, &mut self.negative] {
+            let Some((first, last)) = buckets.range_at(0) else {
+                continue;
+            };
+            if is_above_all(last, self.scale) {
+                return None;
+            }
+            if is_below_all(first, self.scale) {
+                let below = buckets.take_while(|index| is_below_all(index, self.scale));
+                self.zero_count = self.zero_count.saturating_add(below);
+            }
+        }
+        Some(self)
     }
 
     /// Lowers the resolution to a scale. This is exact, because each bucket lies within one wider
@@ -261,6 +285,18 @@ impl Buckets {
         })
     }
 
+    /// Removes the first buckets, and returns the number of their values.
+    fn take_while(&mut self, is_taken: impl Fn(i64) -> bool) -> u64 {
+        let taken = bucket::sum(
+            (self.offset..)
+                .zip(&mut self.counts)
+                .take_while(|(index, _)| is_taken(*index))
+                .map(|(_, count)| std::mem::take(count)),
+        );
+        self.trim();
+        taken
+    }
+
     fn downscale(&mut self, steps: i32) {
         let Some((first, last)) = self.range_at(steps) else {
             return;
@@ -332,11 +368,14 @@ pub(super) fn bound(index: i64, scale: i32) -> f64 {
     exponent.exp2().min(f64::MAX)
 }
 
-/// Whether some finite number lies in the bucket with this index.
-pub(super) fn is_representable(index: i64, scale: i32) -> bool {
-    let width = f64::from(-scale).exp2();
-    // The smallest positive number is 2^-1074, and all numbers are below 2^1024.
-    index as f64 * width < 1024.0 && (index as f64 + 1.0) * width >= -1074.0
+/// Whether the values of the bucket with this index are larger than all finite numbers, which are below 2^1024.
+fn is_above_all(index: i64, scale: i32) -> bool {
+    index as f64 * f64::from(-scale).exp2() >= 1024.0
+}
+
+/// Whether the values of the bucket with this index are smaller than all positive numbers, which are from 2^-1074 on.
+fn is_below_all(index: i64, scale: i32) -> bool {
+    (index as f64 + 1.0) * f64::from(-scale).exp2() < -1074.0
 }
 
 #[cfg(test)]

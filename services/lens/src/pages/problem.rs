@@ -18,6 +18,7 @@ pub(crate) enum Problem {
     WrongHost(String),
     CrossSite,
     NoToken,
+    SlowReaders,
 }
 
 impl Problem {
@@ -29,6 +30,7 @@ impl Problem {
             Self::WrongHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::CrossSite => StatusCode::FORBIDDEN,
             Self::NoToken => StatusCode::UNAUTHORIZED,
+            Self::SlowReaders => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -40,6 +42,7 @@ impl Problem {
             Self::WrongHost(_) => "This name is not known",
             Self::CrossSite => "Another site sent this request",
             Self::NoToken => "A secret is needed",
+            Self::SlowReaders => "Too many answers wait for their readers",
         }
     }
 
@@ -53,6 +56,10 @@ impl Problem {
                  LENS_ALLOWED_HOSTS={host}."
             ),
             Self::CrossSite => "Nothing was changed.".to_owned(),
+            Self::SlowReaders => {
+                "End programs that read slowly, such as a stopped export, or try again later."
+                    .to_owned()
+            }
             Self::NoToken => {
                 "Open the link with ?token= that lens wrote to its log at the start. Programs send \
                  authorization: Bearer SECRET."

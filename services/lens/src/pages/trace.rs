@@ -22,8 +22,8 @@ mod view;
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, State as Shared},
-    http::{HeaderValue, header},
+    extract::{Path, State as Shared, rejection::PathRejection},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use maud::{Markup, html};
@@ -32,7 +32,7 @@ use pages::assets::href;
 pub(super) use self::absent::page as absent;
 use self::{shown::Shown, state::State, view::View};
 use super::{
-    Files, compare,
+    Files, Problem, compare,
     frame::{self, Place},
     text,
 };
@@ -41,9 +41,12 @@ use crate::{Lens, params::Params, state as shared, store::TraceId};
 /// `/traces/ID`, `/traces/ID.md` and `/traces/ID.json`.
 pub(super) async fn show(
     Shared(lens): Shared<Arc<Lens>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     params: Params,
 ) -> Response {
+    let Ok(Path(name)) = name else {
+        return Problem::NotFound.into_response();
+    };
     let (id, form) = match name.split_once('.') {
         None => (&*name, ""),
         Some((id, form)) => (id, form),
@@ -85,7 +88,13 @@ fn page(lens: &Lens, id: TraceId, params: &Params) -> Response {
         Some((service, name)) => format!("{}: {}", text::line(service), text::line(name)),
         None => format!("Trace {id}"),
     };
-    frame::page(lens, &title, Place::Traces, content).into_response()
+    // As for a trace id of the wrong form.
+    let status = match state.no_span_id {
+        Some(_) => StatusCode::NOT_FOUND,
+        None => StatusCode::OK,
+    };
+    let page = frame::page(lens, &title, Place::Traces, content);
+    (status, page).into_response()
 }
 
 fn document(lens: &Lens, id: TraceId) -> Response {

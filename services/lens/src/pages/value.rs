@@ -50,11 +50,12 @@ pub(super) fn value(value: Option<&AnyValue>) -> Markup {
     }
 }
 
-/// A value as plain text: a string without quotes, and anything else like JSON.
+/// A value as plain text: a string without quotes, and anything else as JSON.
 pub(super) fn plain(value: Option<&AnyValue>) -> String {
     let mut text = String::new();
     match value.and_then(|value| value.value.as_ref()) {
         Some(Value::StringValue(value)) => return text::split(value, SIZE).0.to_owned(),
+        Some(Value::BytesValue(value)) => return bytes(value),
         Some(value) => write(&mut text, value, 0),
         None => {}
     }
@@ -74,11 +75,13 @@ fn write(text: &mut String, value: &Value, depth: usize) {
     };
     // Writing to a string does not fail.
     let _ = match value {
-        Value::StringValue(value) => write!(text, "{:?}", text::split(value, SIZE).0),
+        Value::StringValue(value) => write!(text, "{}", quoted(value)),
         Value::BoolValue(value) => write!(text, "{value}"),
         Value::IntValue(value) => write!(text, "{value}"),
+        // JSON has no NaN and no infinities.
+        Value::DoubleValue(value) if depth > 0 && !value.is_finite() => write!(text, "\"{value}\""),
         Value::DoubleValue(value) => write!(text, "{value}"),
-        Value::BytesValue(value) => write_bytes(text, value),
+        Value::BytesValue(value) => write!(text, "{}", quoted(&bytes(value))),
         Value::ArrayValue(array) => {
             text.push('[');
             for (number, value) in array.values.iter().enumerate() {
@@ -98,7 +101,7 @@ fn write(text: &mut String, value: &Value, depth: usize) {
                 if number > 0 {
                     text.push_str(", ");
                 }
-                let _ = write!(text, "{}: ", text::split(&pair.key, SIZE).0);
+                let _ = write!(text, "{}: ", quoted(&pair.key));
                 inner(text, pair.value.as_ref());
                 if text.len() > SIZE {
                     break;
@@ -107,19 +110,26 @@ fn write(text: &mut String, value: &Value, depth: usize) {
             write!(text, "}}")
         }
         // A reference into a table that only profiles have.
-        Value::StringValueStrindex(index) => write!(text, "string {index}"),
+        Value::StringValueStrindex(index) => write!(text, "\"string {index}\""),
     };
 }
 
-fn write_bytes(text: &mut String, bytes: &[u8]) -> std::fmt::Result {
-    write!(text, "{} bytes: ", bytes.len())?;
+/// A string of JSON.
+fn quoted(value: &str) -> serde_json::Value {
+    text::split(value, SIZE).0.into()
+}
+
+/// Bytes in hexadecimal.
+fn bytes(bytes: &[u8]) -> String {
+    let mut text = format!("{} bytes: ", bytes.len());
     for byte in bytes.iter().take(256) {
-        write!(text, "{byte:02x}")?;
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
     }
     if bytes.len() > 256 {
         text.push('…');
     }
-    Ok(())
+    text
 }
 
 /// A list of the records that have the attribute. `None` if the filter cannot say that.
@@ -166,7 +176,7 @@ mod tests {
                 ..KeyValue::default()
             }],
         }));
-        assert_eq!(plain(Some(&list)), r#"{k: ["a\"b", -1, null]}"#);
+        assert_eq!(plain(Some(&list)), r#"{"k": ["a\"b", -1, null]}"#);
         let bytes = any(Value::BytesValue(vec![0, 255]));
         assert_eq!(plain(Some(&bytes)), "2 bytes: 00ff");
         let mut deep = any(Value::BoolValue(true));
@@ -174,6 +184,35 @@ mod tests {
             deep = any(Value::ArrayValue(ArrayValue { values: vec![deep] }));
         }
         assert!(plain(Some(&deep)).contains('…'));
+    }
+
+    #[test]
+    fn a_structured_value_is_json() {
+        use opentelemetry_proto::tonic::common::v1::{ArrayValue, KeyValueList};
+        let text = "it's \u{1b}[31m\u{202e}\n\t\\ \u{7f}é";
+        let values = vec![
+            any(Value::StringValue(text.to_owned())),
+            any(Value::DoubleValue(f64::NAN)),
+            any(Value::DoubleValue(f64::NEG_INFINITY)),
+            any(Value::DoubleValue(1e300)),
+            any(Value::DoubleValue(-0.5)),
+            any(Value::BytesValue(vec![0, 255])),
+            any(Value::KvlistValue(KeyValueList::default())),
+            any(Value::ArrayValue(ArrayValue::default())),
+            any(Value::StringValueStrindex(7)),
+        ];
+        let value = any(Value::KvlistValue(KeyValueList {
+            values: vec![KeyValue {
+                key: "a \"key\"".to_owned(),
+                value: Some(any(Value::ArrayValue(ArrayValue { values }))),
+                ..KeyValue::default()
+            }],
+        }));
+        let read: serde_json::Value = serde_json::from_str(&plain(Some(&value))).unwrap();
+        let expected = serde_json::json!({"a \"key\"": [
+            text, "NaN", "-inf", 1e300, -0.5, "2 bytes: 00ff", {}, [], "string 7"
+        ]});
+        assert_eq!(read, expected);
     }
 
     #[test]

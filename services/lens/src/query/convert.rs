@@ -44,10 +44,12 @@ pub enum Signal {
 
 /// A term that a signal does not have.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{term}`: {signal} have no {}; their terms are {}", .term.condition.key(), .signal.terms())]
+#[error("`{written}`: {signal} have no {}; their terms are {}", .term.condition.key(), .signal.terms())]
 pub struct Unsupported {
     /// The term.
     pub term: Term,
+    /// The term as it was written.
+    pub written: String,
     /// The signal.
     pub signal: Signal,
 }
@@ -88,9 +90,11 @@ impl Filter {
         let unsupported: Vec<Unsupported> = self
             .terms
             .iter()
-            .filter(|term| !signal.has(&term.condition))
-            .map(|term| Unsupported {
+            .zip(&self.written)
+            .filter(|(term, _)| !signal.has(&term.condition))
+            .map(|(term, written)| Unsupported {
                 term: term.clone(),
+                written: written.clone(),
                 signal,
             })
             .collect();

@@ -51,8 +51,8 @@ pub enum Problem {
     /// The key does not have the operator.
     #[error("`{key}` has no operator `{operator}`: use {allowed}")]
     Operator {
-        /// The key.
-        key: &'static str,
+        /// The key as written.
+        key: String,
         /// The operator as written.
         operator: String,
         /// The operators of the key.
@@ -78,8 +78,8 @@ pub enum Problem {
     /// The value is not one of the key's.
     #[error("`{key}` has no value `{value}`: use {allowed}")]
     Value {
-        /// The key.
-        key: &'static str,
+        /// The key as written.
+        key: String,
         /// The value as written.
         value: String,
         /// The values of the key.

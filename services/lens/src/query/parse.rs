@@ -38,6 +38,7 @@ pub(super) fn filter(text: &str) -> Result<Filter, Errors> {
     }
     let mut input = Input::new(text);
     let mut terms = Vec::new();
+    let mut written = Vec::new();
     let mut failures = Vec::new();
     let mut count = 0;
     let mut word = None;
@@ -62,6 +63,7 @@ pub(super) fn filter(text: &str) -> Result<Filter, Errors> {
                     .and_then(words::between);
                 word = problem.map(|problem| (offset, problem));
                 terms.push(term);
+                written.push(text[offset..input.current_token_start()].to_owned());
             }
             Err(error) => {
                 word = None;
@@ -84,7 +86,7 @@ pub(super) fn filter(text: &str) -> Result<Filter, Errors> {
         };
         return Err(Errors(failures.into_iter().map(error).collect()));
     }
-    let filter = Filter { terms };
+    let filter = Filter { terms, written };
     // A duration can be longer in canonical form: 0.1s becomes 100ms.
     match filter.to_string().chars().count() {
         characters if characters > MAX_CHARACTERS => Err(too_long(characters)),
@@ -129,14 +131,11 @@ fn term(input: &mut Input<'_>) -> ModalResult<Term, Failure> {
         return Err(Failure::cut(head.offset, problem));
     }
     let key = (!quoted).then(|| known(&head)).transpose()?.flatten();
-    let (name, allowed) = match key {
-        Some(key) => (key, operators(key)),
-        None => ("", ALL),
-    };
+    let allowed = key.map_or(ALL, operators);
     let after = input.current_token_start();
     if !allowed.contains(&sign.operator) {
         let problem = Problem::Operator {
-            key: name,
+            key: head.text,
             operator: sign.text.to_owned(),
             allowed: describe(allowed),
         };
@@ -214,9 +213,9 @@ fn condition(
     Ok(match key {
         "service" => Condition::Service(operator, text),
         "name" => Condition::Name(operator, text),
-        "kind" => Condition::Kind(named(key, offset, text)?),
-        "status" => Condition::Status(named(key, offset, text)?),
-        "level" => Condition::Level(operator, named(key, offset, text)?),
+        "kind" => Condition::Kind(named(head, offset, text)?),
+        "status" => Condition::Status(named(head, offset, text)?),
+        "level" => Condition::Level(operator, named(head, offset, text)?),
         "trace" => match text.parse() {
             Ok(id) => Condition::Trace(id),
             Err(_) => return fail(Problem::Trace),
@@ -231,7 +230,8 @@ fn condition(
     })
 }
 
-fn named<T: Named>(key: &'static str, offset: usize, value: String) -> Result<T, ErrMode<Failure>> {
+/// A value of a key, which is as written.
+fn named<T: Named>(key: String, offset: usize, value: String) -> Result<T, ErrMode<Failure>> {
     let found = T::ALL
         .iter()
         .find(|(_, name)| name.eq_ignore_ascii_case(&value));

@@ -276,7 +276,7 @@ fn each_error_has_its_position_and_says_what_is_right() {
         ),
         (
             "severity~err",
-            "character 9: `level` has no operator `~`: use `:`, `=`, `!=`, `>`, `>=`, `<` or `<=`",
+            "character 9: `severity` has no operator `~`: use `:`, `=`, `!=`, `>`, `>=`, `<` or `<=`",
         ),
         (
             "service: auth",
@@ -559,7 +559,7 @@ fn the_canonical_form_parses_to_the_same_filter() {
         for _ in 0..random.usize(0..5) {
             terms.push(any_term(&mut random));
         }
-        let filter = Filter { terms };
+        let filter = Filter::from(terms);
         assert_eq!(parse(&filter.to_string()), filter, "{filter}");
     }
 }
@@ -628,7 +628,7 @@ fn a_signal_refuses_terms_that_it_does_not_have() {
         messages(all.to_log_filter().unwrap_err()),
         [
             ("-kind:server", "kind"),
-            ("-status:ok", "status"),
+            ("status!=ok", "status"),
             ("duration<2s", "duration"),
             ("trace.duration>1s", "trace.duration"),
         ]
@@ -640,7 +640,7 @@ fn a_signal_refuses_terms_that_it_does_not_have() {
         messages(all.to_series_filter().unwrap_err()),
         [
             ("-kind:server", "`kind`"),
-            ("-status:ok", "`status`"),
+            ("status!=ok", "`status`"),
             ("duration<2s", "`duration`"),
             ("trace.duration>1s", "`trace.duration`"),
             (&format!("trace:{TRACE}"), "`trace`"),
@@ -650,6 +650,28 @@ fn a_signal_refuses_terms_that_it_does_not_have() {
         .map(|(term, key)| format!("`{term}`: series have no {key}; {terms}"))
         .join("\n")
     );
+}
+
+#[test]
+fn messages_quote_terms_as_they_were_written() {
+    for (text, written) in [
+        ("  severity=WARN ", "severity=WARN"),
+        ("one -severity!=\"Warn\" two", "-severity!=\"Warn\""),
+        ("a.b:é level>=INFO", "level>=INFO"),
+    ] {
+        let unsupported = parse(text).to_trace_filter().unwrap_err();
+        let message = unsupported[0].to_string();
+        let start = format!("`{written}`: traces have no `level`");
+        assert!(message.starts_with(&start), "{message}");
+    }
+    let duration = parse("-duration>0.2s").to_log_filter().unwrap_err();
+    assert!(duration[0].to_string().starts_with("`-duration>0.2s`: "));
+    let error = "severity:loud".parse::<Filter>().unwrap_err().to_string();
+    assert!(error.contains("`severity` has no value `loud`"), "{error}");
+    // The terms of links are written as their canonical form.
+    let filter = parse("service=a").with(parse("severity=WARN").terms()[0].clone());
+    let unsupported = filter.unwrap().to_trace_filter().unwrap_err();
+    assert!(unsupported[0].to_string().starts_with("`level:warn`: "));
 }
 
 #[test]

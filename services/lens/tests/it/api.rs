@@ -151,7 +151,13 @@ async fn errors_are_json() {
         ),
         ("/api/traces/12", 400, "32 hexadecimal digits"),
         ("/api/matches?signal=metrics", 400, "`signal`"),
+        ("/api/traces/%ff", 400, "Invalid UTF-8"),
+        ("/api", 404, "no such resource"),
+        ("/api/", 404, "no such resource"),
+        ("/api/?q=a", 404, "no such resource"),
         ("/api/nothing", 404, "no such resource"),
+        ("/api/nothing/", 404, "no such resource"),
+        ("/api/traces/1/2", 404, "no such resource"),
         ("/api/import", 405, "no such method"),
     ] {
         let (found, error) = server.error(path).await;

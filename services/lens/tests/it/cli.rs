@@ -72,6 +72,11 @@ async fn assert_decides_by_what_is_stored() {
         let ended = run(&server, &[&["assert"], arguments].concat()).await;
         assert_eq!(ended.code, Some(code), "{arguments:?} {ended:?}");
     }
+    let ended = run(&server, &["assert", "severity=WARN"]).await;
+    assert!(
+        ended.stderr.contains("`severity=WARN`: traces have no"),
+        "{ended:?}"
+    );
     let ended = run(&server, &["assert", "line", "--signal", "logs"]).await;
     let line = ended.stdout.lines().next().unwrap();
     assert_eq!(
@@ -159,8 +164,82 @@ async fn files_are_exported_and_imported() {
             .starts_with(&format!("{file}:1: not an export object")),
         "{ended:?}"
     );
-    let ended = run(&other, &["import", "/nothing"]).await;
-    assert_eq!(ended.code, Some(2));
+    for unreadable in ["/nothing", "/"] {
+        let ended = run(&other, &["import", unreadable]).await;
+        assert_eq!(ended.code, Some(2));
+        let start = format!("error: cannot read {unreadable}: ");
+        assert!(ended.stderr.starts_with(&start), "{ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_nothing_in_it_is_a_failure() {
+    let server = Server::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("telemetry.jsonl");
+    let file = file.to_str().unwrap();
+    let good = folder.path().join("good.jsonl");
+    std::fs::write(
+        &good,
+        r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}]}"#,
+    )
+    .unwrap();
+    let good = good.to_str().unwrap();
+    for content in ["", "\n\n  \n", "{\"resourceSpans\":[]}\n"] {
+        std::fs::write(file, content).unwrap();
+        let ended = run(&server, &["import", file, good]).await;
+        assert_eq!(ended.code, Some(1), "{content:?}");
+        let message = format!("{file}: there is nothing in this file\n");
+        assert_eq!(ended.stderr, message, "{content:?}");
+        // The other file is taken.
+        assert!(ended.stdout.contains("log records: 1"), "{ended:?}");
+    }
+    let ended = run(&server, &["import", "/dev/null", "--signal", "logs"]).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("nothing in this file"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_are_stored_already_are_not_counted_again() {
+    let server = Server::start().await;
+    server.add_trace(1, 3, false);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("telemetry.jsonl");
+    let file = file.to_str().unwrap();
+    run(&server, &["export", "--output", file]).await;
+    let ended = run(&server, &["import", file]).await;
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    assert_eq!(
+        ended.stdout,
+        format!(
+            "{file}: spans: 0 (and 3 that were stored already), data points: 0, log records: 0, rejected: 0, \
+             refused objects: 0\n"
+        )
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn protobuf_needs_its_signal() {
+    let server = Server::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("logs.binpb");
+    let file = file.to_str().unwrap();
+    // An export of one empty log record, with its length.
+    let message = [0x0a, 4, 0x12, 2, 0x12, 0];
+    std::fs::write(
+        file,
+        [&[0, 0, 0, 6], &message[..], &[0, 0, 0, 1, 7]].concat(),
+    )
+    .unwrap();
+    let ended = run(&server, &["import", file]).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let message = format!("{file}:1: the file is not JSON; if it has protobuf, name its signal");
+    assert!(ended.stderr.starts_with(&message), "{ended:?}");
+    let ended = run(&server, &["import", file, "--signal", "logs"]).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stdout.contains("log records: 1, rejected: 0"));
+    let message = format!("{file}: message 2: ");
+    assert!(ended.stderr.starts_with(&message), "{ended:?}");
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ use tonic::transport::Channel;
 pub(crate) struct Lens {
     pub(crate) process: Process,
     pub(crate) pages: SocketAddr,
+    pub(crate) otlp: SocketAddr,
     channel: Channel,
 }
 
@@ -46,7 +47,11 @@ pub(crate) fn run(copy: &Path, folder: &Path) -> Command {
 
 impl Lens {
     pub(crate) async fn start(folder: &Path) -> Self {
-        let mut process = Process::start(&mut binary(folder));
+        Self::start_by(&mut binary(folder)).await
+    }
+
+    pub(crate) async fn start_by(command: &mut Command) -> Self {
+        let mut process = Process::start(command);
         let pages = process.address().await;
         let ready = process.logged("message", "ready").await;
         let otlp = ready["otlp"].as_str().unwrap().trim_matches(['[', ']']);
@@ -54,6 +59,7 @@ impl Lens {
         Self {
             process,
             pages,
+            otlp,
             channel: testing::channel(otlp),
         }
     }

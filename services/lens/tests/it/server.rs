@@ -1,6 +1,9 @@
 //! A lens in the process of the test.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use lens::{Lens, Listeners, Settings};
 use opentelemetry_proto::tonic::{
@@ -20,6 +23,7 @@ pub(crate) const MS: u64 = 1_000_000;
 pub(crate) struct Server {
     pub(crate) lens: Arc<Lens>,
     pub(crate) url: String,
+    pub(crate) otlp: SocketAddr,
     stop: oneshot::Sender<()>,
     pub(crate) task: JoinHandle<()>,
 }
@@ -34,10 +38,12 @@ impl Server {
         let settings: Settings = testing::settings(arguments);
         let pages = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", pages.local_addr().unwrap());
+        let receiver = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let otlp = receiver.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let listeners = Listeners {
             pages,
-            otlp: Vec::new(),
+            otlp: vec![receiver],
         };
         let serving = Arc::clone(&lens);
         let task = tokio::spawn(async move {
@@ -49,6 +55,7 @@ impl Server {
         Self {
             lens,
             url,
+            otlp,
             stop,
             task,
         }

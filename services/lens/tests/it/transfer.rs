@@ -101,9 +101,41 @@ async fn a_bad_file_is_explained() {
         (&1.into(), &1.into())
     );
     assert_eq!(report["problems"][0]["line"], 52);
-    let url = format!("{}/api/import", server.url);
-    let request = reqwest::Client::new().post(url);
-    let request = request.header("content-type", "application/x-protobuf");
-    let response = request.body("").send().await.unwrap();
-    assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let (status, report) = import(&server, "\n\n").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(report["error"], "there is nothing in the file");
+    for (query, kind, status) in [
+        ("", "multipart/form-data; boundary=x", 415),
+        ("?signal=profiles", "application/json", 400),
+        ("?format=proto", "application/json", 400),
+    ] {
+        let url = format!("{}/api/import{query}", server.url);
+        let request = reqwest::Client::new()
+            .post(url)
+            .header("content-type", kind);
+        let response = request.body(TRACE).send().await.unwrap();
+        assert_eq!(response.status(), status, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn protobuf_of_a_signal_is_imported() {
+    use prost::Message as _;
+    let server = Server::start().await;
+    let request: opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest =
+        otlp::json::decode(TRACE.as_bytes()).unwrap();
+    let url = format!("{}/api/import?signal=traces", server.url);
+    let client = reqwest::Client::new();
+    for duplicates in [0, 1] {
+        let import = client.post(&url).body(request.encode_to_vec());
+        let response = import.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let body = response.bytes().await.unwrap();
+        let report: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(report["spans"], 1 - duplicates, "{report}");
+        assert_eq!(report["duplicates"], duplicates, "{report}");
+    }
+    let import = client.post(&url).body("\x07").send().await.unwrap();
+    let body = import.text().await.unwrap();
+    assert!(body.contains("message 1: the file ends within"), "{body}");
 }

@@ -1,3 +1,5 @@
+use bytes::Bytes;
+
 use super::*;
 
 fn split(text: &str, limit: usize) -> Vec<(u64, Option<String>)> {

@@ -261,11 +261,62 @@ fn values_in_the_zero_bucket_are_estimated_as_zero() {
 
 #[test]
 fn buckets_beyond_all_numbers_are_found() {
-    assert!(is_representable(1023, 0) && !is_representable(1024, 0));
-    assert!(is_representable(-1075, 0) && !is_representable(-1076, 0));
-    assert!(is_representable(0, -10) && !is_representable(1, -10));
-    assert!(is_representable(-2, -10) && !is_representable(-3, -10));
-    assert!(is_representable((1 << 30) - 1, 20) && !is_representable(1 << 30, 20));
+    assert!(!is_above_all(1023, 0) && is_above_all(1024, 0));
+    assert!(!is_below_all(-1075, 0) && is_below_all(-1076, 0));
+    assert!(!is_above_all(0, -10) && is_above_all(1, -10));
+    assert!(!is_below_all(-2, -10) && is_below_all(-3, -10));
+    assert!(!is_above_all((1 << 30) - 1, 20) && is_above_all(1 << 30, 20));
+}
+
+/// A histogram with these positive and negative buckets, from the same index on.
+fn from_index(scale: i32, offset: i64, counts: &[u64]) -> Exponential {
+    Exponential {
+        scale,
+        zero_count: 1,
+        positive: Buckets::new(offset, counts),
+        negative: Buckets::new(offset, counts),
+        ..Exponential::default()
+    }
+}
+
+#[test]
+fn values_below_the_smallest_number_are_zero() {
+    // The value of index -1075 can be 2^-1074, the smallest number.
+    let fit = from_index(0, -1077, &[1, 2, 4, 8]).fit().unwrap();
+    assert_eq!((fit.zero_count, fit.zero_threshold), (7, 0.0));
+    assert_eq!(fit.positive, Buckets::new(-1075, &[4, 8]));
+    assert_eq!(fit.negative, fit.positive);
+    for (scale, offset) in [(0, i64::from(i32::MIN)), (20, -(1 << 31)), (-12, -2)] {
+        let fit = from_index(scale, offset, &[3]).fit().unwrap();
+        assert_eq!(fit.zero_count, 7, "{scale} {offset}");
+        assert_eq!(fit.positive.range_at(0), None);
+        assert_eq!(fit.quantile(0.5).unwrap().value, 0.0);
+    }
+    // All of them can be merged.
+    let mut merged = exponential_of(&[1.0, -1e300], 20, 0.0);
+    merged.merge(&from_index(0, i64::from(i32::MIN), &[3]).fit().unwrap());
+    assert_eq!(merged.zero_count, 7);
+    assert!(merged.positive.iter().map(|(_, count)| count).eq([1]));
+}
+
+#[test]
+fn any_scale_can_be_stored() {
+    let fit = from_index(40, -5, &[1; 8]).fit().unwrap();
+    assert_eq!(
+        (fit.scale, fit.positive),
+        (38, Buckets::new(-2, &[1, 4, 3]))
+    );
+    let fit = from_index(i32::MAX, i64::from(i32::MIN), &[1; 3]).fit();
+    assert_eq!(fit.unwrap().positive, Buckets::new(-1, &[3]));
+    for scale in [-12, -100, i32::MIN] {
+        let fit = from_index(scale, -1, &[1, 2]).fit().unwrap();
+        assert_eq!((fit.scale, fit.zero_count), (-11, 1));
+        assert_eq!(fit.positive, Buckets::new(-1, &[1, 2]));
+        assert_eq!(from_index(scale, 1, &[1]).fit(), None);
+    }
+    for (scale, offset) in [(0, 1024), (20, 1 << 30), (-11, 1)] {
+        assert_eq!(from_index(scale, offset, &[1]).fit(), None, "{scale}");
+    }
 }
 
 #[test]

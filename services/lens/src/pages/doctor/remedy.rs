@@ -1,7 +1,7 @@
 //! What to do about a reason to refuse telemetry.
 
 /// Words of a reason, and what to do about it.
-const REMEDIES: [(&str, &str); 17] = [
+const REMEDIES: [(&str, &str); 21] = [
     (
         "the content type is",
         "Set OTEL_EXPORTER_OTLP_PROTOCOL to http/protobuf, http/json or grpc. A sender of another protocol, such as \
@@ -67,6 +67,25 @@ const REMEDIES: [(&str, &str); 17] = [
     (
         "send telemetry by POST",
         "A browser or a health check opened a path of OTLP. Senders use POST.",
+    ),
+    (
+        "speaks TLS",
+        "Begin the endpoint with http:// instead of https://. An endpoint of gRPC without a scheme needs \
+         OTEL_EXPORTER_OTLP_INSECURE=true. For TLS, put a proxy in front of lens.",
+    ),
+    (
+        "that are no HTTP request",
+        "Send OTLP to this port. The collector translates other protocols, such as those of Jaeger, statsd and \
+         Fluentd.",
+    ),
+    (
+        "more headers",
+        "Remove some of OTEL_EXPORTER_OTLP_HEADERS, or what a proxy adds.",
+    ),
+    (
+        "a page of another site",
+        "A web site tried to send telemetry from a browser. Pages of this machine, such as http://localhost:3000, may \
+         send. Others need a proxy under their own address.",
     ),
     (
         "the port of the pages",

@@ -125,7 +125,7 @@ async fn unusual_log_records_are_shown() {
     let page = get(&lens, "/logs").await.body;
     assert_eq!(
         texts(&page, ".lines .body"),
-        [r#"{user: "ann", roles: "admin"}"#]
+        [r#"{"user": "ann", "roles": "admin"}"#]
     );
     assert_eq!(texts(&page, ".lines .level"), ["–"]);
 }

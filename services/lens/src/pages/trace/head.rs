@@ -127,6 +127,9 @@ fn notices(view: &View<'_>, state: &State) -> Markup {
         @if roots > 1 && missing == 0 {
             p.notice { "The trace has " (format::count(roots as u64)) " spans at the top." }
         }
+        @if let Some(text) = &state.no_span_id {
+            p.notice { "A span id has 16 hexadecimal digits, not all zero. This is " (text::short(text, 100)) "." }
+        }
         @if let Some(selected) = state.span {
             @if view.span(selected).is_none() {
                 p.notice { "Span " code { (selected) } " is not stored: it was evicted, not sampled, or has not arrived." }

@@ -23,6 +23,8 @@ pub(super) struct State {
     id: TraceId,
     /// The selected span.
     pub(super) span: Option<SpanId>,
+    /// A text in place of the id of the selected span.
+    pub(super) no_span_id: Option<String>,
     /// Number of the first row. `None` for the page with the selected span.
     from: Option<usize>,
     pub(super) collapsed: Collapsed,
@@ -39,6 +41,10 @@ impl State {
         Self {
             id,
             span: params.parse("span"),
+            no_span_id: params
+                .get("span")
+                .filter(|text| text.parse::<SpanId>().is_err())
+                .map(str::to_owned),
             from: params.parse("from"),
             collapsed: Collapsed {
                 nodes: ids(params, "close"),

@@ -3,6 +3,7 @@
 mod exports;
 mod large;
 mod odd;
+mod selection;
 
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 
@@ -271,6 +272,10 @@ async fn a_trace_that_is_not_stored_is_a_404_that_explains() {
         assert_eq!(page.status, 404, "{path}");
         assert!(page.body.contains("32 hexadecimal digits"), "{path}");
     }
+    // No UTF-8.
+    let page = get(&lens(), "/traces/%ff").await;
+    assert_eq!(page.status, 404);
+    assert_eq!(texts(&page.body, "h1"), ["There is no such page"]);
 }
 
 #[tokio::test]
