@@ -9,11 +9,10 @@ use e2e::{
     collector::sink,
     compare::{Candidate, Measured, compare},
     measure::{drive, print, table},
-    system::another_address,
+    system::sign_up,
 };
-use proto::auth::v1::{MeRequest, RegisterRequest, auth_service_client::AuthServiceClient};
+use proto::auth::v1::MeRequest;
 use tempfile::TempDir;
-use tonic::transport::Channel;
 
 const CALLERS: usize = 64;
 const ROUNDS: usize = 30;
@@ -60,7 +59,7 @@ async fn main() -> anyhow::Result<()> {
         ("lens", ("LENS", "on")),
     ] {
         let otelix = start(variable).await?;
-        people.insert(otelix.auth, register(otelix.auth).await?);
+        people.insert(otelix.auth, sign_up(otelix.auth).await?);
         candidates.push(Candidate::new(name, otelix));
     }
     let me = async |otelix: &Otelix| {
@@ -116,21 +115,4 @@ async fn start(variable: (&str, &str)) -> anyhow::Result<Otelix> {
         auth,
         _folder: folder,
     })
-}
-
-/// Registers a user, and returns a client and the token of the session.
-async fn register(auth: SocketAddr) -> anyhow::Result<(AuthServiceClient<Channel>, String)> {
-    let channel = Channel::from_shared(format!("http://{auth}"))?
-        .tcp_nodelay(true)
-        .connect()
-        .await?;
-    let mut client = AuthServiceClient::new(channel);
-    let request = RegisterRequest {
-        email: "bench@example.com".to_owned(),
-        password: "correct horse battery".to_owned(),
-        client_address: another_address(),
-        ..RegisterRequest::default()
-    };
-    let answer = client.register(request).await?.into_inner();
-    Ok((client, answer.session.context("no session")?.token))
 }

@@ -1,7 +1,7 @@
 //! Benchmark of the cost of telemetry for the most frequent call, `Me`: off, on, and with a collector
 //! that is dead, refuses data or hangs. Part of `just bench`.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use e2e::{
@@ -9,10 +9,9 @@ use e2e::{
     collector::{Answer, sink},
     compare::{Candidate, compare},
     measure::{drive, print},
-    system::another_address,
+    system::sign_up,
 };
-use proto::auth::v1::{MeRequest, RegisterRequest, auth_service_client::AuthServiceClient};
-use tonic::transport::Channel;
+use proto::auth::v1::MeRequest;
 
 const CALLERS: usize = 64;
 const ROUNDS: usize = 30;
@@ -44,7 +43,7 @@ async fn main() -> anyhow::Result<()> {
             None => System::start(&[("OTEL_SDK_DISABLED", "true")]).await?,
             Some(endpoint) => System::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]).await?,
         };
-        people.insert(system.auth_address, register(system.auth_address).await?);
+        people.insert(system.auth_address, sign_up(system.auth_address).await?);
         candidates.push(Candidate::new(name, system));
     }
     let me = async |system: &System| {
@@ -56,21 +55,4 @@ async fn main() -> anyhow::Result<()> {
         .await
     };
     print(&compare("telemetry", &mut candidates, ROUNDS, me).await?)
-}
-
-/// Registers a user, and returns a client and the token of the session.
-async fn register(auth: SocketAddr) -> anyhow::Result<(AuthServiceClient<Channel>, String)> {
-    let channel = Channel::from_shared(format!("http://{auth}"))?
-        .tcp_nodelay(true)
-        .connect()
-        .await?;
-    let mut client = AuthServiceClient::new(channel);
-    let request = RegisterRequest {
-        email: "bench@example.com".to_owned(),
-        password: "correct horse battery".to_owned(),
-        client_address: another_address(),
-        ..RegisterRequest::default()
-    };
-    let answer = client.register(request).await?.into_inner();
-    Ok((client, answer.session.context("no session")?.token))
 }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::Context as _;
+use proto::auth::v1::{RegisterRequest, auth_service_client::AuthServiceClient};
 use tempfile::TempDir;
+use tonic::transport::Channel;
 
 use crate::Process;
 
@@ -21,6 +23,26 @@ pub fn another_address() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let host = NEXT.fetch_add(1, Ordering::Relaxed) % (1 << 17);
     Ipv4Addr::from_bits(Ipv4Addr::new(198, 18, 0, 0).to_bits() + host).to_string()
+}
+
+/// Registers a user at `auth`. Returns a client and the token of the session.
+///
+/// # Errors
+/// When nothing answers, or the registration fails.
+pub async fn sign_up(auth: SocketAddr) -> anyhow::Result<(AuthServiceClient<Channel>, String)> {
+    let channel = Channel::from_shared(format!("http://{auth}"))?
+        .tcp_nodelay(true)
+        .connect()
+        .await?;
+    let mut client = AuthServiceClient::new(channel);
+    let request = RegisterRequest {
+        email: "bench@example.com".to_owned(),
+        password: "correct horse battery".to_owned(),
+        client_address: another_address(),
+        ..RegisterRequest::default()
+    };
+    let answer = client.register(request).await?.into_inner();
+    Ok((client, answer.session.context("no session")?.token))
 }
 
 /// Running `user`, `auth` and `frontend`. When it is dropped, they are killed and their data is removed.

@@ -35,7 +35,7 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
         "above LENS_MEMORY, MiB",
     ]);
     for mebibytes in [8, 64, 256] {
-        // The large ones have 2 to 4 MiB, but at most a quarter of the store.
+        // The large ones have about 1.4 MiB: a store of 8 MiB takes no request above 2 MiB.
         for (batches, readers) in [(1, 0), (6, 0), (6, READERS)] {
             let memory = format!("{mebibytes}MiB");
             let lens = Receiver::lens(&[("LENS_MEMORY", &memory)]).await?;

@@ -52,7 +52,7 @@ impl Receiver {
         })
     }
 
-    /// The OpenTelemetry Collector, which writes the number of received spans to stderr.
+    /// The OpenTelemetry Collector, which writes lines about what it received to stderr.
     pub(crate) async fn collector() -> anyhow::Result<Option<Self>> {
         Self::other(
             "otelcol",
@@ -63,7 +63,7 @@ impl Receiver {
         .await
     }
 
-    /// Jaeger with its store in memory, which keeps its default number of traces.
+    /// Jaeger with its store in memory, which keeps the newest 100,000 traces.
     pub(crate) async fn jaeger() -> anyhow::Result<Option<Self>> {
         let storage = "exporters: {jaeger_storage_exporter: {trace_storage: memory}}\n\
             extensions: {jaeger_storage: {backends: {memory: {memory: {max_traces: 100000}}}}}";
