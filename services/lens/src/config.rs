@@ -28,7 +28,7 @@ pub struct Config {
     #[command(flatten)]
     pub settings: Settings,
 
-    /// Folder in which telemetry is kept over restarts, as at most --memory bytes. Without it, nothing is written
+    /// Folder in which telemetry is kept over restarts, in at most --lens-memory bytes. Without it, nothing is written
     #[arg(long, env = "LENS_DATA", value_name = "FOLDER", help_heading = "Lens")]
     pub data: Option<PathBuf>,
 

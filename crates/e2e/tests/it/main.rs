@@ -20,6 +20,7 @@ mod metrics;
 mod outage;
 mod propagation;
 mod queries;
+mod references;
 mod rules;
 mod sampling;
 mod sdks;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         metrics::trials(),
         outage::trials(),
         propagation::trials(),
+        references::trials(),
         rules::trials(),
         sampling::trials(),
         sdks::trials(),

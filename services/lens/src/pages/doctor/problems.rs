@@ -52,8 +52,7 @@ pub(super) fn section(lens: &Lens, findings: &Findings) -> Markup {
                 "From the newest " (plural(findings.traces as u64, "trace", "traces")) " with "
                 (plural(findings.spans as u64, "span", "spans"))
                 ". Traces of the last 10 s are left out, because their spans may still be under way. "
-                "A request that is no HTTP leaves nothing to see here: lens takes no TLS, so senders need http:// and "
-                "not https://, or the setting for an insecure connection."
+                "Lens takes no TLS: senders need http:// instead of https://, or the setting for an insecure connection."
             }
         }
     }
