@@ -39,6 +39,7 @@ let
     src = sourceOf code;
     strictDeps = true;
     cargoExtraArgs = "--locked --workspace";
+    inherit ((importTOML ../.cargo/config.toml).env) LIBSQLITE3_FLAGS;
     buildInputs = lib.optional stdenv.hostPlatform.isDarwin libiconv;
 
     cargoVendorDir = craneLib.vendorCargoDeps {

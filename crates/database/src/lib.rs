@@ -8,14 +8,17 @@
 //! microseconds. To wake a thread for each query, as the runtime's blocking pool does, would cost
 //! more than the query. A thread that finds more work in the queue continues without sleeping.
 //!
-//! A lookup by a unique key ([`Database::find`]) runs on the thread of its caller, if it can.
+//! A lookup by a unique key ([`Database::find`]) runs on the thread of its caller, if it can. Such lookups
+//! have connections of their own.
 //!
 //! Each operation is recorded as a span and in a histogram of durations. Its [`Statement`] provides
 //! their name and attributes.
 //!
 //! Nothing here depends on a table.
 
+mod connection;
 mod lock;
+mod lookups;
 mod observation;
 mod settings;
 
@@ -30,7 +33,7 @@ use std::{
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -41,7 +44,6 @@ use diesel::{
     connection::SimpleConnection as _,
     dsl::sql,
     migration::{Migration, MigrationSource, MigrationVersion},
-    r2d2::{ConnectionManager, CustomizeConnection, NopErrorHandler, Pool},
     result::{DatabaseErrorKind, Error as QueryError},
     sql_types::Bool,
     sqlite::Sqlite,
@@ -50,14 +52,17 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _};
 // Diesel links SQLite through this crate. The dependency here enables the build from source.
 use libsqlite3_sys as _;
 use opentelemetry::Context;
-use scheduled_thread_pool::ScheduledThreadPool;
 use telemetry::{Service, names};
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::sync::oneshot;
 
-use crate::observation::{Observer, Operation};
+use crate::{
+    connection::{Connection, Contents, Role},
+    lookups::{LOOKUPS, Lookups},
+    observation::{Observer, Operation},
+};
 
-/// Number of connections for reads.
-const READERS: u32 = 2;
+/// Number of threads for reads.
+const READERS: usize = 2;
 
 /// Maximum number of operations that wait for a connection; further ones are refused.
 const QUEUE: usize = 1024;
@@ -71,6 +76,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Database {
     writer: Connections,
     readers: Connections,
+    lookups: Arc<Lookups>,
     /// The lock against other processes; `None` for a URI of SQLite.
     _lock: Option<Arc<File>>,
 }
@@ -205,25 +211,24 @@ impl Database {
         let lock = create(path)?.then(|| lock::lock(path)).transpose()?;
         check_owner(path, migrations)?;
 
-        // The thread that opens connections. Without it, each pool would start three threads.
-        let opener = ScheduledThreadPool::builder()
-            .num_threads(1)
-            .thread_name_pattern("database-opener")
-            .build();
-        let opener = Arc::new(opener);
-        let pool = Role::Writer(contents).pool(path, 1, &opener)?;
-        let mut connection = pool.get().map_err(|error| open_error(path, &error))?;
+        let url = text(path)?;
+        let open = |role| Connection::open(url, role).map_err(|error| open_error(path, &error));
+        let mut writer = open(Role::Writer(contents))?;
+        let connection = writer.get().map_err(|error| open_error(path, &error))?;
         // A read-only file only fails at the first write, so this makes one now.
         connection
             .batch_execute("BEGIN IMMEDIATE; CREATE TABLE probe (x); ROLLBACK")
             .map_err(|error| open_error(path, &error))?;
-        migrate(&mut connection, path, migrations)?;
-        drop(connection);
+        migrate(connection, path, migrations)?;
 
-        let readers = Role::Reader.pool(path, READERS, &opener)?;
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            readers.push(open(Role::Reader)?);
+        }
         Ok(Self {
-            writer: Connections::start(path, Role::Writer(contents), &pool)?,
-            readers: Connections::start(path, Role::Reader, &readers)?,
+            writer: Connections::start(path, Role::Writer(contents), vec![writer], 0)?,
+            readers: Connections::start(path, Role::Reader, readers, LOOKUPS)?,
+            lookups: Arc::new(Lookups::new([open(Role::Reader)?, open(Role::Reader)?])),
             _lock: lock,
         })
     }
@@ -242,10 +247,9 @@ impl Database {
 
     /// Runs a read that finds one row, or a few, by a unique key.
     ///
-    /// Such a read takes less time than waking another thread. So it runs on the caller's thread, if
-    /// a connection is idle. Only one read at a time does so: on a slow disk it stops one worker of
-    /// the runtime, and further reads wait on the threads of the database. If the runtime has a
-    /// single worker, all of them do.
+    /// Such a read takes less time than waking another thread. So it runs on the caller's thread, up to two at a
+    /// time. While the disk is slow, only one at a time does so, and further reads wait on the threads of the
+    /// database. If the runtime has a single worker, all of them do.
     ///
     /// # Errors
     /// When `work` fails, or the database is busy.
@@ -254,10 +258,13 @@ impl Database {
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
         T: Send + 'static,
     {
-        match self.readers.try_run_here(statement, work) {
-            Ok(outcome) => outcome.unwrap_or_else(|panic| resume_unwind(panic)),
-            Err(work) => self.read(statement, work).await,
-        }
+        let Some(mut lookup) = self.lookups.start() else {
+            return self.read(statement, work).await;
+        };
+        let observer = &self.readers.observer;
+        let operation = Operation::start(Arc::clone(observer), statement);
+        let outcome = observer.while_used(|| perform(operation, usable(lookup.connection()), work));
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Runs a write as one transaction, which is on disk when this returns.
@@ -345,9 +352,6 @@ impl Error {
 /// The threads of one role, each with a connection, and the queue that they share.
 #[derive(Clone)]
 struct Connections {
-    pool: ConnectionPool,
-    /// Locked during an operation on the thread of its caller.
-    here: Arc<Mutex<()>>,
     jobs: Arc<Sender<Job>>,
     observer: Arc<Observer>,
 }
@@ -358,57 +362,34 @@ type Job = Box<dyn FnOnce(Option<&mut SqliteConnection>) + Send>;
 /// The outcome of an operation, or its panic.
 type Outcome<T> = Result<Result<T, Error>, Box<dyn Any + Send>>;
 
-type ConnectionPool = Pool<ConnectionManager<SqliteConnection>>;
-
 impl Connections {
-    fn start(path: &Path, role: Role, pool: &ConnectionPool) -> Result<Self, OpenError> {
+    /// Starts a thread for each connection. `more` is the number of further connections of this role.
+    fn start(
+        path: &Path,
+        role: Role,
+        connections: Vec<Connection>,
+        more: usize,
+    ) -> Result<Self, OpenError> {
         let (sender, receiver) = bounded(QUEUE);
         let jobs = Arc::new(sender);
-        let size = pool.max_size();
         // A strong reference would keep the threads, which end with the last sender.
         let queue = Arc::downgrade(&jobs);
         let pending = move || queue.upgrade().map(|jobs| jobs.len());
-        let observer = Observer::start(&namespace(path), role.name(), size as usize, pending);
+        let size = connections.len() + more;
+        let observer = Observer::start(&namespace(path), role.name(), size, pending);
         let service = Service::current();
-        for _ in 0..size {
-            let (pool, receiver) = (pool.clone(), receiver.clone());
+        for mut connection in connections {
+            let receiver = receiver.clone();
             let observer = Arc::clone(&observer);
             thread::Builder::new()
                 .name(format!("database-{}", role.name()))
                 .spawn(move || {
                     let _scope = service.enter();
-                    work(&pool, &receiver, &observer);
+                    work(&mut connection, &receiver, &observer);
                 })
                 .map_err(|error| open_error(path, &error))?;
         }
-        Ok(Self {
-            pool: pool.clone(),
-            here: Arc::default(),
-            jobs,
-            observer,
-        })
-    }
-
-    /// Runs work on this thread. Returns the work if that could stop the last worker of the runtime, or
-    /// if no connection is idle.
-    fn try_run_here<T, F>(&self, statement: Statement, work: F) -> Result<Outcome<T>, F>
-    where
-        F: FnOnce(&mut SqliteConnection) -> QueryResult<T>,
-    {
-        let has_other_workers =
-            Handle::try_current().is_ok_and(|runtime| runtime.metrics().num_workers() > 1);
-        if !has_other_workers {
-            return Err(work);
-        }
-        let Ok(_here) = self.here.try_lock() else {
-            return Err(work);
-        };
-        let Some(mut connection) = self.pool.try_get() else {
-            return Err(work);
-        };
-        let operation = Operation::start(Arc::clone(&self.observer), statement);
-        let run = || perform(operation, Some(&mut connection), work);
-        Ok(self.observer.while_used(run))
+        Ok(Self { jobs, observer })
     }
 
     async fn run<T, U, F, D>(&self, statement: Statement, work: F, done: D) -> Result<U, Error>
@@ -479,16 +460,18 @@ fn transaction<T>(
 }
 
 /// The loop of a thread. It ends when the last [`Database`] with this queue is dropped.
-fn work(pool: &ConnectionPool, jobs: &Receiver<Job>, observer: &Observer) {
+fn work(connection: &mut Connection, jobs: &Receiver<Job>, observer: &Observer) {
     while let Ok(job) = jobs.recv() {
-        match pool.get() {
-            Ok(mut connection) => observer.while_used(|| job(Some(&mut connection))),
-            Err(error) => {
-                tracing::error!(error = %error, "no connection to the database");
-                job(None);
-            }
-        }
+        observer.while_used(|| job(usable(connection)));
     }
+}
+
+/// The connection, or `None` if it cannot be opened again.
+fn usable(connection: &mut Connection) -> Option<&mut SqliteConnection> {
+    connection
+        .get()
+        .inspect_err(|error| tracing::error!(%error, "no connection to the database"))
+        .ok()
 }
 
 /// The name of a database in telemetry: the name of its file without the extension.
@@ -500,74 +483,6 @@ fn open_error(path: &Path, error: &dyn std::error::Error) -> OpenError {
     OpenError::Open {
         path: path.to_owned(),
         reason: error.to_string(),
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Role {
-    Reader,
-    Writer(Contents),
-}
-
-/// What a database holds, which decides what a loss of power may cost.
-#[derive(Clone, Copy, Debug)]
-enum Contents {
-    /// What exists nowhere else.
-    Records,
-    /// What is replaced by newer data.
-    Recent,
-}
-
-impl Role {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Reader => "reader",
-            Self::Writer(_) => "writer",
-        }
-    }
-
-    fn pool(
-        self,
-        path: &Path,
-        size: u32,
-        opener: &Arc<ScheduledThreadPool>,
-    ) -> Result<ConnectionPool, OpenError> {
-        Pool::builder()
-            .max_size(size)
-            .thread_pool(Arc::clone(opener))
-            .connection_timeout(PATIENCE)
-            // Unlike a server, a file does not close connections.
-            .test_on_check_out(false)
-            .connection_customizer(Box::new(self))
-            .error_handler(Box::new(NopErrorHandler))
-            .build(ConnectionManager::new(text(path)?))
-            .map_err(|error| open_error(path, &error))
-    }
-}
-
-impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Role {
-    fn on_acquire(&self, connection: &mut SqliteConnection) -> Result<(), diesel::r2d2::Error> {
-        // The timeout comes first, because switching to WAL takes a lock.
-        let patience = PATIENCE.as_millis();
-        let role = match self {
-            Self::Reader => "PRAGMA query_only = ON;",
-            // With WAL, a commit survives a loss of power only with FULL. macOS needs fullfsync
-            // too, which other systems ignore.
-            Self::Writer(Contents::Records) => {
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;"
-            }
-            // The vacuum must be chosen before the first page is written, which WAL does. A large commit makes
-            // the log large, so it is cut to 4 MiB.
-            Self::Writer(Contents::Recent) => {
-                "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; \
-                 PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 4194304;"
-            }
-        };
-        connection
-            .batch_execute(&format!(
-                "PRAGMA busy_timeout = {patience}; PRAGMA foreign_keys = ON; {role}"
-            ))
-            .map_err(diesel::r2d2::Error::QueryError)
     }
 }
 

@@ -1,0 +1,92 @@
+//! A connection to SQLite that one thread at a time uses.
+
+use diesel::{
+    Connection as _, ConnectionError, QueryResult, SqliteConnection,
+    connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _},
+};
+
+use crate::PATIENCE;
+
+/// A connection, which is opened again after an operation that left its transaction open.
+pub(crate) struct Connection {
+    url: String,
+    role: Role,
+    open: SqliteConnection,
+}
+
+impl Connection {
+    pub(crate) fn open(url: &str, role: Role) -> Result<Self, ConnectionError> {
+        Ok(Self {
+            url: url.to_owned(),
+            role,
+            open: open(url, role)?,
+        })
+    }
+
+    /// The connection, without a transaction.
+    ///
+    /// # Errors
+    /// When the connection must be opened again, and that fails.
+    pub(crate) fn get(&mut self) -> Result<&mut SqliteConnection, ConnectionError> {
+        // A panic in a transaction leaves it open.
+        if AnsiTransactionManager::is_broken_transaction_manager(&mut self.open) {
+            self.open = open(&self.url, self.role)?;
+        }
+        Ok(&mut self.open)
+    }
+}
+
+fn open(url: &str, role: Role) -> Result<SqliteConnection, ConnectionError> {
+    let mut connection = SqliteConnection::establish(url)?;
+    role.configure(&mut connection)
+        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Role {
+    Reader,
+    Writer(Contents),
+}
+
+/// What a database holds, which decides what a loss of power may cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Contents {
+    /// What exists nowhere else.
+    Records,
+    /// What is replaced by newer data.
+    Recent,
+}
+
+impl Role {
+    /// The name in telemetry.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Writer(_) => "writer",
+        }
+    }
+
+    fn configure(self, connection: &mut SqliteConnection) -> QueryResult<()> {
+        // The timeout comes first, because switching to WAL takes a lock.
+        let patience = PATIENCE.as_millis();
+        let role = match self {
+            Self::Reader => "PRAGMA query_only = ON;",
+            // With WAL, a commit survives a loss of power only with FULL. macOS needs fullfsync
+            // too, which other systems ignore.
+            Self::Writer(Contents::Records) => {
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;"
+            }
+            // The vacuum must be chosen before the first page is written, which WAL does. A large commit makes
+            // the log large, so it is cut to 4 MiB.
+            Self::Writer(Contents::Recent) => {
+                "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; \
+                 PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 4194304;"
+            }
+        };
+        connection.batch_execute(&format!(
+            "PRAGMA busy_timeout = {patience}; PRAGMA foreign_keys = ON; {role}"
+        ))
+    }
+}
