@@ -240,7 +240,10 @@ fn any_graph_is_drawn_and_drawn_the_same_again() {
         pairs.push((nodes - 1, 0));
         pairs.sort_unstable();
         pairs.dedup();
-        let map = map(nodes, &pairs);
+        let mut map = map(nodes, &pairs);
+        for node in map.nodes.iter_mut().filter(|_| random.u8(..4) == 0) {
+            node.kind = Kind::Topic;
+        }
         let drawing = Drawing::new(&map).unwrap_or_else(|| panic!("round {round}: {pairs:?}"));
         let points = drawing.arrows.iter().flat_map(|arrow| &arrow.points);
         for (x, y) in points.chain(drawing.nodes.iter().flatten()) {
@@ -251,6 +254,20 @@ fn any_graph_is_drawn_and_drawn_the_same_again() {
         assert!(again.is_of(&map));
     }
     assert!(Drawing::new(&map(3, &[])).is_none());
+}
+
+#[test]
+fn a_topic_that_leads_back_does_not_move_the_entry() {
+    // As here: the frontend consumes what the services behind it have sent.
+    let pairs = [(0, 1), (1, 2), (1, 3), (3, 0), (2, 3)];
+    let mut map = map(4, &pairs);
+    map.nodes[3].kind = Kind::Topic;
+    let drawing = Drawing::new(&map).unwrap();
+    let places: Vec<f64> = drawing.nodes.iter().map(|place| place.unwrap().0).collect();
+    assert!(places.is_sorted(), "{places:?}");
+    // The arrow still ends at the consumer.
+    let back = &drawing.arrows[3].points;
+    assert!(back[0].0 > back[back.len() - 1].0, "{back:?}");
 }
 
 #[tokio::test]
