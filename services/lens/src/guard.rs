@@ -41,7 +41,7 @@ impl Guard {
         });
         if !is_local && otlp_token.is_none() {
             tracing::warn!(
-                "everybody who reaches this machine can send telemetry; LENS_OTLP_TOKEN sets a secret"
+                "other machines can send telemetry without a secret; LENS_OTLP_TOKEN sets one"
             );
         }
         Ok(Self {

@@ -28,8 +28,10 @@ pub(in super::super) fn page(lens: &Lens, id: TraceId) -> Response {
         section.narrow {
             p.code { "404" }
             h1 { "This trace is not stored" }
-            p.lead { "Nothing of trace " code { (id) } " is in memory." }
-            p { "Spans arrive some seconds after they end. If the trace is new, load this page again." }
+            p.lead {
+                "Nothing of trace " code { (id) } " is in memory. Spans arrive some seconds after they end. If the trace is new, "
+                "load this page again."
+            }
             div.actions {
                 a.button #again href="" data-after="0" data-events=[events] { "Load again" }
                 a.button.quiet href="/traces" { "All traces" }
