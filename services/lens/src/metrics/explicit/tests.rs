@@ -78,7 +78,7 @@ fn a_single_value_is_known() {
     exactly(&one.since(&empty).unwrap(), 90.4);
     exactly(&two.since(&one).unwrap(), 80.25);
     // Points without values come before and after.
-    let mut merged = empty.clone();
+    let mut merged = empty;
     assert!(merged.merge(&one) && merged.merge(&one.since(&one).unwrap()));
     exactly(&merged, 90.4);
     // A sum that contradicts the bucket.
