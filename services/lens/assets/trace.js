@@ -1,4 +1,7 @@
-// Moves between the rows of a waterfall by keyboard, and copies a trace. Without it, rows and copies are plain links.
+// Moves between the rows of a waterfall by keyboard, copies a trace, and loads the page of a trace that has not arrived
+// yet. Without it, rows, copies and "Load again" are plain links.
+
+import { follow } from "./live.js";
 
 const rows = () => [...document.querySelectorAll("tr[data-row] a.name")];
 
@@ -41,5 +44,16 @@ for (const link of document.querySelectorAll("a[data-copy]")) {
     } catch {
       location.href = link.href;
     }
+  });
+}
+
+// Spans of a trace arrive in several requests. This is the time for the next ones, in milliseconds.
+const REST = 1_000;
+
+const again = document.getElementById("again");
+if (again) {
+  const end = follow(again, () => {
+    end();
+    setTimeout(() => location.reload(), REST);
   });
 }

@@ -80,8 +80,9 @@ pub struct Settings {
     )]
     pub lens_allowed_hosts: Vec<String>,
 
-    /// Secret that browsers and programs must show to read telemetry. If pages are reachable from other machines,
-    /// there is always one: a random secret is logged at the start if this is not set
+    /// Secret that browsers and programs must show to read telemetry: 16 to 256 letters, digits and signs of -._~+/=.
+    /// If other machines can reach the pages, there is always one: if this is not set, the link with a random secret is
+    /// logged at the start
     #[arg(
         long,
         env = "LENS_TOKEN",
@@ -99,7 +100,7 @@ pub struct Settings {
     )]
     pub lens_token_file: Option<PathBuf>,
 
-    /// Secret that senders of OTLP must show, as `authorization: Bearer SECRET`
+    /// Secret that senders of OTLP must show, as `authorization: Bearer SECRET`: 16 to 256 of the same characters
     #[arg(
         long,
         env = "LENS_OTLP_TOKEN",
@@ -135,6 +136,12 @@ impl Settings {
     /// The secret for reading.
     pub(crate) fn token(&self) -> anyhow::Result<Option<Token>> {
         secret(self.lens_token.as_ref(), self.lens_token_file.as_deref())
+    }
+
+    /// Whether a secret for reading is set.
+    #[must_use]
+    pub fn has_token(&self) -> bool {
+        self.lens_token.is_some() || self.lens_token_file.is_some()
     }
 
     /// The secret for sending.

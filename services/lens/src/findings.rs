@@ -22,7 +22,7 @@ const SPANS: usize = 50_000;
 const DECODED: usize = 1_000;
 
 /// Time after the end of a trace in which its spans may still be under way.
-const UNDER_WAY: Duration = Duration::from_secs(10);
+pub(crate) const UNDER_WAY: Duration = Duration::from_secs(10);
 
 /// Least difference of two clocks that is reported, in nanoseconds. Smaller ones are usual on one machine too.
 const SKEW: u64 = 1_000_000;

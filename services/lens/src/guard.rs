@@ -34,14 +34,14 @@ impl Guard {
         let token = settings.token()?.or_else(|| {
             let random = (!is_local).then(Token::random)?;
             tracing::warn!(
-                "pages at {address} are reachable from other machines; open them with ?token={}",
-                random.as_str()
+                "other machines can reach the pages, so readers need a secret; open {}",
+                link(address, &random)
             );
             Some(random)
         });
         if !is_local && otlp_token.is_none() {
             tracing::warn!(
-                "everybody who reaches this machine can send telemetry; LENS_OTLP_TOKEN sets a secret"
+                "other machines can send telemetry without a secret; LENS_OTLP_TOKEN sets one"
             );
         }
         Ok(Self {
@@ -63,6 +63,15 @@ impl Guard {
                 .iter()
                 .any(|allowed| allowed.trim().eq_ignore_ascii_case(&name))
     }
+}
+
+/// The link that gives a browser the secret, for an address that is listened on.
+fn link(address: SocketAddr, token: &Token) -> String {
+    format!(
+        "{}/?token={}",
+        chassis::health::url(address),
+        token.as_str()
+    )
 }
 
 /// Refuses requests under names of other hosts, requests of other sites, and those without the token.

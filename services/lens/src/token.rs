@@ -54,7 +54,7 @@ impl FromStr for Token {
         if fits && text.len() >= 16 {
             Ok(Self(text.to_owned()))
         } else {
-            Err("a secret has 16 to 256 letters, digits and the signs -._~+/=")
+            Err("a secret has 16 to 256 letters, digits and signs of -._~+/=")
         }
     }
 }

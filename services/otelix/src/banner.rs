@@ -84,6 +84,8 @@ fn problem(endpoint: &Endpoint) -> String {
 fn with_lens(config: &Config, pages: &str, places: &Places) -> (String, String) {
     let [grpc, http] = places.otlp;
     let lens = chassis::health::url(places.pages);
+    let endpoint = chassis::health::url(grpc);
+    let grpc = endpoint.trim_start_matches("http://");
     let shows = match &*places.signals {
         [] if config.telemetry.sdk_disabled => {
             "other programs; OTEL_SDK_DISABLED is set".to_owned()
@@ -92,16 +94,23 @@ fn with_lens(config: &Config, pages: &str, places: &Places) -> (String, String) 
         ["traces", "metrics", "logs"] => "shows traces, metrics and logs".to_owned(),
         signals => format!("shows {} alone", signals.join(" and ")),
     };
+    let secret = match &config.lens_settings {
+        _ if places.pages.ip().to_canonical().is_loopback() => "",
+        settings if settings.has_token() => {
+            "\n             readers need LENS_TOKEN: open it with ?token=SECRET"
+        }
+        _ => "\n             readers need a secret: open the link in the log, with ?token=",
+    };
     let mut telemetry = format!(
         "  \
-lens       {lens}   {shows}
+lens       {lens}   {shows}{secret}
   OTLP       {grpc} (gRPC), {} (HTTP), for your services too",
         http.port()
     );
     if !places.taken.is_empty() {
         let taken: Vec<_> = places.taken.iter().map(ToString::to_string).collect();
-        telemetry.push_str("\n             other programs use port ");
-        telemetry.push_str(&taken.join(" and "));
+        telemetry.push_str("\n             ");
+        telemetry.push_str(&in_use(&taken));
     }
     if places.signals.is_empty() && !config.telemetry.sdk_disabled {
         telemetry.push_str("\n  telemetry  ");
@@ -118,7 +127,7 @@ lens       {lens}   {shows}
 {first}
 
 Put load on it, in another terminal:
-  OTEL_EXPORTER_OTLP_ENDPOINT=http://{grpc} \\
+  OTEL_EXPORTER_OTLP_ENDPOINT={endpoint} \\
   cargo run -p loadgen -- --target {pages}
 
 Use a collector with Grafana instead: start one, and then otelix again:
@@ -127,6 +136,16 @@ Use a collector with Grafana instead: start one, and then otelix again:
   GRAFANA_URL=http://127.0.0.1:3000 cargo run"
     );
     (telemetry, ending)
+}
+
+/// The ports that other programs use, in words.
+fn in_use(ports: &[String]) -> String {
+    match ports {
+        [others @ .., last] if !others.is_empty() => {
+            format!("other programs use ports {} and {last}", others.join(", "))
+        }
+        ports => format!("another program uses port {}", ports.join("")),
+    }
 }
 
 /// Where the telemetry of this process goes, if not to lens.
@@ -267,6 +286,40 @@ mod tests {
             "GRAFANA_URL=",
         ] {
             assert!(banner.contains(text), "{text}: {banner}");
+        }
+    }
+
+    #[test]
+    fn the_banner_has_no_address_that_clients_cannot_use() {
+        let everywhere = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        let Viewer::Runs(places) = runs(ALL, &[8086, 4317, 4318]) else {
+            unreachable!();
+        };
+        let viewer = Viewer::Runs(Places {
+            pages: everywhere(38086),
+            otlp: [everywhere(34317), everywhere(34318)],
+            ..places
+        });
+        let random = banner(&[], &viewer);
+        let secret = banner(&["--lens-token=a-secret-of-this-test"], &viewer);
+        for banner in [&random, &secret] {
+            assert!(!banner.contains("0.0.0.0"), "{banner}");
+            assert!(!banner.contains("a-secret"), "{banner}");
+            let endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:34317 ";
+            assert!(banner.contains(endpoint), "{banner}");
+            let ports = "other programs use ports 8086, 4317 and 4318\n";
+            assert!(banner.contains(ports), "{banner}");
+        }
+        assert!(random.contains("open the link in the log"), "{random}");
+        assert!(secret.contains("readers need LENS_TOKEN"), "{secret}");
+        let local = banner(&[], &runs(ALL, &[4318]));
+        assert!(
+            local.contains("another program uses port 4318\n"),
+            "{local}"
+        );
+        assert!(!local.contains("readers need"), "{local}");
+        for line in [random, secret].iter().flat_map(|banner| banner.lines()) {
+            assert!(line.len() <= 78, "{line}");
         }
     }
 

@@ -107,7 +107,7 @@ This page is made from `--help`, and a test compares them. After a change, write
         }
         for group in groups.iter().filter(|group| !is_shared(group)) {
             if group.heading != "Options" {
-                write!(page, "\n### {} of {command}\n", group.heading)?;
+                write!(page, "\n### {command}: {}\n", group.heading)?;
             }
             table(&mut page, group)?;
         }

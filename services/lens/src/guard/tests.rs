@@ -262,3 +262,16 @@ fn secrets_that_fit_nowhere_are_refused() {
     assert!(token.is(SECRET));
     assert_eq!(format!("{token:?}"), "Token(..)");
 }
+
+#[test]
+fn the_link_with_the_secret_has_an_address_for_clients() {
+    let token: Token = SECRET.parse().unwrap();
+    for (address, host) in [
+        ("0.0.0.0:8086", "127.0.0.1:8086"),
+        ("[::]:8086", "[::1]:8086"),
+        ("192.0.2.7:80", "192.0.2.7:80"),
+    ] {
+        let expected = format!("http://{host}/?token={SECRET}");
+        assert_eq!(link(address.parse().unwrap(), &token), expected);
+    }
+}

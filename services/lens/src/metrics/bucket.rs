@@ -103,6 +103,50 @@ impl Bucket {
     }
 }
 
+/// What is known of the values of a histogram beside its buckets.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Known {
+    pub(super) count: u64,
+    pub(super) sum: Option<f64>,
+    pub(super) min: Option<f64>,
+    pub(super) max: Option<f64>,
+}
+
+impl Known {
+    /// The same of the union. An empty histogram need not say its sum and its extremes.
+    pub(super) fn with(self, more: Self) -> Self {
+        if self.count == 0 {
+            return more;
+        }
+        if more.count == 0 {
+            return self;
+        }
+        Self {
+            count: self.count.saturating_add(more.count),
+            sum: self.sum.zip(more.sum).map(|(one, more)| one + more),
+            min: self.min.zip(more.min).map(|(one, more)| one.min(more)),
+            max: self.max.zip(more.max).map(|(one, more)| one.max(more)),
+        }
+    }
+
+    /// The same of the values that came after an earlier histogram. Their extremes are known if nothing came before,
+    /// or if there is one value: it is the difference of the sums. `None` if the count fell.
+    pub(super) fn since(self, earlier: Self) -> Option<Self> {
+        if earlier.count == 0 {
+            return Some(self);
+        }
+        let count = self.count.checked_sub(earlier.count)?;
+        let sum = self.sum.zip(earlier.sum).map(|(one, less)| one - less);
+        let single = sum.filter(|_| count == 1);
+        Some(Self {
+            count,
+            sum,
+            min: single,
+            max: single,
+        })
+    }
+}
+
 /// The value whose relative error is the same to both bounds, which have the same sign.
 fn midpoint(lower: f64, upper: f64) -> f64 {
     let (near, far) = if lower.abs() < upper.abs() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::metrics::{
-    bucket::{self, Bucket, Estimate, Shape},
+    bucket::{self, Bucket, Estimate, Known, Shape},
     size,
 };
 
@@ -67,31 +67,42 @@ impl Explicit {
         if self.bounds != other.bounds {
             return false;
         }
-        self.count = self.count.saturating_add(other.count);
+        self.set(self.known().with(other.known()));
         for (own, more) in self.counts.iter_mut().zip(&other.counts) {
             *own = own.saturating_add(*more);
         }
-        self.sum = self.sum.zip(other.sum).map(|(one, more)| one + more);
-        self.min = self.min.zip(other.min).map(|(one, more)| one.min(more));
-        self.max = self.max.zip(other.max).map(|(one, more)| one.max(more));
         true
+    }
+
+    fn known(&self) -> Known {
+        Known {
+            count: self.count,
+            sum: self.sum,
+            min: self.min,
+            max: self.max,
+        }
+    }
+
+    fn set(&mut self, known: Known) {
+        (self.count, self.sum, self.min, self.max) = (known.count, known.sum, known.min, known.max);
     }
 
     /// The values that this cumulative histogram has and an earlier one of the same run has not.
     ///
     /// `None` if the bounds differ or a count fell, so that the two are not of the same run. The minimum
-    /// and maximum of the difference are unknown.
+    /// and maximum of the difference are unknown, unless it has one value or everything.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Option<Self> {
         if self.bounds != earlier.bounds {
             return None;
         }
         let counts = self.counts.iter().zip(&earlier.counts);
+        let known = self.known().since(earlier.known())?;
         Some(Self {
-            count: self.count.checked_sub(earlier.count)?,
-            sum: self.sum.zip(earlier.sum).map(|(one, less)| one - less),
-            min: None,
-            max: None,
+            count: known.count,
+            sum: known.sum,
+            min: known.min,
+            max: known.max,
             bounds: Arc::clone(&self.bounds),
             counts: counts
                 .map(|(one, less)| one.checked_sub(*less))

@@ -5,7 +5,7 @@
 //! is exact. Negative values have buckets of their own, by their absolute value.
 
 use crate::metrics::{
-    bucket::{self, Bucket, Estimate, Shape},
+    bucket::{self, Bucket, Estimate, Known, Shape},
     size,
 };
 
@@ -154,28 +154,36 @@ impl Exponential {
     /// bucket with values, the threshold rises to the bucket's upper bound.
     pub fn merge(&mut self, other: &Self) {
         let other = self.align(other);
-        self.count = self.count.saturating_add(other.count);
+        let known = self.known().with(other.known());
+        (self.count, self.sum, self.min, self.max) = (known.count, known.sum, known.min, known.max);
         self.zero_count = self.zero_count.saturating_add(other.zero_count);
         self.positive.add(&other.positive);
         self.negative.add(&other.negative);
-        self.sum = self.sum.zip(other.sum).map(|(one, more)| one + more);
-        self.min = self.min.zip(other.min).map(|(one, more)| one.min(more));
-        self.max = self.max.zip(other.max).map(|(one, more)| one.max(more));
+    }
+
+    fn known(&self) -> Known {
+        Known {
+            count: self.count,
+            sum: self.sum,
+            min: self.min,
+            max: self.max,
+        }
     }
 
     /// The values that this cumulative histogram has and an earlier one of the same run has not.
     ///
     /// `None` if a count fell, so that the two are not of the same run. The minimum and maximum of the
-    /// difference are unknown.
+    /// difference are unknown, unless it has one value or everything.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Option<Self> {
         let mut later = self.clone();
         let earlier = later.align(earlier);
+        let known = later.known().since(earlier.known())?;
         Some(Self {
-            count: later.count.checked_sub(earlier.count)?,
-            sum: later.sum.zip(earlier.sum).map(|(one, less)| one - less),
-            min: None,
-            max: None,
+            count: known.count,
+            sum: known.sum,
+            min: known.min,
+            max: known.max,
             scale: later.scale,
             zero_count: later.zero_count.checked_sub(earlier.zero_count)?,
             zero_threshold: later.zero_threshold,

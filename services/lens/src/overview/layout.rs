@@ -9,13 +9,13 @@ use dagre::{
     layout::types::LabelPos,
 };
 
-use super::map::{Map, Node};
+use super::map::{Calls, Kind, Map, Node};
 
 /// Size of a node.
 pub(crate) const NODE: (f64, f64) = (156.0, 44.0);
 
-/// Size of the text beside the calls.
-const TEXT: (f64, f64) = (64.0, 18.0);
+/// Size of the text beside the calls: the rate above the line, and the share of errors below it.
+const TEXT: (f64, f64) = (64.0, 32.0);
 
 const MARGIN: f64 = 12.0;
 
@@ -85,6 +85,29 @@ impl Drawing {
     }
 }
 
+/// Distinguishes a call that is drawn backwards from one between the same nodes that is not.
+const BACK: Option<&str> = Some("back");
+
+/// Whether a topic leads back to a service whose calls led to it. Such a call is drawn from right to left, so that the
+/// service at which requests enter stays on the left.
+fn is_back(map: &Map, call: &Calls) -> bool {
+    if map.nodes[call.from].kind != Kind::Topic {
+        return false;
+    }
+    let mut reached = vec![false; map.nodes.len()];
+    let mut waiting = vec![call.to];
+    while let Some(node) = waiting.pop() {
+        if node == call.from {
+            return true;
+        }
+        if !std::mem::replace(&mut reached[node], true) {
+            let calls = map.calls.iter().filter(|next| next.from == node);
+            waiting.extend(calls.map(|next| next.to));
+        }
+    }
+    false
+}
+
 type Places = (Vec<Option<(f64, f64)>>, Vec<Arrow>);
 
 fn place(map: &Map) -> Option<Places> {
@@ -116,7 +139,10 @@ fn place(map: &Map) -> Option<Places> {
             labelpos: LabelPos::Center,
             ..EdgeLabel::default()
         };
-        graph.set_edge(id(call.from), id(call.to), Some(edge), None);
+        match is_back(map, call) {
+            true => graph.set_edge(id(call.to), id(call.from), Some(edge), BACK),
+            false => graph.set_edge(id(call.from), id(call.to), Some(edge), None),
+        };
     }
     let options = LayoutOptions {
         rankdir: RankDir::LR,
@@ -133,8 +159,15 @@ fn place(map: &Map) -> Option<Places> {
         node.x.zip(node.y)
     });
     let arrows = map.calls.iter().map(|call| {
-        let edge = graph.edge(&id(call.from), &id(call.to), None)?;
-        let points: Vec<_> = edge.points.iter().map(|point| (point.x, point.y)).collect();
+        let is_back = is_back(map, call);
+        let edge = match is_back {
+            true => graph.edge(&id(call.to), &id(call.from), BACK),
+            false => graph.edge(&id(call.from), &id(call.to), None),
+        }?;
+        let mut points: Vec<_> = edge.points.iter().map(|point| (point.x, point.y)).collect();
+        if is_back {
+            points.reverse();
+        }
         let middle = points.get(points.len() / 2).copied()?;
         Some(Arrow {
             text: edge.x.zip(edge.y).unwrap_or(middle),

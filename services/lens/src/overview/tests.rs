@@ -240,7 +240,10 @@ fn any_graph_is_drawn_and_drawn_the_same_again() {
         pairs.push((nodes - 1, 0));
         pairs.sort_unstable();
         pairs.dedup();
-        let map = map(nodes, &pairs);
+        let mut map = map(nodes, &pairs);
+        for node in map.nodes.iter_mut().filter(|_| random.u8(..4) == 0) {
+            node.kind = Kind::Topic;
+        }
         let drawing = Drawing::new(&map).unwrap_or_else(|| panic!("round {round}: {pairs:?}"));
         let points = drawing.arrows.iter().flat_map(|arrow| &arrow.points);
         for (x, y) in points.chain(drawing.nodes.iter().flatten()) {
@@ -251,6 +254,24 @@ fn any_graph_is_drawn_and_drawn_the_same_again() {
         assert!(again.is_of(&map));
     }
     assert!(Drawing::new(&map(3, &[])).is_none());
+}
+
+#[test]
+fn a_topic_that_leads_back_does_not_move_the_entry() {
+    // auth, frontend and user, with a topic of auth and one of user. The frontend consumes both.
+    let mut map = map(5, &[(0, 2), (0, 3), (1, 0), (2, 4), (3, 1), (4, 1)]);
+    for topic in &mut map.nodes[3..] {
+        topic.kind = Kind::Topic;
+    }
+    let drawing = Drawing::new(&map).unwrap();
+    let places: Vec<f64> = drawing.nodes.iter().map(|place| place.unwrap().0).collect();
+    for other in [0, 2, 3, 4] {
+        assert!(places[1] < places[other], "{places:?}");
+    }
+    // The arrows still end at the consumer.
+    for back in &drawing.arrows[4..] {
+        assert!(back.points[0].0 > back.points[back.points.len() - 1].0);
+    }
 }
 
 #[tokio::test]

@@ -111,16 +111,16 @@ pub(crate) fn legend(entries: impl IntoIterator<Item = (Tone, Mark, Markup)>) ->
 }
 
 /// The legend of a heatmap, from the fewest to the most values in a cell.
-pub(crate) fn heat_legend(most: f64) -> Markup {
+pub(crate) fn heat_legend(most: &str) -> Markup {
     html! {
         p.heat-legend {
-            "Values in a cell: few "
+            "In a cell: few "
             svg width="100" height="12" aria-hidden="true" {
                 @for (level, class) in plot::HEAT.iter().enumerate() {
                     rect.heat.(class) x=(level * 10) width="10" height="12" {}
                 }
             }
-            " " (Unit::new("1").text(most))
+            " " (most)
         }
     }
 }

@@ -16,7 +16,7 @@ use maud::{Markup, html};
 use super::{
     format,
     frame::{self, Place},
-    text, trace,
+    text, trace, traces,
 };
 use crate::{
     Lens,
@@ -36,8 +36,9 @@ pub(super) fn page(lens: &Lens, id: TraceId, other: &str, params: &Params) -> Re
         "usual" => usual,
         id => id.parse().ok(),
     };
+    let is_alone = other == "usual" && with.is_none();
     let problem = match (other, with) {
-        ("usual", None) => Some("No other trace with this root is stored.".to_owned()),
+        ("usual", None) => None,
         (_, None) => Some("A trace id has 32 hexadecimal digits, not all zero.".to_owned()),
         (_, Some(with)) if with == id => Some("This is the same trace.".to_owned()),
         (_, Some(with)) if lens.store.trace_row(with).is_none() => Some(format!(
@@ -50,11 +51,22 @@ pub(super) fn page(lens: &Lens, id: TraceId, other: &str, params: &Params) -> Re
         .and_then(|with| both(lens, id, with));
     let status = match both {
         Some(_) => StatusCode::OK,
+        None if is_alone => StatusCode::OK,
         None => StatusCode::NOT_FOUND,
     };
-    let shown = with.map_or_else(|| other.to_owned(), |with| with.to_string());
+    let shown = match with {
+        Some(with) => with.to_string(),
+        None if is_alone => String::new(),
+        None => other.to_owned(),
+    };
     let content = html! {
         h1 { "Two traces side by side" }
+        @if is_alone {
+            p.notice {
+                "There is no trace to compare with: no other stored trace has the root "
+                span.service { (text::name(&row.service, "no service.name")) } " " (text::name(&row.name, "no name")) "."
+            }
+        }
         (form(&row, &shown, usual, problem.as_deref()))
         @if let Some(both) = both { (both) }
         p.aside { a href=(params.without("with").href(&format!("/traces/{id}"))) { "Back to the trace" } }
@@ -91,7 +103,7 @@ fn form(row: &TraceRow, other: &str, usual: Option<TraceId>, problem: Option<&st
                 "A trace id. "
                 @if let Some(usual) = usual {
                     a href=(format!("{path}?with={usual}")) { "A usual one of the same operation" }
-                    " has the median duration of the stored traces with this root."
+                    " has the median duration of the root among the stored traces with this root."
                 }
             }
         }
@@ -109,7 +121,7 @@ fn summary(rows: &[TraceRow; 2]) -> Markup {
                     }
                 }
                 tbody {
-                    @for (label, row) in ["A", "B"].into_iter().zip(rows) {
+                    @for (label, row) in ["A (this trace)", "B"].into_iter().zip(rows) {
                         tr {
                             th scope="row" { (label) }
                             td {
@@ -118,7 +130,10 @@ fn summary(rows: &[TraceRow; 2]) -> Markup {
                                 }
                             }
                             td { @if row.start == 0 { em { "no start" } } @else { (format::time(row.start)) } }
-                            td.number { (format::duration(row.duration)) }
+                            td.number {
+                                (format::duration(row.duration))
+                                @if let Some(root) = traces::root_duration(row) { " (root " (root) ")" }
+                            }
                             td.number { (format::count(row.spans.into())) }
                             td.number { (format::count(row.errors.into())) }
                         }

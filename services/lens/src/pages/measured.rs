@@ -1,6 +1,6 @@
 //! The way from a span or a log record to metrics.
 
-use std::{cmp::Reverse, collections::HashSet};
+use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 use maud::{Markup, html};
@@ -33,23 +33,22 @@ impl Measured {
         }
     }
 
-    /// Entries of a list of facts: the metrics of the service, and the series with exemplars of the trace. Those of the
-    /// span come first.
+    /// Entries of a list of facts: the metrics of the service, and the series with exemplars of the span. Without a
+    /// span, these are the exemplars of the trace.
     pub(super) fn facts(
         &self,
         service: &str,
         trace: Option<TraceId>,
         span: Option<SpanId>,
     ) -> Markup {
-        let is_own = |one: &Measurement| span.is_some() && one.span == span;
         let found = self.0.iter().filter(|one| Some(one.trace) == trace);
-        let mut found: Vec<_> = found.collect();
-        found.sort_by_key(|one| Reverse(is_own(one)));
+        let (found, elsewhere): (Vec<_>, Vec<_>) =
+            found.partition(|one| span.is_none() || one.span.is_none() || one.span == span);
         html! {
             @if let Some(href) = links::list("/metrics", [links::service(service)]) {
                 dt { "metrics" } dd { a href=(href) { "Metrics of this service" } }
             }
-            @if !found.is_empty() {
+            @if !found.is_empty() || !elsewhere.is_empty() {
                 dt { "exemplar of" }
                 dd {
                     @for one in found.iter().take(MOST) {
@@ -59,11 +58,15 @@ impl Measured {
                                 None => (shown(&one.name)),
                             }
                             ", " (Unit::new(&one.unit).text(one.value.as_f64()))
-                            @if span.is_some() && !is_own(one) { ", measured in another span of this trace" }
                         }
                     }
                     @if found.len() > MOST {
                         div { "and " (format::count((found.len() - MOST) as u64)) " more" }
+                    }
+                    @match elsewhere.len() {
+                        0 => {}
+                        1 => div { "1 measurement in another span of this trace" },
+                        count => div { (format::count(count as u64)) " measurements in other spans of this trace" },
                     }
                 }
             }

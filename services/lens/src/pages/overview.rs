@@ -141,13 +141,42 @@ pub(super) fn plural(count: u64, one: &str, many: &str) -> String {
     format!("{} {noun}", format::count(count))
 }
 
-/// A number of something per second.
-fn rate(count: u64, nanos: u64) -> String {
-    let rate = count as f64 * SECOND as f64 / nanos.max(1) as f64;
-    match rate {
-        1_000.0.. => format!("{}/s", format::count(rate.round() as u64)),
-        0.01.. => format!("{}/s", format::three_digits(rate)),
-        _ => format!("{}/min", format::three_digits(rate * 60.0)),
+/// Rates of one overview, which all have the same unit.
+#[derive(Clone, Copy, Debug)]
+struct Rates {
+    /// The time over which things were counted, in nanoseconds.
+    time: u64,
+    is_per_minute: bool,
+}
+
+impl Rates {
+    /// Per minute, unless something happens at least once a second.
+    fn new(time: u64, most: u64) -> Self {
+        let time = time.max(1);
+        Self {
+            time,
+            is_per_minute: most.saturating_mul(SECOND) < time,
+        }
+    }
+
+    fn of(overview: &Overview) -> Self {
+        let services = overview.services.rows.iter().map(|row| row.count);
+        let calls = overview.map.calls.iter().map(|calls| calls.count);
+        let most = services.chain(calls).max();
+        Self::new(overview.services.time, most.unwrap_or(0))
+    }
+
+    fn text(self, count: u64) -> String {
+        let (unit, length) = match self.is_per_minute {
+            true => ("min", 60 * SECOND),
+            false => ("s", SECOND),
+        };
+        let rate = count as f64 * length as f64 / self.time as f64;
+        match rate {
+            1_000.0.. => format!("{}/{unit}", format::count(rate.round() as u64)),
+            _ if count > 0 && rate < 0.01 => format!("< 0.01/{unit}"),
+            _ => format!("{}/{unit}", format::three_digits(rate)),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use axum::{
 use maud::{Markup, html};
 use pages::assets::href;
 
-pub(super) use self::{events::events, palette::Palette};
+pub(super) use self::{events::events, palette::Palette, rows::root_duration};
 use super::{
     Files, SEARCH, filter,
     frame::{self, Place},

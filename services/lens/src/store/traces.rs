@@ -34,6 +34,8 @@ pub struct TraceRow {
     pub start: u64,
     /// Time between the start of the earliest span and the end of the latest, in nanoseconds.
     pub duration: u64,
+    /// Duration of the root, in nanoseconds. `None` if it is not stored.
+    pub root_duration: Option<u64>,
     /// Number of spans.
     pub spans: u32,
     /// Number of spans with an error.
@@ -345,16 +347,14 @@ impl Summary {
                 }
             }
         }
-        let (service, name) = match snapshot.get(self.top.segment) {
-            Some(segment) => {
-                let row = &segment.rows[self.top.slot as usize];
-                (
-                    segment.names.text(row.origin.service),
-                    segment.names.text(row.name),
-                )
-            }
-            None => ("", ""),
-        };
+        let segment = snapshot.get(self.top.segment);
+        let top = segment.map(|segment| (segment, &segment.rows[self.top.slot as usize]));
+        let (service, name) = top.map_or(("", ""), |(segment, row)| {
+            (
+                segment.names.text(row.origin.service),
+                segment.names.text(row.name),
+            )
+        });
         TraceRow {
             id,
             service: service.to_owned(),
@@ -362,6 +362,9 @@ impl Summary {
             root: self.root,
             start: self.start,
             duration: self.duration(),
+            root_duration: top
+                .filter(|_| self.root)
+                .map(|(_, row)| row.columns.duration),
             spans: self.spans,
             errors: self.errors,
             services: services.into_iter().map(str::to_owned).collect(),

@@ -64,3 +64,30 @@ fn other_bounds_are_not_merged() {
     // A count fell.
     assert_eq!(histogram.since(&explicit_of(&[1.5], &[1.0, 2.0])), None);
 }
+
+#[test]
+fn a_single_value_is_known() {
+    let empty = explicit_of(&[], &[75.0, 100.0]);
+    let one = explicit_of(&[90.4], &[75.0, 100.0]);
+    let two = explicit_of(&[90.4, 80.25], &[75.0, 100.0]);
+    let exactly = |histogram: &Explicit, value: f64| {
+        let estimate = histogram.quantile(0.5).unwrap();
+        assert!((estimate.value - value).abs() < 1e-9, "{estimate:?}");
+        assert_eq!(estimate.lower, estimate.upper);
+    };
+    exactly(&one.since(&empty).unwrap(), 90.4);
+    exactly(&two.since(&one).unwrap(), 80.25);
+    // Points without values come before and after.
+    let mut merged = empty;
+    assert!(merged.merge(&one) && merged.merge(&one.since(&one).unwrap()));
+    exactly(&merged, 90.4);
+    // A sum that contradicts the bucket.
+    let wrong = Explicit {
+        sum: Some(500.0),
+        ..two
+    };
+    assert_eq!(
+        wrong.since(&one).unwrap().quantile(0.5).unwrap().lower,
+        75.0
+    );
+}

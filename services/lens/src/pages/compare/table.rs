@@ -30,8 +30,9 @@ pub(super) fn table(steps: &[Step<'_>]) -> Markup {
         section {
             h2 { "What differs" }
             p.hint {
-                "Spans with the same services and names from the root down are one row. Self time is what no child covers, "
-                "so that a slow span is not counted again in its parents. "
+                "Spans with the same services and names from the root down are one row. "
+                em { "More in A" } " is the self time in A minus that in B: red where A took longer. Self time is what no "
+                "child covers, so that a slow span is not counted again in its parents. "
                 @if only(0) + only(1) > 0 {
                     (format::count(only(1) as u64)) " rows are only in A, and " (format::count(only(0) as u64)) " only in B."
                 }
@@ -46,7 +47,7 @@ pub(super) fn table(steps: &[Step<'_>]) -> Markup {
                         th.number scope="col" { "Spans A" } th.number scope="col" { "Spans B" }
                         th.number scope="col" { "Total A" } th.number scope="col" { "Total B" }
                         th.number scope="col" { "Self A" } th.number scope="col" { "Self B" }
-                        th.number scope="col" { "B − A" }
+                        th.number scope="col" { "More in A" }
                         td {}
                     }
                 }
@@ -83,7 +84,7 @@ fn row(steps: &[Step<'_>], step: &Step<'_>, most: u128) -> Markup {
                 @if b.count == 0 { " " span.mark-word { "only in A" } }
                 @if a.count == 0 { " " span.mark-word { "only in B" } }
                 @if a.errors != b.errors {
-                    " " span.state.bad { "errors " (format::count(a.errors)) " → " (format::count(b.errors)) }
+                    " " span.state.bad { "errors: A " (format::count(a.errors)) ", B " (format::count(b.errors)) }
                 }
             }
             (cells(a, b, |side| format::count(side.count)))
@@ -124,7 +125,7 @@ fn signed(difference: i128) -> String {
     }
 }
 
-/// A bar to the left for less time in B, and to the right for more.
+/// A bar to the right for more time in A, and to the left for less.
 fn bar(difference: i128, most: u128) -> Markup {
     let width = difference.unsigned_abs() as f64 / most as f64 * 50.0;
     let (class, start) = match difference {

@@ -30,9 +30,9 @@ pub(super) struct Side {
 }
 
 impl Step<'_> {
-    /// By how much the second trace differs from the first in self time, in nanoseconds.
+    /// How much more self time the first trace has than the second, in nanoseconds.
     pub(super) fn difference(&self) -> i128 {
-        i128::from(self.sides[1].own) - i128::from(self.sides[0].own)
+        i128::from(self.sides[0].own) - i128::from(self.sides[1].own)
     }
 }
 

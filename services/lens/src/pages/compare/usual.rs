@@ -9,7 +9,9 @@ use crate::{
 /// Number of traces that are looked at, the newest.
 const TRACES: usize = 1000;
 
-/// The trace with the median duration among the stored traces with the same root, other than the trace itself.
+/// The trace with the median duration of the root among the stored traces with the same root, other than the trace itself.
+///
+/// Not of the whole trace: that depends on when a consumer reads a message.
 pub(super) fn find(lens: &Lens, row: &TraceRow) -> Option<TraceId> {
     let page = Page {
         limit: TRACES,
@@ -21,7 +23,7 @@ pub(super) fn find(lens: &Lens, row: &TraceRow) -> Option<TraceId> {
         .iter()
         .filter(|other| other.id != row.id)
         .filter(|other| (&other.service, &other.name) == (&row.service, &row.name))
-        .map(|other| (other.duration, other.id))
+        .map(|other| (other.root_duration.unwrap_or(other.duration), other.id))
         .collect();
     alike.sort_unstable();
     alike.get(alike.len() / 2).map(|&(_, id)| id)

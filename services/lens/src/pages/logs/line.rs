@@ -55,9 +55,6 @@ fn time(log: &StoredLog) -> Markup {
             em { "no time" }
         } @else {
             (format::time(log.time))
-            @if log.record.time_unix_nano == 0 {
-                " " abbr title="The log record has no time of its own. This is when it was observed." { "obs" }
-            }
         }
     }
 }
@@ -106,7 +103,11 @@ fn full(log: &StoredLog, measured: &Measured) -> Markup {
                     @if !record.severity_text.is_empty() { ", " (text::short(&record.severity_text, 200)) }
                 }
                 dt { "time" }
-                dd { @if record.time_unix_nano == 0 { em { "not set" } } @else { (format::clock(record.time_unix_nano)) } }
+                dd {
+                    @if record.time_unix_nano != 0 { (format::clock(record.time_unix_nano)) }
+                    @else if record.observed_time_unix_nano != 0 { em { "not set: lists show when it was observed" } }
+                    @else { em { "not set" } }
+                }
                 @if record.observed_time_unix_nano != 0 {
                     dt { "observed" } dd { (format::clock(record.observed_time_unix_nano)) }
                 }

@@ -83,7 +83,7 @@ async fn unusual_log_records_are_shown() {
     );
     let page = get(&lens, "/logs").await.body;
     assert_eq!(texts(&page, ".lines .body"), ["session.start"]);
-    assert_eq!(texts(&page, ".lines .at"), ["22:13:20.000 obs"]);
+    assert_eq!(texts(&page, ".lines .at"), ["22:13:20.000"]);
     assert_eq!(texts(&page, ".lines .level"), ["–"]);
     assert_eq!(texts(&page, ".lines a.trace").len(), 0);
     assert_eq!(texts(&page, ".legend li"), ["no level"]);

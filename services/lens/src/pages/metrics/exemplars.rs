@@ -1,5 +1,7 @@
 //! Exemplars: measured values with their traces.
 
+use std::collections::HashMap;
+
 use maud::{Markup, html};
 
 use super::{
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::{
     Lens,
-    metrics::{Exemplar, SeriesId},
+    metrics::{Exemplar, Labels, SeriesId},
     store::{SpanId, TraceId},
 };
 
@@ -27,6 +29,8 @@ pub(super) const ROWS: usize = 50;
 pub(super) struct Shown {
     exemplar: Exemplar,
     trace: Trace,
+    /// The name of its series. Empty if there is no other series.
+    series: String,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,8 +42,13 @@ enum Trace {
 }
 
 /// The newest exemplars, oldest first.
-pub(super) fn read(lens: &Lens, series: &[SeriesId], span: &Span) -> Vec<Shown> {
-    let mut exemplars = lens.metrics.exemplars(series, span.closed());
+pub(super) fn read(lens: &Lens, series: &[Labels], span: &Span) -> Vec<Shown> {
+    let ids: Vec<SeriesId> = series.iter().map(|one| one.id).collect();
+    let mut exemplars = lens.metrics.exemplars(&ids, span.closed());
+    let names: HashMap<SeriesId, String> = match series.len() > 1 && !exemplars.is_empty() {
+        true => ids.into_iter().zip(attributes::names(series)).collect(),
+        false => HashMap::new(),
+    };
     exemplars.drain(..exemplars.len().saturating_sub(DOTS));
     let exemplars = exemplars.into_iter().map(|exemplar| {
         let id = exemplar.trace_id.and_then(|id| TraceId::from_bytes(&id));
@@ -48,7 +57,11 @@ pub(super) fn read(lens: &Lens, series: &[SeriesId], span: &Span) -> Vec<Shown> 
             Some(id) => Trace::Gone(id),
             None => Trace::None,
         };
-        Shown { exemplar, trace }
+        Shown {
+            series: names.get(&exemplar.series).cloned().unwrap_or_default(),
+            exemplar,
+            trace,
+        }
     });
     exemplars.collect()
 }
@@ -114,6 +127,9 @@ pub(super) fn key(exemplars: &[Shown]) -> Markup {
 
 /// The newest exemplars as a table.
 pub(super) fn table(exemplars: &[Shown], unit: &Unit) -> Markup {
+    let shown = || exemplars.iter().rev().take(ROWS);
+    let has_series = shown().any(|one| !one.series.is_empty());
+    let has_attributes = shown().any(|one| !one.exemplar.filtered_attributes.is_empty());
     html! {
         @if !exemplars.is_empty() {
             section.card.exemplars {
@@ -129,16 +145,20 @@ pub(super) fn table(exemplars: &[Shown], unit: &Unit) -> Markup {
                                 th scope="col" { "Time" }
                                 th scope="col" { "Value" }
                                 th scope="col" { "Trace" }
-                                th scope="col" { "Attributes of the measurement" }
+                                @if has_series { th scope="col" { "Series" } }
+                                @if has_attributes { th scope="col" { "Attributes of the measurement" } }
                             }
                         }
                         tbody {
-                            @for one in exemplars.iter().rev().take(ROWS) {
+                            @for one in shown() {
                                 tr {
                                     td { (format::time(one.exemplar.time)) }
                                     th scope="row" { (unit.text(one.exemplar.value.as_f64())) }
                                     td { (one.link()) }
-                                    td { (attributes::line(&one.exemplar.filtered_attributes)) }
+                                    @if has_series { td { (attributes::foreign(&one.series)) } }
+                                    @if has_attributes {
+                                        td { (attributes::line(&one.exemplar.filtered_attributes)) }
+                                    }
                                 }
                             }
                         }

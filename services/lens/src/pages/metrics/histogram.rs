@@ -80,7 +80,7 @@ impl Histograms {
                             "{} UTC\n{}: {}",
                             Period::part(column.from, column.to),
                             between(row.lower, row.upper, &self.unit),
-                            Unit::new("{value}").text(*count),
+                            values(*count),
                         ),
                     });
                 }
@@ -88,6 +88,7 @@ impl Histograms {
         }
         let rows = self.heatmap.rows.iter().map(|row| (row.lower, row.upper));
         let most = cells.iter().map(|cell| cell.count).fold(0.0, f64::max);
+        let is_spread = cells.iter().any(|cell| !is_whole(cell.count));
         let plot = Plot::new(
             period,
             Scale::rows(rows).with_round_ticks(&self.unit),
@@ -95,7 +96,10 @@ impl Histograms {
         );
         html! {
             (plot.cells(&cells).dots(dots).figure("Numbers of values by time and value"))
-            (heat_legend(most))
+            (heat_legend(&values(most)))
+            @if is_spread {
+                p.hint { "A point that covers several cells has its values spread evenly over them." }
+            }
             @if !self.heatmap.is_exact {
                 p.hint {
                     "The series have different bounds. Values of a bucket that several rows share are spread evenly."
@@ -138,7 +142,8 @@ impl Histograms {
             return html! {};
         };
         html! {
-            div.table tabindex="0" role="region" aria-label="Table of quantiles" {
+            h3 { "Of all values in this time" }
+            div.table tabindex="0" role="region" aria-label="Quantiles of all values in this time" {
                 table.quantiles {
                     thead {
                         tr {
@@ -171,6 +176,21 @@ impl Histograms {
                 }
             }
         }
+    }
+}
+
+/// Whether a number of values has no fraction.
+fn is_whole(count: f64) -> bool {
+    (count - count.round()).abs() < 1e-6
+}
+
+/// A number of values in a cell. A point that covers several cells gives each of them a part of its values.
+fn values(count: f64) -> String {
+    let text = Unit::new("{value}").text(count.round());
+    match is_whole(count) {
+        true => text,
+        false if count < 1.0 => "less than 1 value".to_owned(),
+        false => format!("about {text}"),
     }
 }
 

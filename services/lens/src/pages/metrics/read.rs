@@ -163,7 +163,7 @@ pub(super) fn read(
             }
         }
     };
-    view.exemplars = exemplars::read(lens, &all, &view.span);
+    view.exemplars = exemplars::read(lens, &series, &view.span);
     series.truncate(ROWS);
     view.rows = series;
     Some(view)

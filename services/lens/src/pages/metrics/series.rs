@@ -105,7 +105,7 @@ fn link(condition: Condition, text: &str, path: &str, params: &Params, filter: &
 fn last(one: &Labels, unit: &Unit) -> Markup {
     let counted = |count: u64, sum: Option<f64>| {
         html! {
-            (format::count(count)) " values"
+            (Unit::new("{value}").text(count as f64))
             @if let Some(sum) = sum { ", sum " (unit.text(sum)) }
         }
     };

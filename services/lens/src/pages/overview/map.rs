@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use super::{plural, rate, share};
+use super::{Rates, plural, share};
 use crate::{
     overview::{Arrow, Calls, Drawing, Kind, Map, NODE, Node, Overview},
     pages::{
@@ -21,7 +21,7 @@ const CHARACTERS: usize = 17;
 
 pub(super) fn section(overview: &Overview) -> Markup {
     let map = &overview.map;
-    let time = overview.services.time;
+    let rates = Rates::of(overview);
     html! {
         section aria-labelledby="map" {
             h2 #map { "Service map" }
@@ -34,18 +34,18 @@ pub(super) fn section(overview: &Overview) -> Markup {
             } @else {
                 @if let Some(drawing) = &overview.drawing {
                     div.card.map tabindex="0" role="region" aria-label="Drawing of the service map" {
-                        (picture(map, drawing, time))
+                        (picture(map, drawing, rates))
                     }
                 }
                 (alone(map))
-                (as_table(map, time))
+                (as_table(map, rates))
             }
             p.hint { (coverage(map)) }
         }
     }
 }
 
-fn picture(map: &Map, drawing: &Drawing, time: u64) -> Markup {
+fn picture(map: &Map, drawing: &Drawing, rates: Rates) -> Markup {
     let (width, height) = (number(drawing.width), number(drawing.height));
     let label = format!(
         "{} and {} between them. The table below has the same.",
@@ -63,7 +63,7 @@ fn picture(map: &Map, drawing: &Drawing, time: u64) -> Markup {
                     }
                 }
             }
-            @for (calls, arrow) in map.calls.iter().zip(&drawing.arrows) { (edge(map, calls, arrow, time)) }
+            @for (calls, arrow) in map.calls.iter().zip(&drawing.arrows) { (edge(map, calls, arrow, rates)) }
             @for (node, place) in map.nodes.iter().zip(&drawing.nodes) {
                 @if let Some(place) = place { (self::node(node, *place)) }
             }
@@ -119,7 +119,7 @@ fn outline(kind: Kind, left: f64, top: f64) -> Markup {
     }
 }
 
-fn edge(map: &Map, calls: &Calls, arrow: &Arrow, time: u64) -> Markup {
+fn edge(map: &Map, calls: &Calls, arrow: &Arrow, rates: Rates) -> Markup {
     let failed = calls.errors > 0;
     let title = format!(
         "{} to {}: {}, {} failed ({}), p50 {}, p95 {}",
@@ -141,7 +141,7 @@ fn edge(map: &Map, calls: &Calls, arrow: &Arrow, time: u64) -> Markup {
         title { (title) }
         path.reach d=(course(&arrow.points)) {}
         path.course.failed[failed] d=(course(&arrow.points)) marker-end=(marker) {}
-        text.calls x=(number(x)) y=(number(y - 5.0)) { (rate(calls.count, time)) }
+        text.calls x=(number(x)) y=(number(y - 5.0)) { (rates.text(calls.count)) }
         @if failed { text.calls.wrong x=(number(x)) y=(number(y + 13.0)) { (share(calls.errors, calls.count)) " err" } }
     };
     html! {
@@ -188,7 +188,7 @@ fn alone(map: &Map) -> Markup {
     }
 }
 
-fn as_table(map: &Map, time: u64) -> Markup {
+fn as_table(map: &Map, rates: Rates) -> Markup {
     let head = [
         Head::Text("Calls"),
         Head::Text("From"),
@@ -211,7 +211,7 @@ fn as_table(map: &Map, time: u64) -> Markup {
             linked(calls_href(map, calls), &html! { "Traces " (place + 1) }),
             end(calls.from),
             end(calls.to),
-            html! { (rate(calls.count, time)) },
+            html! { (rates.text(calls.count)) },
             html! { (format::count(calls.count)) },
             html! { (format::count(calls.errors)) " (" (share(calls.errors, calls.count)) ")" },
             html! { (format::duration(calls.p50)) },

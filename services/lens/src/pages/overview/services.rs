@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{rate, share};
+use super::{Rates, share};
 use crate::{
     overview::{Overview, Row, SECOND, What},
     pages::{
@@ -14,6 +14,7 @@ use crate::{
 /// `older` says where older traces are if there are no spans.
 pub(super) fn section(overview: &Overview, older: &Markup) -> Markup {
     let services = &overview.services;
+    let rates = Rates::of(overview);
     html! {
         section {
             h2 #services { "Services" }
@@ -32,8 +33,13 @@ pub(super) fn section(overview: &Overview, older: &Markup) -> Markup {
                                 th.number scope="col" { "p95" }
                             }
                         }
-                        tbody { @for row in &services.rows { (line(row, overview)) } }
+                        tbody { @for row in &services.rows { (line(row, overview, rates)) } }
                     }
+                }
+                p.hint {
+                    "Rate and errors are of requests, which are spans of the kinds server and consumer. A call that a "
+                    "service makes and that fails is no error of the caller's requests: see "
+                    a href="#errors" { "the newest errors" } "."
                 }
                 p.hint {
                     "From " (format::count(services.spans as u64)) " spans"
@@ -49,9 +55,8 @@ pub(super) fn section(overview: &Overview, older: &Markup) -> Markup {
     }
 }
 
-fn line(row: &Row, overview: &Overview) -> Markup {
+fn line(row: &Row, overview: &Overview, rates: Rates) -> Markup {
     let name = text::name(&row.name, "no service.name");
-    let time = overview.services.time;
     let failed = links::list("/traces", [links::service(&row.name), links::error()]);
     html! {
         tr {
@@ -67,7 +72,7 @@ fn line(row: &Row, overview: &Overview) -> Markup {
                 }
             }
             td { (spark(row, overview)) }
-            td.number { (rate(row.count, time)) }
+            td.number { (rates.text(row.count)) }
             td.number.bad-text[row.errors > 0] {
                 @let errors = html! { (format::count(row.errors)) " (" (share(row.errors, row.count)) ")" };
                 @match failed.filter(|_| row.errors > 0) {

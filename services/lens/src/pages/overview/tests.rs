@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use scraper::{Html, Selector};
 
-use super::{rate, share};
+use super::{Rates, share};
 use crate::{
     Lens,
     pages::testing,
@@ -142,10 +142,16 @@ async fn old_data_is_said_if_there_is_no_new_data() {
 #[test]
 fn small_numbers_are_not_zero() {
     let minute = 60_000_000_000;
-    assert_eq!(rate(1, minute), "0.02/s");
-    assert_eq!(rate(1, 10 * minute), "0.1/min");
-    assert_eq!(rate(1_000_000, minute), "16,667/s");
-    assert_eq!(rate(0, minute), "0/min");
+    let slow = Rates::new(10 * minute, 599);
+    assert_eq!(slow.text(0), "0/min");
+    assert_eq!(slow.text(1), "0.1/min");
+    assert_eq!(slow.text(599), "59.9/min");
+    // Rates beside each other have the same unit.
+    let fast = Rates::new(10 * minute, 600);
+    assert_eq!(fast.text(600), "1/s");
+    assert_eq!(fast.text(1), "< 0.01/s");
+    assert_eq!(fast.text(10_000_000), "16,667/s");
+    assert_eq!(Rates::new(0, 0).text(0), "0/min");
     assert_eq!(share(0, 0), "0 %");
     assert_eq!(share(1, 100_000), "< 0.1 %");
     assert_eq!(share(1, 3), "33.3 %");

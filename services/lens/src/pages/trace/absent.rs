@@ -5,14 +5,16 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use maud::{Markup, html};
+use pages::assets::href;
 
 use crate::{
     Lens,
     pages::{
-        format,
+        Files, format,
         frame::{self, Place},
-        text,
+        links, text,
     },
+    query::Condition,
     store::TraceId,
 };
 
@@ -20,25 +22,35 @@ use crate::{
 pub(in super::super) fn page(lens: &Lens, id: TraceId) -> Response {
     let stats = lens.store.stats();
     let evicted = stats.spans.evicted + stats.logs.evicted;
+    // A script loads the page when spans of the trace arrive, or have arrived since they were looked for.
+    let events = links::list("/traces/events", [Condition::Trace(id)]);
     let content = html! {
         section.narrow {
             p.code { "404" }
             h1 { "This trace is not stored" }
-            p.lead { "Nothing of trace " code { (id) } " is in memory." }
+            p.lead {
+                "Nothing of trace " code { (id) } " is in memory. Spans arrive some seconds after they end. If the trace is new, "
+                "load this page again."
+            }
+            div.actions {
+                a.button #again href="" data-after="0" data-events=[events] { "Load again" }
+                a.button.quiet href="/traces" { "All traces" }
+            }
             @if evicted > 0 {
                 p.aside {
-                    "It may have been evicted: " (format::count(evicted)) " spans and log records have left, because the store is full. "
-                    "Give lens more memory with " code { "LENS_MEMORY" } "."
+                    "An older trace may have been evicted: " (format::count(evicted))
+                    " spans and log records have left, because the store is full. Give lens more memory with "
+                    code { "LENS_MEMORY" } "."
                 }
             } @else {
-                p.aside { "Nothing was evicted since lens started, so the trace never arrived, or came before the start." }
+                p.aside {
+                    "Lens has evicted nothing since it started. So an older trace was not sampled, was not sent to lens, or "
+                    "came before the start."
+                }
             }
-            p.aside {
-                "SDKs send spans a few seconds after they end. A trace that was not sampled never arrives. "
-                a href="/doctor" { "What was refused" } " tells of requests that could not be stored."
-            }
-            div.actions { a.button href="/traces" { "All traces" } }
+            p.aside { "The " a href="/doctor" { "Doctor" } " lists requests that lens refused." }
         }
+        script type="module" src=(href::<Files>("trace.js")) {}
     };
     answer(lens, content)
 }

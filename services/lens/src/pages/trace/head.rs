@@ -30,6 +30,7 @@ pub(super) fn head(view: &View<'_>, state: &State) -> Markup {
             (title(view))
             (facts(view))
             (notices(view, state))
+            (under_way(view))
             @if view.has_spans() { (legend(view, state)) }
             div.legend-row {
                 (actions(view))
@@ -66,7 +67,12 @@ fn facts(view: &View<'_>) -> Markup {
                 div { dt { "Start" } dd { (format::time(start)) " UTC" } }
             }
             @if let Some(range) = &range {
-                div { dt { "Duration" } dd { strong { (format::duration(range.end - range.start)) } } }
+                @let duration = format::duration(range.end - range.start);
+                @let root = view.root_duration().map(format::duration).filter(|root| *root != duration);
+                div {
+                    dt { "Duration" }
+                    dd { strong { (duration) } @if let Some(root) = root { " (root " (root) ")" } }
+                }
             }
             @if view.has_spans() {
                 div { dt { "Spans" } dd { (format::count(spans.len() as u64)) } }
@@ -95,12 +101,11 @@ fn facts(view: &View<'_>) -> Markup {
 /// What is missing or strange, in sentences.
 fn notices(view: &View<'_>, state: &State) -> Markup {
     let evicted = view.outline.is_some_and(|outline| outline.evicted_spans());
-    let missing = view
-        .full
-        .roots()
-        .iter()
-        .filter(|&&node| view.full.span(node).is_none())
-        .count();
+    let is_young = view.is_young();
+    let missing = match is_young {
+        true => 0,
+        false => view.missing_parents(),
+    };
     let roots = view.full.roots().len();
     html! {
         @if evicted {
@@ -109,7 +114,9 @@ fn notices(view: &View<'_>, state: &State) -> Markup {
         @if view.evicted_logs() {
             p.notice { "Older log records of this trace were evicted, because the store is full." }
         }
-        @if !view.has_spans() {
+        @if is_young {
+            // What is missing may still arrive.
+        } @else if !view.has_spans() {
             p.notice {
                 "No span of this trace is stored: it was not sampled, has not arrived, or was evicted."
             }
@@ -124,7 +131,7 @@ fn notices(view: &View<'_>, state: &State) -> Markup {
                 }
             }
         }
-        @if roots > 1 && missing == 0 {
+        @if roots > 1 && missing == 0 && !is_young {
             p.notice { "The trace has " (format::count(roots as u64)) " spans at the top." }
         }
         @if let Some(text) = &state.no_span_id {
@@ -136,6 +143,22 @@ fn notices(view: &View<'_>, state: &State) -> Markup {
             } @else if state.only.is_some() || state.hidden.is_some() {
                 p.notice { "Some spans are hidden. " a href=(rows::clear(state)) { "Show all spans" } }
             }
+        }
+    }
+}
+
+/// For a trace whose spans may still be under way.
+fn under_way(view: &View<'_>) -> Markup {
+    if !view.is_young() {
+        return html! {};
+    }
+    let is_partial = !view.has_root() || view.missing_parents() > 0;
+    html! {
+        p.notice[is_partial].hint[!is_partial] {
+            @if is_partial { "This is a part of the trace. " }
+            "Spans arrive some seconds after they end. "
+            // Without a fragment, so that the browser loads the page.
+            a href="" { "Load again" }
         }
     }
 }

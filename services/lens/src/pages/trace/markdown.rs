@@ -43,11 +43,12 @@ fn document(out: &mut String, view: &View<'_>) -> fmt::Result {
     writeln!(out, "- Trace: `{}`", view.id)?;
     if let Some(range) = view.full.range() {
         writeln!(out, "- Start: {}", format::timestamp(range.start))?;
-        writeln!(
-            out,
-            "- Duration: {}",
-            format::duration(range.end - range.start)
-        )?;
+        let duration = format::duration(range.end - range.start);
+        let root = view.root_duration().map(format::duration);
+        match root.filter(|root| *root != duration) {
+            Some(root) => writeln!(out, "- Duration: {duration} (root {root})")?,
+            None => writeln!(out, "- Duration: {duration}")?,
+        }
     }
     let spans = view.full.spans();
     let errors: Vec<usize> = (0..spans.len())

@@ -5,6 +5,8 @@ mod large;
 mod odd;
 mod selection;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 
 use crate::pages::testing::*;
@@ -261,7 +263,9 @@ async fn a_trace_that_is_not_stored_is_a_404_that_explains() {
     ] {
         let page = get(&lens(), &path).await;
         assert_eq!(page.status, 404, "{path}");
-        assert!(page.body.contains("the trace never arrived"), "{path}");
+        assert!(page.body.contains("was not sampled"), "{path}");
+        // A link for a reader who came too early.
+        assert_eq!(attributes(&page.body, "#again", "href"), [""]);
     }
     for path in [
         "/traces/xyz",
@@ -311,5 +315,46 @@ async fn evicted_spans_are_told_of() {
     );
     let gone = get(&lens, &path(2)).await;
     assert_eq!(gone.status, 404);
-    assert!(gone.body.contains("It may have been evicted"));
+    assert!(gone.body.contains("may have been evicted"));
+}
+
+#[tokio::test]
+async fn the_page_of_a_trace_that_comes_later_is_told_of_it() {
+    let lens = shop();
+    let page = get(&lens, &path(2)).await.body;
+    let events = attributes(&page, "#again", "data-events").remove(0);
+    let mut stream = open(&lens, &format!("{events}&after=0"), None).await;
+    insert(&lens, "web", vec![span(3, 1, 0, 0, 1), span(2, 1, 0, 0, 1)]);
+    let id = trace_id(2).to_string();
+    assert_eq!(event(&mut stream).await, Some(("5".to_owned(), id)));
+}
+
+#[tokio::test]
+async fn spans_of_a_young_trace_may_be_under_way() {
+    let lens = lens();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = now.as_nanos() as u64;
+    let started = |trace, parent, ago: u64| {
+        let mut span = span(trace, 7, parent, 0, 0);
+        span.start_time_unix_nano = now - ago * 1000 * MS;
+        span.end_time_unix_nano = span.start_time_unix_nano + MS;
+        span
+    };
+    insert(
+        &lens,
+        "web",
+        vec![started(1, 0, 0), started(2, 9, 0), started(3, 9, 60)],
+    );
+    let arrive = "Spans arrive some seconds after they end. Load again";
+    let whole = get(&lens, &path(1)).await.body;
+    assert_eq!(texts(&whole, ".trace-head .hint")[0], arrive);
+    assert!(texts(&whole, ".notice").is_empty());
+    let partial = get(&lens, &path(2)).await.body;
+    let notices = texts(&partial, ".notice");
+    assert_eq!(notices, [format!("This is a part of the trace. {arrive}")]);
+    assert_eq!(attributes(&partial, ".notice a", "href"), [""]);
+    let old = get(&lens, &path(3)).await.body;
+    let notices = texts(&old, ".notice").join(" ");
+    assert!(notices.contains("the start of the trace is missing"));
+    assert!(!old.contains("Load again"));
 }

@@ -1,11 +1,17 @@
 //! What the pages of a trace read from the store.
 
-use std::{cell::OnceCell, collections::HashMap, ops::Range};
+use std::{
+    cell::OnceCell,
+    collections::HashMap,
+    ops::Range,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use super::scale::Scale;
 use crate::{
     Lens,
     analysis::{Node, Waterfall},
+    findings::UNDER_WAY,
     pages::{measured::Measured, traces::Palette},
     store::{LogOutline, LogPlace, Outline, SpanId, SpanView, StoredLog, TraceId, TraceSpan},
 };
@@ -106,6 +112,30 @@ impl<'a> View<'a> {
         let span = self.full.span(node);
         let span = span.or_else(|| self.full.span(*self.full.children(node).first()?))?;
         Some((span.service, span.name))
+    }
+
+    /// Duration of the root in nanoseconds, if it is stored.
+    pub(super) fn root_duration(&self) -> Option<u64> {
+        let root = self.full.span(self.top?)?;
+        root.parent.is_none().then_some(root.duration)
+    }
+
+    /// Number of parents that are not stored.
+    pub(super) fn missing_parents(&self) -> usize {
+        let roots = self.full.roots().iter();
+        roots
+            .filter(|&&node| self.full.span(node).is_none())
+            .count()
+    }
+
+    /// Whether the trace is so young that spans of it may still be under way. A time ahead of this clock is not young.
+    pub(super) fn is_young(&self) -> bool {
+        let end = self.full.range().or_else(|| times(&self.places));
+        let end = UNIX_EPOCH + Duration::from_nanos(end.map_or(0, |time| time.end));
+        match SystemTime::now().duration_since(end) {
+            Ok(age) => age < UNDER_WAY,
+            Err(ahead) => ahead.duration() < UNDER_WAY,
+        }
     }
 
     /// Whether a span without a parent is stored.

@@ -25,6 +25,9 @@ pub(super) fn table(rows: &[TraceRow]) -> Markup {
                         th scope="col" { "Root" }
                         th.services scope="col" { "Services" }
                         th.number scope="col" { "Duration" }
+                        th.number scope="col" title="Where the trace takes longer than its root: a consumer reads a message later" {
+                            "Of the root"
+                        }
                         td.share {}
                         th.number scope="col" { "Spans" }
                         th.number scope="col" { "Errors" }
@@ -64,6 +67,7 @@ fn row(row: &TraceRow, slowest: u64, palette: &Palette<'_>) -> Markup {
                 @if row.services.len() > SERVICES { "+" (row.services.len() - SERVICES) }
             }
             td.number { (format::duration(row.duration)) }
+            td.number { @if let Some(root) = root_duration(row) { (root) } }
             td.share {
                 svg width="100%" height="10" aria-hidden="true" {
                     rect.span-bar.(class).failed[row.errors > 0] x="0" y="1" height="8" rx="2" width=(share(row.duration, slowest)) {}
@@ -75,6 +79,12 @@ fn row(row: &TraceRow, slowest: u64, palette: &Palette<'_>) -> Markup {
             }
         }
     }
+}
+
+/// The duration of the root, if it differs from that of the trace.
+pub(in crate::pages) fn root_duration(row: &TraceRow) -> Option<String> {
+    let root = format::duration(row.root_duration?);
+    (root != format::duration(row.duration)).then_some(root)
 }
 
 /// A width in percent, which is visible for the smallest share too.

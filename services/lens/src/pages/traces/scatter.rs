@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::root_duration;
 use crate::{
     pages::{
         chart::{Dot, Mark, Period, Plot, Scale, Shape, Tone, Unit, legend},
@@ -50,10 +51,11 @@ fn dot(row: &TraceRow) -> Dot {
         shape,
         tone,
         title: format!(
-            "{} {}, {}",
+            "{} {}, {}{}",
             name(&row.service),
             name(&row.name),
-            format::duration(row.duration)
+            format::duration(row.duration),
+            root_duration(row).map_or_else(String::new, |root| format!(", root {root}"))
         ),
         href: Some(trace::path(row.id, None)),
     }

@@ -48,7 +48,7 @@ async fn a_row_sums_up_a_trace() {
     let page = get(&lens, "/traces").await.body;
     assert_eq!(
         texts(&page, "tbody tr:nth-child(2) > :not(.when)"),
-        ["web span 1", "auth web", "40 ms", "", "2", "1"]
+        ["web span 1", "auth web", "40 ms", "", "", "2", "1"]
     );
     assert_eq!(
         texts(&page, "tbody tr:first-child .root"),
@@ -65,6 +65,23 @@ async fn a_row_sums_up_a_trace() {
             format!("/traces/{}", trace_id(1))
         ]
     );
+}
+
+#[tokio::test]
+async fn a_trace_that_outlasts_its_root_shows_both_durations() {
+    let lens = lens();
+    insert(
+        &lens,
+        "web",
+        vec![span(1, 1, 0, 0, 40), span(1, 2, 1, 50, 60)],
+    );
+    let page = get(&lens, "/traces").await.body;
+    assert_eq!(texts(&page, "tbody td.number")[..2], ["60 ms", "40 ms"]);
+    let page = get(&lens, &format!("/traces/{}", trace_id(1))).await.body;
+    assert_eq!(texts(&page, ".facts-line dd")[1], "60 ms (root 40 ms)");
+    // A filter by the duration means that of the trace.
+    let page = get(&lens, "/traces?q=trace.duration%3E50ms").await.body;
+    assert_eq!(texts(&page, "tbody tr").len(), 1);
 }
 
 #[tokio::test]

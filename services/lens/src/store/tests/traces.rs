@@ -22,6 +22,7 @@ fn traces_of_all_services_are_listed_newest_first() {
         root: true,
         start: NOW + at * MS,
         duration: 10 * MS,
+        root_duration: Some(10 * MS),
         spans: 1,
         errors: 0,
         services: vec![service.to_owned()],
@@ -31,6 +32,7 @@ fn traces_of_all_services_are_listed_newest_first() {
         row(1, "frontend", "span 1", 100),
         TraceRow {
             root: false,
+            root_duration: None,
             ..row(3, "auth", "span 7", 70)
         },
         TraceRow {

@@ -198,17 +198,14 @@ async fn spans_and_log_records_lead_to_their_metrics() {
     let links = metrics_of(&page);
     let names: Vec<_> = links.iter().map(|(text, _)| &**text).collect();
     // Those of the span, and then of its log record.
-    let expected = ["Metrics of this service", "m", "a.size"];
+    let expected = ["Metrics of this service", "m"];
     assert_eq!(names, [expected, expected].concat());
     assert_eq!(links[0].1, "/metrics?q=service%3A%22%22");
     let rows = page.texts("dl.pairs dd div");
     assert_eq!(rows[0], "m, 500 ms");
-    assert_eq!(
-        rows[1],
-        "a.size, 7 B, measured in another span of this trace"
-    );
+    assert_eq!(rows[1], "1 measurement in another span of this trace");
     // The link leads to the series with the exemplar.
-    for (_, href) in &links[1..3] {
+    for (_, href) in &links[1..2] {
         let page = get(&lens, href).await;
         assert_eq!(page.status, 200);
         assert_eq!(page.count(".series tbody tr"), 1);
@@ -224,12 +221,7 @@ async fn spans_and_log_records_lead_to_their_metrics() {
         .collect();
     assert_eq!(
         names,
-        [
-            "Metrics of this service",
-            "Metrics of this service",
-            "m",
-            "a.size"
-        ]
+        ["Metrics of this service", "Metrics of this service", "m"]
     );
     // Without a selected span, nothing is looked up.
     let page = get(&lens, &format!("/traces/{}", "01".repeat(16))).await;
@@ -251,4 +243,22 @@ async fn a_trace_of_many_exemplars_names_some() {
     let rows = page.texts("dl.pairs dd div");
     assert_eq!(rows.len(), 6);
     assert_eq!(rows[5], "and 3 more");
+}
+
+#[tokio::test]
+async fn an_exemplar_names_its_series() {
+    let point = |route: &str, value| {
+        let mut point = number(10, 20, 5);
+        point.attributes = vec![attribute("http.route", route), attribute("k", "same")];
+        point.exemplars = vec![exemplar(12 + value as u64, Value::AsInt(value), 1)];
+        point
+    };
+    let lens = lens(vec![counter(DELTA, vec![point("/a", 1), point("/b", 2)])]);
+    let page = get(&lens, "/metrics/m").await;
+    let head = page.texts(".exemplars thead th");
+    assert_eq!(head, ["Time", "Value", "Trace", "Series"]);
+    let rows = page.texts(".exemplars tbody td:last-child");
+    assert_eq!(rows, ["http.route=/b", "http.route=/a"]);
+    let page = get(&lens, "/metrics/m?q=http.route:/a").await;
+    assert_eq!(page.texts(".exemplars thead th").len(), 3);
 }

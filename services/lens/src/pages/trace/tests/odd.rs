@@ -87,7 +87,7 @@ async fn strange_times_are_kept_and_marked() {
     );
     assert_eq!(texts(&page, "#s-0000000000000005 .number"), ["–", "0 ns"]);
     assert!(attributes(&page, "#s-0000000000000005 rect", "x").is_empty());
-    assert_eq!(texts(&page, ".facts-line dd")[1], "115 ms");
+    assert_eq!(texts(&page, ".facts-line dd")[1], "115 ms (root 90 ms)");
     let panel = get(&lens, &format!("{}?span=0000000000000003", path(1)))
         .await
         .body;
