@@ -80,6 +80,11 @@ impl Collector {
             received: Arc::clone(&received),
         };
         let routes = Receiver::new(store, Limits::default()).routes();
+        // The paths of Loki and Prometheus, so that it can stand in for them.
+        let routes = Router::new()
+            .nest("/otlp", routes.clone())
+            .nest("/api/v1/otlp", routes.clone())
+            .merge(routes);
         tokio::spawn(async { axum::serve(listener, routes).await });
         Ok(Self {
             address,

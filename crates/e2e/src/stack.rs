@@ -91,7 +91,21 @@ impl Stack {
     /// # Errors
     /// When a process does not become ready.
     pub async fn start(folder: &Path, wanted: &[&str]) -> anyhow::Result<Self> {
-        let variables = variables(folder)?;
+        Self::start_with(folder, wanted, &[]).await
+    }
+
+    /// Like [`Self::start`], with more variables.
+    ///
+    /// # Errors
+    /// When a process does not become ready.
+    pub async fn start_with(
+        folder: &Path,
+        wanted: &[&str],
+        more: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let mut variables = variables(folder)?;
+        let more = more.iter();
+        variables.extend(more.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let compose = Compose::read(FILES, &variables)?;
         let http = Client::new();
         let url = |port: &str| -> anyhow::Result<String> {

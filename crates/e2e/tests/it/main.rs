@@ -20,6 +20,7 @@ mod metrics;
 mod outage;
 mod propagation;
 mod queries;
+mod redaction;
 mod references;
 mod rules;
 mod sampling;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         metrics::trials(),
         outage::trials(),
         propagation::trials(),
+        redaction::trials(),
         references::trials(),
         rules::trials(),
         sampling::trials(),
