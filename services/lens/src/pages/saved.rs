@@ -18,6 +18,18 @@ pub(super) fn state(lens: &Lens) -> Markup {
     }
 }
 
+/// What a page lacks while lens loads.
+pub(super) fn incomplete(lens: &Lens) -> Markup {
+    html! {
+        @if let Some(loading) = lens.loading() {
+            p.notice role="status" {
+                "This page is not complete yet: lens has loaded " (format::count(loading.done)) " of "
+                (format::count(loading.total)) " records that an earlier run stored. Newer telemetry follows. Reload the page then."
+            }
+        }
+    }
+}
+
 fn paragraph(status: &Status) -> Markup {
     html! {
         p {
