@@ -65,6 +65,17 @@ mod tests {
     use super::*;
     use crate::archive::{Failure, Loading};
 
+    #[tokio::test]
+    async fn a_page_says_that_it_is_not_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::open(folder.path(), 8 << 20).await.unwrap();
+        // Its load has not begun.
+        let lens = Lens::with(8 << 20, Some(archive));
+        let text = incomplete(&lens).into_string();
+        assert!(text.contains("not complete yet"), "{text}");
+        assert_eq!(incomplete(&Lens::new(8 << 20)).into_string(), "");
+    }
+
     #[test]
     fn problems_are_named() {
         let healthy = Status {
