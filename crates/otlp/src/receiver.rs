@@ -28,6 +28,9 @@ use crate::{
 /// attributes take up to six times their encoded size.
 const EXPANSION: usize = 8;
 
+/// Why protobuf is refused that nests too deep. prost has the limit.
+const TOO_DEEP: &str = "messages nest deeper than 100 levels, which is more than 31 levels of kvlist_value in an attribute";
+
 /// Limits of a [`Receiver`].
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -148,6 +151,12 @@ impl<S: Sink> Receiver<S> {
         let _storing = self.gate.store(size).await?;
         let work = move || {
             let mut request = E::decode(bytes).map_err(|error| {
+                let error = error.to_string();
+                // prost names all messages on the way.
+                let error = match error.contains("recursion limit") {
+                    true => TOO_DEEP,
+                    false => &error,
+                };
                 let reason = format!("the body is not an export of {}: {error}", E::SIGNAL);
                 Failure::malformed("", &reason)
             })?;

@@ -260,6 +260,12 @@ impl Settings {
         endpoints
     }
 
+    /// Whether traces are sent to an endpoint.
+    #[must_use]
+    pub fn exports_traces(&self) -> bool {
+        self.export(Signal::Traces).is_some()
+    }
+
     fn exporter(&self, signal: Signal) -> Exporter {
         match signal {
             Signal::Traces => self.traces_exporter,

@@ -20,7 +20,9 @@ use ::otlp::Receiver;
 use axum::{
     Router,
     body::Body,
+    extract::{Request, State},
     http::{HeaderName, HeaderValue, header},
+    middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
@@ -40,6 +42,9 @@ const ANSWERS: usize = 8;
 
 /// Number of files that are imported at the same time. Each may have a request in memory.
 const IMPORTS: usize = 2;
+
+/// The header of answers while lens loads what an earlier run stored: the numbers of loaded and of all records.
+pub(crate) const LOADING: &str = "lens-loading";
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
@@ -75,7 +80,23 @@ pub(crate) fn routes<S>(lens: Arc<Lens>, receiver: Receiver<Intake>) -> Router<S
         .route("/export", get(export::export))
         .fallback(async || not_found())
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&api.lens),
+            mark_incomplete,
+        ))
         .with_state(api)
+}
+
+/// Adds a header to answers that may lack telemetry, because lens still loads what an earlier run stored.
+async fn mark_incomplete(State(lens): State<Arc<Lens>>, request: Request, next: Next) -> Response {
+    // Before the answer is made: a load that ends meanwhile may be missing in it.
+    let loading = lens.loading();
+    let mut response = next.run(request).await;
+    let value = loading.and_then(|loading| HeaderValue::try_from(loading.to_string()).ok());
+    if let Some(value) = value {
+        response.headers_mut().insert(LOADING, value);
+    }
+    response
 }
 
 /// Whether a path belongs to the API. `/api/` itself is none of its routes.

@@ -15,7 +15,7 @@ mod tests;
 
 use std::{
     collections::VecDeque,
-    future,
+    fmt, future,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -26,6 +26,7 @@ use chassis::stop::FLUSH;
 use database::{Database, Statement};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use otlp::Signal;
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, sleep_until},
@@ -105,8 +106,8 @@ pub struct Status {
     pub limit: u64,
 }
 
-/// How much is loaded of what an earlier run stored.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// How much is loaded of what an earlier run stored. `Display` writes it for a header: `1200/606718`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Loading {
     /// Number of loaded records.
     pub done: u64,
@@ -121,6 +122,21 @@ pub struct Failure {
     pub reason: String,
     /// Time of the first failed write.
     pub since: SystemTime,
+}
+
+impl State {
+    fn loading(&self) -> Option<Loading> {
+        self.load.as_ref().map(|load| Loading {
+            done: load.done,
+            total: load.extent.records.try_into().unwrap_or_default(),
+        })
+    }
+}
+
+impl fmt::Display for Loading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.done, self.total)
+    }
 }
 
 /// Loads what an earlier run stored, and saves what arrives, until the archive is closed.
@@ -176,16 +192,18 @@ impl Archive {
     pub fn status(&self) -> Status {
         let state = self.lock();
         Status {
-            loading: state.load.as_ref().map(|load| Loading {
-                done: load.done,
-                total: load.extent.records.try_into().unwrap_or_default(),
-            }),
+            loading: state.loading(),
             failure: state.failure.clone(),
             dropped: state.queue.dropped,
             damaged: state.damaged,
             size: state.size,
             limit: self.limit,
         }
+    }
+
+    /// The load that is under way.
+    pub(crate) fn loading(&self) -> Option<Loading> {
+        self.lock().loading()
     }
 
     /// Takes a request that is not inserted yet, unless the load is over or too many requests wait. The load inserts
@@ -245,9 +263,17 @@ impl Archive {
             is_complete = save => is_complete,
             is_complete = late => is_complete,
         };
-        let dropped = self.lock().queue.clear();
+        let mut state = self.lock();
+        let dropped = state.queue.clear();
         if !is_complete {
             tracing::warn!(dropped, "the disk is too slow to save the newest telemetry");
+        } else if let Some(failure) = &state.failure {
+            let dropped = state.queue.dropped;
+            tracing::error!(
+                dropped,
+                error = failure.reason,
+                "the newest telemetry is not saved"
+            );
         }
     }
 

@@ -4,7 +4,7 @@ mod check;
 mod client;
 mod transfer;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Args, CommandFactory as _, Parser};
 
@@ -14,6 +14,9 @@ use self::{
     transfer::{Export, Import},
 };
 use crate::Token;
+
+/// Shortest time between two requests for the same.
+const PACE: Duration = Duration::from_millis(200);
 
 /// Exit code for a command that cannot be carried out as it is written.
 const USAGE: u8 = 2;

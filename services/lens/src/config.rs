@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -28,7 +28,8 @@ pub struct Config {
     #[command(flatten)]
     pub settings: Settings,
 
-    /// Folder in which telemetry is kept over restarts, in at most --lens-memory bytes. Without it, nothing is written
+    /// Folder in which telemetry is kept over restarts, in a file of at most --lens-memory bytes. Without it, nothing is
+    /// written
     #[arg(long, env = "LENS_DATA", value_name = "FOLDER", help_heading = "Lens")]
     pub data: Option<PathBuf>,
 
@@ -76,7 +77,8 @@ pub struct Settings {
         long,
         env = "LENS_ALLOWED_HOSTS",
         value_name = "NAME,...",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = host_name
     )]
     pub lens_allowed_hosts: Vec<String>,
 
@@ -162,6 +164,20 @@ impl Settings {
     }
 }
 
+/// A name of a host, or nothing.
+fn host_name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    let is_part = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '.' | '_');
+    let is_address = || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    if name.chars().all(is_part) || is_address() {
+        return Ok(name.to_owned());
+    }
+    Err(
+        "write the name alone, such as lens.example.com, without a scheme, a port and a path"
+            .to_owned(),
+    )
+}
+
 fn secret(value: Option<&Token>, file: Option<&Path>) -> anyhow::Result<Option<Token>> {
     let Some(file) = file else {
         return Ok(value.cloned());
@@ -172,4 +188,33 @@ fn secret(value: Option<&Token>, file: Option<&Path>) -> anyhow::Result<Option<T
     token
         .map(Some)
         .with_context(|| format!("{} has no usable secret", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allowed_host_is_a_name_alone() {
+        for good in [
+            "lens.example.com",
+            " box ",
+            "a_b-c.",
+            "10.0.0.1",
+            "[::1]",
+            "",
+        ] {
+            assert_eq!(host_name(good), Ok(good.trim().to_owned()));
+        }
+        for bad in [
+            "http://x/",
+            "x:8086",
+            "x/logs",
+            "*.example.com",
+            "münchen.example",
+        ] {
+            let error = host_name(bad).unwrap_err();
+            assert!(error.contains("the name alone"), "{bad}: {error}");
+        }
+    }
 }

@@ -10,6 +10,8 @@ use opentelemetry_proto::tonic::{common::v1::any_value::Value, resource::v1::Res
 use otlp::Refusal;
 pub(crate) use otlp::Signal;
 
+use crate::store::{Inserted, SpanId, TraceId};
+
 /// Maximum number of services, and of different notes. At the limit, the one that is oldest leaves.
 const LIMIT: usize = 500;
 
@@ -30,6 +32,8 @@ struct Inner {
     notes: HashMap<(Option<Signal>, String), Note>,
     /// Number of spans that came again.
     duplicates: u64,
+    /// Number of spans with the ids of another one, and the last of them.
+    conflicts: Option<(u64, (TraceId, SpanId))>,
 }
 
 /// An instance of a service that has sent something.
@@ -137,10 +141,21 @@ impl Doctor {
         self.lock().duplicates
     }
 
-    /// Counts spans that were stored already.
-    pub(crate) fn repeated(&self, spans: usize) {
-        if spans > 0 {
-            self.lock().duplicates += spans as u64;
+    /// Number of spans that are not stored, because another span has the same ids, and the last of them.
+    pub(crate) fn conflicts(&self) -> Option<(u64, (TraceId, SpanId))> {
+        self.lock().conflicts
+    }
+
+    /// Counts spans whose ids were stored already.
+    pub(crate) fn repeated(&self, inserted: &Inserted) {
+        if inserted.duplicates + inserted.conflicts == 0 {
+            return;
+        }
+        let mut inner = self.lock();
+        inner.duplicates += inserted.duplicates as u64;
+        if let Some(last) = inserted.conflict {
+            let before = inner.conflicts.map_or(0, |(count, _)| count);
+            inner.conflicts = Some((before + inserted.conflicts as u64, last));
         }
     }
 

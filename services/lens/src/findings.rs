@@ -8,6 +8,7 @@ use std::{
 use foldhash::fast::RandomState;
 
 use crate::{
+    clock,
     query::TraceFilter,
     store::{Outline, Page, SpanId, SpanView, Store, TraceId},
 };
@@ -60,6 +61,8 @@ pub(crate) enum Trouble {
     Orphan,
     /// A span starts before its parent in another service.
     Skew,
+    /// The start is in the future.
+    Ahead,
     /// The end is before the start.
     EndsEarly,
     /// The end is not set.
@@ -112,7 +115,11 @@ fn examine(outline: &Outline, groups: &mut Groups) {
     let spans: HashMap<SpanId, SpanView<'_>, RandomState> =
         outline.spans().map(|span| (span.span, span)).collect();
     let mut missing: HashSet<SpanId> = HashSet::new();
+    let (now, future) = (clock::now(), clock::future());
     for span in outline.spans() {
+        if span.start > future {
+            note(groups, Trouble::Ahead, &span, "", span.start - now);
+        }
         if span.start == 0 {
             note(groups, Trouble::NoStart, &span, "", 0);
         }

@@ -38,11 +38,12 @@ impl Export for ExportTraceServiceRequest {
         let inserted = lens.store.insert_traces_at(self, time);
         // An earlier run has told of its own.
         if arrived.is_none() {
-            lens.doctor.repeated(inserted.duplicates);
+            lens.doctor.repeated(&inserted);
         }
         Accepted {
+            rejected: inserted.conflicts as u64,
+            message: conflicts(inserted.conflicts),
             duplicates: inserted.duplicates as u64,
-            ..Accepted::default()
         }
     }
 }
@@ -70,6 +71,17 @@ impl Export for ExportLogsServiceRequest {
         let time = arrived.unwrap_or_else(SystemTime::now);
         lens.store.insert_logs_at(self, time);
         Accepted::default()
+    }
+}
+
+/// Why spans are rejected. Empty if none is.
+fn conflicts(spans: usize) -> String {
+    const WHY: &str =
+        "those of another span that is stored: name, time, parent, kind, status or service differ";
+    match spans {
+        0 => String::new(),
+        1 => format!("1 span rejected: its trace id and span id are {WHY}"),
+        _ => format!("{spans} spans rejected: their trace ids and span ids are {WHY}"),
     }
 }
 

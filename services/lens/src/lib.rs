@@ -10,6 +10,7 @@ pub mod store;
 
 mod api;
 mod cli;
+mod clock;
 mod config;
 mod delivery;
 mod doctor;
@@ -17,6 +18,7 @@ mod findings;
 mod guard;
 mod ids;
 mod intake;
+mod machine;
 mod overview;
 mod pages;
 mod params;

@@ -16,7 +16,7 @@ mod tests;
 use std::{
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 pub(crate) use self::{
@@ -25,13 +25,10 @@ pub(crate) use self::{
     map::{Calls, Kind, Map, Node},
     services::{Row, Services, What},
 };
-use crate::{Lens, store::Store};
+use crate::{Lens, clock, store::Store};
 
 /// Time for which a result is used again, so that many readers cost no more than one.
 const FRESH: Duration = Duration::from_secs(1);
-
-/// Time by which the clock of a sender may be ahead, in nanoseconds. Later spans do not move the window.
-const AHEAD: u64 = 60 * SECOND;
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
@@ -73,13 +70,10 @@ impl Window {
     /// The last time of this length, or the time before the newest data if that is older. `None` without any spans and
     /// log records.
     fn new(store: &Store, length: u64) -> Option<Self> {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .ok()
-            .and_then(|since| u64::try_from(since.as_nanos()).ok())
-            .unwrap_or_default();
+        let now = clock::now();
+        // Spans of the future do not move the window.
         let newest = store
-            .newest(now.saturating_add(AHEAD))
+            .newest(clock::future())
             .or_else(|| store.newest(u64::MAX))?;
         let is_live = newest >= now.saturating_sub(length);
         let end = newest.saturating_add(1);

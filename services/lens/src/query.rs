@@ -20,13 +20,13 @@
 //! same.
 //!
 //! `:` and `=` stand for equality, `~` for "contains". Equality distinguishes upper and lower case; "contains" and the
-//! search for text do not distinguish ASCII letters. Durations have no equality, because they are exact to the
+//! search for text do not. Numbers are compared as numbers: `404.0` equals 404. Durations have no equality, because they are exact to the
 //! nanosecond and hardly any would be equal to a value such as `1.2s`: a range is `duration>=1.15s duration<1.25s`.
 //!
 //! An array has an attribute's value if one of its elements has it. A log record without a severity has no level.
 //!
-//! There are no words between terms such as `OR`, no parentheses and no wildcards. As they would match nothing, they are
-//! errors unless they are in quotes.
+//! There are no words between terms such as `OR`, no parentheses, no lists and no wildcards. As they would match nothing,
+//! they are errors unless they are in quotes. In lower case, such words are text unless they are next to a term with a key.
 //!
 //! Text with spaces is in quotes, in which `\"` stands for a quote and `\\` for a backslash.
 

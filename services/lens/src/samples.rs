@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::{
         span::{Link, SpanKind},
     },
 };
-use otlp::Sink as _;
+use otlp::{Accepted, Sink as _};
 
 use crate::{Lens, intake::Intake};
 
@@ -73,7 +73,11 @@ pub(crate) fn linking(mut span: Span, trace: u8, id: u8) -> Span {
 }
 
 /// Sends spans of a service, as the receiver does.
-pub(crate) async fn send(lens: &Arc<Lens>, service: &str, spans: impl IntoIterator<Item = Span>) {
+pub(crate) async fn send(
+    lens: &Arc<Lens>,
+    service: &str,
+    spans: impl IntoIterator<Item = Span>,
+) -> Accepted {
     let request = ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: resource(service),
@@ -84,7 +88,7 @@ pub(crate) async fn send(lens: &Arc<Lens>, service: &str, spans: impl IntoIterat
             ..ResourceSpans::default()
         }],
     };
-    Intake(Arc::clone(lens)).traces(request).await.unwrap();
+    Intake(Arc::clone(lens)).traces(request).await.unwrap()
 }
 
 pub(crate) async fn log(lens: &Arc<Lens>, service: &str, severity: i32, body: &str) {

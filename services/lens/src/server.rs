@@ -11,7 +11,7 @@ use crate::{
     Config, Lens, Settings,
     archive::{self, Archive},
     guard::Guard,
-    router,
+    machine, router,
 };
 
 /// Memory for telemetry if the settings have none, in bytes.
@@ -105,6 +105,7 @@ pub async fn serve(
         .iter()
         .map(TcpListener::local_addr)
         .collect::<Result<_, _>>()?;
+    machine::check_memory(lens.memory);
     tracing::info!(%address, ?otlp, "ready");
 
     let stopping = async {

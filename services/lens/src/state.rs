@@ -8,7 +8,12 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::{
-    Doctor, archive::Archive, delivery::Delivery, metrics::Metrics, overview, store::Store,
+    Doctor,
+    archive::{Archive, Loading},
+    delivery::Delivery,
+    metrics::Metrics,
+    overview,
+    store::Store,
 };
 
 /// Number of streams of new records. Each reads the store for itself.
@@ -63,6 +68,12 @@ impl Lens {
             overview: overview::Cache::default(),
             stopping: watch::Sender::new(false),
         })
+    }
+
+    /// The load of what an earlier run stored, while it is under way. Until it ends, the stores lack telemetry of the
+    /// earlier run, and new requests.
+    pub(crate) fn loading(&self) -> Option<Loading> {
+        self.archive.as_ref().and_then(Archive::loading)
     }
 
     /// A place for a stream, as long as it is kept. `None` if too many streams are open.

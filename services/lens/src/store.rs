@@ -32,6 +32,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 
 use self::signal::{Signal, Snapshot};
+pub(crate) use self::timeline::Cuts;
 pub use self::{
     arrivals::{Arrived, Positions},
     columns::{LogView, Logs, SpanView, Spans},
@@ -41,7 +42,7 @@ pub use self::{
     logs::LogCursor,
     outline::{LinkTo, LogOutline, LogPlace, Outline},
     source::Source,
-    timeline::Timeline,
+    timeline::{Outside, Timeline},
     trace::{LinkedFrom, StoredLog, Trace, TraceSpan},
     traces::{TraceCursor, TraceRow},
 };
@@ -71,7 +72,7 @@ struct Writer {
 }
 
 /// The columns that only spans have.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 struct SpanColumns {
     /// Duration, in nanoseconds.
     duration: u64,

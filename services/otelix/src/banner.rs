@@ -178,21 +178,23 @@ fn without_lens(config: &Config, pages: &str, viewer: &Viewer) -> (String, Strin
         _ => format!("off, because an endpoint is set; to use it, unset\n             {variable}"),
     };
     let telemetry = format!("  telemetry  {goes}\n  lens       {why}");
-    let grafana = match &config.pages.grafana_url {
+    let links = match &config.pages.grafana_url {
+        // There are no traces to link to.
+        _ if !config.telemetry.exports_traces() => String::new(),
         _ if config.pages.lens_url.is_some() => {
-            "Each page links to its trace in lens, at LENS_URL.".to_owned()
+            "Each page links to its trace in lens, at LENS_URL.\n\n".to_owned()
         }
-        Some(grafana) => format!("Each page links to its trace in Grafana, at\n{grafana}"),
+        Some(grafana) => format!("Each page links to its trace in Grafana, at\n{grafana}\n\n"),
         None => "\
 GRAFANA_URL is not set, so pages do not link to their traces. Set it to the
-address of Grafana: http://127.0.0.1:3000 with the backends of this project."
-            .to_owned(),
+address of Grafana: http://127.0.0.1:3000 with the backends of this project.
+
+"
+        .to_owned(),
     };
     let ending = format!(
         "\
-{grafana}
-
-Put load on it, in another terminal:
+{links}Put load on it, in another terminal:
   cargo run -p loadgen -- --target {pages}"
     );
     (telemetry, ending)
@@ -340,6 +342,21 @@ mod tests {
         assert!(beside.contains(goes), "{beside}");
         let off = banner(&[], &Viewer::Off);
         assert!(off.contains("LENS=off; to use it, unset LENS\n"), "{off}");
+        // Nothing has a trace to link to.
+        let metrics = "--otlp-metrics-endpoint=http://127.0.0.1:4317";
+        for arguments in [
+            &[][..],
+            &[GRAFANA],
+            &["--sdk-disabled", ENDPOINT],
+            &["--traces-exporter=none", ENDPOINT],
+            &[metrics],
+        ] {
+            let off = banner(arguments, &Viewer::Off);
+            assert!(
+                !off.contains("GRAFANA_URL") && !off.contains("links to"),
+                "{off}"
+            );
+        }
         let both = banner(&[ENDPOINT], &Viewer::Off);
         let unset = "unset LENS and\n             OTEL_EXPORTER_OTLP_ENDPOINT\n";
         assert!(both.contains(unset), "{both}");

@@ -29,6 +29,12 @@ const BASE64_URL_SAFE: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, BASE64);
 /// varint has a fixed size: 35 bits.
 const LENGTH: usize = 5;
 
+/// Why JSON is refused that nests too deep. `serde_json` has the limit.
+const TOO_DEEP: &str = "objects and arrays nest deeper than 127 levels, which is more than 29 levels of kvlistValue in an attribute,";
+
+/// Steps of a path in an error, from its start and from its end. More are left out.
+const STEPS: (usize, usize) = (10, 4);
+
 /// Values longer than this are not repeated in errors.
 const LONGEST_QUOTE: usize = 40;
 
@@ -44,9 +50,15 @@ pub(crate) fn wire(table: &'static Table, json: &[u8]) -> Result<Vec<u8>, Error>
         .deserialize(&mut deserializer)
         .and_then(|state| state.required("an object"))
         .and_then(|()| deserializer.end())
-        .map_err(|error| Error {
-            field: path(&context.path),
-            reason: error.to_string(),
+        .map_err(|error| {
+            let reason = error.to_string();
+            Error {
+                field: path(&context.path),
+                reason: match reason.strip_prefix("recursion limit exceeded") {
+                    Some(place) => format!("{TOO_DEEP}{place}"),
+                    None => reason,
+                },
+            }
         })?;
     Ok(context.out)
 }
@@ -458,7 +470,15 @@ fn expected(kind: Kind) -> &'static str {
 
 fn path(steps: &[Step]) -> String {
     let mut path = String::new();
-    for step in steps {
+    let (first, last) = STEPS;
+    let is_cut = steps.len() > first + last;
+    for (number, step) in steps.iter().enumerate() {
+        if is_cut && (first..steps.len() - last).contains(&number) {
+            if number == first {
+                path.push('…');
+            }
+            continue;
+        }
         match step {
             Step::Field(name) => {
                 if !path.is_empty() {

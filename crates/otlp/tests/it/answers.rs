@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTracePartialSuccess, ExportTraceServiceResponse,
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse},
+    common::v1::{AnyValue, KeyValue, KeyValueList, any_value::Value},
 };
 use otlp::{Accepted, Busy, Limits, Signal};
 use prost::Message as _;
@@ -214,6 +215,53 @@ async fn malformed_requests_name_what_is_wrong() {
         )
         .await;
     assert!(answer.head.contains("grpc-status: 3\r\n"), "{answer:?}");
+}
+
+/// An attribute with this many levels of maps in maps.
+fn nested(levels: usize) -> KeyValue {
+    let mut value = Some(AnyValue::default());
+    for _ in 0..levels {
+        let pair = KeyValue {
+            key: "k".to_owned(),
+            value,
+            ..KeyValue::default()
+        };
+        let list = KeyValueList { values: vec![pair] };
+        value = Some(AnyValue {
+            value: Some(Value::KvlistValue(list)),
+        });
+    }
+    KeyValue {
+        key: "deep".to_owned(),
+        value,
+        ..KeyValue::default()
+    }
+}
+
+#[tokio::test]
+async fn nesting_is_limited_and_the_answer_says_so_in_short() {
+    let server = start(Limits::default()).await;
+    for (header, most) in [(JSON, 29), (PROTOBUF, 31)] {
+        for levels in [most, most + 1] {
+            let mut request = spans([(vec![1; 16], vec![1; 8])]);
+            let span = &mut request.resource_spans[0].scope_spans[0].spans[0];
+            span.attributes = vec![nested(levels)];
+            let body = match header {
+                JSON => otlp::json::encode(&request),
+                _ => request.encode_to_vec(),
+            };
+            let answer = server.post(&[header], &body).await;
+            if levels == most {
+                assert_eq!(answer.status(), 200, "{header} {levels}: {answer:?}");
+                continue;
+            }
+            assert_eq!(answer.status(), 400, "{header} {levels}: {answer:?}");
+            let text = String::from_utf8_lossy(&answer.body);
+            let expected = format!("more than {most} levels of kvlist");
+            assert!(text.contains(&expected), "{text}");
+            assert!(text.len() < 1000, "{text}");
+        }
+    }
 }
 
 #[tokio::test]

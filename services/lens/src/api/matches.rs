@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Api, Error};
 use crate::{
     Lens,
+    archive::Loading,
     pages::{level, plain},
     params::Params,
     query::Filter,
@@ -29,6 +30,9 @@ pub(crate) struct Matches {
     pub(crate) count: usize,
     /// Whether there are more than the limit.
     pub(crate) more: bool,
+    /// The load of what an earlier run stored, if it is under way: there may be other matches when it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) loading: Option<Loading>,
     /// The matches, newest first.
     pub(crate) matches: Vec<Match>,
 }
@@ -66,7 +70,10 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
     let signal = params.get("signal").unwrap_or("traces");
     let find = find(&filter, signal, limit)?;
     let _place = api.answer().await?;
-    Ok(super::json(&work(&api.lens, find).await))
+    // Before the search: what is loaded meanwhile may be missing in it.
+    let loading = api.lens.loading();
+    let matches = work(&api.lens, find).await;
+    Ok(super::json(&Matches { loading, ..matches }))
 }
 
 type Find = Box<dyn FnOnce(&Lens) -> Matches + Send>;
@@ -87,6 +94,7 @@ fn find(filter: &Filter, signal: &str, limit: usize) -> Result<Find, Error> {
                 Matches {
                     count: matches.len(),
                     more: list.next.is_some(),
+                    loading: None,
                     matches,
                 }
             })
@@ -120,6 +128,7 @@ fn find_logs(lens: &Lens, filter: &LogFilter, limit: usize) -> Matches {
             return Matches {
                 count: matches.len(),
                 more: before.is_some(),
+                loading: None,
                 matches,
             };
         }

@@ -26,6 +26,7 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
     });
     super::json(&json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "loading": lens.loading(),
         "memory": {
             "bytes": stats.bytes + usage.bytes,
             "limit": lens.memory,

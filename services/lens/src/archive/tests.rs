@@ -17,6 +17,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
 use otlp::Sink as _;
+use tower::ServiceExt as _;
 
 use super::*;
 use crate::{intake::Intake, metrics::Range};
@@ -190,6 +191,27 @@ async fn requests_during_a_load_are_inserted_after_it() {
     let loading = archive.status().loading.unwrap();
     assert_eq!((loading.done, loading.total), (0, 1));
 
+    // Answers say that they are not complete.
+    let url = |path: &str| axum::http::Request::get(path).body(axum::body::Body::empty());
+    let receiver = crate::router::receiver(&lens);
+    let api: axum::Router = crate::api::routes(Arc::clone(&lens), receiver);
+    let answer = async |path: &str| {
+        let response = api.clone().oneshot(url(path).unwrap()).await.unwrap();
+        let loading = response.headers().get("lens-loading").cloned();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
+        (loading, body.unwrap())
+    };
+    for path in ["/status", "/matches", "/traces", "/export"] {
+        let (loading, body) = answer(path).await;
+        assert_eq!(loading.unwrap(), "0/1", "{path}");
+        if let Ok(body) = serde_json::from_slice::<serde_json::Value>(&body)
+            && path != "/traces"
+        {
+            let expected = serde_json::json!({"done": 0, "total": 1});
+            assert_eq!(body["loading"], expected, "{path}");
+        }
+    }
+
     // More than may wait is inserted at once.
     let large = log(&"x".repeat(MEMORY / 8));
     intake.logs(large).await.unwrap();
@@ -198,6 +220,9 @@ async fn requests_during_a_load_are_inserted_after_it() {
     archive.load(&lens).await;
     assert_eq!(lens.store.stats().logs.records, 3);
     assert_eq!(archive.status().loading, None);
+    for path in ["/status", "/matches", "/export"] {
+        assert_eq!(answer(path).await.0, None, "{path}");
+    }
     intake.logs(log("later")).await.unwrap();
     assert_eq!(lens.store.stats().logs.records, 4);
 }

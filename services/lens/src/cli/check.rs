@@ -10,22 +10,23 @@ use clap::{Args, ValueEnum};
 use reqwest::Method;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Client, Failure, Target};
+use super::{Client, Failure, PACE, Target};
 use crate::{
     api::{Match, Matches},
+    archive::Loading,
     pages::{clock, duration, line},
     params::Params,
     query::Filter,
 };
-
-/// Shortest time between two checks.
-const PACE: Duration = Duration::from_millis(200);
 
 /// Number of matches that are printed.
 const SHOWN: usize = 100;
 
 /// Largest number of matches that can be expected: the API counts one more.
 const MOST: u64 = 9_999;
+
+/// Time for lens to load what an earlier run stored, for an `assert` without `--within`.
+const LOAD: Duration = Duration::from_mins(1);
 
 /// Time limit of a check. A search of a full store takes less than a second.
 const CHECK: Duration = Duration::from_secs(30);
@@ -54,7 +55,8 @@ pub(super) struct Wait {
 /// Without an expectation, at least one has to match.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_long_help = "Without --within, what is stored now decides. With it:\n\
+    after_long_help = "Without --within, what is stored now decides. While lens loads what an earlier run stored, nothing \
+is decided: assert waits up to 1 minute for the end of that. With --within:\n\
 \x20 --at-least N  succeeds as soon as N match, and fails at the end of the time\n\
 \x20 --count N     fails as soon as more than N match, and decides at the end of the time\n\
 \x20 --none        fails as soon as one matches, and succeeds at the end of the time\n\n\
@@ -87,6 +89,8 @@ pub(super) struct Assert {
 #[derive(Args, Clone, Debug)]
 struct Query {
     /// The filter, as in the pages of lens, such as 'service:auth status:error'
+    // It may begin with a negated term.
+    #[arg(allow_hyphen_values = true)]
     filter: String,
 
     /// What to look for
@@ -120,7 +124,7 @@ enum Verdict {
 impl Wait {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let expected = Expected::AtLeast(self.count as usize);
-        self.query.check(expected, self.within).await
+        self.query.check(expected, Some(self.within)).await
     }
 }
 
@@ -131,14 +135,18 @@ impl Assert {
             (false, Some(count)) => Expected::Exactly(count as usize),
             (false, None) => Expected::AtLeast(self.at_least.unwrap_or(1) as usize),
         };
-        let within = self.within.unwrap_or_default();
-        self.query.check(expected, within).await
+        self.query.check(expected, self.within).await
     }
 }
 
 impl Query {
-    /// Checks until it is certain whether the expectation is met, or until the end of the time.
-    async fn check(self, expected: Expected, within: Duration) -> Result<ExitCode, Failure> {
+    /// Checks until it is certain whether the expectation is met, or until the end of the time. Without a time, the
+    /// first check decides that has everything that an earlier run stored.
+    async fn check(
+        self,
+        expected: Expected,
+        within: Option<Duration>,
+    ) -> Result<ExitCode, Failure> {
         self.filter
             .parse::<Filter>()
             .map_err(|errors| Failure::Usage(format!("the filter is wrong: {errors}")))?;
@@ -150,13 +158,20 @@ impl Query {
         let params = params
             .with("signal", self.signal.name())
             .with("limit", limit);
-        let end = Instant::now() + within;
+        let began = Instant::now();
         loop {
             let asked = Instant::now();
             let request = client.request(Method::GET, "/api/matches", &params);
             let found = client.json::<Matches>(request.timeout(CHECK)).await;
+            let loading = found.as_ref().ok().and_then(|found| found.loading);
+            let end = match loading {
+                Some(_) => began + within.unwrap_or(LOAD),
+                None => began + within.unwrap_or_default(),
+            };
             let is_last = asked >= end;
             let verdict = match &found {
+                // The rest may match, or evict what matches now.
+                Ok(_) if loading.is_some() => Verdict::NotMet,
                 Ok(found) => expected.verdict(found.count, is_last),
                 Err(Failure::Usage(_)) => Verdict::Never,
                 // The lens may still be starting.
@@ -181,7 +196,8 @@ impl Query {
                 chassis::print_error(&text);
                 return Ok(ExitCode::SUCCESS);
             }
-            chassis::print_error(&format!("failed: {text}"));
+            let loading = loading.map(still_loading).unwrap_or_default();
+            chassis::print_error(&format!("failed: {loading}{text}"));
             return Ok(ExitCode::FAILURE);
         }
     }
@@ -248,6 +264,12 @@ impl Signal {
         // A reader that has seen enough may close the pipe.
         let _ = io::stdout().write_all(text.as_bytes());
     }
+}
+
+/// Why a check has failed whatever matches.
+fn still_loading(loading: Loading) -> String {
+    let Loading { done, total } = loading;
+    format!("lens has loaded {done} of {total} records that an earlier run stored; so far, ")
 }
 
 fn trace(one: &Match) -> String {

@@ -13,10 +13,15 @@ use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use otlp::Signal;
-use reqwest::{Body, Method, StatusCode};
+use reqwest::{Body, Method, Response, StatusCode};
+use tokio::time::sleep;
 
-use super::{Client, Failure, Target};
-use crate::{api::Report, pages::line, params::Params};
+use super::{Client, Failure, PACE, Target};
+use crate::{
+    api::{LOADING, Report},
+    pages::line,
+    params::Params,
+};
 
 /// Bytes of a file that are read at a time.
 const PIECE: usize = 64 << 10;
@@ -160,9 +165,7 @@ fn read(reader: &mut impl Read) -> io::Result<Bytes> {
 impl Export {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let client = Client::new(&self.target)?;
-        let request = client.request(Method::GET, "/api/export", &Params::default());
-        let response = client.send(request).await?;
-        let mut response = client.accepted(response).await?;
+        let mut response = complete(&client).await?;
         let failed = |error: io::Error| Failure::Other(format!("cannot write the export: {error}"));
         let mut output: Box<dyn Write + Send> = match &self.output {
             None => Box::new(io::stdout()),
@@ -177,5 +180,23 @@ impl Export {
         }
         output.flush().map_err(failed)?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// An export that has everything. Lens loads what an earlier run stored first.
+async fn complete(client: &Client) -> Result<Response, Failure> {
+    let mut is_told = false;
+    loop {
+        let request = client.request(Method::GET, "/api/export", &Params::default());
+        let response = client.send(request).await?;
+        let response = client.accepted(response).await?;
+        if !response.headers().contains_key(LOADING) {
+            return Ok(response);
+        }
+        if !is_told {
+            chassis::print_error("waiting: lens loads what an earlier run stored");
+            is_told = true;
+        }
+        sleep(PACE).await;
     }
 }

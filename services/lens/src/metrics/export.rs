@@ -143,9 +143,10 @@ impl Groups {
                     resource: Some(metric.source.resource()),
                     scope_metrics: vec![ScopeMetrics {
                         scope: Some(metric.source.scope()),
-                        ..ScopeMetrics::default()
+                        metrics: Vec::new(),
+                        schema_url: metric.source.scope_extra.schema_url.to_string(),
                     }],
-                    ..ResourceMetrics::default()
+                    schema_url: metric.source.resource_extra.schema_url.to_string(),
                 });
                 resources.len() - 1
             });
@@ -155,8 +156,8 @@ impl Groups {
                 name: metric.name.to_string(),
                 description: metric.description.to_string(),
                 unit: metric.unit.to_string(),
+                metadata: identity::decode(&metric.metadata),
                 data: Some(empty(metric.kind, metric.temporality)),
-                ..otlp::Metric::default()
             });
             metrics.len() - 1
         });

@@ -3,11 +3,12 @@
 //! Ids are hashes of the identity with a fixed seed, so a series has the same id after a restart, and
 //! its URL stays valid.
 
-use std::{hash::BuildHasher as _, sync::Arc};
+use std::{hash::BuildHasher as _, mem, sync::Arc};
 
 use foldhash::quality::FixedState;
 use opentelemetry_proto::tonic::{
     common::v1::{InstrumentationScope, KeyValue, KeyValueList, any_value},
+    metrics::v1::{ResourceMetrics, ScopeMetrics},
     resource::v1::Resource,
 };
 use prost::Message as _;
@@ -43,7 +44,7 @@ pub enum Temporality {
 }
 
 /// A resource with an instrumentation scope.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Source {
     /// The resource as an encoded message.
     resource: Box<[u8]>,
@@ -51,6 +52,16 @@ pub(super) struct Source {
     scope: Box<[u8]>,
     /// The attribute `service.name`.
     pub(super) service: Box<str>,
+    /// What the first request said besides. It is no part of the identity.
+    pub(super) resource_extra: Extra,
+    pub(super) scope_extra: Extra,
+}
+
+/// What a resource or a scope has that does not identify it.
+#[derive(Clone, Debug)]
+pub(super) struct Extra {
+    pub(super) schema_url: Box<str>,
+    dropped_attributes: u32,
 }
 
 /// A metric of a source.
@@ -61,6 +72,8 @@ pub(super) struct Metric {
     pub(super) unit: Box<str>,
     /// The description of the first request. It is no part of the identity.
     pub(super) description: Box<str>,
+    /// The metadata of the first request as an encoded `KeyValueList`. It is no part of the identity.
+    pub(super) metadata: Box<[u8]>,
     pub(super) kind: Kind,
     pub(super) temporality: Temporality,
 }
@@ -75,22 +88,35 @@ pub(super) struct Header<'a> {
 }
 
 impl Source {
-    pub(super) fn new(resource: Option<&Resource>, scope: Option<&InstrumentationScope>) -> Self {
-        let mut resource = resource.cloned().unwrap_or_default();
+    pub(super) fn new(group: &ResourceMetrics, scoped: &ScopeMetrics) -> Self {
+        let mut resource = group.resource.clone().unwrap_or_default();
         resource
             .attributes
             .sort_by(|one, other| one.key.cmp(&other.key));
-        resource.dropped_attributes_count = 0;
-        let mut scope = scope.cloned().unwrap_or_default();
+        let resource_extra = Extra {
+            schema_url: group.schema_url.as_str().into(),
+            dropped_attributes: mem::take(&mut resource.dropped_attributes_count),
+        };
+        let mut scope = scoped.scope.clone().unwrap_or_default();
         scope
             .attributes
             .sort_by(|one, other| one.key.cmp(&other.key));
-        scope.dropped_attributes_count = 0;
+        let scope_extra = Extra {
+            schema_url: scoped.schema_url.as_str().into(),
+            dropped_attributes: mem::take(&mut scope.dropped_attributes_count),
+        };
         Self {
             service: service(&resource.attributes).into(),
             resource: resource.encode_to_vec().into(),
             scope: scope.encode_to_vec().into(),
+            resource_extra,
+            scope_extra,
         }
+    }
+
+    /// Whether the identity is the same.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.resource == other.resource && self.scope == other.scope
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -98,11 +124,19 @@ impl Source {
     }
 
     pub(super) fn resource(&self) -> Resource {
-        Resource::decode(&*self.resource).unwrap_or_default()
+        let resource = Resource::decode(&*self.resource).unwrap_or_default();
+        Resource {
+            dropped_attributes_count: self.resource_extra.dropped_attributes,
+            ..resource
+        }
     }
 
     pub(super) fn scope(&self) -> InstrumentationScope {
-        InstrumentationScope::decode(&*self.scope).unwrap_or_default()
+        let scope = InstrumentationScope::decode(&*self.scope).unwrap_or_default();
+        InstrumentationScope {
+            dropped_attributes_count: self.scope_extra.dropped_attributes,
+            ..scope
+        }
     }
 
     /// The bytes of the source in an `Arc`.
@@ -111,6 +145,8 @@ impl Source {
             + size::block(self.resource.len())
             + size::block(self.scope.len())
             + size::block(self.service.len())
+            + size::block(self.resource_extra.schema_url.len())
+            + size::block(self.scope_extra.schema_url.len())
     }
 }
 
@@ -132,11 +168,12 @@ impl Metric {
     }
 
     /// The bytes of a metric in an `Arc`, without its source.
-    pub(super) fn bytes(header: Header<'_>, description: &str) -> usize {
+    pub(super) fn bytes(header: Header<'_>, description: &str, metadata: &[u8]) -> usize {
         size::block(size_of::<Self>() + 16)
             + size::block(header.name.len())
             + size::block(header.unit.len())
             + size::block(description.len())
+            + size::block(metadata.len())
     }
 }
 

@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::{
 };
 
 use crate::{
+    clock,
     ids::{SpanId, TraceId},
     metrics::{
         Range, SeriesId,
@@ -38,7 +39,8 @@ pub struct Name {
     pub series: usize,
     /// Up to 20 of its series, in the order of their ids.
     pub some: Vec<SeriesId>,
-    /// The time of the newest point, in nanoseconds since the Unix epoch.
+    /// The time of the newest point that is not in the future, in nanoseconds since the Unix epoch. If there is none,
+    /// that of the newest one.
     pub last: u64,
 }
 
@@ -75,6 +77,8 @@ pub struct Labels {
     pub since: u64,
     /// The newest point.
     pub last: Option<Point>,
+    /// The time of the newest point that is not in the future, in nanoseconds since the Unix epoch.
+    pub present: Option<u64>,
 }
 
 /// A measured value with the span that it was measured in.
@@ -123,6 +127,7 @@ struct Names<'a> {
     series: usize,
     some: BTreeSet<SeriesId>,
     last: u64,
+    present: Option<u64>,
 }
 
 /// The metrics with series that the filter keeps, by name. Without a filter, no attribute is decoded.
@@ -146,6 +151,7 @@ pub(super) fn names(state: &State, filter: Option<&dyn Fn(&Labels) -> bool>) -> 
         }
         let newest = series.ring.points().back();
         entry.last = entry.last.max(newest.map_or(0, |point| point.time));
+        entry.present = entry.present.max(present(series));
     }
     let names = names.into_iter().map(|((name, unit, kind), entry)| Name {
         name: name.to_owned(),
@@ -155,9 +161,16 @@ pub(super) fn names(state: &State, filter: Option<&dyn Fn(&Labels) -> bool>) -> 
         services: entry.services.into_iter().map(str::to_owned).collect(),
         series: entry.series,
         some: entry.some.into_iter().collect(),
-        last: entry.last,
+        last: entry.present.unwrap_or(entry.last),
     });
     names.collect()
+}
+
+/// The time of the newest point that is not in the future.
+fn present(series: &Series) -> Option<u64> {
+    let future = clock::future();
+    let mut times = series.ring.points().iter().rev().map(|point| point.time);
+    times.find(|&time| time <= future)
 }
 
 /// The series of a metric that the filter keeps, by service and attributes.
@@ -192,6 +205,7 @@ pub(super) fn labels(id: u64, series: &Series) -> Labels {
             .front()
             .map_or(0, |first| window::since(first, metric.temporality)),
         last: points.back().cloned(),
+        present: present(series),
     }
 }
 

@@ -102,6 +102,8 @@ struct Origin<'a> {
     header: Header<'a>,
     metric_id: u64,
     description: &'a str,
+    /// Encoded as a `KeyValueList`.
+    metadata: &'a [u8],
 }
 
 impl State {
@@ -125,9 +127,10 @@ impl State {
         let mut rejections = Rejections::new();
         // The encoded attributes of the current point.
         let mut attributes = Vec::new();
+        let mut metadata = Vec::new();
         for resource in &request.resource_metrics {
             for scope in &resource.scope_metrics {
-                let source = Source::new(resource.resource.as_ref(), scope.scope.as_ref());
+                let source = Source::new(resource, scope);
                 let source_id = source.id();
                 for metric in &scope.metrics {
                     let Some(data) = &metric.data else { continue };
@@ -137,6 +140,7 @@ impl State {
                         continue;
                     }
                     let (kind, temporality) = decode::kind(data);
+                    identity::encode(&metric.metadata, &mut metadata);
                     let header = Header {
                         name: &metric.name,
                         unit: &metric.unit,
@@ -149,6 +153,7 @@ impl State {
                         header,
                         metric_id: header.id(source_id),
                         description: &metric.description,
+                        metadata: &metadata,
                     };
                     let mut insert = |point: &dyn DataPoint| {
                         let inserted = self.insert_point(&origin, point, &mut attributes, now);
@@ -233,10 +238,10 @@ impl State {
         match self.metrics.get(&origin.metric_id) {
             Some(metric) if origin.is(metric) => return Ok(cost),
             Some(_) => return Err(Reason::Collision),
-            None => cost += Metric::bytes(origin.header, origin.description),
+            None => cost += Metric::bytes(origin.header, origin.description, origin.metadata),
         }
         match self.sources.get(&origin.source_id) {
-            Some(source) if **source == *origin.source => {}
+            Some(source) if source.is(origin.source) => {}
             Some(_) => return Err(Reason::Collision),
             None => cost += origin.source.bytes(),
         }
@@ -304,7 +309,7 @@ impl Series {
 
 impl Origin<'_> {
     fn is(&self, metric: &Metric) -> bool {
-        metric.has(self.header) && *metric.source == *self.source
+        metric.has(self.header) && metric.source.is(self.source)
     }
 
     fn metric(&self, source: Arc<Source>) -> Metric {
@@ -313,6 +318,7 @@ impl Origin<'_> {
             name: self.header.name.into(),
             unit: self.header.unit.into(),
             description: self.description.into(),
+            metadata: self.metadata.into(),
             kind: self.header.kind,
             temporality: self.header.temporality,
         }

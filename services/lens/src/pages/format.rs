@@ -2,7 +2,7 @@
 
 use bytesize::ByteSize;
 use maud::{Markup, html};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{Date, OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A number with separators: `12,345`.
 pub(super) fn count(number: u64) -> String {
@@ -53,15 +53,24 @@ pub(super) fn three_digits(number: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A time in nanoseconds since 1970, to the millisecond, in UTC.
+/// A time in nanoseconds since 1970, to the millisecond, in UTC: with its date unless that is today's.
 pub(super) fn time(nanos: u64) -> Markup {
+    time_on(nanos, OffsetDateTime::now_utc().date())
+}
+
+fn time_on(nanos: u64, today: Date) -> Markup {
     let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos));
     let Ok(utc) = utc else {
         return html! { "unknown" };
     };
     let (hour, minute, second, milli) = utc.to_hms_milli();
     let text = format!("{hour:02}:{minute:02}:{second:02}.{milli:03}");
-    html! { time datetime=[utc.format(&Rfc3339).ok()] title=(format!("{} UTC", utc.date())) { (text) } }
+    html! {
+        time datetime=[utc.format(&Rfc3339).ok()] title=(format!("{} UTC", utc.date())) {
+            @if utc.date() != today { span.date { (date(utc)) "," } " " }
+            (text)
+        }
+    }
 }
 
 /// A time in nanoseconds since 1970 with its date, to the second: `27 Nov 2026, 07:45:19 UTC`.
@@ -146,11 +155,18 @@ mod tests {
 
     #[test]
     fn times_are_utc() {
-        let text = time(1_767_323_045_678_000_000).into_string();
+        let nanos = 1_767_323_045_678_000_000;
+        let today = OffsetDateTime::from_unix_timestamp(1_767_323_045).unwrap();
+        let text = time_on(nanos, today.date()).into_string();
         assert_eq!(
             text,
             r#"<time datetime="2026-01-02T03:04:05.678Z" title="2026-01-02 UTC">03:04:05.678</time>"#
         );
+        let text = time(nanos).into_string();
+        let dated = r#"<span class="date">2 Jan 2026,</span> 03:04:05.678</time>"#;
+        assert!(text.ends_with(dated), "{text}");
+        let now = time(crate::clock::now()).into_string();
+        assert!(!now.contains("date\">"), "{now}");
         assert!(time(u64::MAX).into_string().contains("time"));
         let text = moment(1_767_323_045_678_000_000).into_string();
         let expected =

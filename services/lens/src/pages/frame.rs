@@ -1,6 +1,6 @@
 //! The frame of every page: navigation, and how full the store is.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 use pages::{Layout, assets::href, current};
 
 use super::{Files, format, saved};
@@ -44,7 +44,9 @@ const NAVIGATION: [(Place, &str, &str); 5] = [
 
 /// A whole page. `content` contains the only `h1`.
 pub(super) fn page(lens: &Lens, title: &str, place: Place, content: Markup) -> Markup {
-    layout(title, place, stock(lens)).page(content)
+    // A list is empty or old until then, and nobody looks at the foot first.
+    let content = saved::incomplete(lens).into_string() + &content.into_string();
+    layout(title, place, stock(lens)).page(PreEscaped(content))
 }
 
 pub(super) fn layout(title: &str, place: Place, footer: Markup) -> Layout {

@@ -102,7 +102,9 @@ fn content(
         (levels::links(params, filter))
         (timeline::figure(params, &view.range, &timeline))
         p.around {
-            @let total = timeline.total() + timeline.timeless;
+            @let outside = [&timeline.earlier, &timeline.later];
+            @let outside: u64 = outside.into_iter().flatten().map(|outside| outside.count).sum();
+            @let total = timeline.total() + timeline.timeless + outside;
             span {
                 (format::count(total)) @if total == 1 { " log record" } @else { " log records" }
                 @if let Some(since) = timeline.since { " since " (format::time(since)) ", where the search ended" }
@@ -120,6 +122,7 @@ fn content(
                 a href=(params.with("tail", 1).href(PATH)) { "Live" }
             }
         }
+        (timeline::outside(params, &timeline))
         @if let Some(nothing_yet) = &nothing_yet {
             (nothing_yet)
         } @else if list.rows.is_empty() && !view.live {

@@ -18,6 +18,18 @@ pub(super) fn state(lens: &Lens) -> Markup {
     }
 }
 
+/// What a page lacks while lens loads.
+pub(super) fn incomplete(lens: &Lens) -> Markup {
+    html! {
+        @if let Some(loading) = lens.loading() {
+            p.notice role="status" {
+                "This page is not complete yet: lens has loaded " (format::count(loading.done)) " of "
+                (format::count(loading.total)) " records that an earlier run stored. Newer telemetry follows. Reload the page then."
+            }
+        }
+    }
+}
+
 fn paragraph(status: &Status) -> Markup {
     html! {
         p {
@@ -52,6 +64,17 @@ fn time(time: SystemTime) -> Markup {
 mod tests {
     use super::*;
     use crate::archive::{Failure, Loading};
+
+    #[tokio::test]
+    async fn a_page_says_that_it_is_not_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::open(folder.path(), 8 << 20).await.unwrap();
+        // Its load has not begun.
+        let lens = Lens::with(8 << 20, Some(archive));
+        let text = incomplete(&lens).into_string();
+        assert!(text.contains("not complete yet"), "{text}");
+        assert_eq!(incomplete(&Lens::new(8 << 20)).into_string(), "");
+    }
 
     #[test]
     fn problems_are_named() {

@@ -5,10 +5,16 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use maud::{Markup, html};
+use maud::{Markup, Render, html};
 
 /// Maximum number of characters of a text in a page. OTLP JSON has the whole text.
 const LONGEST: usize = 4_000;
+
+/// Number of characters that a name without spaces may have, so that it is not cut to the width that there is.
+const UNBROKEN: usize = 60;
+
+/// Maximum number of characters of a title.
+const TITLE: usize = 1_000;
 
 /// A text on one line, at most `limit` characters.
 pub(super) fn short(text: &str, limit: usize) -> Markup {
@@ -20,8 +26,25 @@ pub(super) fn short(text: &str, limit: usize) -> Markup {
 pub(super) fn name(text: &str, empty: &str) -> Markup {
     match text.is_empty() {
         true => html! { em { (empty) } },
+        false if is_unbroken(text) => unbroken(text, short_text(text, 200)),
         false => short(text, 200),
     }
+}
+
+/// Whether a name would widen what it is in: it is long, and has no space to break at.
+pub(super) fn is_unbroken(text: &str) -> bool {
+    let (start, rest) = split(text, UNBROKEN);
+    rest > 0 && !start.contains(char::is_whitespace)
+}
+
+/// A name that is cut to the width that there is. Its title has more of it.
+pub(super) fn unbroken(text: &str, shown: impl Render) -> Markup {
+    html! { bdi.long title=(short_text(text, TITLE)) { (shown) } }
+}
+
+fn short_text(text: &str, limit: usize) -> String {
+    let (start, rest) = split(text, limit);
+    format!("{}{}", line(start), if rest > 0 { "…" } else { "" })
 }
 
 /// A text with its line breaks, and how much of it is left out.
@@ -88,6 +111,22 @@ mod tests {
         assert_eq!(line("one\ntwo\0"), "one two⟨U+0000⟩");
         assert_eq!(visible("one\n\ttwo", true), "one\n\ttwo");
         assert!(matches!(line("Grüße, שלום"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_long_name_without_spaces_is_cut_by_its_width() {
+        let text = name(&"s".repeat(5_000), "").into_string();
+        assert!(
+            text.starts_with(r#"<bdi class="long" title="sss"#),
+            "{text}"
+        );
+        assert!(text.len() < 1_300, "{text}");
+        for usual in [
+            "SELECT * FROM users WHERE id = $1 AND name = $2 AND deleted_at IS NULL",
+            "a.b/c",
+        ] {
+            assert!(name(usual, "").into_string().starts_with("<bdi>"));
+        }
     }
 
     #[test]

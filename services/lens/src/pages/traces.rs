@@ -24,10 +24,10 @@ use super::{
     unfinished,
 };
 use crate::{
-    Lens,
+    Lens, clock,
     params::Params,
     state,
-    store::{List, Page, TraceCursor, TraceFilter, TraceRow},
+    store::{Cuts, List, Page, TraceCursor, TraceFilter, TraceRow},
 };
 
 const PATH: &str = "/traces";
@@ -85,7 +85,7 @@ fn content(lens: &Lens, params: &Params, filter: &TraceFilter, within: Duration)
         } @else if rows.is_empty() {
             (empty::reason(lens, params))
         } @else {
-            (scatter::figure(&list.rows))
+            (scatter::figure(&list.rows, Cuts::new(lens.store.stats().spans.since, clock::future())))
             (rows::table(rows))
         }
         nav.pages aria-label="Pages" {

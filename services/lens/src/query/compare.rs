@@ -88,7 +88,7 @@ impl Attribute {
             key: key.to_owned(),
             operator,
             pattern: Pattern::new(operator, text),
-            integer: text.parse().ok(),
+            integer: text.parse().ok().or_else(|| whole(text)),
             number: text.parse().ok(),
             truth: text.parse().ok(),
         }
@@ -181,15 +181,61 @@ impl Attribute {
     }
 }
 
-/// Finds a text in texts in lower case.
-pub(crate) fn finder(text: &str) -> Finder<'static> {
-    Finder::new(&text.to_ascii_lowercase()).into_owned()
+/// The integer that a text such as `404.0` or `1e3` stands for.
+fn whole(text: &str) -> Option<i64> {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    let number: f64 = text.parse().ok()?;
+    (number.fract() == 0.0 && (-LIMIT..LIMIT).contains(&number)).then_some(number as i64)
 }
 
-/// Whether a text contains another. ASCII letters match in both cases. `lower` is a buffer.
+/// Finds a text in texts in lower case.
+pub(crate) fn finder(text: &str) -> Finder<'static> {
+    let mut lower = text.as_bytes().to_vec();
+    to_lowercase(&mut lower, !text.is_ascii());
+    Finder::new(&lower).into_owned()
+}
+
+/// Whether a text contains another. Letters match in both cases. `lower` is a buffer.
 pub(crate) fn contains(text: &[u8], part: &Finder<'_>, lower: &mut Vec<u8>) -> bool {
     lower.clear();
     lower.extend_from_slice(text);
-    lower.make_ascii_lowercase();
+    to_lowercase(lower, !part.needle().is_ascii());
     part.find(lower).is_some()
+}
+
+/// Changes the texts in encoded records to lower case, in place: also letters outside ASCII if `all`, which takes much
+/// longer. A letter whose lower case has another length in UTF-8 stays as it is. There are hardly any.
+pub(crate) fn to_lowercase(bytes: &mut [u8], all: bool) {
+    bytes.make_ascii_lowercase();
+    if !all {
+        return;
+    }
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let length = match byte {
+            0xc2..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf4 => 4,
+            _ => 1,
+        };
+        let letter = bytes.get_mut(at..at + length).filter(|_| length > 1);
+        let is_letter = letter.is_some_and(letter_to_lowercase);
+        // What is no letter may begin one byte later.
+        at += if is_letter { length } else { 1 };
+    }
+}
+
+/// Returns whether the bytes are one character.
+fn letter_to_lowercase(bytes: &mut [u8]) -> bool {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let Some(letter) = text.chars().next() else {
+        return false;
+    };
+    let mut lower = letter.to_lowercase();
+    if let (Some(lower), None) = (lower.next(), lower.next())
+        && lower.len_utf8() == bytes.len()
+    {
+        lower.encode_utf8(bytes);
+    }
+    true
 }

@@ -103,7 +103,10 @@ pub enum Problem {
         "there is no `{0}`: write `-` directly before a term, such as -service:auth; in quotes it is text"
     )]
     Not(String),
-    /// A term begins with a parenthesis.
+    /// Terms are joined by another character than a space: the character, and what is before and after it.
+    #[error("`{0}` does not separate terms: put a space between {1} and {2}; in quotes it is text")]
+    Joined(String, String, String),
+    /// A term or a value begins with a parenthesis.
     #[error(
         "there are no parentheses, because all terms have to match: write them one after the other; in quotes they are text"
     )]

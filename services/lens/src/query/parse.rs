@@ -18,12 +18,13 @@ use super::{
 /// Whether a text is a term of its own, or a key, without quotes.
 pub(super) fn is_bare(text: &str) -> bool {
     let is_key = is_bare_value(text) && text.chars().all(is_key);
-    is_key && !text.starts_with(['-', '(']) && words::between(text).is_none()
+    is_key && !text.starts_with('-') && words::between(text).is_none()
 }
 
 /// Whether a text is a value without quotes.
 pub(super) fn is_bare_value(text: &str) -> bool {
-    text.starts_with(is_key) && text.chars().all(|char| is_value(char) && char != '*')
+    let is_value = text.chars().all(|char| is_value(char) && char != '*');
+    text.starts_with(is_key) && is_value && words::several(Some("service"), text).is_none()
 }
 
 /// Whether a key without quotes is one of an attribute.
@@ -42,6 +43,7 @@ pub(super) fn filter(text: &str) -> Result<Filter, Errors> {
     let mut failures = Vec::new();
     let mut count = 0;
     let mut word = None;
+    let mut after_key = false;
     loop {
         take_spaces(&mut input);
         if input.is_empty() {
@@ -54,19 +56,26 @@ pub(super) fn filter(text: &str) -> Result<Filter, Errors> {
         let (start, offset) = (input.checkpoint(), input.current_token_start());
         match term(&mut input) {
             Ok(term) => {
-                // In lower case, it is a text unless it is before a term with a key.
+                // In lower case, it is a text unless it is next to a term with a key. `not` is about the next term.
                 let is_text = matches!(term.condition, Condition::Text(_));
                 failures.extend(word.take().filter(|_| !is_text));
                 let problem = text[offset..]
                     .split_whitespace()
                     .next()
                     .and_then(words::between);
-                word = problem.map(|problem| (offset, problem));
+                let problem = problem.map(|problem| (offset, problem));
+                match problem {
+                    Some(problem) if after_key && !matches!(problem.1, Problem::Not(_)) => {
+                        failures.push(problem);
+                    }
+                    problem => word = problem,
+                }
+                after_key = !is_text;
                 terms.push(term);
                 written.push(text[offset..input.current_token_start()].to_owned());
             }
             Err(error) => {
-                word = None;
+                (word, after_key) = (None, false);
                 let failure = error.into_inner().ok().and_then(|Failure(failure)| failure);
                 failures.push(failure.unwrap_or((offset, Problem::PartlyQuoted)));
                 input.reset(&start);
@@ -154,6 +163,9 @@ fn term(input: &mut Input<'_>) -> ModalResult<Term, Failure> {
         }
     }
     let offset = value.offset;
+    if !quoted && let Some(problem) = words::several(key, &value.text) {
+        return Err(Failure::cut(offset, problem));
+    }
     let condition = condition(key, head.text, sign.operator, value)?;
     literal(&condition, offset, quoted)?;
     Ok(plain(Term {

@@ -389,6 +389,42 @@ fn each_error_has_its_position_and_says_what_is_right() {
             "character 1: there is no `!`: write `-` directly before a term, such as -service:auth; in quotes it is text",
         ),
         (
+            "service:a or b",
+            "character 11: there is no `or`, because all terms have to match: search for each alone, or for a part that they share, such as service~au; in quotes it is text",
+        ),
+        (
+            "service:a and b",
+            "character 11: `and` is not needed, because all terms have to match: leave it out; in quotes it is text",
+        ),
+        (
+            "a | b",
+            "character 3: there is no `|`, because all terms have to match: search for each alone, or for a part that they share, such as service~au; in quotes it is text",
+        ),
+        (
+            "service:(a)",
+            "character 9: there are no parentheses, because all terms have to match: write them one after the other; in quotes they are text",
+        ),
+        (
+            "level:(warn)",
+            "character 7: there are no parentheses, because all terms have to match: write them one after the other; in quotes they are text",
+        ),
+        (
+            "service:a,status:error",
+            "character 9: `,` does not separate terms: put a space between a and status:error; in quotes it is text",
+        ),
+        (
+            "http.route:/a&-name~b",
+            "character 12: `&` does not separate terms: put a space between /a and -name~b; in quotes it is text",
+        ),
+        (
+            "service:a,b",
+            "character 9: there is no `,`, because all terms have to match: search for each alone, or for a part that they share, such as service~au; in quotes it is text",
+        ),
+        (
+            "service:a|b",
+            "character 9: there is no `|`, because all terms have to match: search for each alone, or for a part that they share, such as service~au; in quotes it is text",
+        ),
+        (
             "-(service:a b)",
             "character 2: there are no parentheses, because all terms have to match: write them one after the other; in quotes they are text",
         ),
@@ -426,7 +462,13 @@ fn words_parentheses_and_stars_can_be_searched_for() {
         ("\"not\" service:a", "\"not\" service:a"),
         ("main() ORDER", "main() ORDER"),
         ("\"(a\"", "\"(a\""),
-        ("service:OR name:(a)", "service:OR name:(a)"),
+        ("service:OR name:\"(a)\"", "service:OR name:\"(a)\""),
+        (
+            "service:auth could not connect",
+            "service:auth could \"not\" connect",
+        ),
+        ("service:\"a,b\"", "service:\"a,b\""),
+        ("http.query:a=1&b=2", "http.query:a=1&b=2"),
         ("http.route:\"/files/*path\"", "http.route:\"/files/*path\""),
         ("\"a.*\":x", "\"a.*\":x"),
     ] {

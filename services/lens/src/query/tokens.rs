@@ -51,7 +51,7 @@ pub(super) fn is_value(char: char) -> bool {
     !char.is_whitespace() && char != '"'
 }
 
-fn is_sign(char: char) -> bool {
+pub(super) fn is_sign(char: char) -> bool {
     matches!(char, ':' | '=' | '!' | '<' | '>' | '~')
 }
 

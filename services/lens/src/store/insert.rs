@@ -30,12 +30,16 @@ pub struct Inserted {
     pub stored: usize,
     /// Number of spans that were stored already.
     pub duplicates: usize,
+    /// Number of spans that are not stored, because another span has the same ids.
+    pub conflicts: usize,
+    /// The last of these.
+    pub conflict: Option<(TraceId, SpanId)>,
     /// Number of spans without a valid id, which are not stored.
     pub invalid: usize,
 }
 
 impl Store {
-    /// Stores the spans of a request. A span that is stored already is not stored again.
+    /// Stores the spans of a request. A span with the ids of one that is stored is not stored.
     pub fn insert_traces(&self, request: &ExportTraceServiceRequest) -> Inserted {
         self.insert_traces_at(request, SystemTime::now())
     }
@@ -114,10 +118,6 @@ impl Writer {
             inserted.invalid += 1;
             return;
         };
-        if self.spans.contains(trace, id) {
-            inserted.duplicates += 1;
-            return;
-        }
         let start = span.start_time_unix_nano;
         // Without a start there is no duration.
         let duration = match start {
@@ -129,6 +129,26 @@ impl Writer {
         let status = StatusCode::try_from(status).unwrap_or_default();
         let kind = SpanKind::try_from(span.kind).unwrap_or_default();
         let error = status == StatusCode::Error;
+        let columns = SpanColumns {
+            duration,
+            parent: parent.map_or(0, SpanId::number),
+            kind: kind as u8,
+            status: status as u8,
+        };
+        if let Some((segment, row)) = self.spans.find(trace, id) {
+            // Attributes and events are not compared: they are compressed, and two different spans hardly have the
+            // same times.
+            let is_same = (row.time, &row.columns) == (start, &columns)
+                && segment.names.text(row.name) == span.name
+                && segment.names.text(row.origin.service) == group.service;
+            if is_same {
+                inserted.duplicates += 1;
+            } else {
+                inserted.conflicts += 1;
+                inserted.conflict = Some((trace, id));
+            }
+            return;
+        }
         let record = Record {
             trace: Some(trace),
             span: Some(id),
@@ -138,12 +158,7 @@ impl Writer {
             error,
             root: parent.is_none(),
             attributes: &span.attributes,
-            columns: SpanColumns {
-                duration,
-                parent: parent.map_or(0, SpanId::number),
-                kind: kind as u8,
-                status: status as u8,
-            },
+            columns,
         };
         self.spans.append(group, record, span, self.insertions);
         let links = span.links.iter().filter_map(|link| {

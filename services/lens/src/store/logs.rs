@@ -14,10 +14,10 @@ use super::{
     search::{Columns, Sink},
     segment::Segment,
     source::Sources,
-    timeline::{Count, Timeline},
+    timeline::{Count, Cuts, Timeline},
     trace::StoredLog,
 };
-use crate::query::LogFilter;
+use crate::{clock, query::LogFilter};
 
 /// A place between two log records of a list.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -75,7 +75,12 @@ impl Store {
         let end = (range.end != u64::MAX).then_some(LogCursor::after(range.end));
         let before = [page.before, end].into_iter().flatten().min();
         let mut newest = Newest::new(page, before, range.start);
-        let mut count = Count::new(range);
+        // A range of the URL is shown as it is.
+        let cuts = (range == (0..u64::MAX)).then(|| {
+            let since = self.read(|writer| writer.logs.stats().since);
+            Cuts::new(since, clock::future())
+        });
+        let mut count = Count::new(range, cuts);
         let deadline = Deadline::after(within);
         let (stopped, since) = if page.before.is_none() {
             let stopped = search.run(Some(&mut newest), Some(&mut count), deadline);

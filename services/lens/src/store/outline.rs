@@ -73,7 +73,7 @@ impl Store {
 
     /// Whether a span is stored.
     pub fn has_span(&self, trace: TraceId, span: SpanId) -> bool {
-        self.read(|writer| writer.spans.contains(trace, span))
+        self.read(|writer| writer.spans.find(trace, span).is_some())
     }
 }
 

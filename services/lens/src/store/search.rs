@@ -12,7 +12,7 @@ use super::{
     filter::{Terms, Tests, all},
     segment::{Part, Row, Segment},
 };
-use crate::query::compare::{Attribute, Pattern};
+use crate::query::compare::{Attribute, Pattern, to_lowercase};
 
 /// The columns of a signal, and what a search reads of its encoded records.
 pub(super) trait Columns {
@@ -131,15 +131,16 @@ impl<'a> Unpacked<'a> {
     fn begin(&mut self, block: &[u8]) {
         let attributes = self.attributes.iter_mut();
         let needles = attributes.filter_map(|(.., needle)| needle.as_mut());
-        let mut is_needed = false;
+        let (mut is_needed, mut is_ascii) = (false, true);
         for needle in needles.chain(self.texts.iter_mut().map(|(_, needle)| needle)) {
             needle.next = None;
             is_needed = true;
+            is_ascii &= needle.finder.needle().is_ascii();
         }
         self.lower.clear();
         if is_needed {
             self.lower.extend_from_slice(block);
-            self.lower.make_ascii_lowercase();
+            to_lowercase(&mut self.lower, !is_ascii);
         }
     }
 

@@ -239,15 +239,14 @@ impl<C> Segment<C> {
         ids.insert_unique(hash(row), row as u16, |&row| hash(row.into()));
     }
 
-    /// Whether a span has been remembered.
-    pub(super) fn contains(&self, trace: TraceId, span: SpanId) -> bool {
+    /// A span that has been remembered.
+    pub(super) fn remembered(&self, trace: TraceId, span: SpanId) -> Option<&Row<C>> {
         let hash = self.hasher.hash_one((trace, span.number()));
-        self.ids
-            .find(hash, |&row| {
-                let row = &self.rows[usize::from(row)];
-                row.span == span.number() && self.parts[row.part as usize].trace == trace
-            })
-            .is_some()
+        let row = self.ids.find(hash, |&row| {
+            let row = &self.rows[usize::from(row)];
+            row.span == span.number() && self.parts[row.part as usize].trace == trace
+        });
+        row.map(|&row| &self.rows[usize::from(row)])
     }
 
     /// Compresses the rest, and frees what only new records need.

@@ -11,7 +11,7 @@ use prost::Message;
 use super::{
     SignalStats,
     chains::{Chains, Gone, Place},
-    segment::{Link, Origin, Part, Record, Segment},
+    segment::{Link, Origin, Part, Record, Row, Segment},
 };
 use crate::ids::{SpanId, TraceId};
 
@@ -170,16 +170,16 @@ impl<C: Clone> Signal<C> {
         }
     }
 
-    /// Whether a span is stored.
-    pub(super) fn contains(&self, trace: TraceId, span: SpanId) -> bool {
-        let mut place = self.traces.get(trace).unwrap_or(Place::NONE);
+    /// A span that is stored.
+    pub(super) fn find(&self, trace: TraceId, span: SpanId) -> Option<(&Segment<C>, &Row<C>)> {
+        let mut place = self.traces.get(trace)?;
         while let Some(segment) = self.segment(place.segment) {
-            if segment.contains(trace, span) {
-                return true;
+            if let Some(row) = segment.remembered(trace, span) {
+                return Some((segment, row));
             }
             place = segment.parts[place.slot as usize].previous;
         }
-        false
+        None
     }
 
     /// Number of the last insertion into the oldest sealed segment.

@@ -1,11 +1,18 @@
 //! The commands, as separate processes.
 
 use std::{
+    net::Ipv4Addr,
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use axum::{Router, extract::Request, response::IntoResponse as _};
 use testing::{Ended, Process};
+use tokio::net::TcpListener;
 
 use crate::server::{Server, hex};
 
@@ -130,6 +137,75 @@ async fn a_lens_that_does_not_answer_meets_no_expectation() {
     let mut command = self::command(&server, &["assert", "--none", "x"]);
     let ended = Process::run(command.env("LENS_TOKEN", "0123456789abcdef")).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+/// A lens that loads what an earlier run stored: the answers to the first `loading` requests are not complete.
+async fn serve_loading(loading: usize) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicUsize::new(0));
+    let answer = async move |request: Request| {
+        let is_loading = requests.fetch_add(1, Ordering::SeqCst) < loading;
+        let headers = is_loading.then_some([("lens-loading", "2/8")]);
+        let body = match (request.uri().path(), is_loading) {
+            ("/api/export", true) => "{\"half\":1}\n",
+            ("/api/export", false) => "{\"all\":1}\n",
+            (_, true) => r#"{"count":0,"more":false,"loading":{"done":2,"total":8},"matches":[]}"#,
+            (_, false) => r#"{"count":1,"more":false,"matches":[{"traceId":"0af7"}]}"#,
+        };
+        (headers, body).into_response()
+    };
+    let router = Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_is_waited_for() {
+    for (arguments, loading, code, error) in [
+        // The trace that matches is loaded last.
+        (
+            &["assert", "--none", "x"][..],
+            2,
+            1,
+            "failed: 1 trace matches",
+        ),
+        (&["assert", "x"], 2, 0, "1 trace matches"),
+        (&["wait", "x", "--within", "20s"], 2, 0, "1 trace matches"),
+        (
+            &["assert", "--none", "x", "--within", "300ms"],
+            usize::MAX,
+            1,
+            "failed: lens has loaded 2 of 8 records that an earlier run stored; so far, 0 traces match",
+        ),
+        (&["export"], 2, 0, "waiting: lens loads"),
+    ] {
+        let url = serve_loading(loading).await;
+        let mut command = testing::program(env!("CARGO_BIN_EXE_lens"));
+        let ended = Process::run(command.args(arguments).env("LENS_URL", url)).await;
+        assert_eq!(ended.code, Some(code), "{arguments:?} {ended:?}");
+        assert!(ended.stderr.starts_with(error), "{arguments:?} {ended:?}");
+        if arguments == ["export"] {
+            assert_eq!(ended.stdout, "{\"all\":1}\n");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_may_begin_with_a_negated_term() {
+    let server = Server::start().await;
+    server.add_trace(1, 1, true);
+    for (arguments, code) in [
+        (&["-status:ok"][..], 0),
+        (&["-status:error", "--none"], 0),
+        (&["--none", "-status:error"], 0),
+        (&["-http.route:/x", "--count", "1"], 0),
+        (&["-status:eror"], 2),
+    ] {
+        let ended = run(&server, &[&["assert"], arguments].concat()).await;
+        assert_eq!(ended.code, Some(code), "{arguments:?} {ended:?}");
+        assert!(!ended.stderr.contains("unexpected argument"), "{ended:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,26 @@ async fn sigkill_loses_two_seconds_at_most() {
 }
 
 #[tokio::test]
+async fn a_stop_says_what_could_not_be_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let lens = Lens::start(folder.path()).await;
+    let file = folder.path().join(FILE);
+    let mut connection = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+    connection
+        .batch_execute("CREATE TRIGGER full BEFORE INSERT ON chunks BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+        .unwrap();
+    lens.send(1).await;
+    lens.shows("Not saved: disk is full").await;
+    lens.process.terminate();
+    let ended = lens.process.ended().await;
+    let line = ended
+        .stdout
+        .lines()
+        .find(|line| line.contains("the newest telemetry is not saved"));
+    assert!(line.unwrap().contains(r#""dropped":3"#), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_second_process_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let lens = Lens::start(folder.path()).await;

@@ -62,6 +62,47 @@ async fn what_was_exported_can_be_imported() {
 }
 
 #[tokio::test]
+async fn what_is_no_part_of_an_identity_is_exported_too() {
+    let server = Server::start().await;
+    let files = [
+        (
+            "Spans",
+            "spans",
+            r#"{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331"}"#,
+        ),
+        ("Logs", "logRecords", r#"{"timeUnixNano":"5"}"#),
+        (
+            "Metrics",
+            "metrics",
+            r#"{"name":"m","metadata":[{"key":"k","value":{"stringValue":"v"}}],"gauge":{"dataPoints":[{"timeUnixNano":"5","asInt":"1"}]}}"#,
+        ),
+    ];
+    for (signal, records, record) in files {
+        let file = format!(
+            r#"{{"resource{signal}":[{{"resource":{{"droppedAttributesCount":2}},"schemaUrl":"https://a.example/1",
+                "scope{signal}":[{{"scope":{{"name":"s","droppedAttributesCount":3}},"schemaUrl":"https://a.example/2",
+                "{records}":[{record}]}}]}}]}}"#
+        );
+        let (status, report) = import(&server, file).await;
+        assert_eq!(status, StatusCode::OK, "{report}");
+    }
+    let exported = export(&server).await;
+    assert_eq!(exported.lines().count(), 3);
+    for line in exported.lines() {
+        for part in [
+            r#""droppedAttributesCount":2"#,
+            r#""droppedAttributesCount":3"#,
+            r#""schemaUrl":"https://a.example/1""#,
+            r#""schemaUrl":"https://a.example/2""#,
+        ] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+    let metadata = r#""metadata":[{"key":"k","value":{"stringValue":"v"}}]"#;
+    assert!(exported.contains(metadata), "{exported}");
+}
+
+#[tokio::test]
 async fn points_of_all_series_are_exported_in_parts() {
     let one = Server::start().await;
     let point = |number: u64| {

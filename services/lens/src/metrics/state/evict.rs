@@ -92,7 +92,8 @@ impl State {
         }
         let source_id = metric.source.id();
         self.metrics.remove(&metric.header().id(source_id));
-        self.identity_bytes -= Metric::bytes(metric.header(), &metric.description);
+        self.identity_bytes -=
+            Metric::bytes(metric.header(), &metric.description, &metric.metadata);
         // The map and `metric` hold the source.
         if Arc::strong_count(&metric.source) == 2 {
             self.sources.remove(&source_id);

@@ -76,6 +76,11 @@ fn of_traces(finding: &Finding) -> Problem {
             "Synchronise the clocks of the two machines, for instance with NTP. Containers and virtual machines drift \
              after a pause.",
         ),
+        Trouble::Ahead => (
+            html! { "The clock of " (service) " is ahead by up to " (most) ": it sent " (count) " with a start in the future." },
+            "Synchronise the clock of its machine, for instance with NTP, or correct code that sets times itself. Charts \
+             leave such records out.",
+        ),
         Trouble::EndsEarly => (
             html! { (count) " of " (service) " end before they start, by up to " (most) "." },
             "The clock was set back while the span ran, or start and end come from different clocks. SDKs use a \
@@ -177,6 +182,18 @@ fn of_store(lens: &Lens) -> Vec<Problem> {
             remedy: "A sender repeats a request if the answer is late or lost. If there are many, look for two \
                      exporters in one service, or a collector that exports twice.",
             example: None,
+        });
+    }
+    if let Some((count, (trace, span))) = lens.doctor.conflicts() {
+        problems.push(Problem {
+            title: html! {
+                (plural(count, "span has", "spans have")) " the trace id and the span id of another span, and "
+                (if count == 1 { "is" } else { "are" }) " not stored: name, time, parent, kind, status or service differ."
+            },
+            remedy: "Span ids must be unique in a trace. Check code that sets ids itself, and processes that are forked \
+                     after the generator of ids has its seed. A span that is sent before it ends and then again has the \
+                     same effect.",
+            example: Some(links::span(trace, Some(span))),
         });
     }
     let usage = lens.metrics.usage();

@@ -1,7 +1,7 @@
 //! What to do about a reason to refuse telemetry.
 
 /// Words of a reason, and what to do about it.
-const REMEDIES: [(&str, &str); 21] = [
+const REMEDIES: [(&str, &str); 23] = [
     (
         "the content type is",
         "Set OTEL_EXPORTER_OTLP_PROTOCOL to http/protobuf, http/json or grpc. A sender of another protocol, such as \
@@ -46,6 +46,15 @@ const REMEDIES: [(&str, &str); 21] = [
     (
         "id is all zeros",
         "An id of zeros is not valid. A span that is not sampled must not be exported.",
+    ),
+    (
+        " nest deeper than ",
+        "An attribute has maps in maps, more levels than any of the SDKs makes. Send it as text, such as JSON in a string.",
+    ),
+    (
+        "those of another span that is stored",
+        "Span ids must be unique in a trace. Check code that sets ids itself, and processes that are forked after the \
+         generator of ids has its seed.",
     ),
     (
         "the id of the parent is not 8 bytes long",

@@ -41,6 +41,10 @@ async fn problems_of_traces_are_found() {
     timeless.start_time_unix_nano = 0;
     let own = span(SpanKind::Internal, 3, 3, 3);
     send(&lens, "job", [reversed, endless, timeless, own]).await;
+    let mut ahead = span(SpanKind::Internal, 4, 1, 0);
+    ahead.start_time_unix_nano += 3_660_000 * MS;
+    ahead.end_time_unix_nano += 3_660_000 * MS;
+    send(&lens, "job", [ahead]).await;
     // Its parent may still come.
     let mut young = span(SpanKind::Server, 9, 1, 8);
     young.start_time_unix_nano += 59_000 * MS;
@@ -63,6 +67,7 @@ async fn problems_of_traces_are_found() {
     let expected = [
         (Trouble::Orphan, "web", 1, 0),
         (Trouble::Skew, "auth", 1, 250 * MS),
+        (Trouble::Ahead, "job", 1, 3_600_000 * MS),
         (Trouble::EndsEarly, "job", 1, 5 * MS),
         (Trouble::NoEnd, "job", 1, 0),
         (Trouble::NoStart, "job", 1, 0),
@@ -74,7 +79,7 @@ async fn problems_of_traces_are_found() {
         // The spans are made one after the other.
         assert!(found.3.abs_diff(most) < 50 * MS, "{found:?}");
     }
-    assert_eq!(findings.traces, 3);
+    assert_eq!(findings.traces, 4);
     let (_, html, _) = get(&lens, "/doctor").await;
     let problems = texts(&html, ".problems .title").join("\n");
     assert!(
@@ -88,10 +93,31 @@ async fn problems_of_traces_are_found() {
 }
 
 #[tokio::test]
+async fn spans_that_share_their_ids_are_told() {
+    let lens = lens();
+    let one = span(SpanKind::Server, 1, 1, 0);
+    let mut two = one.clone();
+    two.name = "two".to_owned();
+    let answer = send(&lens, "web", [one.clone(), one, two]).await;
+    assert_eq!((answer.rejected, answer.duplicates), (1, 1));
+    assert!(
+        answer.message.starts_with("1 span rejected: its trace id"),
+        "{answer:?}"
+    );
+    assert!(remedy(&answer.message).is_some_and(|remedy| remedy.contains("unique")));
+    let (_, html, _) = get(&lens, "/doctor").await;
+    let problems = texts(&html, ".problems .title").join("\n");
+    assert!(problems.contains("1 span arrived again."), "{problems}");
+    let expected = "1 span has the trace id and the span id of another span, and is not stored";
+    assert!(problems.contains(expected), "{problems}");
+}
+
+#[tokio::test]
 async fn repeated_spans_and_missing_names_are_told() {
     let lens = lens();
+    let span = span(SpanKind::Server, 1, 1, 0);
     for _ in 0..3 {
-        send(&lens, "", [span(SpanKind::Server, 1, 1, 0)]).await;
+        send(&lens, "", [span.clone()]).await;
     }
     let (_, html, _) = get(&lens, "/doctor").await;
     let problems = texts(&html, ".problems .title").join("\n");

@@ -56,7 +56,10 @@ async fn lines_are_newest_first_with_their_trace() {
     add(&lens, log(1, 0, 7, "second"));
     let page = get(&lens, "/logs").await.body;
     assert_eq!(texts(&page, ".lines summary .body"), ["second", "first"]);
-    assert_eq!(texts(&page, ".lines .at"), ["22:13:20.007", "22:13:20.005"]);
+    assert_eq!(
+        texts(&page, ".lines .at"),
+        ["14 Nov 2023, 22:13:20.007", "14 Nov 2023, 22:13:20.005"]
+    );
     assert_eq!(texts(&page, ".lines .level"), ["INFO", "INFO"]);
     assert_eq!(texts(&page, ".lines summary .service"), ["auth", "auth"]);
     let trace = trace_id(1);
@@ -67,6 +70,50 @@ async fn lines_are_newest_first_with_their_trace() {
             format!("/traces/{trace}?span=0000000000000002#s-0000000000000002"),
         ]
     );
+}
+
+#[tokio::test]
+async fn a_wrong_clock_does_not_ruin_the_chart() {
+    const YEAR: u64 = 365 * 86_400_000 * MS;
+    let lens = lens();
+    let now = crate::clock::now();
+    let at = |time| LogRecord {
+        time_unix_nano: time,
+        ..plain(0, 9, "hello")
+    };
+    for second in 0..10 {
+        add(&lens, at(now - second * 1000 * MS));
+    }
+    add(&lens, at(now + 200 * YEAR));
+    add(&lens, at(MS));
+    let page = get(&lens, "/logs").await.body;
+    let caption = &texts(&page, ".timeline figcaption")[0];
+    assert!(caption.contains("in intervals of 100 ms"), "{caption}");
+    assert_eq!(texts(&page, ".around span"), ["12 log records"]);
+    let notes = texts(&page, "main > p.hint");
+    assert!(
+        notes[0].starts_with("The chart leaves out 1 log record with a time in the future"),
+        "{notes:?}"
+    );
+    assert!(
+        notes[1].starts_with("The chart leaves out 1 log record from before "),
+        "{notes:?}"
+    );
+    // Only times of other days have a date.
+    let times = texts(&page, ".lines .at");
+    assert_eq!(times.len(), 12);
+    assert!(
+        times[0].contains(" 22") && times[0].contains(','),
+        "{times:?}"
+    );
+    assert_eq!(times[11], "1 Jan 1970, 00:00:00.001");
+    let links = attributes(&page, "main > p.hint a", "href");
+    for (link, count) in links.iter().zip([1, 11, 1]) {
+        let page = get(&lens, link).await.body;
+        assert_eq!(texts(&page, ".lines > li").len(), count, "{link}");
+        assert_eq!(texts(&page, "main > p.hint").len(), 0, "{link}");
+    }
+    assert_eq!(links.len(), 3);
 }
 
 #[tokio::test]
@@ -83,7 +130,7 @@ async fn unusual_log_records_are_shown() {
     );
     let page = get(&lens, "/logs").await.body;
     assert_eq!(texts(&page, ".lines .body"), ["session.start"]);
-    assert_eq!(texts(&page, ".lines .at"), ["22:13:20.000"]);
+    assert_eq!(texts(&page, ".lines .at"), ["14 Nov 2023, 22:13:20.000"]);
     assert_eq!(texts(&page, ".lines .level"), ["–"]);
     assert_eq!(texts(&page, ".lines a.trace").len(), 0);
     assert_eq!(texts(&page, ".legend li"), ["no level"]);
@@ -203,7 +250,10 @@ fn a_search_that_ends_early_says_so() {
     let mut pages = 1;
     while texts(&early, ".lines .body").is_empty() {
         let title = texts(&early, ".nothing h2").remove(0);
-        assert!(title.starts_with("No match since 0"), "{title}");
+        assert!(
+            title.starts_with("No match since 15 Nov 2023, 0"),
+            "{title}"
+        );
         assert_eq!(texts(&early, ".nothing a"), ["Search on"]);
         let total = texts(&early, ".around span").remove(0);
         assert!(total.contains("where the search ended"), "{total}");

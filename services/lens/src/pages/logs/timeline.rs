@@ -9,9 +9,10 @@ use crate::{
     pages::{
         chart::{self, Bar, Head, Mark, Period, Plot, Scale, Tone, Unit, legend},
         format,
+        overview::plural,
     },
     params::Params,
-    store::Timeline,
+    store::{Outside, Timeline},
 };
 
 /// The levels, from the bottom up: what is worst is on the axis. The numbers are places in [`Timeline::intervals`].
@@ -79,6 +80,28 @@ pub(super) fn figure(params: &Params, range: &Range<u64>, timeline: &Timeline) -
                 (legend(entries))
             }
             (table(params, timeline, &levels))
+        }
+    }
+}
+
+/// The log records that the chart leaves out, because a few wrong times would make it useless.
+pub(super) fn outside(params: &Params, timeline: &Timeline) -> Markup {
+    let params = params.without("before").without("tail");
+    html! {
+        @if let Some(Outside { count, range }) = &timeline.later {
+            p.hint {
+                "The chart leaves out " (plural(*count, "log record", "log records"))
+                " with a time in the future. Show "
+                a href=(params.with("from", range.start).href(PATH)) { "the future alone" } ", or "
+                a href=(params.with("to", range.start).href(PATH)) { "all but the future" } "."
+            }
+        }
+        @if let Some(Outside { count, range }) = &timeline.earlier {
+            p.hint {
+                "The chart leaves out " (plural(*count, "log record", "log records"))
+                " from before " (format::moment(range.end)) ". Show "
+                a href=(params.with("to", range.end).href(PATH)) { "that time alone" } "."
+            }
         }
     }
 }

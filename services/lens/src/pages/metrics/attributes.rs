@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 
-use crate::metrics::Labels;
+use crate::{
+    metrics::Labels,
+    pages::text::{is_unbroken, unbroken},
+};
 
 /// Characters of a text that are shown.
 const SHOWN: usize = 120;
@@ -71,6 +74,9 @@ pub(super) fn shown(text: &str) -> String {
 
 /// A text of a client, which cannot reorder what is around it.
 pub(super) fn foreign(text: &str) -> Markup {
+    if is_unbroken(text) {
+        return unbroken(text, shown(text));
+    }
     html! { bdi { (shown(text)) } }
 }
 

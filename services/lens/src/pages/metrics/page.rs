@@ -11,7 +11,7 @@ use super::{
     series,
 };
 use crate::{
-    Lens,
+    Lens, clock,
     metrics::{Kind, Temporality},
     params::Params,
     query::Filter,
@@ -53,6 +53,7 @@ fn page(name: &str, params: &Params, filter: &Filter, problems: &[String], view:
         (filter::form(path, params, EXAMPLE, problems))
         (time(view, path, params))
         (grouping(view, path, params))
+        (ahead(view, path, params))
         (warnings(view))
         (charts::of(view))
         (exemplars::table(&view.exemplars, &Unit::new(&view.variant.unit)))
@@ -146,6 +147,20 @@ fn time(view: &View, path: &str, params: &Params) -> Markup {
                 }
             }
             span.period { (span.period.caption()) }
+        }
+    }
+}
+
+/// Points of the future, which no one looks for.
+fn ahead(view: &View, path: &str, params: &Params) -> Markup {
+    let newest = view.span.extent.to();
+    html! {
+        @if newest > clock::future() && !view.span.period.contains(newest) {
+            p.hint {
+                "Some points have a time in the future, up to " (format::moment(newest))
+                ": the clock of their sender is wrong. "
+                a href=(params.with("end", newest).href(path)) { "Show the latest of them" }
+            }
         }
     }
 }

@@ -90,7 +90,8 @@ impl Variant {
 }
 
 impl Span {
-    /// The time that the URL names, or else the last 15 minutes of the series.
+    /// The time that the URL names, or else the last 15 minutes of the series. Points of the future, from senders whose
+    /// clock is wrong, do not move the end.
     pub(super) fn new(series: &[Labels], params: &Params) -> Self {
         let from = series.iter().map(|one| one.since).min().unwrap_or_default();
         let times = series.iter().filter_map(|one| one.last.as_ref());
@@ -114,7 +115,9 @@ impl Span {
                 extent,
             };
         };
-        let end = params.parse("end").unwrap_or_else(|| extent.to());
+        let present = series.iter().filter_map(|one| one.present).max();
+        let end = params.parse("end").or(present);
+        let end = end.unwrap_or_else(|| extent.to());
         let end = end.clamp(extent.from(), extent.to());
         Self {
             choice,

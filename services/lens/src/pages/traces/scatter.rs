@@ -6,20 +6,29 @@ use super::root_duration;
 use crate::{
     pages::{
         chart::{Dot, Mark, Period, Plot, Scale, Shape, Tone, Unit, legend},
-        format, text, trace,
+        format,
+        overview::plural,
+        text, trace,
     },
-    store::TraceRow,
+    store::{Cuts, TraceRow},
 };
 
 /// Maximum length of a name under the pointer, in characters.
 const NAME: usize = 100;
 
-/// A dot for each trace that has a start. Empty if there are fewer than two.
-pub(super) fn figure(rows: &[TraceRow]) -> Markup {
-    let rows: Vec<&TraceRow> = rows.iter().filter(|row| row.start != 0).collect();
+/// A dot for each trace that has a start, without those of wrong times. Empty if there are fewer than two.
+pub(super) fn figure(rows: &[TraceRow], cuts: Cuts) -> Markup {
+    let mut rows: Vec<&TraceRow> = rows.iter().filter(|row| row.start != 0).collect();
     if rows.len() < 2 {
         return html! {};
     }
+    let mut counts = [0; 4];
+    for row in &rows {
+        counts[cuts.age(row.start) as usize] += 1;
+    }
+    let shown = Cuts::shown(counts);
+    rows.retain(|row| shown[cuts.age(row.start) as usize]);
+    let outside = counts.iter().sum::<u64>() - rows.len() as u64;
     let period = Period::around(rows.iter().map(|row| row.start));
     let unit = Unit::new("ns");
     let scale = Scale::log(rows.iter().map(|row| row.duration as f64), &unit);
@@ -29,6 +38,9 @@ pub(super) fn figure(rows: &[TraceRow]) -> Markup {
         figure.card.scatter {
             figcaption {
                 "Duration of " (format::count(rows.len() as u64)) " traces by start. Each dot leads to its trace."
+                @if outside > 0 {
+                    " " (plural(outside, "trace of another time is", "traces of other times are")) " in the list alone."
+                }
                 (legend([
                     (Tone::Series(0), Mark::Dot(Shape::Round), html! { "without errors" }),
                     (Tone::Bad, Mark::Dot(Shape::Diamond), html! { "with errors: " (format::count(failed as u64)) }),

@@ -117,6 +117,29 @@ async fn dots_lead_to_traces_and_errors_have_another_shape() {
     assert_eq!(attributes(&page, ".plot .wrong .diamond", "class").len(), 1);
 }
 
+#[tokio::test]
+async fn a_wrong_clock_does_not_ruin_the_chart() {
+    let lens = lens();
+    let now = crate::clock::now();
+    for number in 1..=22 {
+        let mut one = span(number, 1, 0, 0, 0);
+        one.start_time_unix_nano = match number {
+            1 => MS,
+            2 => now + (now - NOW),
+            number => now - number * 1000 * MS,
+        };
+        one.end_time_unix_nano = one.start_time_unix_nano + MS;
+        insert(&lens, "web", vec![one]);
+    }
+    let page = get(&lens, "/traces").await.body;
+    assert_eq!(attributes(&page, ".plot a", "href").len(), 20);
+    let caption = &texts(&page, "figcaption")[0];
+    let expected = "2 traces of other times are in the list alone.";
+    assert!(caption.contains(expected), "{caption}");
+    assert_eq!(texts(&page, "tbody tr").len(), 22);
+    assert_eq!(texts(&page, ".when")[21], "1 Jan 1970, 00:00:00.001");
+}
+
 #[test]
 fn a_search_that_ends_early_says_so() {
     // Segments of a small store have few spans.
@@ -134,7 +157,10 @@ fn a_search_that_ends_early_says_so() {
     assert!(page(query, Duration::MAX).contains("No trace matches"));
     let early = page(query, Duration::ZERO);
     let title = texts(&early, ".nothing h2").remove(0);
-    assert!(title.starts_with("No match since 22:13:"), "{title}");
+    assert!(
+        title.starts_with("No match since 14 Nov 2023, 22:13:"),
+        "{title}"
+    );
     let mut next = attributes(&early, "a[rel=next]", "href");
     assert_eq!(next.len(), 1);
     let mut last = early;

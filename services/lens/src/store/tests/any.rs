@@ -380,9 +380,7 @@ fn is_met(term: &Term, record: &Plain) -> bool {
 
 fn text_is(text: &str, operator: Operator, wanted: &str) -> bool {
     match operator {
-        Operator::Contains => text
-            .to_ascii_lowercase()
-            .contains(&wanted.to_ascii_lowercase()),
+        Operator::Contains => text.to_lowercase().contains(&wanted.to_lowercase()),
         _ => text == wanted,
     }
 }
@@ -402,7 +400,12 @@ fn value_is(value: &AnyValue, operator: Operator, wanted: &str) -> bool {
         _ => return false,
     };
     match operator {
-        Operator::Equal if matches!(value.value, Some(Value::DoubleValue(_))) => {
+        Operator::Equal
+            if matches!(
+                value.value,
+                Some(Value::DoubleValue(_) | Value::IntValue(_))
+            ) =>
+        {
             shown.parse::<f64>() == wanted.parse()
         }
         Operator::Equal | Operator::Contains => text_is(&shown, operator, wanted),

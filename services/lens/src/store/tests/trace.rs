@@ -181,6 +181,37 @@ fn a_span_is_stored_once() {
 }
 
 #[test]
+fn another_span_with_the_same_ids_is_told_apart() {
+    let store = small_segments();
+    let spans: Vec<Span> = (1..=300).map(|id| span(1, id, 0, id)).collect();
+    store.insert_traces(&traces("auth", spans));
+    let changed = |change: fn(&mut Span)| {
+        let mut other = span(1, 7, 0, 7);
+        change(&mut other);
+        store.insert_traces(&traces("auth", vec![other]))
+    };
+    assert_eq!(changed(|_| {}).duplicates, 1);
+    for change in [
+        (|span| span.name.push('x')) as fn(&mut Span),
+        |span| span.start_time_unix_nano += 1,
+        |span| span.end_time_unix_nano += 1,
+        |span| span.parent_span_id = 9_u64.to_be_bytes().into(),
+        |span| span.kind = 3,
+        |span| *span = failed(span.clone()),
+    ] {
+        let inserted = changed(change);
+        assert_eq!(
+            (inserted.stored, inserted.duplicates, inserted.conflicts),
+            (0, 0, 1)
+        );
+        assert_eq!(inserted.conflict.unwrap().0, trace_id(1));
+    }
+    let other = store.insert_traces(&traces("user", vec![span(1, 7, 0, 7)]));
+    assert_eq!(other.conflicts, 1);
+    assert_eq!(store.trace(trace_id(1)).unwrap().spans.len(), 300);
+}
+
+#[test]
 fn spans_without_valid_ids_are_counted() {
     let store = store();
     let mut short = span(1, 1, 0, 0);

@@ -36,6 +36,28 @@ async fn counters_have_rates_and_values() {
 }
 
 #[tokio::test]
+async fn points_of_the_future_do_not_move_the_page() {
+    let now = crate::clock::now() / SECOND;
+    let points = |last| {
+        vec![
+            number(0, now - 7200, 1),
+            number(0, now - 5, 2),
+            number(0, last, 3),
+        ]
+    };
+    let lens = lens(vec![gauge(points(now + 86_400))]);
+    let page = get(&lens, "/metrics/m").await;
+    page.has("Some points have a time in the future");
+    assert_eq!(page.rows("Value").len(), 1, "{}", page.text());
+    let link = page.hrefs("main p.hint a").remove(0);
+    let page = get(&lens, &link).await;
+    assert!(!page.text().contains("in the future"), "{}", page.text());
+    // The small chart of the list ends with the present too.
+    let list = get(&lens, "/metrics").await;
+    assert_eq!(list.texts("tbody td.number")[0].trim(), "2 s");
+}
+
+#[tokio::test]
 async fn a_reset_does_not_make_a_rate_negative() {
     let points = vec![
         number(10, 20, 500),
