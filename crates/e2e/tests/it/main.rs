@@ -14,6 +14,7 @@ mod grafana;
 mod input;
 mod kafka;
 mod lens;
+mod limits;
 mod links;
 mod load;
 mod metrics;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         input::trials(),
         kafka::trials(),
         lens::trials(),
+        limits::trials(),
         links::trials(&busy),
         load::trials(),
         metrics::trials(),
