@@ -265,6 +265,11 @@ fn loopback(compose: &Compose) -> anyhow::Result<()> {
         texts.push((name.clone(), text));
     }
     for (file, text) in texts {
+        // The pages that may send are no addresses to listen on.
+        let lines = text
+            .lines()
+            .filter(|line| !line.contains("allowed_origins:"));
+        let text: String = lines.collect();
         for wrong in ["0.0.0.0", "localhost", "[::]", " :9", "\":"] {
             ensure!(!text.contains(wrong), "{file}: {wrong}");
         }
