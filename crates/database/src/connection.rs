@@ -1,11 +1,19 @@
 //! A connection to SQLite that one thread at a time uses.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use diesel::{
     Connection as _, ConnectionError, QueryResult, SqliteConnection,
     connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _},
 };
 
-use crate::PATIENCE;
+use crate::{PATIENCE, is_locked};
+
+/// Time between two attempts to open a connection.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A connection, which is opened again after an operation that left its transaction open.
 pub(crate) struct Connection {
@@ -36,7 +44,24 @@ impl Connection {
     }
 }
 
+/// Opens a connection. While another connection opens a new file, the switch to WAL fails at once, whatever the
+/// busy timeout is. So it is tried again.
 fn open(url: &str, role: Role) -> Result<SqliteConnection, ConnectionError> {
+    let start = Instant::now();
+    loop {
+        let outcome = open_once(url, role);
+        let is_locked = matches!(
+            &outcome,
+            Err(ConnectionError::CouldntSetupConfiguration(error)) if is_locked(error)
+        );
+        if !is_locked || start.elapsed() > PATIENCE {
+            return outcome;
+        }
+        thread::park_timeout(PAUSE);
+    }
+}
+
+fn open_once(url: &str, role: Role) -> Result<SqliteConnection, ConnectionError> {
     let mut connection = SqliteConnection::establish(url)?;
     role.configure(&mut connection)
         .map_err(ConnectionError::CouldntSetupConfiguration)?;

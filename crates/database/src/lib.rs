@@ -327,15 +327,18 @@ impl From<QueryError> for Error {
     fn from(error: QueryError) -> Self {
         match &error {
             QueryError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::NotUnique,
-            // SQLITE_BUSY and SQLITE_LOCKED, of which Diesel returns only the text.
-            QueryError::DatabaseError(_, information)
-                if information.message().contains(" is locked") =>
-            {
-                Self::Busy
-            }
+            _ if is_locked(&error) => Self::Busy,
             _ => Self::Failed(error),
         }
     }
+}
+
+/// Whether this is `SQLITE_BUSY` or `SQLITE_LOCKED`, of which Diesel returns only the text.
+fn is_locked(error: &QueryError) -> bool {
+    matches!(
+        error,
+        QueryError::DatabaseError(_, information) if information.message().contains(" is locked")
+    )
 }
 
 impl Error {

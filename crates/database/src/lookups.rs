@@ -21,7 +21,7 @@ pub(crate) const SLOW: Duration = Duration::from_millis(1);
 /// The connections for lookups on the workers of a runtime.
 ///
 /// A lookup starts beside another one only while lookups are fast. So when the disk becomes slow, it stops one
-/// worker of the runtime, or both for one read if that has begun in the same millisecond.
+/// worker of the runtime. It stops two, until the disk answers once, if both lookups began in the same millisecond.
 pub(crate) struct Lookups {
     slots: [Slot; LOOKUPS],
     epoch: Instant,
@@ -55,7 +55,8 @@ impl Lookups {
         }
     }
 
-    /// Starts a lookup on this thread. Returns `None` if it could stop the last worker of the runtime.
+    /// Starts a lookup on this thread. Returns `None` if no connection is free, or if the lookup could stop the last
+    /// worker of the runtime.
     pub(crate) fn start(&self) -> Option<Lookup<'_>> {
         if Handle::try_current().ok()?.metrics().num_workers() < 2 {
             return None;

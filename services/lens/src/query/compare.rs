@@ -220,7 +220,7 @@ pub(crate) fn to_lowercase(bytes: &mut [u8], all: bool) {
         };
         let letter = bytes.get_mut(at..at + length).filter(|_| length > 1);
         let is_letter = letter.is_some_and(letter_to_lowercase);
-        // What is no letter may begin one byte later.
+        // After a byte that begins no character, the next byte may begin one.
         at += if is_letter { length } else { 1 };
     }
 }
