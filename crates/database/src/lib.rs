@@ -483,9 +483,14 @@ fn namespace(path: &Path) -> Cow<'_, str> {
 }
 
 fn open_error(path: &Path, error: &dyn std::error::Error) -> OpenError {
+    let mut reason = error.to_string();
+    // SQLite cannot create its side files then, and does not say why.
+    if reason == "disk I/O error" {
+        reason.push_str("; the disk may be full");
+    }
     OpenError::Open {
         path: path.to_owned(),
-        reason: error.to_string(),
+        reason,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io::Read as _, time::Duration};
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt as _;
@@ -16,8 +16,9 @@ use crate::{
 /// Time limit for the arrival of a request.
 const ARRIVAL: Duration = Duration::from_secs(30);
 
-/// Time limit for the rest of a request that is refused. Clients that still send read no answer.
-const REST: Duration = Duration::from_secs(5);
+/// Bytes after which the announced size of a request is reserved as a whole. Requests that reserved it in parts would wait
+/// for each other. A client that announces much and sends nothing reserves nothing.
+const TRUSTED: usize = 64 << 10;
 
 /// Bytes above which work leaves the threads that serve connections.
 const HEAVY: usize = 256 << 10;
@@ -30,15 +31,26 @@ pub(crate) struct Received {
     is_large: bool,
 }
 
-/// Receives a body of up to `limit` bytes.
-pub(crate) async fn receive(body: Body, limit: usize, gate: &Gate) -> Result<Received, Failure> {
-    match timeout(ARRIVAL, read(body, limit, gate)).await {
+/// Receives a body of up to `limit` bytes. `announced` reads the size of the whole body from its start, if it is there.
+pub(crate) async fn receive(
+    body: Body,
+    limit: usize,
+    announced: impl Fn(&[u8]) -> Option<usize> + Send,
+    gate: &Gate,
+) -> Result<Received, Failure> {
+    match timeout(ARRIVAL, read(body, limit, announced, gate)).await {
         Ok(received) => received,
         Err(_) => Err(Failure::Slow(ARRIVAL)),
     }
 }
 
-async fn read(mut body: Body, limit: usize, gate: &Gate) -> Result<Received, Failure> {
+async fn read(
+    mut body: Body,
+    limit: usize,
+    announced: impl Fn(&[u8]) -> Option<usize> + Send,
+    gate: &Gate,
+) -> Result<Received, Failure> {
+    let mut whole = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut received = Received {
         bytes: Bytes::new(),
         shares: Vec::new(),
@@ -46,17 +58,20 @@ async fn read(mut body: Body, limit: usize, gate: &Gate) -> Result<Received, Fai
     };
     let mut bytes = BytesMut::new();
     let mut reserved = 0;
-    while let Some(frame) = body.frame().await {
+    loop {
+        if whole > limit {
+            return Err(Failure::TooLarge { limit });
+        }
+        let Some(frame) = body.frame().await else {
+            break;
+        };
         let frame = frame.map_err(|error| Failure::Broken(error.to_string()))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        let size = bytes.len() + data.len();
-        if size > limit {
-            drop(bytes);
-            drop(received);
-            skip(body, limit).await;
-            return Err(Failure::TooLarge { limit });
+        let mut size = bytes.len() + data.len();
+        if size > TRUSTED {
+            size = size.max(whole);
         }
         if size > SMALL && !received.is_large {
             received.shares = vec![gate.large().await?];
@@ -68,24 +83,14 @@ async fn read(mut body: Body, limit: usize, gate: &Gate) -> Result<Received, Fai
             received.shares.push(gate.receive(more).await?);
             reserved += more;
         }
+        bytes.reserve(size - bytes.len());
         bytes.extend_from_slice(&data);
+        whole = whole
+            .max(bytes.len())
+            .max(announced(&bytes).unwrap_or_default());
     }
     received.bytes = bytes.freeze();
     Ok(received)
-}
-
-/// Discards the rest of a body, so that a client that sends it all before it reads gets the answer.
-async fn skip(mut body: Body, limit: usize) {
-    let mut left = limit;
-    let rest = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-            if left == 0 {
-                return;
-            }
-        }
-    };
-    let _ = timeout(REST, rest).await;
 }
 
 impl Received {
@@ -214,7 +219,7 @@ mod tests {
         let gate = Gate::new();
         let start = Full::new(Bytes::from_static(b"start"));
         let body = Body::new(start.with_trailers(std::future::pending()));
-        let failure = receive(body, 100, &gate).await.unwrap_err();
+        let failure = receive(body, 100, |_| None, &gate).await.unwrap_err();
         assert_eq!(
             failure.to_string(),
             "the request did not arrive within 30 s"

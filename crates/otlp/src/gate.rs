@@ -13,7 +13,7 @@ use crate::sink::Busy;
 pub(crate) const SMALL: usize = 4 << 20;
 
 /// Bytes of small requests that are received at the same time.
-const RECEIVING: usize = 16 << 20;
+const RECEIVING: usize = 8 << 20;
 
 /// Bytes of small requests that are decompressed and read at the same time.
 const READING: usize = 8 << 20;

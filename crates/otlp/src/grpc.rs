@@ -15,7 +15,12 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
 
 use crate::{
-    body::Received, export::Export, failure::Failure, http::Format, receiver::Receiver, sink::Sink,
+    body::{self, Received},
+    export::Export,
+    failure::Failure,
+    http::Format,
+    receiver::Receiver,
+    sink::Sink,
 };
 
 /// The flag and the length before a message.
@@ -79,7 +84,8 @@ async fn take<S: Sink, E: Export>(
         }
     };
     let limit = receiver.limits.request;
-    let mut received = match receiver.receive(body, limit + PREFIX).await {
+    let received = body::receive(body, limit + PREFIX, announced, receiver.gate()).await;
+    let mut received = match received {
         Err(Failure::TooLarge { .. }) => return Err(Failure::TooLarge { limit }),
         outcome => outcome?,
     };
@@ -93,6 +99,12 @@ async fn take<S: Sink, E: Export>(
     receiver
         .take::<E>(received, is_gzip, Format::Protobuf)
         .await
+}
+
+/// The size that the prefix of the only message announces, prefix included.
+fn announced(bytes: &[u8]) -> Option<usize> {
+    let [_, length @ ..] = *bytes.first_chunk::<PREFIX>()?;
+    Some(PREFIX + u32::from_be_bytes(length) as usize)
 }
 
 /// Removes the prefix of the only message, and tells whether the message is compressed.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tonic_types::{StatusExt as _, pb};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use crate::{export::Export, failure::Failure, json, receiver::Receiver, sink::Sink};
+use crate::{body, export::Export, failure::Failure, json, receiver::Receiver, sink::Sink};
 
 /// The encoding of a request, and of its answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -133,7 +133,7 @@ async fn take<S: Sink, E: Export>(
             ));
         }
     };
-    let received = receiver.receive(body, receiver.limits.request).await?;
+    let received = body::receive(body, receiver.limits.request, |_| None, receiver.gate()).await?;
     receiver.take::<E>(received, is_gzip, format).await
 }
 

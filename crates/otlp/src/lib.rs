@@ -21,6 +21,7 @@ mod grpc;
 mod http;
 pub mod json;
 mod receiver;
+mod rest;
 mod sink;
 mod size;
 
@@ -30,5 +31,6 @@ pub use crate::{
     file::{Import, Problem},
     http::is_local,
     receiver::{Limits, Receiver, denied},
+    rest::read_rest,
     sink::{Accepted, Busy, Sink},
 };

@@ -1,8 +1,8 @@
 use ::http::HeaderMap;
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
+    middleware::from_fn,
     response::Response,
     routing::any,
 };
@@ -20,6 +20,7 @@ use crate::{
     grpc,
     http::{self, Format},
     json,
+    rest::read_rest,
     sink::{Accepted, Sink},
     size,
 };
@@ -101,12 +102,10 @@ impl<S: Sink> Receiver<S> {
                 "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
                 any(grpc::export::<S, ExportLogsServiceRequest>),
             );
-        http.merge(grpc).fallback(unknown::<S>).with_state(self)
-    }
-
-    /// Receives the body of a request.
-    pub(crate) async fn receive(&self, body: Body, limit: usize) -> Result<Received, Failure> {
-        body::receive(body, limit, &self.gate).await
+        http.merge(grpc)
+            .fallback(unknown::<S>)
+            .layer(from_fn(read_rest))
+            .with_state(self)
     }
 
     /// The memory for requests.

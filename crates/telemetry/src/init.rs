@@ -119,7 +119,8 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
         LogFormat::Auto => is_terminal,
     };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let color = is_terminal && !no_color;
+    let is_dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    let color = is_terminal && !no_color && !is_dumb;
     // At level debug, the reader wants every record.
     let levels = filter.iter().map(|(_, level)| level);
     let is_brief = levels

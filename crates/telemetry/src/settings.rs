@@ -25,7 +25,8 @@ pub const STANDARD_VARIABLES: &str = "\
 Also read, as the OpenTelemetry specification defines it:
   OTEL_RESOURCE_ATTRIBUTES
 Empty OTEL_* variables count as unset. Values that are unknown names or invalid numbers
-are ignored with a warning. A NO_COLOR that is not empty switches colors off.";
+are ignored with a warning. A NO_COLOR that is not empty, or TERM=dumb,
+switches colors off.";
 
 /// Settings of telemetry.
 #[derive(Args, Clone, Debug)]

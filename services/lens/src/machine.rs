@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 /// What a full lens needs beyond its memory for telemetry in a flood of requests of 4 MiB, in bytes: the figure of
 /// docs/lens.md.
-const ON_TOP: u64 = 58 << 20;
+const ON_TOP: u64 = 48 << 20;
 
 /// Warns if the machine has less memory than a full lens needs. The default of a small container is no error: it may
 /// never be full.
