@@ -238,10 +238,22 @@ impl Tempo {
     /// When the query is wrong or nothing answers.
     pub async fn search(&self, traceql: &str) -> anyhow::Result<Vec<Value>> {
         let (start, end) = window()?;
+        self.search_between(traceql, start..end).await
+    }
+
+    /// The traces of a time that a query yields, in seconds since 1970.
+    ///
+    /// # Errors
+    /// When the query is wrong or nothing answers.
+    pub async fn search_between(
+        &self,
+        traceql: &str,
+        time: Range<u64>,
+    ) -> anyhow::Result<Vec<Value>> {
         let parameters = [
             ("q", traceql),
-            ("start", &start.to_string()),
-            ("end", &end.to_string()),
+            ("start", &time.start.to_string()),
+            ("end", &time.end.to_string()),
             ("limit", "100"),
         ];
         let answer = self.0.get("/api/search", &parameters).await?;

@@ -119,7 +119,8 @@ async fn preflight(stack: &Stack, origin: &str) -> anyhow::Result<Response> {
     Ok(request.send().await?)
 }
 
-async fn send(stack: &Stack, signal: &str, body: &Value) -> anyhow::Result<()> {
+/// Sends a request of OTLP in JSON.
+pub(crate) async fn send(stack: &Stack, signal: &str, body: &Value) -> anyhow::Result<()> {
     let request = Client::new()
         .post(format!("{}/v1/{signal}", stack.otlp_http()))
         .header(header::CONTENT_TYPE, "application/json")
@@ -132,7 +133,8 @@ async fn send(stack: &Stack, signal: &str, body: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn resource(service: &str) -> Value {
+/// The resource of a service.
+pub(crate) fn resource(service: &str) -> Value {
     json!({ "attributes": [{ "key": "service.name", "value": { "stringValue": service } }] })
 }
 
@@ -166,6 +168,11 @@ fn trace(usual: &str, long: &str) -> anyhow::Result<Value> {
 }
 
 fn now() -> anyhow::Result<String> {
+    Ok(nanoseconds()?.to_string())
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn nanoseconds() -> anyhow::Result<i128> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    Ok(now.as_nanos().to_string())
+    Ok(i128::try_from(now.as_nanos())?)
 }

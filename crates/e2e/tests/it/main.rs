@@ -12,6 +12,7 @@ mod dependencies;
 mod documentation;
 mod grafana;
 mod input;
+mod isolation;
 mod kafka;
 mod lens;
 mod limits;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         dependencies::trials(),
         grafana::trials(&busy),
         input::trials(),
+        isolation::trials(),
         kafka::trials(),
         lens::trials(),
         limits::trials(),

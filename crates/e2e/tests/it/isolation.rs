@@ -1,0 +1,402 @@
+//! Tests that a record that a backend refuses costs nothing of other services.
+//!
+//! Each request has a bad record of one service and a good one of another.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::ensure;
+use e2e::{Stack, system::eventually};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use crate::{
+    limits::{nanoseconds, resource, send},
+    trial_with,
+};
+
+/// Time limit for records to arrive.
+const ARRIVAL: Duration = Duration::from_secs(30);
+
+/// Seconds from now.
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+const COLLECTOR: &str = "otel-collector";
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial_with(
+            "isolation::a_bad_data_point_costs_no_other",
+            Stack::missing(&[COLLECTOR, "prometheus"]),
+            async || metrics().await,
+        ),
+        trial_with(
+            "isolation::a_bad_log_record_costs_no_other",
+            Stack::missing(&[COLLECTOR, "loki"]),
+            async || logs().await,
+        ),
+        trial_with(
+            "isolation::a_bad_span_costs_no_other",
+            Stack::missing(&[COLLECTOR, "tempo", "prometheus"]),
+            async || spans().await,
+        ),
+    ]
+}
+
+/// A bad record, and what becomes of it.
+struct Bad {
+    service: &'static str,
+    record: Value,
+    fate: Fate,
+}
+
+#[derive(Clone, Copy)]
+enum Fate {
+    /// Stored as it is, or after a repair that changes no value.
+    Stored,
+    /// Stored, and counted with this reason.
+    Repaired(&'static str),
+    /// Not stored, and counted with this reason.
+    Dropped(&'static str),
+    /// There is nothing to store.
+    Empty,
+}
+
+use Fate::{Dropped, Empty, Repaired, Stored};
+
+/// The time in this many seconds, as OTLP has it in JSON.
+fn time(seconds: i64) -> anyhow::Result<String> {
+    Ok((nanoseconds()? + i128::from(seconds) * 1_000_000_000).to_string())
+}
+
+/// The good service beside a bad one.
+fn neighbor(service: &str) -> String {
+    format!("beside-{service}")
+}
+
+fn texts(attributes: &[(&str, &str)]) -> Vec<Value> {
+    let attribute =
+        |(key, value): &(&str, &str)| json!({ "key": key, "value": { "stringValue": value } });
+    attributes.iter().map(attribute).collect()
+}
+
+async fn metrics() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let stack = Stack::start(folder.path(), &[COLLECTOR, "prometheus"]).await?;
+    let gauge = |name: &str, seconds: Option<i64>, attributes: &[(&str, &str)]| {
+        let time = seconds.map_or(Ok("0".to_owned()), time)?;
+        anyhow::Ok(json!({ "name": name, "gauge": { "dataPoints": [{
+            "timeUnixNano": time, "asDouble": 7, "attributes": texts(attributes),
+        }] } }))
+    };
+    let (start, now) = (time(-MINUTE)?, time(0)?);
+    let sum = |temporality: u8| {
+        json!({ "name": "orders", "sum": {
+            "aggregationTemporality": temporality, "isMonotonic": true,
+            "dataPoints": [{ "startTimeUnixNano": start, "timeUnixNano": now, "asDouble": 7 }],
+        } })
+    };
+    let exponential = |temporality: u8, scale: i32| {
+        json!({ "name": "orders", "exponentialHistogram": {
+            "aggregationTemporality": temporality,
+            "dataPoints": [{
+                "startTimeUnixNano": start, "timeUnixNano": now, "count": "1", "sum": 1.5, "scale": scale,
+                "zeroCount": "0", "positive": { "offset": 0, "bucketCounts": ["1"] },
+            }],
+        } })
+    };
+    let explicit = json!({ "name": "orders", "histogram": {
+        "aggregationTemporality": 1,
+        "dataPoints": [{
+            "startTimeUnixNano": start, "timeUnixNano": now, "count": "1", "sum": 1.5,
+            "bucketCounts": ["0", "1"], "explicitBounds": [1],
+        }],
+    } });
+    let bad = [
+        ("delta-sum", sum(1), Stored),
+        ("delta-histogram", explicit, Stored),
+        ("delta-exponential", exponential(1, 3), Stored),
+        ("no-temporality", sum(0), Repaired("no temporality")),
+        ("coarse", exponential(2, -5), Dropped("scale below -4")),
+        ("fine", exponential(2, 20), Stored),
+        ("no-type", json!({ "name": "orders" }), Empty),
+        ("no-points", json!({ "name": "orders", "gauge": {} }), Empty),
+        ("no-time", gauge("orders", None, &[])?, Repaired("no time")),
+        (
+            "ahead",
+            gauge("orders", Some(15 * MINUTE), &[])?,
+            Repaired("more than 5 minutes ahead"),
+        ),
+        ("late", gauge("orders", Some(-20 * HOUR), &[])?, Stored),
+        (
+            "old",
+            gauge("orders", Some(-40 * DAY), &[])?,
+            Repaired("older than 24 hours"),
+        ),
+        ("no-name", gauge("", Some(0), &[])?, Stored),
+        ("other-name", gauge("注文", Some(0), &[])?, Stored),
+        ("no-key", gauge("orders", Some(0), &[("", "x")])?, Stored),
+        (
+            "other-key",
+            gauge("orders", Some(0), &[("国", "x")])?,
+            Stored,
+        ),
+    ];
+    let bad = bad.map(|(service, record, fate)| Bad {
+        service,
+        record,
+        fate,
+    });
+    let good = gauge("neighbor", Some(0), &[])?;
+    for bad in &bad {
+        let group = |service: &str, metric: &Value| json!({ "resource": resource(service), "scopeMetrics": [{ "metrics": [metric] }] });
+        let groups = [
+            group(bad.service, &bad.record),
+            group(&neighbor(bad.service), &good),
+        ];
+        send(&stack, "metrics", &json!({ "resourceMetrics": groups })).await?;
+    }
+    // Names without a letter or a digit of ASCII, in an attribute of a resource too.
+    let resource = json!({ "attributes": [
+        { "key": "service.name", "value": { "stringValue": "resource-key" } },
+        { "key": "国", "value": { "stringValue": "日本" } },
+    ] });
+    let group = json!({ "resource": resource, "scopeMetrics": [{ "metrics": [good] }] });
+    send(&stack, "metrics", &json!({ "resourceMetrics": [group] })).await?;
+
+    eventually(ARRIVAL, async || {
+        let jobs = jobs(&stack, r#"last_over_time(neighbor[5m])"#).await?;
+        for bad in &bad {
+            let neighbor = neighbor(bad.service);
+            ensure!(jobs.contains_key(&neighbor), "{neighbor} is missing");
+        }
+        ensure!(jobs.contains_key("resource-key"), "{jobs:?}");
+        let stored = self::jobs(
+            &stack,
+            r#"count by (job) (last_over_time({__name__=~"orders.*|metric.*"}[25h]))"#,
+        )
+        .await?;
+        let repaired = jobs_by(
+            &stack,
+            "otelix_data_points_repaired_total",
+            "otelix_repaired",
+        )
+        .await?;
+        let dropped = jobs_by(&stack, "otelix_data_points_dropped_total", "otelix_dropped").await?;
+        for Bad { service, fate, .. } in &bad {
+            let found = (
+                stored.contains_key(*service),
+                repaired.get(*service).map(String::as_str),
+                dropped.get(*service).map(String::as_str),
+            );
+            let expected = match *fate {
+                Stored => (true, None, None),
+                Repaired(reason) => (true, Some(reason), None),
+                Dropped(reason) => (false, None, Some(reason)),
+                Empty => (false, None, None),
+            };
+            ensure!(found == expected, "{service}: {found:?}");
+        }
+        Ok(())
+    })
+    .await?;
+    // The value of a delta is that of the sum, and the repair leaves no label.
+    let series = stack.prometheus.query("orders_total").await?;
+    ensure!(series.len() == 2, "{series:?}");
+    for series in series {
+        ensure!(series["value"][1] == "7", "{series}");
+        ensure!(series["metric"]["otelix_repaired"].is_null(), "{series}");
+    }
+    Ok(())
+}
+
+/// The values of a query by service.
+async fn jobs(stack: &Stack, promql: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    let series = stack.prometheus.query(promql).await?;
+    let value = |series: &Value| {
+        let job = series["metric"]["job"].as_str()?;
+        Some((job.to_owned(), series["value"][1].as_str()?.to_owned()))
+    };
+    Ok(series.iter().filter_map(value).collect())
+}
+
+/// A label of the series of a metric by service. Each has counted one record.
+async fn jobs_by(
+    stack: &Stack,
+    metric: &str,
+    label: &str,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let series = stack.prometheus.query(&format!("{metric} == 1")).await?;
+    let value = |series: &Value| {
+        let job = series["metric"]["job"].as_str()?;
+        Some((job.to_owned(), series["metric"][label].as_str()?.to_owned()))
+    };
+    Ok(series.iter().filter_map(value).collect())
+}
+
+async fn logs() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let stack = Stack::start(folder.path(), &[COLLECTOR, "loki"]).await?;
+    let record = |seconds: Option<i64>, attributes: &[(&str, &str)]| {
+        let time = seconds.map_or(Ok("0".to_owned()), time)?;
+        anyhow::Ok(json!({
+            "timeUnixNano": time, "body": { "stringValue": "a line" }, "attributes": texts(attributes),
+        }))
+    };
+    let observed = json!({
+        "timeUnixNano": "0", "observedTimeUnixNano": time(0)?, "body": { "stringValue": "a line" },
+    });
+    let numbers: Vec<_> = (0..500).map(|number| format!("key{number}")).collect();
+    let many: Vec<_> = numbers.iter().map(|key| (key.as_str(), "value")).collect();
+    let long = "x".repeat(1_000_000);
+    let bad = [
+        ("no-time", record(None, &[])?, Repaired("no time")),
+        ("observed", observed, Stored),
+        (
+            "ahead",
+            record(Some(15 * MINUTE), &[])?,
+            Repaired("more than 5 minutes ahead"),
+        ),
+        ("late", record(Some(-20 * HOUR), &[])?, Stored),
+        (
+            "old",
+            record(Some(-40 * DAY), &[])?,
+            Repaired("older than 24 hours"),
+        ),
+        ("no-key", record(Some(0), &[("", "x")])?, Stored),
+        ("other-key", record(Some(0), &[("国", "x")])?, Stored),
+        ("many-attributes", record(Some(0), &many)?, Stored),
+        (
+            "long-attribute",
+            record(Some(0), &[("key", &long)])?,
+            Stored,
+        ),
+    ];
+    let good = record(Some(0), &[])?;
+    for (service, bad, _) in &bad {
+        let group = |service: &str, records: &[&Value]| json!({ "resource": resource(service), "scopeLogs": [{ "logRecords": records }] });
+        // A record of now in the same stream comes first, so that an old one is behind it.
+        let groups = [
+            group(service, &[&good]),
+            group(service, &[bad]),
+            group(&neighbor(service), &[&good]),
+        ];
+        send(&stack, "logs", &json!({ "resourceLogs": groups })).await?;
+    }
+    eventually(ARRIVAL, async || {
+        let since = 25 * HOUR;
+        for &(service, _, fate) in &bad {
+            let count = async |filter: &str, service: &str| {
+                let query = format!(
+                    r#"sum(count_over_time({{service_name="{service}"}}{filter}[{since}s]))"#
+                );
+                let series = stack.loki.result(&query).await?;
+                let values = series
+                    .first()
+                    .and_then(|series| series["values"].as_array());
+                let newest = values.and_then(|values| values.last()).map(|pair| &pair[1]);
+                anyhow::Ok(newest.and_then(Value::as_str).unwrap_or("0").to_owned())
+            };
+            let stored = count("", service).await?;
+            ensure!(stored == "2", "{stored} of {service}");
+            ensure!(count("", &neighbor(service)).await? == "1", "{service}");
+            if let Repaired(reason) = fate {
+                let filter = format!(r#" | otelix_repaired="{reason}""#);
+                ensure!(count(&filter, service).await? == "1", "{service}: {reason}");
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn spans() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let wanted = [COLLECTOR, "tempo", "prometheus"];
+    let stack = Stack::start(folder.path(), &wanted).await?;
+    let span = |trace: &str, span: &str, start: &str, end: &str| {
+        json!({
+            "traceId": trace, "spanId": span, "name": "order", "kind": 2,
+            "startTimeUnixNano": start, "endTimeUnixNano": end,
+        })
+    };
+    let (start, end) = (time(-1)?, time(0)?);
+    let id = |number: usize| {
+        (
+            format!("{:032x}", number + 1),
+            format!("{:016x}", number + 1),
+        )
+    };
+    let (trace, own) = id(100);
+    let zeros = "0".repeat(32);
+    let bad = [
+        (
+            "no-trace-id",
+            span(&zeros, &own, &start, &end),
+            Repaired("no trace id"),
+        ),
+        (
+            "no-span-id",
+            span(&trace, &zeros[..16], &start, &end),
+            Repaired("no span id"),
+        ),
+        (
+            "no-start",
+            span(&trace, &own, "0", &end),
+            Repaired("no start time"),
+        ),
+        (
+            "no-end",
+            span(&trace, &own, &start, "0"),
+            Repaired("no end time"),
+        ),
+        ("backwards", span(&trace, &own, &end, &start), Stored),
+    ];
+    for (number, (service, bad, _)) in bad.iter().enumerate() {
+        let (trace, own) = id(number);
+        let good = span(&trace, &own, &start, &end);
+        let group = |service: &str, span: &Value| json!({ "resource": resource(service), "scopeSpans": [{ "spans": [span] }] });
+        let groups = [group(service, bad), group(&neighbor(service), &good)];
+        send(&stack, "traces", &json!({ "resourceSpans": groups })).await?;
+    }
+    eventually(ARRIVAL, async || {
+        for &(service, _, fate) in &bad {
+            let filter = match fate {
+                Repaired(reason) => format!(r#" && span.otelix.repaired="{reason}""#),
+                _ => String::new(),
+            };
+            for (service, filter) in [(service, filter), (&neighbor(service), String::new())] {
+                let query = format!(r#"{{resource.service.name="{service}"{filter}}}"#);
+                let found = stack.tempo.search(&query).await?;
+                ensure!(found.len() == 1, "{query}: {found:?}");
+            }
+            if let Repaired(reason) = fate {
+                let query = format!(
+                    r#"traces_spanmetrics_calls_total{{service="{service}",otelix_repaired="{reason}"}}"#
+                );
+                let counted = stack.prometheus.query(&query).await?;
+                ensure!(!counted.is_empty(), "{query}");
+            }
+        }
+        Ok(())
+    })
+    .await?;
+
+    // A span of yesterday is found by a search of that time, when its block is complete.
+    let (start, end) = (time(-DAY)?, time(-DAY + 1)?);
+    let (trace, own) = id(200);
+    let group = json!({ "resource": resource("late"), "scopeSpans": [{ "spans": [span(&trace, &own, &start, &end)] }] });
+    send(&stack, "traces", &json!({ "resourceSpans": [group] })).await?;
+    let yesterday = u64::try_from(nanoseconds()? / 1_000_000_000)? - 24 * 3600;
+    eventually(Duration::from_secs(150), async || {
+        let time = yesterday - 600..yesterday + 600;
+        let found = stack
+            .tempo
+            .search_between(r#"{resource.service.name="late"}"#, time)
+            .await?;
+        ensure!(found.len() == 1, "{found:?}");
+        Ok(())
+    })
+    .await
+}
