@@ -21,6 +21,7 @@ mod metrics;
 mod outage;
 mod propagation;
 mod queries;
+mod reach;
 mod redaction;
 mod references;
 mod rules;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         metrics::trials(),
         outage::trials(),
         propagation::trials(),
+        reach::trials(),
         redaction::trials(),
         references::trials(),
         rules::trials(),
