@@ -184,6 +184,14 @@ fn external(config: &Config, selection: &Selection, findings: &mut Findings) -> 
             }
         }
     }
+    if selection.contains("lens") {
+        findings.warnings.push(Problem {
+            what: format!(
+                "lens: it listens on loopback alone. {EXTERNAL_ADDRESS} is for the collector and the broker."
+            ),
+            remedy: "To send from elsewhere, start lens alone with LISTEN_ADDRESS.".to_owned(),
+        });
+    }
     if selection.contains("broker") {
         findings.warnings.push(Problem {
             what: format!(

@@ -2,9 +2,9 @@
 //! to the configurations.
 
 use std::{
-    fs,
+    env, fs,
     net::{IpAddr, SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -28,7 +28,7 @@ use tokio::{
 };
 use tonic::{Code, Request, transport::Channel};
 
-use crate::trial_with;
+use crate::{sdks::FOLDER, trial_with};
 
 /// Stands for the address of a network. Only Linux has more than one loopback address.
 const EXTERNAL: &str = "127.0.0.2";
@@ -44,7 +44,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         }
         missing
     };
-    vec![
+    let mut trials = vec![
         trial_with(
             "reach::otlp_arrives_at_both_loopback_addresses_and_at_the_external_one",
             external(&["otel-collector", "tempo"]),
@@ -60,12 +60,9 @@ pub(crate) fn trials() -> Vec<Trial> {
             Stack::missing(TELEMETRY),
             async || added().await,
         ),
-        trial_with(
-            "reach::the_example_for_a_shell_arrives_and_is_found_again",
-            Stack::missing(TELEMETRY),
-            async || shell().await,
-        ),
-    ]
+    ];
+    trials.extend(examples());
+    trials
 }
 
 async fn otlp_arrives() -> anyhow::Result<()> {
@@ -234,20 +231,66 @@ async fn added() -> anyhow::Result<()> {
     .await
 }
 
-/// Runs the example for a shell, and then the queries for a program.
-async fn shell() -> anyhow::Result<()> {
+/// The examples of the guide that this machine can run, each with what it needs.
+fn examples() -> Vec<Trial> {
+    let sdk = |program: &str| {
+        let program = PathBuf::from(env::var_os(FOLDER).unwrap_or_default()).join(program);
+        let missing = format!("the SDK ({FOLDER}=$(.ci/sdks/build))");
+        let missing = (!program.exists()).then_some(missing);
+        (program.display().to_string(), Vec::from_iter(missing))
+    };
+    let (python, no_python) = sdk("python/bin");
+    let (modules, no_modules) = sdk("node/node_modules");
+    let commands = [
+        ("shell", "sh", "bash -eu app".to_owned(), Vec::new()),
+        (
+            "python",
+            "python",
+            format!("{python}/opentelemetry-instrument --logs_exporter otlp {python}/python app"),
+            no_python,
+        ),
+        (
+            "node",
+            "js",
+            format!(
+                "NODE_PATH={modules} OTEL_METRICS_EXPORTER=otlp OTEL_LOGS_EXPORTER=otlp node app"
+            ),
+            no_modules,
+        ),
+    ];
+    let trial = |(name, language, command, missing): (&str, &'static str, String, Vec<String>)| {
+        trial_with(
+            &format!("reach::the_example_for_{name}_arrives_and_is_found_again"),
+            [Stack::missing(TELEMETRY), missing].concat(),
+            async move || example(language, &command).await,
+        )
+    };
+    commands.map(trial).into()
+}
+
+/// Runs an example with this command, and then the queries for a program.
+async fn example(language: &str, command: &str) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let stack = Stack::start(folder.path(), TELEMETRY).await?;
-    let examples: Vec<_> = blocks("sh")
-        .into_iter()
-        .filter(|(_, text)| text.contains("curl"))
-        .collect();
-    let [(_, send), (_, find)] = &examples[..] else {
-        bail!("{} examples with curl", examples.len());
+    let with = |word: &str, language: &str| {
+        let mut blocks = blocks(language).into_iter();
+        let found = blocks.find(|(_, text)| text.contains(word));
+        found.with_context(|| format!("no example with {word}"))
     };
-    run(&stack, send).await?;
+    let word = if language == "sh" {
+        "send logs"
+    } else {
+        "order received"
+    };
+    let (_, text) = with(word, language)?;
+    write(&folder.path().join("app"), &moved(&stack, &text))?;
+    let (_, variables) = with("OTEL_SERVICE_NAME=", "sh")?;
+    let folder = folder.path();
+    let commands = format!("{variables}\n{command}");
+    run(&stack, folder, &commands).await?;
+    let (_, find) = with("/api/search", "sh")?;
     eventually(Duration::from_secs(30), async || {
-        let found = run(&stack, find).await?;
+        let found = run(&stack, folder, &find).await?;
         for text in ["\"rootTraceName\":\"order\"", "order received", "\"1\"]"] {
             ensure!(found.contains(text), "no {text} in {found}");
         }
@@ -256,20 +299,25 @@ async fn shell() -> anyhow::Result<()> {
     .await
 }
 
-/// Runs commands of the guide with the ports of a stack.
-async fn run(stack: &Stack, commands: &str) -> anyhow::Result<String> {
-    let commands = rewrite(commands, |port| {
+/// Runs commands of the guide in a folder, with the ports of a stack.
+async fn run(stack: &Stack, folder: &Path, commands: &str) -> anyhow::Result<String> {
+    let output = Command::new("bash")
+        .args(["-euc", &moved(stack, commands)])
+        .current_dir(folder)
+        .output()
+        .await?;
+    let failed = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {failed}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// A text of the guide with the ports of a stack.
+fn moved(stack: &Stack, text: &str) -> String {
+    rewrite(text, |port| {
         let known = PORTS.iter().find(|known| known.default == port);
         let moved = known.and_then(|known| stack.variables().get(known.variable));
         moved.and_then(|moved| moved.parse().ok()).unwrap_or(port)
-    });
-    let output = Command::new("bash")
-        .args(["-euc", &commands])
-        .output()
-        .await?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success() && said.is_empty(), "{said}");
-    Ok(String::from_utf8(output.stdout)?)
+    })
 }
 
 /// The blocks of code of the guide in a language, each with the text before it.
