@@ -65,7 +65,7 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     }
     let addresses = Addresses::check(config, &selection, &mut findings);
     configurations::check(&config.configs, &data, &selection, &mut findings);
-    let overlay = overlay::check(config, &mut findings);
+    let overlay = overlay::check(config, &addresses, &mut findings);
     runbooks::check(config, &selection, &mut findings);
     check_secrets(&data, &selection, &mut findings);
     report::findings(&findings)?;

@@ -1,4 +1,4 @@
-//! Files of the user that are added to the configurations, in a folder of their own (OTELIX_OVERLAY).
+//! Files of the user that are added to the configurations, in a folder of their own (`OTELIX_OVERLAY`).
 //!
 //! They are copied like the configurations, so they may use the same ports and placeholders. The collector gets each of
 //! its files as a further `--config`, Prometheus reads its folders by patterns in `prometheus.yaml`, and Grafana gets a
@@ -13,6 +13,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    addresses::Addresses,
     config::Config,
     configurations,
     findings::{Findings, Problem},
@@ -130,7 +131,7 @@ providers:
 }
 
 /// Reads the files, and reports those that their program could not use.
-pub(crate) fn check(config: &Config, findings: &mut Findings) -> Overlay {
+pub(crate) fn check(config: &Config, addresses: &Addresses, findings: &mut Findings) -> Overlay {
     let folder = &config.overlay;
     if folder.as_os_str().is_empty() {
         return Overlay::default();
@@ -180,7 +181,8 @@ pub(crate) fn check(config: &Config, findings: &mut Findings) -> Overlay {
             let taken = names.into_iter().find(|name| !jobs.insert(name.clone()))?;
             Some(format!("has the job `{taken}`, which there is already"))
         };
-        if let Some(fault) = kind.fault(&text).or_else(repeated) {
+        let filled = addresses.fill(&text);
+        if let Some(fault) = kind.fault(&filled).or_else(repeated) {
             problem(
                 format!("{} {fault}.", path.display()),
                 "Mend the file, or move it out of OTELIX_OVERLAY.",

@@ -342,6 +342,9 @@ fn files_of_the_overlay_that_no_program_could_use_are_reported() {
     assert!(said.names(&["OTELIX_OVERLAY", "mine"]), "{said:?}");
 
     machine.overlay("otel-collector/mine.yaml", "exporters: [");
+    // Valid without the line of the mark.
+    let wrong = "receivers:\n  otlp: {}\n  #external otlp/external: [\n";
+    machine.overlay("otel-collector/marked.yaml", wrong);
     machine.overlay("prometheus/scrape/list.yaml", "- job_name: shop");
     let again = "scrape_configs: [{job_name: loki}]";
     machine.overlay("prometheus/scrape/loki.yaml", again);
@@ -358,5 +361,10 @@ fn files_of_the_overlay_that_no_program_could_use_are_reported() {
         ["dashboards/mine.yaml", "not used"],
     ] {
         assert!(said.names(&words), "{words:?}: {said:?}");
+    }
+    if TcpListener::bind("127.0.0.2:0").is_ok() {
+        let said = machine.run(&["--overlay", "mine", "--external-address", "127.0.0.2"]);
+        assert!(said.err.contains("5 problems"), "{said:?}");
+        assert!(said.names(&["marked.yaml", "cannot be parsed"]), "{said:?}");
     }
 }
