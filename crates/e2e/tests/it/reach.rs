@@ -239,64 +239,98 @@ fn examples() -> Vec<Trial> {
         let missing = (!program.exists()).then_some(missing);
         (program.display().to_string(), Vec::from_iter(missing))
     };
-    let (python, no_python) = sdk("python/bin");
+    let (python, no_python) = sdk("python/bin/opentelemetry-instrument");
     let (modules, no_modules) = sdk("node/node_modules");
-    let commands = [
-        ("shell", "sh", "bash -eu app".to_owned(), Vec::new()),
-        (
-            "python",
-            "python",
-            format!("{python}/opentelemetry-instrument --logs_exporter otlp {python}/python app"),
-            no_python,
-        ),
-        (
-            "node",
-            "js",
-            format!(
-                "NODE_PATH={modules} OTEL_METRICS_EXPORTER=otlp OTEL_LOGS_EXPORTER=otlp node app"
+    let (agent, no_agent) = sdk("java/opentelemetry-javaagent.jar");
+    let examples = [
+        Example {
+            name: "shell",
+            language: "sh",
+            file: "app.sh",
+            command: "bash -eu app.sh".to_owned(),
+            root: "order",
+            metric: "orders_total",
+        },
+        Example {
+            name: "python",
+            language: "python",
+            file: "app.py",
+            command: format!("{python} --logs_exporter otlp \"$(dirname {python})/python\" app.py"),
+            root: "order",
+            metric: "orders_total",
+        },
+        Example {
+            name: "node",
+            language: "js",
+            file: "app.js",
+            command: format!(
+                "NODE_PATH={modules} OTEL_METRICS_EXPORTER=otlp OTEL_LOGS_EXPORTER=otlp node app.js"
             ),
-            no_modules,
-        ),
+            root: "order",
+            metric: "orders_total",
+        },
+        Example {
+            name: "java",
+            language: "java",
+            file: "App.java",
+            command: format!("javac App.java; java -javaagent:{agent} App"),
+            root: "GET",
+            metric: "http_server_request_duration_seconds_count",
+        },
     ];
-    let trial = |(name, language, command, missing): (&str, &'static str, String, Vec<String>)| {
+    let missing = [Vec::new(), no_python, no_modules, no_agent];
+    let trial = |(example, missing): (Example, Vec<String>)| {
         trial_with(
-            &format!("reach::the_example_for_{name}_arrives_and_is_found_again"),
+            &format!(
+                "reach::the_example_for_{}_arrives_and_is_found_again",
+                example.name
+            ),
             [Stack::missing(TELEMETRY), missing].concat(),
-            async move || example(language, &command).await,
+            async move || example.arrives().await,
         )
     };
-    commands.map(trial).into()
+    examples.into_iter().zip(missing).map(trial).collect()
 }
 
-/// Runs an example with this command, and then the queries for a program.
-async fn example(language: &str, command: &str) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let stack = Stack::start(folder.path(), TELEMETRY).await?;
-    let with = |word: &str, language: &str| {
-        let mut blocks = blocks(language).into_iter();
-        let found = blocks.find(|(_, text)| text.contains(word));
-        found.with_context(|| format!("no example with {word}"))
-    };
-    let word = if language == "sh" {
-        "send logs"
-    } else {
-        "order received"
-    };
-    let (_, text) = with(word, language)?;
-    write(&folder.path().join("app"), &moved(&stack, &text))?;
-    let (_, variables) = with("OTEL_SERVICE_NAME=", "sh")?;
-    let folder = folder.path();
-    let commands = format!("{variables}\n{command}");
-    run(&stack, folder, &commands).await?;
-    let (_, find) = with("/api/search", "sh")?;
-    eventually(Duration::from_secs(30), async || {
-        let found = run(&stack, folder, &find).await?;
-        for text in ["\"rootTraceName\":\"order\"", "order received", "\"1\"]"] {
-            ensure!(found.contains(text), "no {text} in {found}");
-        }
-        Ok(())
-    })
-    .await
+/// An example of the guide.
+struct Example {
+    name: &'static str,
+    /// The language of its block.
+    language: &'static str,
+    file: &'static str,
+    command: String,
+    /// The name of the root span.
+    root: &'static str,
+    metric: &'static str,
+}
+
+impl Example {
+    /// Runs the example, and then the queries for a program.
+    async fn arrives(&self) -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let stack = Stack::start(folder.path(), TELEMETRY).await?;
+        let with = |word: &str, language: &str| {
+            let mut blocks = blocks(language).into_iter();
+            let found = blocks.find(|(_, text)| text.contains(word));
+            found.with_context(|| format!("no example with {word}"))
+        };
+        let (_, text) = with("order received", self.language)?;
+        let folder = folder.path();
+        write(&folder.join(self.file), &moved(&stack, &text))?;
+        let (_, variables) = with("OTEL_SERVICE_NAME=", "sh")?;
+        run(&stack, folder, &format!("{variables}\n{}", self.command)).await?;
+        let (_, find) = with("/api/search", "sh")?;
+        let find = find.replace("orders_total", self.metric);
+        eventually(Duration::from_secs(30), async || {
+            let found = run(&stack, folder, &find).await?;
+            let root = format!(r#""rootTraceName":"{}""#, self.root);
+            for text in [&root, "order received", r#""1"]"#] {
+                ensure!(found.contains(text), "no {text} in {found}");
+            }
+            Ok(())
+        })
+        .await
+    }
 }
 
 /// Runs commands of the guide in a folder, with the ports of a stack.
