@@ -158,6 +158,28 @@ let
     password = "${config.services.grafana.dataDir}/admin-password";
   };
 
+  yaml = pkgs.formats.yaml { };
+
+  hasToken = cfg.externalAddress != null && cfg.otlpTokenFile != null;
+
+  # Removes the marks of the lines that apply, as preflight does (services/preflight/src/addresses.rs).
+  collectorConfig =
+    let
+      ipv6 = lib.optionalAttrs config.networking.enableIPv6 { "#ipv6 " = ""; };
+      external = lib.optionalAttrs (cfg.externalAddress != null) {
+        "#external " = "";
+        "\${OTELIX_EXTERNAL_ADDRESS}" =
+          if lib.hasInfix ":" cfg.externalAddress then "[${cfg.externalAddress}]" else cfg.externalAddress;
+      };
+      token = lib.optionalAttrs hasToken { "#token " = ""; };
+      replaced = ipv6 // external // token;
+    in
+    pkgs.writeText "otel-collector.yaml" (
+      builtins.replaceStrings (lib.attrNames replaced) (lib.attrValues replaced) (
+        builtins.readFile (cfg.configs + "/otel-collector/config.yaml")
+      )
+    );
+
   # What Prometheus serves at /user: the runbooks as pages.
   userAssets = pkgs.runCommand "otelix-runbooks" { } ''
     OTELIX_RUNBOOKS=${cfg.runbooks} ${lib.getExe programs.preflight} runbooks $out
@@ -273,12 +295,94 @@ in
       description = "Folder of the runbooks of alerts, which Prometheus serves.";
     };
 
-    collector.enable = mkEnableOption "an OpenTelemetry Collector on this machine" // {
-      default = !cfg.lens.enable;
-      defaultText = lib.literalMD "unless lens is enabled, which takes its ports";
+    collector = {
+      enable = mkEnableOption "an OpenTelemetry Collector on this machine" // {
+        default = !cfg.lens.enable;
+        defaultText = lib.literalMD "unless lens is enabled, which takes its ports";
+      };
+      settings = mkOption {
+        inherit (yaml) type;
+        default = { };
+        example = lib.literalExpression ''
+          {
+            exporters."otlp_http/vendor".endpoint = "https://otlp.example.com";
+            service.pipelines."traces/vendor" = {
+              receivers = [ "otlp" ];
+              exporters = [ "otlp_http/vendor" ];
+            };
+          }
+        '';
+        description = "Further configuration of the collector. It is merged over that of otelix: maps are merged, and lists are replaced.";
+      };
     };
 
-    backends.enable = mkEnableOption "Prometheus, Alertmanager, Loki, Tempo and Grafana on this machine, on loopback and connected";
+    externalAddress = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "172.17.0.1";
+      description = "IP address of this machine at which containers, virtual machines and other machines send OTLP to the collector, beside loopback. The firewall has to let them in: `networking.firewall.allowedTCPPorts = [ 4317 4318 ]`, or the same for one interface.";
+    };
+
+    otlpTokenFile = mkOption {
+      type = types.nullOr types.path;
+      default = null;
+      example = "/run/secrets/otelix-otlp";
+      description = "File of the secret that senders show at `externalAddress`, as `authorization: Bearer SECRET`. Only root needs to be able to read it. Without it, every machine that reaches the address can send.";
+    };
+
+    backends = {
+      enable = mkEnableOption "Prometheus, Alertmanager, Loki, Tempo and Grafana on this machine, on loopback and connected";
+      scrapeConfigs = mkOption {
+        type = types.listOf yaml.type;
+        default = [ ];
+        example = lib.literalExpression ''
+          [
+            {
+              job_name = "shop";
+              static_configs = [ { targets = [ "127.0.0.1:9464" ]; } ];
+            }
+          ]
+        '';
+        description = "Further scrape jobs of Prometheus.";
+      };
+      rules = mkOption {
+        type = types.listOf types.path;
+        default = [ ];
+        example = lib.literalExpression "[ ./shop-rules.yaml ]";
+        description = "Further files of alert and recording rules.";
+      };
+      dashboards = mkOption {
+        type = types.nullOr types.path;
+        default = null;
+        example = lib.literalExpression "./my-dashboards";
+        description = "Folder of further dashboards.";
+      };
+      retention = {
+        metrics = mkOption {
+          type = types.str;
+          default = "15d";
+          description = "How long Prometheus keeps metrics.";
+        };
+        logs = mkOption {
+          type = types.str;
+          default = "168h";
+          description = "How long Loki keeps logs.";
+        };
+        traces = mkOption {
+          type = types.str;
+          default = "168h";
+          description = "How long Tempo keeps traces.";
+        };
+      };
+      extraFlags = lib.genAttrs [ "prometheus" "alertmanager" "loki" "tempo" ] (
+        name:
+        mkOption {
+          type = types.listOf types.str;
+          default = [ ];
+          description = "Further flags of ${name}, which override its configuration.";
+        }
+      );
+    };
   };
 
   config = mkIf cfg.enable (mkMerge [
@@ -357,10 +461,36 @@ in
       services.opentelemetry-collector = {
         enable = true;
         package = pkgs.opentelemetry-collector-contrib;
-        configFile = cfg.configs + "/otel-collector/config.yaml";
+        configFile = collectorConfig;
+        # The secret is not there yet when the configuration is built.
+        validateConfigFile = !hasToken;
       };
-      systemd.services.opentelemetry-collector.environment.OTELIX_DATA =
-        "/var/lib/opentelemetry-collector";
+      systemd.services.opentelemetry-collector = {
+        # The external address may be that of a bridge which a later service makes.
+        startLimitIntervalSec = 0;
+        environment = {
+          OTELIX_DATA = "/var/lib/opentelemetry-collector";
+        }
+        // lib.optionalAttrs hasToken { OTLP_TOKEN_FILE = "%d/otlp-token"; };
+        serviceConfig = {
+          RestartSec = 1;
+          # The module of nixpkgs knows one file.
+          ExecStart = lib.mkForce (
+            lib.concatStringsSep " " (
+              [ (lib.getExe pkgs.opentelemetry-collector-contrib) ]
+              ++ map (file: "--config=file:${file}") (
+                [ collectorConfig ]
+                ++ optional (cfg.collector.settings != { }) (
+                  yaml.generate "otel-collector.yaml" cfg.collector.settings
+                )
+              )
+            )
+          );
+        }
+        // lib.optionalAttrs hasToken {
+          LoadCredential = [ "otlp-token:${cfg.otlpTokenFile}" ];
+        };
+      };
     })
 
     (mkIf cfg.backends.enable {
@@ -373,35 +503,55 @@ in
           # rules/stack.yaml is about what vitals measures, which does not run here: systemd supervises.
           configText =
             builtins.replaceStrings
-              [ "  - rules/stack.yaml\n" "rules/" ]
-              [ "" "${cfg.configs + "/prometheus/rules"}/" ]
+              [
+                "  - rules/stack.yaml\n"
+                "  - ../overlay/prometheus/rules/*.yaml\n"
+                "  - ../overlay/prometheus/scrape/*.yaml\n"
+                "rules/"
+              ]
+              [
+                ""
+                (lib.concatMapStrings (file: "  - ${file}\n") cfg.backends.rules)
+                "  - ${yaml.generate "scrape.yaml" { scrape_configs = cfg.backends.scrapeConfigs; }}\n"
+                "${cfg.configs + "/prometheus/rules"}/"
+              ]
               (builtins.readFile (cfg.configs + "/prometheus/prometheus.yaml"));
+          retentionTime = cfg.backends.retention.metrics;
           extraFlags = [
             "--web.enable-otlp-receiver"
             "--web.enable-remote-write-receiver"
             "--enable-feature=exemplar-storage"
             "--web.user-assets=${userAssets}"
-          ];
+          ]
+          ++ cfg.backends.extraFlags.prometheus;
 
           alertmanager = {
             enable = true;
             listenAddress = "127.0.0.1";
             webExternalUrl = "http://127.0.0.1:9093";
             configText = builtins.readFile (cfg.configs + "/alertmanager/alertmanager.yaml");
-            extraFlags = [ "--cluster.listen-address=" ];
+            extraFlags = [ "--cluster.listen-address=" ] ++ cfg.backends.extraFlags.alertmanager;
           };
         };
 
         loki = {
           enable = true;
           configFile = cfg.configs + "/loki/loki.yaml";
-          extraFlags = [ "-config.expand-env=true" ];
+          extraFlags = [
+            "-config.expand-env=true"
+            "-store.retention=${cfg.backends.retention.logs}"
+          ]
+          ++ cfg.backends.extraFlags.loki;
         };
 
         tempo = {
           enable = true;
           configFile = cfg.configs + "/tempo/tempo.yaml";
-          extraFlags = [ "-config.expand-env=true" ];
+          extraFlags = [
+            "-config.expand-env=true"
+            "-backend-worker.compaction.block-retention=${cfg.backends.retention.traces}"
+          ]
+          ++ cfg.backends.extraFlags.tempo;
         };
 
         grafana = {
@@ -440,7 +590,12 @@ in
                   name = "otelix";
                   options.path = cfg.dashboards;
                 }
-              ];
+              ]
+              ++ optional (cfg.backends.dashboards != null) {
+                name = "own";
+                folder = "own";
+                options.path = cfg.backends.dashboards;
+              };
             };
           };
         };

@@ -92,12 +92,18 @@ let
         ${name} --detached               starts it in the background
         ${name} attach|down|process|...  runs this command of process-compose on the stack that runs
 
-        Every port is on 127.0.0.1. Variables:
-          OTELIX_DATA        folder of data, logs and secrets; by default ./volumes
-          OTELIX_CONFIGS     folder of configurations, such as a changed copy of ${files}/configs
-          OTELIX_DASHBOARDS  folder of Grafana's dashboards
-          OTELIX_RUNBOOKS    folder of the runbooks, which Prometheus serves
-          SUPERVISOR_PORT    port of process-compose; `preflight --help` lists the variables of all other ports
+        Every port is on 127.0.0.1, and those for OTLP on [::1] too. Variables:
+          OTELIX_DATA              folder of data, logs and secrets; by default ./volumes
+          OTELIX_OVERLAY           folder of files that are added: otel-collector/*.yaml, prometheus/scrape/*.yaml,
+                                   prometheus/rules/*.yaml, dashboards/*.json
+          PROMETHEUS_ARGS, ALERTMANAGER_ARGS, LOKI_ARGS, TEMPO_ARGS, GF_*
+                                   further flags of these programs, and settings of Grafana
+          OTELIX_EXTERNAL_ADDRESS  IP address of this machine, at which containers and other machines may send too
+          OTLP_TOKEN               secret that they have to show; OTLP_TOKEN_FILE is a file of it
+          OTELIX_CONFIGS           folder of configurations, such as a changed copy of ${files}/configs
+          OTELIX_DASHBOARDS        folder of Grafana's dashboards, in place of ours
+          OTELIX_RUNBOOKS          folder of the runbooks, which Prometheus serves
+          SUPERVISOR_PORT          port of process-compose; `preflight --help` lists the variables of all other ports
         HELP
             exit
             ;;

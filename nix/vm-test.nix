@@ -12,10 +12,31 @@
       enable = true;
       backends.enable = true;
       auth.jwtSecretFile = "/etc/otelix-jwt";
+      externalAddress = "127.0.0.2";
+      otlpTokenFile = "/etc/otelix-otlp";
+      collector.settings.receivers.otlp.protocols.http.cors.allowed_origins = [
+        "https://shop.example.com"
+      ];
+      backends = {
+        scrapeConfigs = [
+          {
+            job_name = "own";
+            static_configs = [ { targets = [ "127.0.0.1:9090" ]; } ];
+          }
+        ];
+        rules = [
+          (builtins.toFile "own.yaml" "groups: [{name: own, rules: [{record: own:up, expr: 'up{job=\"own\"}'}]}]")
+        ];
+        retention.metrics = "3d";
+      };
     };
     # Only root can read the secret, as usual. A real secret must not be in the store.
     environment.etc."otelix-jwt" = {
       text = "a secret that only this test knows, no service";
+      mode = "0400";
+    };
+    environment.etc."otelix-otlp" = {
+      text = "0123456789abcdef-otlp";
       mode = "0400";
     };
   };
@@ -34,6 +55,24 @@
         machine.wait_until_succeeds(
             "curl -sf 127.0.0.1:9090/user/runbooks/target-down.html | grep -q '<h1>'"
         )
+
+    with subtest("OTLP arrives at ::1, and at the external address with the secret"):
+        send = "curl -sf -H 'content-type: application/json' -d '{}' "
+        machine.wait_until_succeeds(send + "'[::1]:4318/v1/traces'", timeout=60)
+        machine.fail(send + "127.0.0.2:4318/v1/traces")
+        machine.succeed(send + "-H 'authorization: Bearer 0123456789abcdef-otlp' 127.0.0.2:4318/v1/traces")
+
+    with subtest("pages of the added origin may send"):
+        machine.succeed(
+            "curl -sfi -X OPTIONS -H 'origin: https://shop.example.com' -H 'access-control-request-method: POST'"
+            " 127.0.0.1:4318/v1/traces | grep -qi access-control-allow-origin"
+        )
+
+    with subtest("the added scrape job and rule are there, and the retention is another"):
+        machine.wait_until_succeeds(
+            "curl -sfG 127.0.0.1:9090/api/v1/query --data-urlencode 'query=own:up == 1' | grep -q value", timeout=60
+        )
+        machine.succeed("curl -sf 127.0.0.1:9090/api/v1/status/flags | grep -q 3d")
 
     with subtest("a registration is a trace of three services"):
         machine.succeed(

@@ -4,11 +4,12 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
     CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
-    builder::{PossibleValuesParser, TypedValueParser},
+    builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser},
 };
 use setup::DataFolder;
 
 use crate::{
+    addresses::{EXTERNAL_ADDRESS, OTLP_TOKEN, OTLP_TOKEN_FILE},
     broker::Broker,
     ports::Ports,
     processes::{self, Process},
@@ -46,6 +47,52 @@ pub struct Config {
         default_value = "docs/runbooks"
     )]
     pub(crate) runbooks: PathBuf,
+
+    /// Folder of files that are added to the configurations: otel-collector/*.yaml, prometheus/scrape/*.yaml,
+    /// prometheus/rules/*.yaml, dashboards/*.json
+    #[arg(
+        long,
+        env = "OTELIX_OVERLAY",
+        value_name = "FOLDER",
+        value_parser = path_or_empty(),
+        hide_default_value = true,
+        default_value = ""
+    )]
+    pub(crate) overlay: PathBuf,
+
+    /// IP address of this machine at which containers, virtual machines and other machines reach the collector and the
+    /// broker; without it, they listen on loopback alone
+    #[arg(
+        long,
+        env = EXTERNAL_ADDRESS,
+        value_name = "IP",
+        hide_default_value = true,
+        default_value = ""
+    )]
+    pub(crate) external_address: String,
+
+    /// Secret that senders of OTLP show at that address, as `authorization: Bearer SECRET`: 16 to 256 letters, digits and
+    /// signs of -._~+/=
+    #[arg(
+        long,
+        env = OTLP_TOKEN,
+        value_name = "SECRET",
+        hide_env_values = true,
+        hide_default_value = true,
+        default_value = ""
+    )]
+    pub(crate) otlp_token: String,
+
+    /// File of that secret
+    #[arg(
+        long,
+        env = OTLP_TOKEN_FILE,
+        value_name = "FILE",
+        value_parser = path_or_empty(),
+        hide_default_value = true,
+        default_value = ""
+    )]
+    pub(crate) otlp_token_file: PathBuf,
 
     /// The broker to run
     #[arg(long, env = "OTELIX_BROKER", value_enum, default_value_t)]
@@ -107,6 +154,11 @@ impl Config {
         let matches = setup::without_service_links(Self::command()).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
+}
+
+/// A parser of paths that takes an empty one, which means that there is none.
+fn path_or_empty() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// A parser of process names, which accepts those in [`processes::PROCESSES`].

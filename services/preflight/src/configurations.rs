@@ -14,8 +14,10 @@ use anyhow::Context as _;
 use tempfile::NamedTempFile;
 
 use crate::{
+    addresses::Addresses,
     config::Config,
     findings::{Findings, Problem},
+    overlay::Overlay,
     ports::{Ports, rewrite},
     processes::Selection,
     runbooks,
@@ -114,8 +116,15 @@ fn is_plain(path: &str) -> bool {
 }
 
 /// Writes the configurations of this start. Does not touch files that are up to date.
-pub(crate) fn render(config: &Config, data: &Path, selection: &Selection) -> anyhow::Result<()> {
+pub(crate) fn render(
+    config: &Config,
+    data: &Path,
+    selection: &Selection,
+    addresses: &Addresses,
+    overlay: &Overlay,
+) -> anyhow::Result<()> {
     let Config { configs, ports, .. } = config;
+    let render_one = |text: &str, path: &str| render_one(text, path, ports, addresses);
     let target = folder(data);
     let path = data
         .to_str()
@@ -127,11 +136,14 @@ pub(crate) fn render(config: &Config, data: &Path, selection: &Selection) -> any
         .into_iter()
         .map(|(file, page)| (Path::new(USER_ASSETS).join(file), page))
         .collect();
+    let added = overlay.files(path);
 
     // Written first. If this start fails later, the next one still accepts the folder.
     write(&target.join(NOTE), NOTE_TEXT.as_bytes())?;
     for file in files(&target)? {
-        if file != Path::new(NOTE) && !wanted.contains(&file) && !pages.contains_key(&file) {
+        let is_current =
+            wanted.contains(&file) || pages.contains_key(&file) || added.contains_key(&file);
+        if file != Path::new(NOTE) && !is_current {
             remove(&target, &file)?;
         }
     }
@@ -140,20 +152,21 @@ pub(crate) fn render(config: &Config, data: &Path, selection: &Selection) -> any
         let bytes =
             fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
         let rendered = match String::from_utf8(bytes) {
-            Ok(text) => render_one(&text, path, ports).into_bytes(),
+            Ok(text) => render_one(&text, path).into_bytes(),
             Err(error) => error.into_bytes(),
         };
         write(&target.join(&file), &rendered)?;
     }
-    for (file, page) in pages {
-        let page = render_one(&page, path, ports);
-        write(&target.join(&file), page.as_bytes())?;
+    for (file, text) in pages.into_iter().chain(added) {
+        let text = render_one(&text, path);
+        write(&target.join(&file), text.as_bytes())?;
     }
     Ok(())
 }
 
-fn render_one(text: &str, data: &str, ports: &Ports) -> String {
+fn render_one(text: &str, data: &str, ports: &Ports, addresses: &Addresses) -> String {
     let text = rewrite(text, |port| ports.instead_of(port));
+    let text = addresses.fill(&text);
     DATA.iter()
         .fold(text, |text, variable| text.replace(variable, data))
 }
@@ -236,7 +249,12 @@ log.dirs=${env:OTELIX_DATA}/kafka
 port: 3100
 url: http://127.0.0.1:9090
 other: ${env:OTHER}";
-        let rendered = render_one(text, "/data", &ports(&["--loki-port=3111"]));
+        let rendered = render_one(
+            text,
+            "/data",
+            &ports(&["--loki-port=3111"]),
+            &Addresses::default(),
+        );
         let expected = "\
 path: /data/loki
 directory: /data/otel-collector
@@ -268,7 +286,8 @@ other: ${env:OTHER}";
             let mut config = config(&[port]);
             config.configs.clone_from(&configs);
             config.runbooks.clone_from(&runbooks);
-            render(&config, &data, &selection).unwrap();
+            let (addresses, overlay) = (Addresses::default(), Overlay::default());
+            render(&config, &data, &selection, &addresses, &overlay).unwrap();
         };
         render("--loki-port=1");
         assert_eq!(made("a/b/c.yaml").unwrap(), b"port: 1");

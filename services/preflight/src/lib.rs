@@ -4,6 +4,7 @@
 //!
 //! It does not start or stop processes, and changes only files that it has created. A second run changes nothing.
 
+mod addresses;
 mod broker;
 mod config;
 mod configurations;
@@ -12,6 +13,7 @@ mod databases;
 mod findings;
 mod folders;
 mod listening;
+mod overlay;
 mod ports;
 mod processes;
 mod programs;
@@ -32,6 +34,7 @@ pub use self::{
 pub use self::ports::rewrite;
 
 use self::{
+    addresses::Addresses,
     config::Command,
     findings::{Findings, Problem},
     processes::Selection,
@@ -60,7 +63,9 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     if is_alone {
         databases::check(&data, &selection, &mut findings);
     }
+    let addresses = Addresses::check(config, &selection, &mut findings);
     configurations::check(&config.configs, &data, &selection, &mut findings);
+    let overlay = overlay::check(config, &addresses, &mut findings);
     runbooks::check(config, &selection, &mut findings);
     check_secrets(&data, &selection, &mut findings);
     report::findings(&findings)?;
@@ -72,8 +77,8 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     for secret in selection.secrets() {
         secret.provide(&data)?;
     }
-    configurations::render(config, &data, &selection)?;
-    report::ready(&data, &selection, &config.ports)?;
+    configurations::render(config, &data, &selection, &addresses, &overlay)?;
+    report::ready(&data, &selection, &config.ports, &addresses)?;
     drop(lock);
     Ok(true)
 }

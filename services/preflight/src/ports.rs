@@ -22,6 +22,8 @@ pub struct Port {
     pub(crate) substitute: Option<&'static str>,
     /// The broker that uses the port. `None` if all brokers do, or if the process is not a broker.
     pub(crate) broker: Option<Broker>,
+    /// Whether the process listens on the port at the external address alone.
+    pub(crate) is_external: bool,
 }
 
 impl Port {
@@ -38,12 +40,20 @@ impl Port {
             protocol,
             substitute: None,
             broker: None,
+            is_external: false,
         }
     }
 
     const fn only(self, broker: Broker) -> Self {
         Self {
             broker: Some(broker),
+            ..self
+        }
+    }
+
+    const fn external(self) -> Self {
+        Self {
+            is_external: true,
             ..self
         }
     }
@@ -56,9 +66,9 @@ impl Port {
         }
     }
 
-    /// Whether the port is used if `broker` runs.
+    /// Whether the port is used on loopback if `broker` runs.
     pub(crate) fn is_used_with(&self, broker: Broker) -> bool {
-        self.broker.is_none_or(|only| only == broker)
+        !self.is_external && self.broker.is_none_or(|only| only == broker)
     }
 
     fn flag(&self) -> String {
@@ -85,6 +95,14 @@ pub const PORTS: &[Port] = &[
         "API of process-compose",
     ),
     Port::new("broker", "BROKER_PORT", 9092, "Kafka protocol"),
+    // Kafka cannot listen on one port of two IPv4 addresses.
+    Port::new(
+        "broker",
+        "BROKER_EXTERNAL_PORT",
+        9094,
+        "Kafka protocol, at OTELIX_EXTERNAL_ADDRESS",
+    )
+    .external(),
     Port::new("broker", "BROKER_ADMIN_PORT", 9644, "admin API").only(Broker::Redpanda),
     Port::new("broker", "BROKER_REGISTRY_PORT", 18081, "schema registry").only(Broker::Redpanda),
     Port::new("broker", "BROKER_PROXY_PORT", 18082, "HTTP proxy").only(Broker::Redpanda),
@@ -92,6 +110,18 @@ pub const PORTS: &[Port] = &[
     Port::new("broker", "BROKER_CONTROLLER_PORT", 19093, "controller").only(Broker::Kafka),
     Port::otlp("OTEL_COLLECTOR_OTLP_GRPC_PORT", 4317, "OTLP over gRPC"),
     Port::otlp("OTEL_COLLECTOR_OTLP_HTTP_PORT", 4318, "OTLP over HTTP"),
+    Port::new(
+        "otel-collector",
+        "OTEL_COLLECTOR_JAEGER_PORT",
+        14268,
+        "Jaeger",
+    ),
+    Port::new(
+        "otel-collector",
+        "OTEL_COLLECTOR_ZIPKIN_PORT",
+        9411,
+        "Zipkin",
+    ),
     Port::new(
         "otel-collector",
         "OTEL_COLLECTOR_HEALTH_PORT",
@@ -119,8 +149,6 @@ pub const PORTS: &[Port] = &[
     Port::new("tempo", "TEMPO_GRPC_PORT", 9095, "gRPC"),
     Port::new("tempo", "TEMPO_OTLP_GRPC_PORT", 4417, "OTLP over gRPC"),
     Port::new("tempo", "TEMPO_OTLP_HTTP_PORT", 4418, "OTLP over HTTP"),
-    Port::new("tempo", "TEMPO_JAEGER_PORT", 14268, "Jaeger"),
-    Port::new("tempo", "TEMPO_ZIPKIN_PORT", 9411, "Zipkin"),
     Port::new("grafana", "GRAFANA_PORT", 3000, "pages"),
 ];
 
@@ -177,11 +205,19 @@ impl Args for Ports {
     }
 }
 
-/// Replaces each port of a loopback address and each port setting in a configuration.
+/// What is before a port in a configuration.
+const MARKS: [&str; 4] = [
+    "127.0.0.1:",
+    "[::1]:",
+    "${OTELIX_EXTERNAL_ADDRESS}:",
+    "port: ",
+];
+
+/// Replaces each port of a loopback or external address and each port setting in a configuration.
 pub fn rewrite(text: &str, mut map: impl FnMut(u16) -> u16) -> String {
     let mut rewritten = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(length) = ["127.0.0.1:", "port: "]
+    while let Some(length) = MARKS
         .iter()
         .filter_map(|mark| Some(rest.find(mark)? + mark.len()))
         .min()
@@ -270,6 +306,7 @@ endpoint: 127.0.0.1:4317 # and http://127.0.0.1:9090/api/v1/write
 address: 127.0.0.1
 port: ${PORT}
 port: 123456
+other: '[::1]:4317' '${OTELIX_EXTERNAL_ADDRESS}:4317' '[::2]:4317'
 image: example.com:3100
 limit: 3100";
         let rewritten = rewrite(text, |port| port + 1);
@@ -279,6 +316,7 @@ endpoint: 127.0.0.1:4318 # and http://127.0.0.1:9091/api/v1/write
 address: 127.0.0.1
 port: ${PORT}
 port: 123456
+other: '[::1]:4318' '${OTELIX_EXTERNAL_ADDRESS}:4318' '[::2]:4317'
 image: example.com:3100
 limit: 3100";
         assert_eq!(rewritten, expected);

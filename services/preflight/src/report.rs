@@ -2,12 +2,14 @@
 
 use std::{
     io::{self, Write, stderr, stdout},
+    net::SocketAddr,
     path::Path,
 };
 
 use setup::Secret;
 
 use crate::{
+    addresses::Addresses,
     configurations,
     findings::{Findings, Problem},
     ports::{PORTS, Ports},
@@ -46,9 +48,14 @@ fn list(out: &mut impl Write, problems: &[Problem]) -> io::Result<()> {
 }
 
 /// Prints the addresses and folders of the stack, and how to stop it, on stdout.
-pub(crate) fn ready(data: &Path, selection: &Selection, ports: &Ports) -> io::Result<()> {
+pub(crate) fn ready(
+    data: &Path,
+    selection: &Selection,
+    ports: &Ports,
+    addresses: &Addresses,
+) -> io::Result<()> {
     let mut out = stdout().lock();
-    write_ready(&mut out, data, selection, ports)?;
+    write_ready(&mut out, data, selection, ports, addresses)?;
     out.flush()
 }
 
@@ -57,12 +64,13 @@ fn write_ready(
     data: &Path,
     selection: &Selection,
     ports: &Ports,
+    addresses: &Addresses,
 ) -> io::Result<()> {
-    let url = |variable: &str| {
+    let number = |variable: &str| {
         let port = PORTS.iter().find(|port| port.variable == variable);
-        let number = port.map_or(0, |port| ports.of(port));
-        format!("http://127.0.0.1:{number}")
+        port.map_or(0, |port| ports.of(port))
     };
+    let url = |variable: &str| format!("http://127.0.0.1:{}", number(variable));
     let secrets = setup::secrets_folder(data);
     let configurations = configurations::folder(data);
     let mut lines = vec![
@@ -89,6 +97,21 @@ fn write_ready(
             url("OTEL_COLLECTOR_OTLP_HTTP_PORT"),
         );
         lines.push(("send OTLP to", format!("{grpc} (gRPC) or {http} (HTTP)")));
+    }
+    if let Some(address) = addresses.external {
+        let at = |variable: &str| SocketAddr::new(address, number(variable));
+        if selection.contains("otel-collector") {
+            let (grpc, http) = (
+                at("OTEL_COLLECTOR_OTLP_GRPC_PORT"),
+                at("OTEL_COLLECTOR_OTLP_HTTP_PORT"),
+            );
+            let both = format!("http://{grpc} (gRPC) or http://{http} (HTTP)");
+            lines.push(("  from outside", both));
+        }
+        if selection.contains("broker") {
+            let broker = at("BROKER_EXTERNAL_PORT").to_string();
+            lines.push(("broker outside", broker));
+        }
     }
     writeln!(out, "otelix can start: nothing is missing.\n")?;
     for (name, text) in lines {

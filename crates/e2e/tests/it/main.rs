@@ -22,6 +22,7 @@ mod metrics;
 mod outage;
 mod propagation;
 mod queries;
+mod reach;
 mod redaction;
 mod references;
 mod rules;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         metrics::trials(),
         outage::trials(),
         propagation::trials(),
+        reach::trials(),
         redaction::trials(),
         references::trials(),
         rules::trials(),

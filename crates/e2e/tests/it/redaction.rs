@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value as Any};
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::trial_with;
+use crate::{limits::nanoseconds, trial_with};
 
 const COLLECTOR: &[&str] = &["otel-collector"];
 
@@ -50,7 +50,38 @@ pub(crate) fn trials() -> Vec<Trial> {
             missing(),
             async || redaction_can_be_switched_off().await,
         ),
+        trial_with(
+            "redaction::spans_of_zipkin_are_redacted_too",
+            Stack::missing(&["otel-collector", "tempo"]),
+            async || zipkin().await,
+        ),
     ]
+}
+
+async fn zipkin() -> anyhow::Result<()> {
+    const TRACE: &str = "463ac35c9f6413ad48485a3953bb6124";
+    let folder = tempfile::tempdir()?;
+    let stack = Stack::start(folder.path(), &["otel-collector", "tempo"]).await?;
+    let address = stack.address("OTEL_COLLECTOR_ZIPKIN_PORT");
+    let now = nanoseconds()? / 1_000;
+    let span = json!([{
+        "id": "a2fb4a1d1a96d312", "traceId": TRACE, "name": "order", "timestamp": now, "duration": 1_000,
+        "localEndpoint": { "serviceName": "shop" }, "tags": { "http.url": "/?token=of-a-zipkin-span&page=7" },
+    }]);
+    let request = Client::new()
+        .post(format!("http://{address}/api/v2/spans"))
+        .header("content-type", "application/json")
+        .body(span.to_string());
+    request.send().await?.error_for_status()?;
+    eventually(Duration::from_secs(30), async || {
+        let trace = stack.tempo.trace(TRACE).await?.to_string();
+        ensure!(
+            trace.contains("page=7") && !trace.contains("of-a-zipkin-span"),
+            "{trace}"
+        );
+        Ok(())
+    })
+    .await
 }
 
 async fn secrets_are_redacted() -> anyhow::Result<()> {

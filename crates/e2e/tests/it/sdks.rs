@@ -20,7 +20,7 @@ use tokio::process::Command;
 use crate::{trial, trial_with};
 
 /// Where CI has installed the SDKs.
-const FOLDER: &str = "OTELIX_SDKS";
+pub(crate) const FOLDER: &str = "OTELIX_SDKS";
 
 const PROTOCOLS: [&str; 2] = ["grpc", "http/protobuf"];
 

@@ -88,6 +88,16 @@ pub(crate) fn trials() -> Vec<Trial> {
             Vec::new(),
             async || homepath(),
         ),
+        trial(
+            "files::variables_of_the_caller_replace_the_settings_of_grafana",
+            Vec::new(),
+            async || grafana_settings(),
+        ),
+        trial(
+            "files::further_flags_and_files_come_after_ours",
+            Vec::new(),
+            async || further(),
+        ),
     ]
 }
 
@@ -342,6 +352,68 @@ fn homepath() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn grafana_settings() -> anyhow::Result<()> {
+    let set = [
+        ("GF_PATHS_LOGS", "/logs of mine"),
+        ("GF_SECURITY_ADMIN_PASSWORD", "$mine"),
+        ("GF_USERS_HOME_PAGE", "/d/mine"),
+    ];
+    let variables: BTreeMap<_, _> = set
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    for files in [&FILES[..1], &[FILES[0], "process-compose.lgtm.yaml"]] {
+        for (variables, caller) in [(variables.clone(), &set[..]), (BTreeMap::new(), &[])] {
+            let compose = Compose::read(files, &variables)?;
+            let grafana = compose.processes.get("grafana").context("no grafana")?;
+            let said = started(grafana, caller, Path::new("programs"))?;
+            for (name, value) in set {
+                let line = format!("\n{name}={value}\n");
+                ensure!(said.contains(&line) != caller.is_empty(), "{line}: {said}");
+            }
+            let password = "/volumes/secrets/grafana-admin-password}";
+            ensure!(said.contains(password) == caller.is_empty(), "{said}");
+            ensure!(said.contains("\nGF_SERVER_HTTP_ADDR=127.0.0.1\n"), "{said}");
+        }
+    }
+    Ok(())
+}
+
+fn further() -> anyhow::Result<()> {
+    let compose = Compose::read(&FILES[..1], &BTreeMap::new())?;
+    for (name, variable) in [
+        ("prometheus", "PROMETHEUS_ARGS"),
+        ("alertmanager", "ALERTMANAGER_ARGS"),
+        ("loki", "LOKI_ARGS"),
+        ("tempo", "TEMPO_ARGS"),
+    ] {
+        let process = compose.processes.get(name).context("no process")?;
+        let flags = [(variable, "--one=1 --two")];
+        let said = started(process, &flags, Path::new("programs"))?;
+        let ours = said.find("config.file=").context("no configuration")?;
+        let theirs = said.find("--one=1\n--two\n").context("no flags")?;
+        ensure!(ours < theirs, "{name}: {said}");
+    }
+    let collector = compose.processes.get("otel-collector");
+    let said = started(
+        collector.context("no collector")?,
+        &[("OTELIX_COLLECTOR_CONFIG", "mine.yaml")],
+        Path::new("programs"),
+    )?;
+    let configs: Vec<_> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("--config="))
+        .collect();
+    let expected = [
+        "volumes/configs/otel-collector/config.yaml",
+        "volumes/configs/overlay/otel-collector/a b.yaml",
+        "volumes/configs/overlay/otel-collector/c.yaml",
+        "mine.yaml",
+    ];
+    ensure!(configs == expected, "{configs:?}");
+    Ok(())
+}
+
 /// The arguments and variables that the program of a process gets, one in each line. The program is in the folder
 /// `package/bin`. `links` has an absolute link to it, and `programs` a relative link to that link.
 fn started(
@@ -356,9 +428,13 @@ fn started(
         "package/bin",
         "package/share/grafana",
         "programs",
-        "volumes",
+        "volumes/configs/overlay/otel-collector",
     ] {
         fs::create_dir_all(folder.path().join(name))?;
+    }
+    for name in ["a b.yaml", "c.yaml"] {
+        let overlay = folder.path().join("volumes/configs/overlay/otel-collector");
+        fs::write(overlay.join(name), "")?;
     }
     for name in process
         .programs()

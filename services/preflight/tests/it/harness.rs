@@ -75,6 +75,13 @@ impl Machine {
         self.folder.path().join(name)
     }
 
+    /// Writes a file of the overlay `mine`.
+    pub(crate) fn overlay(&self, name: &str, text: &str) {
+        let file = self.path("mine").join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+
     pub(crate) fn port(&self, variable: &str) -> u16 {
         self.ports[variable]
     }

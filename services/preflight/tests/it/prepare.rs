@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, Permissions},
+    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
 };
 
@@ -209,4 +210,117 @@ fn alert_rules_of_vitals_are_left_out_if_vitals_does_not_run() {
     assert_eq!(machine.run(&["--only", "prometheus"]).code, Some(0));
     assert!(!rules.join("stack.yaml").exists());
     assert!(rules.join("backends.yaml").is_file());
+}
+
+#[test]
+fn the_collector_listens_on_the_second_loopback_address_if_there_is_one() {
+    let machine = Machine::new();
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let collector = || {
+        let file = machine.path("volumes/configs/otel-collector/config.yaml");
+        fs::read_to_string(file).unwrap()
+    };
+    let port = machine.port("OTEL_COLLECTOR_OTLP_HTTP_PORT");
+    let endpoint = format!("endpoint: \"[::1]:{port}\"");
+    let Ok(_listener) = TcpListener::bind(("::1", port)) else {
+        assert!(!collector().contains("\n  otlp/ipv6:"));
+        return; // a machine without IPv6
+    };
+    assert!(collector().contains("\n  otlp/ipv6:\n"));
+    assert!(collector().contains("\n        - otlp/ipv6\n"));
+    assert!(collector().contains(&format!("\n        {endpoint}\n")));
+    assert!(!collector().contains("\n  otlp/external:"));
+
+    // Another process listens there now.
+    let said = machine.run(&[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.names(&["[::1]", &port.to_string()]), "{said:?}");
+    assert!(!collector().contains("\n  otlp/ipv6:"));
+}
+
+#[test]
+fn an_external_address_is_in_all_configurations_and_in_the_report() {
+    let machine = Machine::new();
+    if TcpListener::bind("127.0.0.2:0").is_err() {
+        return; // a system with only one loopback address
+    }
+    let said = machine.run(&["--external-address", "127.0.0.2"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.names(&["broker", "no passwords"]), "{said:?}");
+    assert!(said.names(&["OTLP_TOKEN is not set"]), "{said:?}");
+    let made = |name: &str| {
+        let text = fs::read_to_string(machine.path("volumes/configs").join(name)).unwrap();
+        let lines = text.lines().filter(|line| !line.trim().starts_with('#'));
+        lines.fold(String::new(), |text, line| text + line + "\n")
+    };
+    let at = |port: &str| format!("127.0.0.2:{}", machine.port(port));
+    let collector = made("otel-collector/config.yaml");
+    for port in [
+        "OTEL_COLLECTOR_OTLP_GRPC_PORT",
+        "OTEL_COLLECTOR_OTLP_HTTP_PORT",
+    ] {
+        assert!(collector.contains(&at(port)), "{collector}");
+        assert!(said.out.contains(&at(port)), "{said:?}");
+    }
+    assert!(!collector.contains("bearertokenauth"), "{collector}");
+    let broker = at("BROKER_EXTERNAL_PORT");
+    assert!(said.out.contains(&broker), "{said:?}");
+    let kafka = made("kafka/server.properties");
+    let external = format!("EXTERNAL://{broker}");
+    assert_eq!(kafka.matches(&external).count(), 2, "{kafka}");
+    let redpanda = made("redpanda/redpanda.yaml");
+    let external = format!(
+        "    - name: external\n      address: \"127.0.0.2\"\n      port: {}\n",
+        machine.port("BROKER_EXTERNAL_PORT")
+    );
+    assert_eq!(redpanda.matches(&external).count(), 2, "{redpanda}");
+
+    let mut command = machine.command(&["--external-address", "127.0.0.2"]);
+    command.env("OTLP_TOKEN", "0123456789abcdef");
+    let said = Said::of(command.spawn().unwrap());
+    assert!(!said.names(&["OTLP_TOKEN"]), "{said:?}");
+    let collector = made("otel-collector/config.yaml");
+    assert_eq!(collector.matches("bearertokenauth/otlp").count(), 3);
+    assert!(!collector.contains("0123456789abcdef"), "{collector}");
+
+    // Without the variable, everything is as before.
+    assert_eq!(machine.run(&[]).code, Some(0));
+    for name in ["otel-collector/config.yaml", "kafka/server.properties"] {
+        assert!(!made(name).contains("127.0.0.2"), "{name}");
+    }
+}
+
+#[test]
+fn files_of_the_overlay_are_added_with_the_ports_of_this_start_and_removed_again() {
+    let machine = Machine::new();
+    let scrape =
+        "scrape_configs: [{job_name: shop, static_configs: [{targets: ['127.0.0.1:3100']}]}]";
+    machine.overlay("prometheus/scrape/shop.yaml", scrape);
+    machine.overlay("prometheus/rules/shop.yaml", "groups: []");
+    machine.overlay("otel-collector/more.yaml", "exporters: {debug: }");
+    machine.overlay(
+        "dashboards/shop.json",
+        r#"{"panels": [], "url": "127.0.0.1:3100"}"#,
+    );
+    machine.overlay("README.md", "notes");
+    let said = machine.run(&["--overlay", "mine"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    let made = |name: &str| fs::read_to_string(machine.path("volumes/configs").join(name));
+    let loki = format!("127.0.0.1:{}", machine.port("LOKI_PORT"));
+    for name in ["prometheus/scrape/shop.yaml", "dashboards/shop.json"] {
+        let text = made(&format!("overlay/{name}")).unwrap();
+        assert!(text.contains(&loki), "{text}");
+    }
+    for name in ["prometheus/rules/shop.yaml", "otel-collector/more.yaml"] {
+        assert!(made(&format!("overlay/{name}")).is_ok(), "{name}");
+    }
+    let provider = made("grafana/provisioning/dashboards/overlay.yaml").unwrap();
+    let folder = machine.path("volumes/configs/overlay/dashboards");
+    let path = format!("path: {}\n", folder.display());
+    assert!(provider.contains(&path), "{provider}");
+
+    assert_eq!(machine.run(&[]).code, Some(0));
+    assert!(made("grafana/provisioning/dashboards/overlay.yaml").is_err());
+    assert!(!machine.path("volumes/configs/overlay").exists());
 }

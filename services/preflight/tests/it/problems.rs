@@ -50,12 +50,15 @@ fn each_broker_needs_its_own_programs() {
 #[test]
 fn a_port_in_use_is_reported_with_its_process_and_its_variable() {
     let machine = Machine::new();
-    let port = machine.port("TEMPO_ZIPKIN_PORT");
+    let port = machine.port("OTEL_COLLECTOR_ZIPKIN_PORT");
     let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let said = machine.run(&[]);
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.names(&["tempo:", &port.to_string()]), "{said:?}");
-    assert!(said.names(&["TEMPO_ZIPKIN_PORT"]), "{said:?}");
+    assert!(
+        said.names(&["otel-collector:", &port.to_string()]),
+        "{said:?}"
+    );
+    assert!(said.names(&["OTEL_COLLECTOR_ZIPKIN_PORT"]), "{said:?}");
     if cfg!(target_os = "linux") {
         let id = std::process::id();
         let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap();
@@ -268,4 +271,103 @@ fn an_invalid_setting_is_reported() {
     let said = machine.run(&["--loki-port", "70000"]);
     assert_eq!(said.code, Some(2), "{said:?}");
     assert!(said.names(&["70000", "LOKI_PORT"]), "{said:?}");
+}
+
+#[test]
+fn an_external_address_must_be_one_of_this_machine() {
+    let machine = Machine::new();
+    for (address, what) in [
+        ("host.docker.internal", "no IP address"),
+        ("0.0.0.0", "all addresses"),
+        ("::", "all addresses"),
+        ("127.0.0.1", "no other machine"),
+        ("[::1]", "no other machine"),
+        // Reserved for documentation.
+        ("203.0.113.7", "no address of this machine"),
+    ] {
+        let said = machine.run(&["--external-address", address]);
+        assert_eq!(said.code, Some(1), "{address}: {said:?}");
+        let address = address.trim_matches(['[', ']']);
+        let words = ["OTELIX_EXTERNAL_ADDRESS", address, what];
+        assert!(said.names(&words), "{said:?}");
+        assert!(said.names(&["172.17.0.1"]), "{said:?}");
+        assert!(!said.err.contains("Warnings"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_port_in_use_at_the_external_address_is_reported() {
+    let machine = Machine::new();
+    let mut listeners = Vec::new();
+    for port in ["OTEL_COLLECTOR_OTLP_HTTP_PORT", "BROKER_EXTERNAL_PORT"] {
+        let Ok(listener) = TcpListener::bind(("127.0.0.2", machine.port(port))) else {
+            return; // a system with only one loopback address
+        };
+        listeners.push(listener);
+    }
+    assert_eq!(machine.run(&[]).code, Some(0));
+    let said = machine.run(&["--external-address", "127.0.0.2"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    for port in ["OTEL_COLLECTOR_OTLP_HTTP_PORT", "BROKER_EXTERNAL_PORT"] {
+        let at = format!("127.0.0.2:{} is in use", machine.port(port));
+        assert!(said.names(&[&at]) && said.names(&[port]), "{said:?}");
+    }
+    let said = machine.run(&["--external-address", "127.0.0.2", "--only", "loki"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+}
+
+#[test]
+fn a_secret_for_senders_that_cannot_be_used_is_reported_and_not_shown() {
+    let machine = Machine::new();
+    let with = |name: &str, value: &str| {
+        let mut command = machine.command(&[]);
+        command.env(name, value).env("OTELIX_EXTERNAL_ADDRESS", "");
+        Said::of(command.spawn().unwrap())
+    };
+    let said = with("OTLP_TOKEN", "too-short");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.names(&["OTLP_TOKEN", "16 to 256"]), "{said:?}");
+    assert!(!said.err.contains("too-short"), "{said:?}");
+    let said = with("OTLP_TOKEN_FILE", "missing");
+    assert!(said.names(&["OTLP_TOKEN_FILE", "missing"]), "{said:?}");
+    fs::write(machine.path("empty"), "\n").unwrap();
+    let said = with("OTLP_TOKEN_FILE", "empty");
+    assert!(said.names(&["OTLP_TOKEN_FILE", "16 to 256"]), "{said:?}");
+    assert_eq!(with("OTLP_TOKEN", "0123456789abcdef").code, Some(0));
+    assert_eq!(with("OTLP_TOKEN", "").code, Some(0));
+}
+
+#[test]
+fn files_of_the_overlay_that_no_program_could_use_are_reported() {
+    let machine = Machine::new();
+    let said = machine.run(&["--overlay", "mine"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.names(&["OTELIX_OVERLAY", "mine"]), "{said:?}");
+
+    machine.overlay("otel-collector/mine.yaml", "exporters: [");
+    // Valid without the line of the mark.
+    let wrong = "receivers:\n  otlp: {}\n  #external otlp/external: [\n";
+    machine.overlay("otel-collector/marked.yaml", wrong);
+    machine.overlay("prometheus/scrape/list.yaml", "- job_name: shop");
+    let again = "scrape_configs: [{job_name: loki}]";
+    machine.overlay("prometheus/scrape/loki.yaml", again);
+    machine.overlay("dashboards/mine.json", "{");
+    machine.overlay("dashboards/mine.yaml", "");
+    let said = machine.run(&["--overlay", "mine"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("4 problems"), "{said:?}");
+    for words in [
+        ["otel-collector/mine.yaml", "cannot be parsed"],
+        ["prometheus/scrape/list.yaml", "scrape_configs"],
+        ["prometheus/scrape/loki.yaml", "`loki`"],
+        ["dashboards/mine.json", "cannot be parsed"],
+        ["dashboards/mine.yaml", "not used"],
+    ] {
+        assert!(said.names(&words), "{words:?}: {said:?}");
+    }
+    if TcpListener::bind("127.0.0.2:0").is_ok() {
+        let said = machine.run(&["--overlay", "mine", "--external-address", "127.0.0.2"]);
+        assert!(said.err.contains("5 problems"), "{said:?}");
+        assert!(said.names(&["marked.yaml", "cannot be parsed"]), "{said:?}");
+    }
 }
