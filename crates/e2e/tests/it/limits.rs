@@ -1,14 +1,19 @@
 //! Tests that large telemetry passes each hop from its sender to its store.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, ensure};
-use e2e::{Stack, stack::TELEMETRY, system::eventually};
+use e2e::{Stack, compose::ROOT, stack::TELEMETRY, system::eventually};
 use libtest_mimic::Trial;
 use reqwest::{Client, Method, Response, header};
 use serde_json::{Value, json};
 
-use crate::trial_with;
+use crate::{trial, trial_with};
 
 const TRACE: &str = "5b8efff798038103d269b633813fc60c";
 
@@ -16,8 +21,42 @@ const TRACE: &str = "5b8efff798038103d269b633813fc60c";
 const REQUESTS: usize = 12;
 const LINES: usize = 5_000;
 
+/// The configurations of the backends.
+const FILES: &[&str] = &[
+    "loki/loki.yaml",
+    "otel-collector/config.yaml",
+    "prometheus/prometheus.yaml",
+    "tempo/tempo.yaml",
+];
+
+/// Parts of the names of limits.
+const LIMITS: &[&str] = &[
+    "age",
+    "burst",
+    "limit",
+    "max",
+    "retention",
+    "slack",
+    "queue_size",
+    "rate_mb",
+    "size_mb",
+    "window",
+];
+
+/// Settings with such a name that limit no telemetry.
+const OTHERS: &[&str] = &[
+    "max_age",
+    "max_interval",
+    "max_elapsed_time",
+    "max_trace_idle",
+];
+
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
+        trial(
+            "limits::the_table_of_the_docs_is_that_of_the_configurations",
+            async || table(),
+        ),
         trial_with(
             "limits::large_requests_of_log_records_arrive_whole_and_delay_no_others",
             Stack::missing(TELEMETRY),
@@ -175,4 +214,44 @@ fn now() -> anyhow::Result<String> {
 pub(crate) fn nanoseconds() -> anyhow::Result<i128> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     Ok(i128::try_from(now.as_nanos())?)
+}
+
+/// The rows of docs/limits.md with a setting are the limits in the configurations, all of them.
+fn table() -> anyhow::Result<()> {
+    let text = fs::read_to_string(Path::new(ROOT).join("docs/limits.md"))?;
+    let mut documented = BTreeSet::new();
+    for line in text.lines().filter(|line| line.starts_with("| ")) {
+        let Some(setting) = line.split('|').nth(4).filter(|cell| cell.contains("`: `")) else {
+            continue;
+        };
+        let (file, setting) = setting
+            .trim()
+            .trim_matches('`')
+            .split_once("`: `")
+            .context("no setting")?;
+        documented.insert((file.to_owned(), setting.to_owned()));
+    }
+    let mut configured = BTreeSet::new();
+    for file in FILES {
+        let text = fs::read_to_string(Path::new(ROOT).join("configs").join(file))?;
+        for line in text.lines() {
+            // Lines with a mark are for some machines alone.
+            let line = line.trim().trim_start_matches(['#', '-']).trim_start();
+            let line = ["ipv6 ", "external "]
+                .iter()
+                .fold(line, |line, mark| line.strip_prefix(mark).unwrap_or(line));
+            let Some((key, value)) = line.trim().split_once(": ") else {
+                continue;
+            };
+            let is_limit = LIMITS.iter().any(|name| key.contains(name)) && !OTHERS.contains(&key);
+            if is_limit && value.starts_with(|first: char| first.is_ascii_digit()) {
+                configured.insert(((*file).to_owned(), format!("{key}: {value}")));
+            }
+        }
+    }
+    let missing: Vec<_> = configured.difference(&documented).collect();
+    ensure!(missing.is_empty(), "not in docs/limits.md: {missing:?}");
+    let wrong: Vec<_> = documented.difference(&configured).collect();
+    ensure!(wrong.is_empty(), "not in the configurations: {wrong:?}");
+    Ok(())
 }
