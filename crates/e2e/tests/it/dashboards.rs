@@ -255,6 +255,10 @@ fn each_panel_says() -> anyhow::Result<()> {
             ensure!(!panel.targets.is_empty(), "{name}: no query");
             for target in &panel.targets {
                 panel.store(target).with_context(|| name.clone())?;
+                // The job of a service with a namespace is `namespace/name`.
+                let is_of_service = target.expr.contains("job=")
+                    && !target.expr.contains(r#"job="otel-collector""#);
+                ensure!(!is_of_service, "{name}: it selects by job");
             }
         }
     }
