@@ -106,7 +106,7 @@ pub(crate) struct Panel {
     pub(crate) links: Vec<Link>,
     /// The panels of a collapsed row.
     #[serde(default)]
-    panels: Vec<Panel>,
+    panels: Vec<Self>,
 }
 
 #[derive(Deserialize)]
