@@ -52,7 +52,7 @@ workspace.checks
 
   # A test of the workspace checks that each query gives data.
   dashboards = check "dashboards" [ jq ] [ ../dashboards ] ''
-    for file in dashboards/*.json; do
+    for file in dashboards/*.json dashboards/*/*.json; do
       jq -e --arg uid "$(basename "$file" .json)" '
         .uid == $uid
         and (.panels | length == (map(.id) | unique | length))

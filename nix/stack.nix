@@ -48,6 +48,7 @@ let
       # Files that change process-compose.yaml, and the arguments that tell preflight about them.
       variants ? [ ],
       arguments ? [ ],
+      dashboards ? "dashboards",
     }:
     let
       preflight = lib.escapeShellArgs ([ "preflight" ] ++ arguments);
@@ -74,7 +75,7 @@ let
         done
 
         export OTELIX_CONFIGS=''${OTELIX_CONFIGS:-${files}/configs}
-        export OTELIX_DASHBOARDS=''${OTELIX_DASHBOARDS:-${files}/dashboards}
+        export OTELIX_DASHBOARDS=''${OTELIX_DASHBOARDS:-${files}/${dashboards}}
         export OTELIX_RUNBOOKS=''${OTELIX_RUNBOOKS:-${files}/docs/runbooks}
         export OTELIX_DATA=''${OTELIX_DATA:-$PWD/volumes} PC_PORT_NUM=''${SUPERVISOR_PORT:-8099}
 
@@ -176,6 +177,7 @@ in
     description = "OpenTelemetry Collector, Prometheus, Alertmanager, Loki, Tempo and Grafana, for any service that sends OTLP";
     with-programs = lgtm;
     variants = [ "process-compose.lgtm.yaml" ];
+    dashboards = "dashboards/generic";
     arguments = [
       "--only"
       "otel-collector,prometheus,alertmanager,loki,tempo,grafana"

@@ -568,8 +568,10 @@ async fn resource(run: &Run) -> anyhow::Result<()> {
         let expected = [
             "__name__",
             "deployment_environment_name",
+            "host_name",
             "instance",
             "job",
+            "process_pid",
             "service_name",
             "service_version",
         ];

@@ -4,12 +4,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
-use e2e::{Stack, system::eventually};
+use e2e::{
+    Stack,
+    compose::{Compose, ROOT},
+    system::eventually,
+};
 use libtest_mimic::{Completion, Trial};
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,6 +28,9 @@ use crate::{
     trial,
 };
 
+/// The folders of the dashboards: for the services of the project, and for any service.
+const FOLDERS: &[&str] = &["dashboards", "dashboards/generic"];
+
 /// Deadline for data. Rates are over one minute, and rules are evaluated every 15 s.
 const WITHIN: Duration = Duration::from_secs(150);
 
@@ -32,6 +40,10 @@ pub(crate) fn trials(busy: &Arc<Shared<Busy>>) -> Vec<Trial> {
             each_panel_says()
         }),
         trial("dashboards::links_lead_to_dashboards", async || links()),
+        trial(
+            "dashboards::the_home_page_is_among_the_dashboards_of_each_variant",
+            async || home_pages(),
+        ),
         trial(
             "dashboards::every_metric_is_declared_or_a_backends_own",
             async || declared(),
@@ -45,15 +57,12 @@ pub(crate) fn trials(busy: &Arc<Shared<Busy>>) -> Vec<Trial> {
             Stack::missing(BACKENDS),
             async |busy| every_query(busy).await,
         ),
-        Trial::ignorable_test(
-            "dashboards::queries_of_the_supervisor_and_of_redpanda",
-            || {
-                let panels = not_run()?.join("; ");
-                Ok(Completion::ignored_with(format!(
-                    "neither runs here: {panels}"
-                )))
-            },
-        ),
+        Trial::ignorable_test("dashboards::queries_of_what_does_not_run_here", || {
+            let panels = not_run()?.join("; ");
+            Ok(Completion::ignored_with(format!(
+                "not in these tests: {panels}"
+            )))
+        }),
     ]
 }
 
@@ -95,6 +104,9 @@ pub(crate) struct Panel {
     targets: Vec<Target>,
     #[serde(default)]
     pub(crate) links: Vec<Link>,
+    /// The panels of a collapsed row.
+    #[serde(default)]
+    panels: Vec<Self>,
 }
 
 #[derive(Deserialize)]
@@ -112,6 +124,8 @@ struct Datasource {
 
 #[derive(Deserialize)]
 struct Target {
+    /// Only in a panel with several data sources.
+    datasource: Option<Datasource>,
     /// PromQL or LogQL.
     #[serde(default)]
     expr: String,
@@ -126,10 +140,26 @@ pub(crate) struct Link {
     pub(crate) url: String,
 }
 
+impl Panel {
+    /// The store of a query.
+    fn store<'a>(&'a self, target: &'a Target) -> anyhow::Result<&'a str> {
+        let datasource = target.datasource.as_ref().or(self.datasource.as_ref());
+        let uid = datasource.context("no datasource")?.uid.as_str();
+        ensure!(["prometheus", "loki", "tempo"].contains(&uid), "{uid}");
+        Ok(uid)
+    }
+}
+
 impl Dashboard {
-    /// All panels except headings of rows.
+    /// All panels except headings of rows and the panels of collapsed rows.
     pub(crate) fn panels(&self) -> impl Iterator<Item = &Panel> {
         self.panels.iter().filter(|panel| panel.r#type != "row")
+    }
+
+    /// All panels except headings of rows.
+    fn all_panels(&self) -> impl Iterator<Item = &Panel> {
+        let hidden = self.panels.iter().flat_map(|row| &row.panels);
+        self.panels().chain(hidden)
     }
 
     /// The height in rows of the grid.
@@ -150,6 +180,7 @@ impl Dashboard {
         for variable in &self.templating.list {
             let all = variable.all_value.as_deref().unwrap_or(".+");
             filled = filled.replace(&format!("${}", variable.name), all);
+            filled = filled.replace(&format!("${{{}:pipe}}", variable.name), all);
         }
         filled
     }
@@ -158,13 +189,14 @@ impl Dashboard {
 /// All dashboards, with the names of their files.
 pub(crate) fn dashboards() -> anyhow::Result<Vec<(String, Dashboard)>> {
     let mut dashboards = Vec::new();
-    for path in files("dashboards", "json")? {
+    let paths = FOLDERS.iter().map(|folder| files(folder, "json"));
+    for path in paths.collect::<Result<Vec<_>, _>>()?.concat() {
         let text = fs::read_to_string(&path)?;
         let dashboard = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
         let name = path.file_stem().context("no name")?;
         dashboards.push((name.to_string_lossy().into_owned(), dashboard));
     }
-    ensure!(dashboards.len() >= 8, "{} dashboards", dashboards.len());
+    ensure!(dashboards.len() >= 9, "{} dashboards", dashboards.len());
     Ok(dashboards)
 }
 
@@ -187,12 +219,20 @@ fn each_panel_says() -> anyhow::Result<()> {
             );
         }
         let mut ids = BTreeSet::new();
-        let mut cells = BTreeSet::new();
-        for panel in &dashboard.panels {
+        for panel in dashboard.all_panels() {
             let name = format!("{file}: {}", panel.title);
             ensure!(
                 ids.insert(panel.id),
                 "{name}: another panel has the same id"
+            );
+        }
+        let mut cells = BTreeSet::new();
+        for panel in &dashboard.panels {
+            let name = format!("{file}: {}", panel.title);
+            let is_row = panel.r#type == "row";
+            ensure!(
+                !is_row || ids.insert(panel.id),
+                "{name}: a panel has the id of the row"
             );
             ensure!(
                 !panel.title.is_empty(),
@@ -205,7 +245,7 @@ fn each_panel_says() -> anyhow::Result<()> {
                 ensure!(cells.insert(cell), "{name}: it overlaps another panel");
             }
         }
-        for panel in dashboard.panels() {
+        for panel in dashboard.all_panels() {
             let name = format!("{file}: {}", panel.title);
             ensure!(panel.description.ends_with('.'), "{name}: no description");
             ensure!(
@@ -213,13 +253,36 @@ fn each_panel_says() -> anyhow::Result<()> {
                 "{name}: no unit"
             );
             ensure!(!panel.targets.is_empty(), "{name}: no query");
-            let datasource = panel.datasource.as_ref().context("no datasource")?;
-            ensure!(
-                ["prometheus", "loki", "tempo"].contains(&datasource.uid.as_str()),
-                "{name}: {}",
-                datasource.uid
-            );
+            for target in &panel.targets {
+                panel.store(target).with_context(|| name.clone())?;
+                // The job of a service with a namespace is `namespace/name`.
+                let is_of_service = target.expr.contains("job=")
+                    && !target.expr.contains(r#"job="otel-collector""#);
+                ensure!(!is_of_service, "{name}: it selects by job");
+            }
         }
+    }
+    Ok(())
+}
+
+/// Reads the home page and the folder of the dashboards from the compose files.
+fn home_pages() -> anyhow::Result<()> {
+    for (file, folder) in [
+        ("process-compose.yaml", "dashboards"),
+        ("process-compose.lgtm.yaml", "dashboards/generic"),
+    ] {
+        let text = fs::read_to_string(Path::new(ROOT).join(file))?;
+        ensure!(
+            text.contains(&format!("OTELIX_DASHBOARDS:-{folder}}}")),
+            "{file}: Grafana does not read {folder}"
+        );
+        let compose: Compose = serde_saphyr::from_str(&text).context(file)?;
+        let grafana = compose.processes.get("grafana").context("no grafana")?;
+        let mut variables = grafana.environment.iter();
+        let home = variables.find_map(|variable| variable.strip_prefix("GF_USERS_HOME_PAGE=/d/"));
+        let home = home.with_context(|| format!("{file}: no home page"))?;
+        let path = Path::new(ROOT).join(folder).join(format!("{home}.json"));
+        ensure!(path.is_file(), "{file}: no {}", path.display());
     }
     Ok(())
 }
@@ -228,7 +291,7 @@ fn links() -> anyhow::Result<()> {
     let dashboards = dashboards()?;
     let known: BTreeSet<&str> = dashboards.iter().map(|(file, _)| file.as_str()).collect();
     for (file, dashboard) in &dashboards {
-        for panel in dashboard.panels() {
+        for panel in dashboard.all_panels() {
             for link in &panel.links {
                 let name = format!("{file}: {}: {}", panel.title, link.title);
                 ensure!(!link.title.is_empty(), "{name}");
@@ -250,15 +313,11 @@ fn links() -> anyhow::Result<()> {
 fn declared() -> anyhow::Result<()> {
     let known = Known::read()?;
     for (file, dashboard) in dashboards()? {
-        for panel in dashboard.panels() {
-            if panel
-                .datasource
-                .as_ref()
-                .is_none_or(|it| it.uid != "prometheus")
-            {
-                continue;
-            }
+        for panel in dashboard.all_panels() {
             for target in &panel.targets {
+                if panel.store(target)? != "prometheus" {
+                    continue;
+                }
                 known.check(&format!("{file}: {}", panel.title), &target.expr)?;
             }
         }
@@ -283,15 +342,19 @@ fn documented_panels() -> anyhow::Result<()> {
                 .iter()
                 .flat_map(|target| metrics(&target.expr))
                 .collect();
-            // A recording rule that reads the metric counts too.
-            let behind = rules
+            // A recording rule that reads the metric counts too, and so do the rules behind it.
+            let mut all = shown.clone();
+            loop {
+                let rules = rules.iter().filter(|rule| all.contains(rule.name()));
+                let behind: BTreeSet<String> = rules.flat_map(|rule| metrics(&rule.expr)).collect();
+                if behind.is_subset(&all) {
+                    break;
+                }
+                all.extend(behind);
+            }
+            let is_shown = all
                 .iter()
-                .filter(|rule| shown.contains(rule.name()))
-                .flat_map(|rule| metrics(&rule.expr));
-            let is_shown =
-                shown.iter().cloned().chain(behind).any(|shown| {
-                    shown == metric || shown.strip_prefix(metric).is_some_and(is_suffix)
-                });
+                .any(|shown| shown == metric || shown.strip_prefix(metric).is_some_and(is_suffix));
             ensure!(is_shown, "{name}: it shows {shown:?}");
         }
     }
@@ -343,17 +406,16 @@ fn asked() -> anyhow::Result<Vec<Asked>> {
         asked.push(Asked { who, store, query });
     };
     for (file, dashboard) in dashboards()? {
-        for panel in dashboard.panels().filter(|panel| !is_absent(panel)) {
+        for panel in dashboard.all_panels().filter(|panel| !is_absent(panel)) {
             let who = format!("{file}: {}", panel.title);
-            let datasource = panel.datasource.as_ref().context("no datasource")?;
             for target in &panel.targets {
-                match datasource.uid.as_str() {
+                match panel.store(target)? {
                     "tempo" if target.query.is_empty() => {
                         // Tempo's service graph reads these series.
                         let series = "traces_service_graph_request_total".to_owned();
                         ask(who.clone(), Store::Prometheus, series);
                     }
-                    "tempo" => ask(who.clone(), Store::Tempo, target.query.clone()),
+                    "tempo" => ask(who.clone(), Store::Tempo, dashboard.filled(&target.query)),
                     "loki" => ask(who.clone(), Store::Loki, dashboard.filled(&target.expr)),
                     _ => ask(
                         who.clone(),
@@ -381,7 +443,7 @@ pub(crate) fn is_absent(panel: &Panel) -> bool {
 fn not_run() -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     for (file, dashboard) in dashboards()? {
-        let absent = dashboard.panels().filter(|panel| is_absent(panel));
+        let absent = dashboard.all_panels().filter(|panel| is_absent(panel));
         names.extend(absent.map(|panel| format!("{file}: {}", panel.title)));
     }
     Ok(names)

@@ -96,15 +96,14 @@ async fn provisioned(busy: &Busy) -> anyhow::Result<()> {
         let is_known = known.iter().any(|store| store["uid"] == *uid);
         ensure!(is_known, "no {uid} in {known:?}");
         let health = get(&format!("/api/datasources/uid/{uid}/health")).await?;
+        let (mut status, mut said) = (health.status(), health.text().await?);
         // Data sources that only the browser queries, such as Alertmanager, have no health check in Grafana.
-        let without_check = [StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE];
-        let health = if without_check.contains(&health.status()) {
-            get(&format!("/api/datasources/proxy/uid/{uid}/{path}")).await?
-        } else {
-            health
-        };
-        let status = health.status();
-        let said = health.text().await?;
+        let has_none = [StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE].contains(&status)
+            || said.contains("plugin.unavailable");
+        if has_none {
+            let answer = get(&format!("/api/datasources/proxy/uid/{uid}/{path}")).await?;
+            (status, said) = (answer.status(), answer.text().await?);
+        }
         ensure!(
             status.is_success() && !said.contains("ERROR"),
             "{uid}: {status}: {said}"
@@ -192,6 +191,7 @@ async fn panels(busy: &Busy, width: u32) -> anyhow::Result<()> {
         page.goto(&url(busy, &path)).await?;
         let file = format!("{name}-{width}.png");
         let outcome = eventually(WITHIN, async || {
+            show_all(page, width).await?;
             looks_right(page, &dashboard).await?;
             screenshot(page, &file).await?;
             // The screenshot shows the checked state, unless the dashboard has refreshed meanwhile.
@@ -215,6 +215,22 @@ async fn resize(page: &Page, width: u32, height: u32) -> anyhow::Result<()> {
     let [inner_width, inner_height]: [u32; 2] = serde_json::from_value(inner)?;
     page.set_window_size(2 * width - inner_width, 2 * height - inner_height)
         .await?;
+    Ok(())
+}
+
+/// Makes the page as high as its content. Grafana draws a panel when it comes into view, and places panels below each
+/// other on a narrow screen.
+async fn show_all(page: &Page, width: u32) -> anyhow::Result<()> {
+    const HEIGHT: &str = "
+        const scrolling = [document.scrollingElement, ...document.querySelectorAll('.scrollbar-view')];
+        const hidden = scrolling.map((element) => element.scrollHeight - element.clientHeight);
+        return [window.innerHeight, Math.max(...hidden)];
+    ";
+    let height = page.execute(HEIGHT, vec![]).await?;
+    let [height, hidden]: [u32; 2] = serde_json::from_value(height)?;
+    if hidden > 0 {
+        resize(page, width, height + hidden).await?;
+    }
     Ok(())
 }
 

@@ -4,8 +4,16 @@ use std::collections::BTreeSet;
 
 use e2e::Stack;
 
-/// Prefixes of metrics without a source in these tests: a supervisor and Redpanda.
-pub(crate) const ABSENT: &[&str] = &["supervisor_", "redpanda_"];
+/// Prefixes of metrics without a source in these tests: a supervisor, Redpanda, and programs in other languages.
+pub(crate) const ABSENT: &[&str] = &[
+    "supervisor_",
+    "redpanda_",
+    "dotnet_",
+    "go_",
+    "jvm_",
+    "nodejs_",
+    "v8js_",
+];
 
 /// Prefixes of metrics that appear only after a failure, or with a consumer that has a group.
 pub(crate) const ONLY_IN_TROUBLE: &[&str] = &[

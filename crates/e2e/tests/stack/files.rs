@@ -423,7 +423,7 @@ fn started(
 ) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     for name in [
-        "dashboards",
+        "dashboards/generic",
         "links",
         "package/bin",
         "package/share/grafana",
