@@ -279,7 +279,10 @@ fn home_pages() -> anyhow::Result<()> {
         let compose: Compose = serde_saphyr::from_str(&text).context(file)?;
         let grafana = compose.processes.get("grafana").context("no grafana")?;
         let mut variables = grafana.environment.iter();
-        let home = variables.find_map(|variable| variable.strip_prefix("GF_USERS_HOME_PAGE=/d/"));
+        let home = variables.find_map(|variable| {
+            let page = variable.strip_prefix("GF_USERS_HOME_PAGE=${GF_USERS_HOME_PAGE:-/d/")?;
+            page.strip_suffix('}')
+        });
         let home = home.with_context(|| format!("{file}: no home page"))?;
         let path = Path::new(ROOT).join(folder).join(format!("{home}.json"));
         ensure!(path.is_file(), "{file}: no {}", path.display());

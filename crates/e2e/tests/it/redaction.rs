@@ -159,8 +159,8 @@ async fn forwarded(variables: &[(&str, &str)]) -> anyhow::Result<Received> {
     let endpoint = stack.otlp_http();
     for (signal, request) in [
         ("traces", spans()),
-        ("logs", records()),
-        ("metrics", points()),
+        ("logs", records()?),
+        ("metrics", points()?),
     ] {
         let request = Client::new()
             .post(format!("{endpoint}/v1/{signal}"))
@@ -283,34 +283,37 @@ fn spans() -> Value {
     }] })
 }
 
-fn records() -> Value {
+fn records() -> anyhow::Result<Value> {
+    let now = nanoseconds()?.to_string();
     let user = map(&[string("password", "of-a-nested-body")]);
     let user = json!({ "key": "user", "value": user });
     let email = map(&[string("email", "of-a-nested-email@example.com")]);
-    json!({ "resourceLogs": [{
+    Ok(json!({ "resourceLogs": [{
         "resource": resource("app@two.example.com"),
         "scopeLogs": [{ "logRecords": [
-            { "body": { "stringValue": "token=of-a-body" } },
-            { "body": map(&[user]) },
-            { "body": list(&["secret=of-a-list-of-a-body"]) },
+            { "timeUnixNano": now, "body": { "stringValue": "token=of-a-body" } },
+            { "timeUnixNano": now, "body": map(&[user]) },
+            { "timeUnixNano": now, "body": list(&["secret=of-a-list-of-a-body"]) },
             {
+                "timeUnixNano": now,
                 "body": map(&[string("plain", "text")]),
                 "attributes": [{ "key": "account", "value": email }],
             },
         ] }],
-    }] })
+    }] }))
 }
 
-fn points() -> Value {
-    json!({ "resourceMetrics": [{
+fn points() -> anyhow::Result<Value> {
+    let now = nanoseconds()?.to_string();
+    Ok(json!({ "resourceMetrics": [{
         "resource": resource("app@one.example.com"),
         "scopeMetrics": [{ "metrics": [{
             "name": "queue.length",
             "gauge": { "dataPoints": [{
                 "asInt": "1",
-                "timeUnixNano": "1000",
+                "timeUnixNano": now,
                 "attributes": [string("owner", "of-a-point@example.com")],
             }] },
         }] }],
-    }] })
+    }] }))
 }
