@@ -48,6 +48,7 @@ const OF_OTHERS: &[&str] = &[
     "loki_",
     "nodejs_",
     "otelcol_",
+    "otelix_data_points_",
     "process_runtime_cpython_",
     "prometheus_",
     "redpanda_",
