@@ -351,6 +351,11 @@ async fn spans() -> anyhow::Result<()> {
             span(&trace, &own, &start, "0"),
             Repaired("no end time"),
         ),
+        (
+            "far-ahead",
+            span(&trace, &own, "18446744073709551615", &end),
+            Repaired("no start time"),
+        ),
         ("backwards", span(&trace, &own, &end, &start), Stored),
     ];
     for (number, (service, bad, _)) in bad.iter().enumerate() {
