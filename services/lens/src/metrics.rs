@@ -112,9 +112,7 @@ impl Metrics {
     }
 
     fn insert_at(&self, request: &ExportMetricsServiceRequest, now: u64) -> Inserted {
-        // A panic under the lock may leave wrong sums of bytes, but complete points.
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.insert(request, now)
+        state::insert(&self.state, request, now)
     }
 
     /// The memory in use, and what was evicted and rejected.

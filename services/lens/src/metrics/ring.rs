@@ -1,6 +1,6 @@
 //! The points of one series.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use crate::metrics::{
     point::{Point, Value},
@@ -38,41 +38,70 @@ impl Ring {
         size::items::<Point>(self.points.capacity()) + self.heap
     }
 
-    /// Inserts a point by its time. It replaces a point of the same time, because clients resend points
-    /// after a failure.
-    pub(super) fn insert(&mut self, mut point: Point) {
-        let index = self.points.partition_point(|other| other.time < point.time);
-        if self
-            .points
-            .get(index)
-            .is_some_and(|other| other.time == point.time)
-        {
-            self.remove(index);
-        }
-        // Points of the past arrive late. The order of eviction still has to follow the order in time.
-        if let Some(next) = self.points.get(index) {
-            point.arrival = point.arrival.min(next.arrival);
-        }
-        self.share_bounds(&mut point, index);
+    /// Takes points that are in the order of their times, and leaves the vector empty. A point replaces a stored
+    /// one of the same time, because clients resend points after a failure.
+    pub(super) fn insert(&mut self, points: &mut Vec<Point>) {
+        points.dedup_by(|later, earlier| {
+            let is_repeated = later.time == earlier.time;
+            if is_repeated {
+                mem::swap(later, earlier);
+            }
+            is_repeated
+        });
+        let Some(first) = points.first() else { return };
+        let from = self.points.partition_point(|one| one.time < first.time);
+        self.heap -= self.heap_from(from);
+        points.retain_mut(|point| {
+            let stored = self
+                .points
+                .binary_search_by_key(&point.time, |one| one.time);
+            if let Ok(index) = stored {
+                mem::swap(&mut self.points[index], point);
+            }
+            stored.is_err()
+        });
+        self.merge(points, from);
+        self.order_arrivals(from);
+        self.share_bounds(from);
+        self.heap += self.heap_from(from);
+    }
 
-        if self.points.len() == self.points.capacity() {
+    /// Adds points whose times are not stored. The first one is at `from`, or after it.
+    ///
+    /// It begins at the end, so that each stored point moves once.
+    fn merge(&mut self, points: &mut Vec<Point>, from: usize) {
+        let mut stored = self.points.len();
+        if stored + points.len() > self.points.capacity() {
             // Doubling would waste up to half of the budget.
-            self.points
-                .reserve_exact((self.points.len() / SPARE).max(MIN_SPARE));
+            let spare = (stored / SPARE).max(MIN_SPARE);
+            self.points.reserve_exact(points.len().max(spare));
         }
-        let next = self.points.get(index);
-        self.heap -= next.map_or(0, |next| next.heap(self.before(index)));
-        self.points.insert(index, point);
-        for changed in [index, index + 1] {
-            let changed_point = self.points.get(changed);
-            self.heap += changed_point.map_or(0, |point| point.heap(self.before(changed)));
+        self.points.extend(points.iter().map(|_| Point::empty()));
+        let mut place = self.points.len();
+        while let Some(point) = points.pop() {
+            while stored > from && self.points[stored - 1].time > point.time {
+                stored -= 1;
+                place -= 1;
+                self.points.swap(stored, place);
+            }
+            place -= 1;
+            self.points[place] = point;
+        }
+    }
+
+    /// Points of the past arrive late. The order of eviction still has to follow the order in time.
+    fn order_arrivals(&mut self, from: usize) {
+        let mut next = u64::MAX;
+        for point in self.points.range_mut(from..).rev() {
+            point.arrival = point.arrival.min(next);
+            next = point.arrival;
         }
     }
 
     /// Removes the oldest point.
     pub(super) fn evict(&mut self) {
         if !self.points.is_empty() {
-            self.remove(0);
+            self.remove_first();
             self.evicted += 1;
             let spare = self.points.capacity() - self.points.len();
             if spare > (self.points.capacity() / SPARE).max(MIN_SPARE) {
@@ -81,31 +110,47 @@ impl Ring {
         }
     }
 
-    fn remove(&mut self, index: usize) {
-        for changed in [index, index + 1] {
+    fn remove_first(&mut self) {
+        for changed in [0, 1] {
             let point = self.points.get(changed);
             self.heap -= point.map_or(0, |point| point.heap(self.before(changed)));
         }
-        self.points.remove(index);
-        let next = self.points.get(index);
-        self.heap += next.map_or(0, |next| next.heap(self.before(index)));
+        self.points.pop_front();
+        self.heap += self.points.front().map_or(0, |point| point.heap(None));
+    }
+
+    /// The bytes of the allocations of the points from an index on.
+    fn heap_from(&self, from: usize) -> usize {
+        let mut before = self.before(from);
+        let heaps = self.points.range(from..).map(|point| {
+            let heap = point.heap(before);
+            before = Some(point);
+            heap
+        });
+        heaps.sum()
     }
 
     fn before(&self, index: usize) -> Option<&Point> {
         self.points.get(index.checked_sub(1)?)
     }
 
-    /// Lets the point share the bounds of its future neighbours.
-    fn share_bounds(&self, point: &mut Point, index: usize) {
-        let Value::Explicit(histogram) = &mut point.value else {
-            return;
+    /// Lets the points from an index on share the bounds of the point before them.
+    fn share_bounds(&mut self, from: usize) {
+        let mut before = match self.before(from).map(|before| &before.value) {
+            Some(Value::Explicit(histogram)) => Some(Arc::clone(&histogram.bounds)),
+            _ => None,
         };
-        for neighbour in [self.before(index), self.points.get(index)] {
-            if let Some(Value::Explicit(other)) = neighbour.map(|neighbour| &neighbour.value)
-                && other.bounds == histogram.bounds
-            {
-                histogram.bounds = Arc::clone(&other.bounds);
-                return;
+        for point in self.points.range_mut(from..) {
+            let Value::Explicit(histogram) = &mut point.value else {
+                before = None;
+                continue;
+            };
+            match &before {
+                Some(bounds) if Arc::ptr_eq(bounds, &histogram.bounds) => {}
+                Some(bounds) if *bounds == histogram.bounds => {
+                    histogram.bounds = Arc::clone(bounds);
+                }
+                _ => before = Some(Arc::clone(&histogram.bounds)),
             }
         }
     }
