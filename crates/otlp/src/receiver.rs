@@ -16,10 +16,10 @@ use crate::{
     body::{self, Received},
     export::{Export, Signal},
     failure::{Denial, Failure, Refusal},
-    gate::Gate,
+    gate::{Gate, STORING},
     grpc,
     http::{self, Format},
-    json,
+    json, parts,
     rest::read_rest,
     sink::{Accepted, Sink},
     size,
@@ -28,6 +28,12 @@ use crate::{
 /// Largest ratio of a decoded request to the limit of an encoded one. Spans with a dozen
 /// attributes take up to six times their encoded size.
 const EXPANSION: usize = 8;
+
+/// Bytes that a part of a request may take in memory: more than [`STORING`], since a record cannot be split.
+const PART: usize = 24 << 20;
+
+/// Largest ratio of a larger part to its encoded size.
+const PART_EXPANSION: usize = 6;
 
 /// Why protobuf is refused that nests too deep. prost has the limit.
 const TOO_DEEP: &str = "messages nest deeper than 100 levels, which is more than 31 levels of kvlist_value in an attribute";
@@ -40,7 +46,7 @@ pub struct Limits {
 }
 
 /// A request that was stored.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Stored {
     /// Number of its spans, data points or log records, with the rejected ones.
     pub(crate) records: u64,
@@ -148,25 +154,26 @@ impl<S: Sink> Receiver<S> {
             return Err(Failure::TooLargeDecoded { limit });
         }
         let _storing = self.gate.store(size).await?;
-        let work = move || {
-            let mut request = E::decode(bytes).map_err(|error| {
-                let error = error.to_string();
-                // prost names all messages on the way.
-                let error = match error.contains("recursion limit") {
-                    true => TOO_DEEP,
-                    false => &error,
-                };
-                let reason = format!("the body is not an export of {}: {error}", E::SIGNAL);
-                Failure::malformed("", &reason)
-            })?;
-            let records = request.records();
-            let checked = request.check();
-            Ok((request, records, checked))
+        let parts = match size {
+            ..=STORING => vec![bytes],
+            _ => body::run(size, move || split::<E>(&bytes)).await?,
         };
-        let (request, records, mut accepted) = body::run(size, work).await?;
-        if !request.is_empty() {
-            accepted = accepted.and(&request.deliver(&self.sink).await?);
+        let mut stored = Stored::default();
+        for part in parts {
+            let work = move || {
+                let mut request = decode::<E>(part)?;
+                let records = request.records();
+                let checked = request.check();
+                Ok((request, records, checked))
+            };
+            let (request, records, mut accepted) = body::run(size, work).await?;
+            if !request.is_empty() {
+                accepted = accepted.and(&request.deliver(&self.sink).await?);
+            }
+            stored.records += records;
+            stored.accepted.add(&accepted);
         }
+        let accepted = &stored.accepted;
         if !accepted.is_full_success() {
             self.sink.refused(Refusal {
                 signal: Some(E::SIGNAL),
@@ -174,7 +181,7 @@ impl<S: Sink> Receiver<S> {
                 reason: accepted.message.clone(),
             });
         }
-        Ok(Stored { records, accepted })
+        Ok(stored)
     }
 
     /// Reports a request that is refused as a whole.
@@ -185,6 +192,33 @@ impl<S: Sink> Receiver<S> {
             reason: failure.to_string(),
         });
     }
+}
+
+fn decode<E: Export>(bytes: Bytes) -> Result<E, Failure> {
+    E::decode(bytes).map_err(|error| {
+        let error = error.to_string();
+        // prost names all messages on the way.
+        let error = match error.contains("recursion limit") {
+            true => TOO_DEEP,
+            false => &error,
+        };
+        let reason = format!("the body is not an export of {}: {error}", E::SIGNAL);
+        Failure::malformed("", &reason)
+    })
+}
+
+/// Splits a request that takes much memory. All parts are valid, because the request is refused as a whole if one of
+/// them is not.
+fn split<E: Export>(bytes: &[u8]) -> Result<Vec<Bytes>, Failure> {
+    let parts = parts::split(E::table(), E::PATH, bytes, STORING);
+    for part in &parts {
+        let limit = PART.max(PART_EXPANSION * part.len());
+        if size::decoded(E::table(), part) > limit {
+            return Err(Failure::RecordTooLarge { limit });
+        }
+        decode::<E>(part.clone())?;
+    }
+    Ok(parts)
 }
 
 async fn unknown<S: Sink>(State(receiver): State<Receiver<S>>, request: Request) -> Response {
