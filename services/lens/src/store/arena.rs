@@ -2,11 +2,18 @@
 
 use std::ops::Range;
 
-use prost::Message;
-
 /// Size of a block before compression, in bytes. The last record of a block may exceed it. A larger block compresses
 /// better, but is unpacked as a whole to read one record.
 const BLOCK: usize = 64 * 1024;
+
+/// Frees the spare room of a list that stays. An allocator may keep a block whose size does not fall by half.
+pub(super) fn shrink<T>(list: &mut Vec<T>) {
+    if list.capacity() > list.len() {
+        let mut exact = Vec::with_capacity(list.len());
+        exact.append(list);
+        *list = exact;
+    }
+}
 
 /// Encoded messages, one after the other. Full blocks are compressed.
 #[derive(Clone, Debug, Default)]
@@ -29,14 +36,12 @@ struct Block {
 }
 
 impl Arena {
-    /// Adds a message and returns the place of its end in the uncompressed arena.
-    pub(super) fn push(&mut self, message: &impl Message, scratch: &mut Vec<u8>) -> u32 {
+    /// Adds an encoded message and returns the place of its end in the uncompressed arena.
+    pub(super) fn push(&mut self, message: &[u8], scratch: &mut Vec<u8>) -> u32 {
         if self.tail.capacity() == 0 {
             self.tail.reserve_exact(BLOCK + BLOCK / 16);
         }
-        message
-            .encode(&mut self.tail)
-            .expect("a vector has room for any message");
+        self.tail.extend_from_slice(message);
         // Protobuf messages are below 2 GiB, and a segment above its size takes no further message.
         let end = self.start + self.tail.len() as u32;
         if self.tail.len() >= BLOCK {
@@ -72,7 +77,7 @@ impl Arena {
         }
         self.tail = Vec::new();
         self.blocks.shrink_to_fit();
-        self.packed.shrink_to_fit();
+        shrink(&mut self.packed);
     }
 
     /// Size of the messages before compression, in bytes.
@@ -140,6 +145,8 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
 
     #[test]
@@ -153,7 +160,7 @@ mod tests {
             .collect();
         let mut ends = Vec::new();
         for message in &messages {
-            ends.push(arena.push(message, &mut scratch));
+            ends.push(arena.push(&message.encode_to_vec(), &mut scratch));
         }
         assert!(arena.blocks.len() > 2 && !arena.tail.is_empty());
         assert!(arena.size() < arena.len() / 2);

@@ -5,10 +5,9 @@ use std::{hash::BuildHasher as _, ops::Range};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
-use prost::Message;
 
 use super::{
-    arena::{Arena, Reader},
+    arena::{Arena, Reader, shrink},
     chains::{Next, Place},
     dictionary::Dictionary,
 };
@@ -181,7 +180,7 @@ impl<C> Segment<C> {
         part: Option<u32>,
         origin: Origin,
         record: Record<'_, C>,
-        message: &impl Message,
+        message: &[u8],
         scratch: &mut Vec<u8>,
     ) {
         let number = self.rows.len() as u32;
@@ -251,9 +250,9 @@ impl<C> Segment<C> {
 
     /// Compresses the rest, and frees what only new records need.
     pub(super) fn seal(&mut self, scratch: &mut Vec<u8>) {
-        self.rows.shrink_to_fit();
-        self.parts.shrink_to_fit();
-        self.links.shrink_to_fit();
+        shrink(&mut self.rows);
+        shrink(&mut self.parts);
+        shrink(&mut self.links);
         self.names.seal();
         self.keys.seal();
         self.messages.seal();

@@ -188,11 +188,11 @@ fn of_store(lens: &Lens) -> Vec<Problem> {
         problems.push(Problem {
             title: html! {
                 (plural(count, "span has", "spans have")) " the trace id and the span id of another span, and "
-                (if count == 1 { "is" } else { "are" }) " not stored: name, time, parent, kind, status or service differ."
+                (if count == 1 { "is" } else { "are" }) " not stored: the content or the service differs."
             },
             remedy: "Span ids must be unique in a trace. Check code that sets ids itself, and processes that are forked \
                      after the generator of ids has its seed. A span that is sent before it ends and then again has the \
-                     same effect.",
+                     same effect, and so has a collector that changes spans on one of two ways.",
             example: Some(links::span(trace, Some(span))),
         });
     }
