@@ -149,7 +149,8 @@ impl Count {
     }
 
     pub(super) fn wants(&self, time: u64) -> bool {
-        self.range.contains(&time)
+        // The greatest time has none after it that could end the range.
+        self.range.contains(&time) || (time == u64::MAX && self.range.end == u64::MAX)
     }
 
     pub(super) fn add(&mut self, time: u64, severity: u8) {
@@ -288,6 +289,15 @@ mod tests {
         timeline.add(u64::MAX, 255);
         timeline.add(0, 1);
         assert_eq!((timeline.total(), timeline.timeless), (202, 1));
+    }
+
+    #[test]
+    fn the_end_of_time_is_counted() {
+        let cuts = Cuts::new(Some(2 * OLDEST), 3 * OLDEST);
+        let count = Count::new(0..u64::MAX, Some(cuts));
+        assert!(count.wants(u64::MAX) && count.wants(0));
+        let past = Count::new(S..DAY, None);
+        assert!(!past.wants(u64::MAX) && !past.wants(DAY));
     }
 
     #[test]
