@@ -13,6 +13,7 @@
 //! Rejected data points are counted, and the answer says the reason.
 
 use std::{
+    collections::BTreeMap,
     sync::{PoisonError, RwLock, RwLockReadGuard},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -131,6 +132,12 @@ impl Metrics {
     #[must_use]
     pub fn names_of(&self, filter: impl Fn(&Labels) -> bool) -> Vec<Name> {
         query::names(&self.read(), Some(&filter))
+    }
+
+    /// The services with points in the future: the number of their points there, and the time of the newest one.
+    #[must_use]
+    pub(crate) fn ahead(&self) -> BTreeMap<String, (u64, u64)> {
+        query::ahead(&self.read())
     }
 
     /// The series of a metric that the filter keeps, by service and attributes.

@@ -63,6 +63,9 @@ pub struct Timeline {
     pub earlier: Option<Outside>,
     /// Log records of later times than the intervals.
     pub later: Option<Outside>,
+    /// Number of log records in the intervals that are of the future. They are there if there are no others but those
+    /// of times before 2000.
+    pub ahead: u64,
     /// If the search ended early: log records from this time on are counted, in nanoseconds since 1970.
     pub since: Option<u64>,
 }
@@ -176,6 +179,9 @@ impl Count {
             timeline.timeless += part.timeless;
             if shown[age] {
                 timeline.merge(part);
+                if age == Age::Future as usize {
+                    timeline.ahead = part.total();
+                }
             } else if age == Age::Future as usize {
                 later += part.total();
             } else {
@@ -338,6 +344,7 @@ mod tests {
         // There is nothing else to show.
         let timeline = count(&[S, now + DAY]);
         assert_eq!((timeline.total(), timeline.earlier), (2, None));
+        assert_eq!(timeline.ahead, 1);
     }
 
     #[test]
