@@ -16,28 +16,41 @@ use crate::{
 /// The fields that lead to the records, from the request on.
 pub(crate) type Path = &'static [&'static [u32]];
 
-/// Splits a request into parts whose records take about `most` bytes each when they are decoded. A larger record is a
-/// part of its own. Malformed bytes stay malformed in the part that gets them.
-pub(crate) fn split(table: &'static Table, path: Path, wire: &[u8], most: usize) -> Vec<Bytes> {
+/// Part of a part that resources and scopes may take: each part has them again.
+const SHARED: usize = 4;
+
+/// Splits a request into parts that take about `most` bytes each when they are decoded. A part is larger if a record is,
+/// or much of it are the resource and scope. Malformed bytes stay malformed in the part that gets them.
+///
+/// `take` gets each part with an estimate of its bytes in memory. An error ends the split.
+pub(crate) fn split<E>(
+    table: &'static Table,
+    path: Path,
+    wire: &[u8],
+    most: usize,
+    take: impl FnMut(Bytes, usize) -> Result<(), E>,
+) -> Result<(), E> {
     let mut splitter = Splitter {
+        take,
         path,
         most,
         open: Vec::new(),
+        shared: 0,
         size: 0,
-        parts: Vec::new(),
     };
-    splitter.message(table, 0, wire);
-    splitter.parts
+    splitter.message(table, 0, wire)
 }
 
-struct Splitter {
+struct Splitter<T> {
+    take: T,
     path: Path,
     most: usize,
     /// The messages that are being read, outermost first.
     open: Vec<Open>,
-    /// Bytes that the current part will take in memory.
+    /// Bytes that these messages will take in memory without those on the path.
+    shared: usize,
+    /// Bytes that the rest of the current part will take in memory.
     size: usize,
-    parts: Vec<Bytes>,
 }
 
 /// A message that is being read.
@@ -48,6 +61,8 @@ struct Open {
     inner: Vec<u8>,
     /// All other fields. Each part has them.
     others: Vec<u8>,
+    /// Bytes that they take in memory.
+    size: usize,
 }
 
 impl Open {
@@ -60,8 +75,8 @@ impl Open {
     }
 }
 
-impl Splitter {
-    fn message(&mut self, table: &'static Table, tag: u32, wire: &[u8]) {
+impl<E, T: FnMut(Bytes, usize) -> Result<(), E>> Splitter<T> {
+    fn message(&mut self, table: &'static Table, tag: u32, wire: &[u8]) -> Result<(), E> {
         let tags = self.path[self.open.len()];
         let mut others = Vec::new();
         for piece in Pieces(wire) {
@@ -69,11 +84,14 @@ impl Splitter {
                 others.extend_from_slice(piece.whole);
             }
         }
-        self.reserve(size::decoded(table, &others));
+        let size = size::decoded(table, &others);
+        self.reserve(size)?;
+        self.shared += size;
         self.open.push(Open {
             tag,
             inner: Vec::new(),
             others,
+            size,
         });
         let is_last = self.open.len() == self.path.len();
         for piece in Pieces(wire) {
@@ -81,34 +99,40 @@ impl Splitter {
                 continue;
             };
             if !is_last {
-                self.message(table, piece.tag, piece.content);
+                self.message(table, piece.tag, piece.content)?;
                 continue;
             }
-            self.reserve(size::decoded(table, piece.content));
+            let size = size::decoded(table, piece.content);
+            self.reserve(size)?;
+            self.size += size;
             if let Some(open) = self.open.last_mut() {
                 open.inner.extend_from_slice(piece.whole);
             }
         }
         let Some(mut open) = self.open.pop() else {
-            return;
+            return Ok(());
         };
+        self.shared -= open.size;
+        self.size += open.size;
         let message = open.end();
         match self.open.last_mut() {
             Some(outer) => append(&mut outer.inner, open.tag, &message),
-            None => self.parts.push(message.into()),
+            None => (self.take)(message.into(), self.size)?,
         }
+        Ok(())
     }
 
-    /// Counts bytes that the current part will take. A full part ends.
-    fn reserve(&mut self, bytes: usize) {
-        if self.size > 0 && self.size + bytes > self.most {
-            self.cut();
+    /// Ends the current part if it has no room for this many bytes more.
+    fn reserve(&mut self, bytes: usize) -> Result<(), E> {
+        let most = self.most.max(SHARED * self.shared);
+        if self.size > 0 && self.shared + self.size + bytes > most {
+            self.cut()?;
         }
-        self.size += bytes;
+        Ok(())
     }
 
     /// Ends the current part. The messages that are being read go on in the next one.
-    fn cut(&mut self) {
+    fn cut(&mut self) -> Result<(), E> {
         let mut part = Vec::new();
         let mut tag = None;
         for open in self.open.iter_mut().rev() {
@@ -118,8 +142,9 @@ impl Splitter {
             part = open.end();
             tag = Some(open.tag);
         }
-        self.parts.push(part.into());
+        let size = self.shared + self.size;
         self.size = 0;
+        (self.take)(part.into(), size)
     }
 }
 
@@ -230,9 +255,24 @@ mod tests {
         })
     }
 
+    fn split<E: Export>(wire: &[u8], most: usize) -> Vec<Bytes> {
+        let mut parts = Vec::new();
+        let take = |part: Bytes, size| {
+            let counted = size::decoded(E::table(), &part);
+            // Wrappers count again in the part of their records.
+            assert!(
+                size >= counted.min(most) && size <= counted + (4 << 10),
+                "{size} {counted}"
+            );
+            parts.push(part);
+            Ok::<_, ()>(())
+        };
+        super::split(E::table(), E::PATH, wire, most, take).unwrap();
+        parts
+    }
+
     fn parts<E: Export>(request: &E, most: usize) -> Vec<E> {
-        let wire = request.encode_to_vec();
-        let parts = split(E::table(), E::PATH, &wire, most);
+        let parts = split::<E>(&request.encode_to_vec(), most);
         parts
             .into_iter()
             .map(|part| E::decode(part).unwrap())
@@ -308,7 +348,7 @@ mod tests {
         let wire = request.encode_to_vec();
         let table = ExportLogsServiceRequest::table();
         let most = 1 << 20;
-        let parts = split(table, ExportLogsServiceRequest::PATH, &wire, most);
+        let parts = split::<ExportLogsServiceRequest>(&wire, most);
         let all = size::decoded(table, &wire);
         assert!(parts.len() <= all / most + 2, "{}", parts.len());
         for part in &parts {
@@ -377,12 +417,13 @@ mod tests {
             }
             wire.truncate(random.usize(wire.len() / 2..=wire.len()));
             let whole = ExportTraceServiceRequest::decode(&wire[..]);
-            let parts = split(
-                ExportTraceServiceRequest::table(),
-                ExportTraceServiceRequest::PATH,
-                &wire,
-                2000,
-            );
+            let mut parts = Vec::new();
+            let take = |part, _| {
+                parts.push(part);
+                Ok::<_, ()>(())
+            };
+            let table = ExportTraceServiceRequest::table();
+            super::split(table, ExportTraceServiceRequest::PATH, &wire, 2000, take).unwrap();
             let parts = parts
                 .into_iter()
                 .map(ExportTraceServiceRequest::decode)

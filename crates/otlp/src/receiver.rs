@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
     trace::v1::ExportTraceServiceRequest,
 };
+use tokio::{join, sync::mpsc, task::yield_now};
 
 use crate::{
     body::{self, Received},
@@ -29,11 +30,15 @@ use crate::{
 /// attributes take up to six times their encoded size.
 const EXPANSION: usize = 8;
 
-/// Bytes that a part of a request may take in memory: more than [`STORING`], since a record cannot be split.
-const PART: usize = 24 << 20;
+/// Bytes of the parts of a large request in memory. The thread that reads them stores them too, because an allocator
+/// may keep what one thread allocates and another one frees.
+const PART: usize = 256 << 10;
+
+/// Bytes that a part may take in memory, because a record cannot be split.
+const RECORD: usize = 24 << 20;
 
 /// Largest ratio of a larger part to its encoded size.
-const PART_EXPANSION: usize = 6;
+const RECORD_EXPANSION: usize = 6;
 
 /// Why protobuf is refused that nests too deep. prost has the limit.
 const TOO_DEEP: &str = "messages nest deeper than 100 levels, which is more than 31 levels of kvlist_value in an attribute";
@@ -57,6 +62,14 @@ impl Default for Limits {
     /// 64 MiB, which the specification recommends.
     fn default() -> Self {
         Self { request: 64 << 20 }
+    }
+}
+
+impl Stored {
+    /// Adds the next part of the same request.
+    fn add(&mut self, part: Self) {
+        self.records += part.records;
+        self.accepted.add(&part.accepted);
     }
 }
 
@@ -153,25 +166,38 @@ impl<S: Sink> Receiver<S> {
         if size > limit {
             return Err(Failure::TooLargeDecoded { limit });
         }
-        let _storing = self.gate.store(size).await?;
-        let parts = match size {
-            ..=STORING => vec![bytes],
-            _ => body::run(size, move || split::<E>(&bytes)).await?,
-        };
         let mut stored = Stored::default();
-        for part in parts {
+        if size <= STORING {
+            let _storing = self.gate.store(size).await?;
+            stored.add(self.store_part::<E>(bytes, size).await?);
+        } else {
+            let wire = bytes.clone();
+            let largest = body::run(size, move || largest_part::<E>(&wire)).await?;
+            let _storing = self.gate.store(largest.max(STORING / 4)).await?;
+            let wire = bytes.clone();
+            // The request is refused as a whole if a part of it is malformed.
+            let check = move || split::<E>(&wire, |part, _| decode::<E>(part).map(drop));
+            body::run(size, check).await?;
+            let (sender, mut parts) = mpsc::channel(1);
             let work = move || {
-                let mut request = decode::<E>(part)?;
-                let records = request.records();
-                let checked = request.check();
-                Ok((request, records, checked))
+                // Nobody receives the parts after a failure.
+                let send = |part, size| {
+                    sender
+                        .blocking_send((part, size))
+                        .map_err(|_| Failure::Internal)
+                };
+                split::<E>(&bytes, send)
             };
-            let (request, records, mut accepted) = body::run(size, work).await?;
-            if !request.is_empty() {
-                accepted = accepted.and(&request.deliver(&self.sink).await?);
-            }
-            stored.records += records;
-            stored.accepted.add(&accepted);
+            let store = async {
+                while let Some((part, size)) = parts.recv().await {
+                    stored.add(self.store_part::<E>(part, size).await?);
+                    yield_now().await;
+                }
+                drop(parts);
+                Ok::<_, Failure>(())
+            };
+            let (sent, done) = join!(body::run(size, work), store);
+            done.and(sent)?;
         }
         let accepted = &stored.accepted;
         if !accepted.is_full_success() {
@@ -182,6 +208,21 @@ impl<S: Sink> Receiver<S> {
             });
         }
         Ok(stored)
+    }
+
+    /// Decodes, checks and delivers a request, or a part of one.
+    async fn store_part<E: Export>(&self, bytes: Bytes, size: usize) -> Result<Stored, Failure> {
+        let work = move || {
+            let mut request = decode::<E>(bytes)?;
+            let records = request.records();
+            let checked = request.check();
+            Ok((request, records, checked))
+        };
+        let (request, records, mut accepted) = body::run(size, work).await?;
+        if !request.is_empty() {
+            accepted = accepted.and(&request.deliver(&self.sink).await?);
+        }
+        Ok(Stored { records, accepted })
     }
 
     /// Reports a request that is refused as a whole.
@@ -207,18 +248,26 @@ fn decode<E: Export>(bytes: Bytes) -> Result<E, Failure> {
     })
 }
 
-/// Splits a request that takes much memory. All parts are valid, because the request is refused as a whole if one of
-/// them is not.
-fn split<E: Export>(bytes: &[u8]) -> Result<Vec<Bytes>, Failure> {
-    let parts = parts::split(E::table(), E::PATH, bytes, STORING);
-    for part in &parts {
-        let limit = PART.max(PART_EXPANSION * part.len());
-        if size::decoded(E::table(), part) > limit {
-            return Err(Failure::RecordTooLarge { limit });
+/// Splits a request that takes much memory.
+fn split<E: Export>(
+    bytes: &[u8],
+    take: impl FnMut(Bytes, usize) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    parts::split(E::table(), E::PATH, bytes, PART, take)
+}
+
+/// The bytes that the largest part takes in memory.
+fn largest_part<E: Export>(bytes: &[u8]) -> Result<usize, Failure> {
+    let mut largest = 0;
+    split::<E>(bytes, |part, size| {
+        largest = largest.max(size);
+        let limit = RECORD.max(RECORD_EXPANSION * part.len());
+        match size > limit {
+            true => Err(Failure::RecordTooLarge { limit }),
+            false => Ok(()),
         }
-        decode::<E>(part.clone())?;
-    }
-    Ok(parts)
+    })?;
+    Ok(largest)
 }
 
 async fn unknown<S: Sink>(State(receiver): State<Receiver<S>>, request: Request) -> Response {

@@ -211,14 +211,23 @@ async fn a_request_of_tiny_spans_is_stored_in_parts() {
     assert_eq!(partial.rejected_spans, 50_001);
     assert!(partial.error_message.len() < 200, "{partial:?}");
     assert_eq!(server.sink.spans.lock().unwrap().len(), 49_999);
-    // 16 MiB, at two times the size of a span.
-    assert!(*server.sink.most.lock().unwrap() < 25_000);
+    // 256 KiB, at two times the size of a span.
+    assert!(*server.sink.most.lock().unwrap() < 1000);
 
     // A request is refused as a whole, whatever comes before the mistake.
+    let valid = wire.len();
     wire.extend_from_slice(b"\x0a\x02\x12\x7f");
     let answer = server.post(&[PROTOBUF], &wire).await;
     assert_eq!(answer.status(), 400, "{answer:?}");
     assert_eq!(server.sink.spans.lock().unwrap().len(), 49_999);
+
+    // The client repeats all of it if the sink does not take a part.
+    *server.sink.answer.lock().unwrap() = Err(Busy {
+        reason: "full".to_owned(),
+        retry_after: Duration::from_secs(1),
+    });
+    let answer = server.post(&[PROTOBUF], &wire[..valid]).await;
+    assert_eq!(answer.status(), 503, "{answer:?}");
 }
 
 #[tokio::test]
