@@ -67,7 +67,7 @@ impl Default for Limits {
 
 impl Stored {
     /// Adds the next part of the same request.
-    fn add(&mut self, part: Self) {
+    fn add(&mut self, part: &Self) {
         self.records += part.records;
         self.accepted.add(&part.accepted);
     }
@@ -169,7 +169,7 @@ impl<S: Sink> Receiver<S> {
         let mut stored = Stored::default();
         if size <= STORING {
             let _storing = self.gate.store(size).await?;
-            stored.add(self.store_part::<E>(bytes, size).await?);
+            stored.add(&self.store_part::<E>(bytes, size).await?);
         } else {
             let wire = bytes.clone();
             let largest = body::run(size, move || largest_part::<E>(&wire)).await?;
@@ -184,13 +184,13 @@ impl<S: Sink> Receiver<S> {
                 let send = |part, size| {
                     sender
                         .blocking_send((part, size))
-                        .map_err(|_| Failure::Internal)
+                        .map_err(|_closed| Failure::Internal)
                 };
                 split::<E>(&bytes, send)
             };
             let store = async {
                 while let Some((part, size)) = parts.recv().await {
-                    stored.add(self.store_part::<E>(part, size).await?);
+                    stored.add(&self.store_part::<E>(part, size).await?);
                     yield_now().await;
                 }
                 drop(parts);
