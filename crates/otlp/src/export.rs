@@ -62,6 +62,11 @@ pub(crate) trait Export: json::Message + 'static {
     const SIGNAL: Signal;
     /// The fields that lead to its records.
     const PATH: Path;
+    /// Bytes of the parts of a large request in memory.
+    ///
+    /// As a rule, the thread that reads a part stores it too, because an allocator may keep what one thread allocates and
+    /// another one frees.
+    const PART: usize = 256 << 10;
     type Response: json::Message;
 
     /// Whether the request holds nothing. Such a request is a success.
@@ -134,6 +139,8 @@ impl Export for ExportMetricsServiceRequest {
     const SIGNAL: Signal = Signal::Metrics;
     /// The last but one is the kind of the metric, from gauge to summary.
     const PATH: Path = &[&[1], &[2], &[2], &[5, 7, 9, 10, 11], &[1]];
+    /// A part with late points may move all points of a series.
+    const PART: usize = 4 << 20;
     type Response = ExportMetricsServiceResponse;
 
     fn is_empty(&self) -> bool {

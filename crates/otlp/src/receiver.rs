@@ -30,10 +30,6 @@ use crate::{
 /// attributes take up to six times their encoded size.
 const EXPANSION: usize = 8;
 
-/// Bytes of the parts of a large request in memory. The thread that reads them stores them too, because an allocator
-/// may keep what one thread allocates and another one frees.
-const PART: usize = 256 << 10;
-
 /// Bytes that a part may take in memory, because a record cannot be split.
 const RECORD: usize = 24 << 20;
 
@@ -253,7 +249,7 @@ fn split<E: Export>(
     bytes: &[u8],
     take: impl FnMut(Bytes, usize) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    parts::split(E::table(), E::PATH, bytes, PART, take)
+    parts::split(E::table(), E::PATH, bytes, E::PART, take)
 }
 
 /// The bytes that the largest part takes in memory.

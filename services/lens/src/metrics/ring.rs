@@ -1,6 +1,6 @@
 //! The points of one series.
 
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
 
 use crate::metrics::{
     point::{Point, Value},
@@ -48,28 +48,52 @@ impl Ring {
             }
             is_repeated
         });
-        let Some(first) = points.first() else { return };
+        let (Some(first), Some(last)) = (points.first(), points.last()) else {
+            return;
+        };
         let from = self.points.partition_point(|one| one.time < first.time);
-        self.heap -= self.heap_from(from);
-        points.retain_mut(|point| {
-            let stored = self
-                .points
-                .binary_search_by_key(&point.time, |one| one.time);
-            if let Ok(index) = stored {
-                mem::swap(&mut self.points[index], point);
-            }
-            stored.is_err()
+        let is_retry = points.iter().all(|point| {
+            let stored = self.stored(point);
+            stored.is_some_and(|index| has_bounds_of(point, &self.points[index]))
         });
+        let mut changed = from..self.points.len();
+        if is_retry {
+            // The point after the last one counts its bounds by it.
+            let after = self.points.partition_point(|one| one.time <= last.time);
+            changed.end = changed.end.min(after + 1);
+        }
+        self.heap -= self.heap_of(changed.clone());
+        points.retain_mut(|point| {
+            let stored = self.stored(point);
+            if let Some(index) = stored {
+                let stored = &mut self.points[index];
+                keep_bounds(point, stored);
+                mem::swap(stored, point);
+            }
+            stored.is_none()
+        });
+        changed.end += points.len();
         self.merge(points, from);
-        self.order_arrivals(from);
-        self.share_bounds(from);
-        self.heap += self.heap_from(from);
+        self.order_arrivals(changed.clone());
+        self.share_bounds(changed.clone());
+        self.heap += self.heap_of(changed);
+    }
+
+    /// The place of a point with the same time.
+    fn stored(&self, point: &Point) -> Option<usize> {
+        let stored = self
+            .points
+            .binary_search_by_key(&point.time, |one| one.time);
+        stored.ok()
     }
 
     /// Adds points whose times are not stored. The first one is at `from`, or after it.
     ///
     /// It begins at the end, so that each stored point moves once.
     fn merge(&mut self, points: &mut Vec<Point>, from: usize) {
+        if points.is_empty() {
+            return;
+        }
         let mut stored = self.points.len();
         if stored + points.len() > self.points.capacity() {
             // Doubling would waste up to half of the budget.
@@ -90,9 +114,10 @@ impl Ring {
     }
 
     /// Points of the past arrive late. The order of eviction still has to follow the order in time.
-    fn order_arrivals(&mut self, from: usize) {
-        let mut next = u64::MAX;
-        for point in self.points.range_mut(from..).rev() {
+    fn order_arrivals(&mut self, changed: Range<usize>) {
+        let next = self.points.get(changed.end);
+        let mut next = next.map_or(u64::MAX, |next| next.arrival);
+        for point in self.points.range_mut(changed).rev() {
             point.arrival = point.arrival.min(next);
             next = point.arrival;
         }
@@ -119,10 +144,10 @@ impl Ring {
         self.heap += self.points.front().map_or(0, |point| point.heap(None));
     }
 
-    /// The bytes of the allocations of the points from an index on.
-    fn heap_from(&self, from: usize) -> usize {
-        let mut before = self.before(from);
-        let heaps = self.points.range(from..).map(|point| {
+    /// The bytes of the allocations of some points.
+    fn heap_of(&self, points: Range<usize>) -> usize {
+        let mut before = self.before(points.start);
+        let heaps = self.points.range(points).map(|point| {
             let heap = point.heap(before);
             before = Some(point);
             heap
@@ -134,13 +159,13 @@ impl Ring {
         self.points.get(index.checked_sub(1)?)
     }
 
-    /// Lets the points from an index on share the bounds of the point before them.
-    fn share_bounds(&mut self, from: usize) {
-        let mut before = match self.before(from).map(|before| &before.value) {
+    /// Lets points share the bounds of the point before them.
+    fn share_bounds(&mut self, points: Range<usize>) {
+        let mut before = match self.before(points.start).map(|before| &before.value) {
             Some(Value::Explicit(histogram)) => Some(Arc::clone(&histogram.bounds)),
             _ => None,
         };
-        for point in self.points.range_mut(from..) {
+        for point in self.points.range_mut(points) {
             let Value::Explicit(histogram) = &mut point.value else {
                 before = None;
                 continue;
@@ -153,6 +178,24 @@ impl Ring {
                 _ => before = Some(Arc::clone(&histogram.bounds)),
             }
         }
+    }
+}
+
+/// Whether two points have equal bounds, or none.
+fn has_bounds_of(point: &Point, other: &Point) -> bool {
+    match (&point.value, &other.value) {
+        (Value::Explicit(point), Value::Explicit(other)) => point.bounds == other.bounds,
+        (Value::Explicit(_), _) | (_, Value::Explicit(_)) => false,
+        _ => true,
+    }
+}
+
+/// Lets a point share the bounds of the one that it replaces, which its neighbours share.
+fn keep_bounds(point: &mut Point, stored: &Point) {
+    if let (Value::Explicit(point), Value::Explicit(stored)) = (&mut point.value, &stored.value)
+        && point.bounds == stored.bounds
+    {
+        point.bounds = Arc::clone(&stored.bounds);
     }
 }
 

@@ -6,15 +6,6 @@ use std::ops::Range;
 /// better, but is unpacked as a whole to read one record.
 const BLOCK: usize = 64 * 1024;
 
-/// Frees the spare room of a list that stays. An allocator may keep a block whose size does not fall by half.
-pub(super) fn shrink<T>(list: &mut Vec<T>) {
-    if list.capacity() > list.len() {
-        let mut exact = Vec::with_capacity(list.len());
-        exact.append(list);
-        *list = exact;
-    }
-}
-
 /// Encoded messages, one after the other. Full blocks are compressed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Arena {
@@ -77,7 +68,7 @@ impl Arena {
         }
         self.tail = Vec::new();
         self.blocks.shrink_to_fit();
-        shrink(&mut self.packed);
+        self.packed.shrink_to_fit();
     }
 
     /// Size of the messages before compression, in bytes.

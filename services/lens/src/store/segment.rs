@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
 use super::{
-    arena::{Arena, Reader, shrink},
+    arena::{Arena, Reader},
     chains::{Next, Place},
     dictionary::Dictionary,
 };
@@ -250,9 +250,9 @@ impl<C> Segment<C> {
 
     /// Compresses the rest, and frees what only new records need.
     pub(super) fn seal(&mut self, scratch: &mut Vec<u8>) {
-        shrink(&mut self.rows);
-        shrink(&mut self.parts);
-        shrink(&mut self.links);
+        self.rows.shrink_to_fit();
+        self.parts.shrink_to_fit();
+        self.links.shrink_to_fit();
         self.names.seal();
         self.keys.seal();
         self.messages.seal();
