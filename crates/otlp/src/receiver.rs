@@ -26,9 +26,9 @@ use crate::{
     size,
 };
 
-/// Largest ratio of a decoded request to the limit of an encoded one. Spans with a dozen
-/// attributes take up to six times their encoded size.
-const EXPANSION: usize = 8;
+/// Largest ratio of a decoded request to the limit of an encoded one. Spans with a few short attributes take up to nine
+/// times their encoded size.
+const EXPANSION: usize = 16;
 
 /// Bytes that a part may take in memory, because a record cannot be split.
 const RECORD: usize = 24 << 20;

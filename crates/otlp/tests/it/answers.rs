@@ -180,7 +180,7 @@ async fn a_request_that_grows_too_much_in_memory_is_refused_for_good() {
     assert_eq!(answer.status(), 413, "{answer:?}");
     let body = String::from_utf8(answer.body).unwrap();
     assert!(
-        body.contains("would take more than 8388608 bytes of memory"),
+        body.contains("would take more than 16777216 bytes of memory"),
         "{body}"
     );
 }
