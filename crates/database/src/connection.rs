@@ -6,8 +6,10 @@ use std::{
 };
 
 use diesel::{
-    Connection as _, ConnectionError, QueryResult, SqliteConnection,
+    Connection as _, ConnectionError, QueryResult, RunQueryDsl as _, SqliteConnection,
     connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _},
+    dsl::sql,
+    sql_types::Integer,
 };
 
 use crate::{PATIENCE, is_locked};
@@ -84,6 +86,12 @@ pub(crate) enum Contents {
     Recent,
 }
 
+/// Whether the file is one that can be made smaller step by step.
+fn is_incremental(connection: &mut SqliteConnection) -> QueryResult<bool> {
+    let mode: i32 = sql::<Integer>("PRAGMA auto_vacuum").get_result(connection)?;
+    Ok(mode == 2)
+}
+
 impl Role {
     /// The name in telemetry.
     pub(crate) fn name(self) -> &'static str {
@@ -103,8 +111,11 @@ impl Role {
             Self::Writer(Contents::Records) => {
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;"
             }
-            // The vacuum must be chosen before the first page is written, which WAL does. A large commit makes
-            // the log large, so it is cut to 4 MiB.
+            // The vacuum must be chosen before the first page is written, which WAL does. Later, the choice would be
+            // a write, which fails on a full disk. A large commit makes the log large, so it is cut to 4 MiB.
+            Self::Writer(Contents::Recent) if is_incremental(connection)? => {
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 4194304;"
+            }
             Self::Writer(Contents::Recent) => {
                 "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; \
                  PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 4194304;"

@@ -17,6 +17,7 @@ use opentelemetry_proto::tonic::{
 
 use crate::{
     check, json,
+    parts::Path,
     sink::{Accepted, Busy, Sink},
 };
 
@@ -59,6 +60,13 @@ pub struct UnknownSignal;
 /// The request of an export call.
 pub(crate) trait Export: json::Message + 'static {
     const SIGNAL: Signal;
+    /// The fields that lead to its records.
+    const PATH: Path;
+    /// Bytes of the parts of a large request in memory.
+    ///
+    /// As a rule, the thread that reads a part stores it too, because an allocator may keep what one thread allocates and
+    /// another one frees.
+    const PART: usize = 256 << 10;
     type Response: json::Message;
 
     /// Whether the request holds nothing. Such a request is a success.
@@ -82,6 +90,7 @@ fn count(rejected: u64) -> i64 {
 
 impl Export for ExportTraceServiceRequest {
     const SIGNAL: Signal = Signal::Traces;
+    const PATH: Path = &[&[1], &[2], &[2]];
     type Response = ExportTraceServiceResponse;
 
     fn is_empty(&self) -> bool {
@@ -128,6 +137,10 @@ pub fn data_points(metric: &Metric) -> usize {
 
 impl Export for ExportMetricsServiceRequest {
     const SIGNAL: Signal = Signal::Metrics;
+    /// The last but one is the kind of the metric, from gauge to summary.
+    const PATH: Path = &[&[1], &[2], &[2], &[5, 7, 9, 10, 11], &[1]];
+    /// A part with late points may move all points of a series.
+    const PART: usize = 4 << 20;
     type Response = ExportMetricsServiceResponse;
 
     fn is_empty(&self) -> bool {
@@ -162,6 +175,7 @@ impl Export for ExportMetricsServiceRequest {
 
 impl Export for ExportLogsServiceRequest {
     const SIGNAL: Signal = Signal::Logs;
+    const PATH: Path = &[&[1], &[2], &[2]];
     type Response = ExportLogsServiceResponse;
 
     fn is_empty(&self) -> bool {

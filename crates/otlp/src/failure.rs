@@ -54,6 +54,10 @@ pub(crate) enum Failure {
     TooLarge { limit: usize },
     #[error("the request would take more than {limit} bytes of memory, the limit of this receiver")]
     TooLargeDecoded { limit: usize },
+    #[error(
+        "a single record would take more than {limit} bytes of memory, the limit of this receiver"
+    )]
+    RecordTooLarge { limit: usize },
     #[error("{0}")]
     Busy(#[from] Busy),
     #[error("the request did not arrive within {} s", .0.as_secs())]
@@ -93,7 +97,7 @@ impl Failure {
                 ErrorDetails::with_bad_request_violation(field, reason),
             ),
             // RetryInfo would make clients send it again.
-            Self::TooLarge { .. } | Self::TooLargeDecoded { .. } => {
+            Self::TooLarge { .. } | Self::TooLargeDecoded { .. } | Self::RecordTooLarge { .. } => {
                 (Code::ResourceExhausted, ErrorDetails::new())
             }
             Self::Busy(_) | Self::Slow(_) => (
@@ -115,7 +119,9 @@ impl Failure {
     pub(crate) const fn http(&self) -> StatusCode {
         match self {
             Self::Malformed { .. } | Self::Broken(_) => StatusCode::BAD_REQUEST,
-            Self::TooLarge { .. } | Self::TooLargeDecoded { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } | Self::TooLargeDecoded { .. } | Self::RecordTooLarge { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             // Clients of OTLP do not retry after 408.
             Self::Busy(_) | Self::Slow(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied { denial, .. } => denial.http(),

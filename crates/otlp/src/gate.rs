@@ -18,8 +18,9 @@ const RECEIVING: usize = 8 << 20;
 /// Bytes of small requests that are decompressed and read at the same time.
 const READING: usize = 8 << 20;
 
-/// Bytes of decoded requests that are stored at the same time. A larger one has to be the only one.
-const STORING: usize = 16 << 20;
+/// Bytes of decoded requests that are stored at the same time. A larger one is decoded in
+/// parts.
+pub(crate) const STORING: usize = 16 << 20;
 
 /// Bytes that one permit stands for.
 const UNIT: usize = 4 << 10;

@@ -20,6 +20,7 @@ mod gate;
 mod grpc;
 mod http;
 pub mod json;
+mod parts;
 mod receiver;
 mod rest;
 mod sink;

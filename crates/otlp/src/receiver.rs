@@ -11,23 +11,30 @@ use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
     trace::v1::ExportTraceServiceRequest,
 };
+use tokio::{join, sync::mpsc, task::yield_now};
 
 use crate::{
     body::{self, Received},
     export::{Export, Signal},
     failure::{Denial, Failure, Refusal},
-    gate::Gate,
+    gate::{Gate, STORING},
     grpc,
     http::{self, Format},
-    json,
+    json, parts,
     rest::read_rest,
     sink::{Accepted, Sink},
     size,
 };
 
-/// Largest ratio of a decoded request to the limit of an encoded one. Spans with a dozen
-/// attributes take up to six times their encoded size.
-const EXPANSION: usize = 8;
+/// Largest ratio of a decoded request to the limit of an encoded one. Spans with a few short attributes take up to nine
+/// times their encoded size.
+const EXPANSION: usize = 16;
+
+/// Bytes that a part may take in memory, because a record cannot be split.
+const RECORD: usize = 24 << 20;
+
+/// Largest ratio of a larger part to its encoded size.
+const RECORD_EXPANSION: usize = 6;
 
 /// Why protobuf is refused that nests too deep. prost has the limit.
 const TOO_DEEP: &str = "messages nest deeper than 100 levels, which is more than 31 levels of kvlist_value in an attribute";
@@ -40,7 +47,7 @@ pub struct Limits {
 }
 
 /// A request that was stored.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Stored {
     /// Number of its spans, data points or log records, with the rejected ones.
     pub(crate) records: u64,
@@ -51,6 +58,14 @@ impl Default for Limits {
     /// 64 MiB, which the specification recommends.
     fn default() -> Self {
         Self { request: 64 << 20 }
+    }
+}
+
+impl Stored {
+    /// Adds the next part of the same request.
+    fn add(&mut self, part: &Self) {
+        self.records += part.records;
+        self.accepted.add(&part.accepted);
     }
 }
 
@@ -147,18 +162,54 @@ impl<S: Sink> Receiver<S> {
         if size > limit {
             return Err(Failure::TooLargeDecoded { limit });
         }
-        let _storing = self.gate.store(size).await?;
-        let work = move || {
-            let mut request = E::decode(bytes).map_err(|error| {
-                let error = error.to_string();
-                // prost names all messages on the way.
-                let error = match error.contains("recursion limit") {
-                    true => TOO_DEEP,
-                    false => &error,
+        let mut stored = Stored::default();
+        if size <= STORING {
+            let _storing = self.gate.store(size).await?;
+            stored.add(&self.store_part::<E>(bytes, size).await?);
+        } else {
+            let wire = bytes.clone();
+            let largest = body::run(size, move || largest_part::<E>(&wire)).await?;
+            let _storing = self.gate.store(largest.max(STORING / 4)).await?;
+            let wire = bytes.clone();
+            // The request is refused as a whole if a part of it is malformed.
+            let check = move || split::<E>(&wire, |part, _| decode::<E>(part).map(drop));
+            body::run(size, check).await?;
+            let (sender, mut parts) = mpsc::channel(1);
+            let work = move || {
+                // Nobody receives the parts after a failure.
+                let send = |part, size| {
+                    sender
+                        .blocking_send((part, size))
+                        .map_err(|_closed| Failure::Internal)
                 };
-                let reason = format!("the body is not an export of {}: {error}", E::SIGNAL);
-                Failure::malformed("", &reason)
-            })?;
+                split::<E>(&bytes, send)
+            };
+            let store = async {
+                while let Some((part, size)) = parts.recv().await {
+                    stored.add(&self.store_part::<E>(part, size).await?);
+                    yield_now().await;
+                }
+                drop(parts);
+                Ok::<_, Failure>(())
+            };
+            let (sent, done) = join!(body::run(size, work), store);
+            done.and(sent)?;
+        }
+        let accepted = &stored.accepted;
+        if !accepted.is_full_success() {
+            self.sink.refused(Refusal {
+                signal: Some(E::SIGNAL),
+                rejected: Some(accepted.rejected),
+                reason: accepted.message.clone(),
+            });
+        }
+        Ok(stored)
+    }
+
+    /// Decodes, checks and delivers a request, or a part of one.
+    async fn store_part<E: Export>(&self, bytes: Bytes, size: usize) -> Result<Stored, Failure> {
+        let work = move || {
+            let mut request = decode::<E>(bytes)?;
             let records = request.records();
             let checked = request.check();
             Ok((request, records, checked))
@@ -166,13 +217,6 @@ impl<S: Sink> Receiver<S> {
         let (request, records, mut accepted) = body::run(size, work).await?;
         if !request.is_empty() {
             accepted = accepted.and(&request.deliver(&self.sink).await?);
-        }
-        if !accepted.is_full_success() {
-            self.sink.refused(Refusal {
-                signal: Some(E::SIGNAL),
-                rejected: Some(accepted.rejected),
-                reason: accepted.message.clone(),
-            });
         }
         Ok(Stored { records, accepted })
     }
@@ -185,6 +229,41 @@ impl<S: Sink> Receiver<S> {
             reason: failure.to_string(),
         });
     }
+}
+
+fn decode<E: Export>(bytes: Bytes) -> Result<E, Failure> {
+    E::decode(bytes).map_err(|error| {
+        let error = error.to_string();
+        // prost names all messages on the way.
+        let error = match error.contains("recursion limit") {
+            true => TOO_DEEP,
+            false => &error,
+        };
+        let reason = format!("the body is not an export of {}: {error}", E::SIGNAL);
+        Failure::malformed("", &reason)
+    })
+}
+
+/// Splits a request that takes much memory.
+fn split<E: Export>(
+    bytes: &[u8],
+    take: impl FnMut(Bytes, usize) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    parts::split(E::table(), E::PATH, bytes, E::PART, take)
+}
+
+/// The bytes that the largest part takes in memory.
+fn largest_part<E: Export>(bytes: &[u8]) -> Result<usize, Failure> {
+    let mut largest = 0;
+    split::<E>(bytes, |part, size| {
+        largest = largest.max(size);
+        let limit = RECORD.max(RECORD_EXPANSION * part.len());
+        match size > limit {
+            true => Err(Failure::RecordTooLarge { limit }),
+            false => Ok(()),
+        }
+    })?;
+    Ok(largest)
 }
 
 async fn unknown<S: Sink>(State(receiver): State<Receiver<S>>, request: Request) -> Response {

@@ -7,9 +7,13 @@ use opentelemetry_proto::tonic::collector::{
 
 use crate::failure::Refusal;
 
+/// Length after which a message takes no more of those of further parts, in bytes.
+const MESSAGE: usize = 1000;
+
 /// The destination of received telemetry.
 ///
-/// The receiver acknowledges a request to its client after the sink has accepted it.
+/// The receiver acknowledges a request to its client after the sink has accepted it. A request that takes much memory
+/// comes in parts. If the sink is busy at one of them, the client sends all of them again.
 pub trait Sink: Clone + Send + Sync + 'static {
     /// Takes spans. All of them have valid ids. The id of a parent is valid or empty.
     fn traces(
@@ -61,6 +65,21 @@ impl Accepted {
         }
         self.message.push_str(&other.message);
         self
+    }
+
+    /// Adds what became of the next part of the same request. A message of a kind that is known is left out.
+    pub(crate) fn add(&mut self, part: &Self) {
+        let kind = |message: &str| message.replace(|char: char| char.is_ascii_digit(), "");
+        self.rejected += part.rejected;
+        self.duplicates += part.duplicates;
+        if self.message.is_empty() {
+            self.message.clone_from(&part.message);
+        } else if self.message.len() < MESSAGE
+            && !kind(&self.message).contains(&kind(&part.message))
+        {
+            self.message.push_str("; ");
+            self.message.push_str(&part.message);
+        }
     }
 }
 

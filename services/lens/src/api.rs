@@ -136,6 +136,16 @@ fn filter(params: &Params, others: &[&str]) -> Result<Filter, Error> {
             others.join(", ")
         )));
     }
+    for name in others.iter().chain(&["q"]) {
+        if params.pairs().filter(|(key, _)| key == name).count() > 1 {
+            let text = format!("`{name}` is there twice: one value of it would have no effect");
+            return Err(Error::BadRequest(text));
+        }
+    }
+    if params.is_malformed() {
+        let text = "the query of the URL is not valid UTF-8";
+        return Err(Error::BadRequest(text.to_owned()));
+    }
     let text = params.get("q").unwrap_or_default();
     text.parse()
         .map_err(|errors: crate::query::Errors| Error::filter(&errors.0))

@@ -116,6 +116,8 @@ mod tests {
             &["lens", "wait"][..],
             &["lens", "wait", "--count", "0", ""],
             &["lens", "wait", "--within", "30", ""],
+            &["lens", "wait", "--within", "25h", ""],
+            &["lens", "assert", "--within", "1year", ""],
             &["lens", "assert", "--none", "--count", "1", ""],
             &["lens", "assert", "--at-least", "10001", ""],
             &["lens", "assert", "--signal", "metrics", ""],

@@ -28,7 +28,7 @@ pub struct Doctor {
 struct Inner {
     /// By name and instance.
     services: HashMap<(String, String), Service>,
-    /// By signal and the reason without its digits: reasons contain counts.
+    /// By signal and [`kind`] of reason.
     notes: HashMap<(Option<Signal>, String), Note>,
     /// Number of spans that came again.
     duplicates: u64,
@@ -172,11 +172,7 @@ impl Doctor {
     pub(crate) fn refused(&self, refusal: &Refusal) {
         let now = SystemTime::now();
         let reason = cut(&refusal.reason);
-        let kind: String = reason
-            .chars()
-            .filter(|char| !char.is_ascii_digit())
-            .collect();
-        let key = (refusal.signal, kind);
+        let key = (refusal.signal, kind(&reason));
         let mut inner = self.lock();
         if !inner.notes.contains_key(&key) {
             make_room(&mut inner.notes, |note| note.last);
@@ -202,6 +198,24 @@ impl Doctor {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A reason without what differs between one record and several.
+fn kind(reason: &str) -> String {
+    let mut kind = reason.replace(|char: char| char.is_ascii_digit(), "");
+    for (many, one) in [
+        ("spans", "span"),
+        ("log records", "log record"),
+        ("data points", "data point"),
+        ("metrics", "metric"),
+        (": first ", ": "),
+        (" ids are", " id are"),
+        (" trace ids", " trace id"),
+        (": their ", ": its "),
+    ] {
+        kind = kind.replace(many, one);
+    }
+    kind
 }
 
 /// Removes the oldest entry of a full table.

@@ -61,7 +61,7 @@ pub(crate) enum Trouble {
     Orphan,
     /// A span starts before its parent in another service.
     Skew,
-    /// The start is in the future.
+    /// The start or the end is in the future.
     Ahead,
     /// The end is before the start.
     EndsEarly,
@@ -92,9 +92,10 @@ impl Findings {
                 break;
             }
             // A trace of the future is old: its clock is wrong.
-            let end = u128::from(row.start.saturating_add(row.duration));
-            let is_ahead = u128::from(row.start) > settled + 2 * UNDER_WAY.as_nanos();
-            if end > settled && !is_ahead {
+            let end = row.start.saturating_add(row.duration);
+            let is_ahead =
+                u128::from(row.start) > settled + 2 * UNDER_WAY.as_nanos() || end > clock::future();
+            if u128::from(end) > settled && !is_ahead {
                 continue;
             }
             let Some(outline) = store.outline(row.id) else {
@@ -117,8 +118,10 @@ fn examine(outline: &Outline, groups: &mut Groups) {
     let mut missing: HashSet<SpanId> = HashSet::new();
     let (now, future) = (clock::now(), clock::future());
     for span in outline.spans() {
-        if span.start > future {
-            note(groups, Trouble::Ahead, &span, "", span.start - now);
+        let end = span.start.saturating_add(span.duration);
+        if end > future {
+            let ahead = if span.start > future { span.start } else { end };
+            note(groups, Trouble::Ahead, &span, "", ahead.saturating_sub(now));
         }
         if span.start == 0 {
             note(groups, Trouble::NoStart, &span, "", 0);

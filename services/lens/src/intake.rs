@@ -76,8 +76,7 @@ impl Export for ExportLogsServiceRequest {
 
 /// Why spans are rejected. Empty if none is.
 fn conflicts(spans: usize) -> String {
-    const WHY: &str =
-        "those of another span that is stored: name, time, parent, kind, status or service differ";
+    const WHY: &str = "those of another span that is stored: the content or the service differs";
     match spans {
         0 => String::new(),
         1 => format!("1 span rejected: its trace id and span id are {WHY}"),

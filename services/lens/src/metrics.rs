@@ -13,6 +13,7 @@
 //! Rejected data points are counted, and the answer says the reason.
 
 use std::{
+    collections::BTreeMap,
     sync::{PoisonError, RwLock, RwLockReadGuard},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -112,9 +113,7 @@ impl Metrics {
     }
 
     fn insert_at(&self, request: &ExportMetricsServiceRequest, now: u64) -> Inserted {
-        // A panic under the lock may leave wrong sums of bytes, but complete points.
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.insert(request, now)
+        state::insert(&self.state, request, now)
     }
 
     /// The memory in use, and what was evicted and rejected.
@@ -133,6 +132,12 @@ impl Metrics {
     #[must_use]
     pub fn names_of(&self, filter: impl Fn(&Labels) -> bool) -> Vec<Name> {
         query::names(&self.read(), Some(&filter))
+    }
+
+    /// The services with points in the future: the number of their points there, and the time of the newest one.
+    #[must_use]
+    pub(crate) fn ahead(&self) -> BTreeMap<String, (u64, u64)> {
+        query::ahead(&self.read())
     }
 
     /// The series of a metric that the filter keeps, by service and attributes.

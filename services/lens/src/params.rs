@@ -3,13 +3,18 @@
 use std::convert::Infallible;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use percent_encoding::percent_decode_str;
 use url::form_urlencoded;
 
 /// The query of a URL: the state of a page.
 ///
 /// Unknown parameters are kept, so that links to other states of the page keep them too.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Params(Vec<(String, String)>);
+pub(crate) struct Params {
+    pairs: Vec<(String, String)>,
+    /// Whether the query was not valid UTF-8. The parameters have replacement characters then.
+    is_malformed: bool,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Infallible;
@@ -21,11 +26,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 
 impl Params {
     pub(crate) fn new(query: &str) -> Self {
-        Self(
-            form_urlencoded::parse(query.as_bytes())
+        Self {
+            pairs: form_urlencoded::parse(query.as_bytes())
                 .into_owned()
                 .collect(),
-        )
+            is_malformed: percent_decode_str(query).decode_utf8().is_err(),
+        }
+    }
+
+    pub(crate) fn is_malformed(&self) -> bool {
+        self.is_malformed
     }
 
     /// The first value of a parameter. An empty one counts as absent.
@@ -35,7 +45,7 @@ impl Params {
 
     /// All values of a parameter.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        let named = self.0.iter().filter(move |(key, _)| key == name);
+        let named = self.pairs.iter().filter(move |(key, _)| key == name);
         named
             .map(|(_, value)| value.as_str())
             .filter(|value| !value.is_empty())
@@ -43,7 +53,7 @@ impl Params {
 
     /// All parameters, for the hidden fields of a form.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
+        self.pairs
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -61,24 +71,27 @@ impl Params {
     )]
     pub(crate) fn with(&self, name: &str, value: impl ToString) -> Self {
         let mut params = self.without(name);
-        params.0.push((name.to_owned(), value.to_string()));
+        params.pairs.push((name.to_owned(), value.to_string()));
         params
     }
 
     /// These parameters without one.
     #[must_use]
     pub(crate) fn without(&self, name: &str) -> Self {
-        let others = self.0.iter().filter(|(key, _)| key != name);
-        Self(others.cloned().collect())
+        let others = self.pairs.iter().filter(|(key, _)| key != name);
+        Self {
+            pairs: others.cloned().collect(),
+            ..*self
+        }
     }
 
     /// The URL of a path with these parameters.
     pub(crate) fn href(&self, path: &str) -> String {
-        if self.0.is_empty() {
+        if self.pairs.is_empty() {
             return path.to_owned();
         }
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(&self.0);
+        query.extend_pairs(&self.pairs);
         format!("{path}?{}", query.finish())
     }
 }

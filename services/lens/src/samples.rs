@@ -92,8 +92,18 @@ pub(crate) async fn send(
 }
 
 pub(crate) async fn log(lens: &Arc<Lens>, service: &str, severity: i32, body: &str) {
+    log_at(lens, service, severity, body, recently()).await;
+}
+
+pub(crate) async fn log_at(
+    lens: &Arc<Lens>,
+    service: &str,
+    severity: i32,
+    body: &str,
+    time_unix_nano: u64,
+) {
     let record = LogRecord {
-        time_unix_nano: recently(),
+        time_unix_nano,
         severity_number: severity,
         body: Some(AnyValue {
             value: Some(Value::StringValue(body.to_owned())),

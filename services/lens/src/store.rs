@@ -69,6 +69,8 @@ struct Writer {
     logs: Signal<LogColumns>,
     /// Number of insertions so far.
     insertions: u64,
+    /// The current record, encoded.
+    encoded: Vec<u8>,
 }
 
 /// The columns that only spans have.
@@ -78,6 +80,8 @@ struct SpanColumns {
     duration: u64,
     /// Id of the parent, or 0.
     parent: u64,
+    /// A hash of the whole encoded span.
+    digest: u32,
     /// A `SpanKind`.
     kind: u8,
     /// A `StatusCode`.
@@ -131,6 +135,7 @@ impl Store {
                 spans: Signal::new(segment, gone),
                 logs: Signal::new(segment, gone),
                 insertions: 0,
+                encoded: Vec::new(),
             }),
             limit,
             version: watch::Sender::new(0),
@@ -168,7 +173,7 @@ impl Store {
 impl Writer {
     /// Size of all allocations, in bytes.
     fn size(&self) -> usize {
-        self.spans.size() + self.logs.size()
+        self.spans.size() + self.logs.size() + self.encoded.capacity()
     }
 
     /// Evicts the oldest sealed segment of both signals. Returns whether there was one.

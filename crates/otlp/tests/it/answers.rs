@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse},
+    collector::trace::v1::{
+        ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+    },
     common::v1::{AnyValue, KeyValue, KeyValueList, any_value::Value},
+    trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
 use otlp::{Accepted, Busy, Limits, Signal};
 use prost::Message as _;
@@ -177,8 +180,79 @@ async fn a_request_that_grows_too_much_in_memory_is_refused_for_good() {
     assert_eq!(answer.status(), 413, "{answer:?}");
     let body = String::from_utf8(answer.body).unwrap();
     assert!(
-        body.contains("would take more than 8388608 bytes of memory"),
+        body.contains("would take more than 16777216 bytes of memory"),
         "{body}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_of_tiny_spans_is_stored_in_parts() {
+    let server = start(Limits::default()).await;
+    let span = |id: u64| Span {
+        trace_id: vec![1; 16],
+        span_id: id.to_be_bytes().to_vec(),
+        ..Span::default()
+    };
+    let request = ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            scope_spans: vec![ScopeSpans {
+                // Spans without a valid id are in all parts.
+                spans: (0..100_000).map(|id| span(id / 2 * (id % 2))).collect(),
+                ..ScopeSpans::default()
+            }],
+            ..ResourceSpans::default()
+        }],
+    };
+    let mut wire = request.encode_to_vec();
+    let answer = server.post(&[PROTOBUF], &wire).await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    let answer = ExportTraceServiceResponse::decode(&answer.body[..]).unwrap();
+    let partial = answer.partial_success.unwrap();
+    assert_eq!(partial.rejected_spans, 50_001);
+    assert!(partial.error_message.len() < 200, "{partial:?}");
+    assert_eq!(server.sink.spans.lock().unwrap().len(), 49_999);
+    // 256 KiB, at two times the size of a span.
+    assert!(*server.sink.most.lock().unwrap() < 1000);
+
+    // A request is refused as a whole, whatever comes before the mistake.
+    let valid = wire.len();
+    wire.extend_from_slice(b"\x0a\x02\x12\x7f");
+    let answer = server.post(&[PROTOBUF], &wire).await;
+    assert_eq!(answer.status(), 400, "{answer:?}");
+    assert_eq!(server.sink.spans.lock().unwrap().len(), 49_999);
+
+    // The client repeats all of it if the sink does not take a part.
+    *server.sink.answer.lock().unwrap() = Err(Busy {
+        reason: "full".to_owned(),
+        retry_after: Duration::from_secs(1),
+    });
+    let answer = server.post(&[PROTOBUF], &wire[..valid]).await;
+    assert_eq!(answer.status(), 503, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_record_that_grows_too_much_in_memory_is_refused_for_good() {
+    let server = start(Limits::default()).await;
+    let request = ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            scope_spans: vec![ScopeSpans {
+                spans: vec![Span {
+                    trace_id: vec![1; 16],
+                    span_id: vec![1; 8],
+                    attributes: vec![KeyValue::default(); 300_000],
+                    ..Span::default()
+                }],
+                ..ScopeSpans::default()
+            }],
+            ..ResourceSpans::default()
+        }],
+    };
+    let answer = server.post(&[PROTOBUF], &request.encode_to_vec()).await;
+    assert_eq!(answer.status(), 413, "{answer:?}");
+    let status = pb::Status::decode(&answer.body[..]).unwrap();
+    assert_eq!(
+        status.message,
+        "a single record would take more than 25165824 bytes of memory, the limit of this receiver"
     );
 }
 

@@ -27,6 +27,8 @@ use tonic::transport::Channel;
 pub(crate) struct Memory {
     /// Ids of the stored spans.
     pub(crate) spans: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// Number of spans that came at once, at most.
+    pub(crate) most: Arc<Mutex<usize>>,
     pub(crate) refusals: Arc<Mutex<Vec<Refusal>>>,
     pub(crate) answer: Arc<Mutex<Result<Accepted, Busy>>>,
     /// Requests wait while this is true.
@@ -37,6 +39,7 @@ impl Default for Memory {
     fn default() -> Self {
         Self {
             spans: Arc::default(),
+            most: Arc::default(),
             refusals: Arc::default(),
             answer: Arc::new(Mutex::new(Ok(Accepted::default()))),
             hold: watch::Sender::new(false),
@@ -59,10 +62,11 @@ impl Sink for Memory {
             .into_iter()
             .flat_map(|group| group.scope_spans)
             .flat_map(|scope| scope.spans);
-        self.spans
-            .lock()
-            .unwrap()
-            .extend(spans.map(|span| span.span_id));
+        let mut stored = self.spans.lock().unwrap();
+        let before = stored.len();
+        stored.extend(spans.map(|span| span.span_id));
+        let mut most = self.most.lock().unwrap();
+        *most = (*most).max(stored.len() - before);
         Ok(answer)
     }
 

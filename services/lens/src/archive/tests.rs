@@ -350,3 +350,20 @@ async fn a_full_disk_loses_the_oldest_and_recovers() {
     })
     .await;
 }
+
+/// A disk that is full at the stop must not prevent the next start.
+#[tokio::test]
+async fn an_open_of_an_existing_file_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), MEMORY, async |lens| {
+        loaded(lens).await;
+        Intake(Arc::clone(lens)).traces(spans(0..9)).await.unwrap();
+    })
+    .await;
+    let log = folder.path().join(format!("{FILE}-wal"));
+    // The connections of the first run close on their threads, and the last one removes the log.
+    until("the log is gone", || !log.exists()).await;
+    let opened = Archive::open(folder.path(), MEMORY).await.unwrap();
+    assert_eq!(fs::metadata(&log).map_or(0, |log| log.len()), 0);
+    assert_eq!(opened.loading().map(|loading| loading.total), Some(9));
+}

@@ -25,6 +25,9 @@ const SHOWN: usize = 100;
 /// Largest number of matches that can be expected: the API counts one more.
 const MOST: u64 = 9_999;
 
+/// Longest time of a check.
+const DAY: Duration = Duration::from_hours(24);
+
 /// Time for lens to load what an earlier run stored, for an `assert` without `--within`.
 const LOAD: Duration = Duration::from_mins(1);
 
@@ -45,8 +48,8 @@ pub(super) struct Wait {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST))]
     count: u64,
 
-    /// Time for the matches to appear, such as 30s or 2m
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    /// Time for the matches to appear, such as 30s or 2m; 24h at most
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     within: Duration,
 }
 
@@ -81,8 +84,8 @@ pub(super) struct Assert {
     #[arg(long, group = "expected", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST))]
     at_least: Option<u64>,
 
-    /// Time for the expectation to be met, such as 30s or 2m
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// Time for the expectation to be met, such as 30s or 2m; 24h at most
+    #[arg(long, value_name = "TIME", value_parser = time)]
     within: Option<Duration>,
 }
 
@@ -119,6 +122,14 @@ enum Verdict {
     NotMet,
     /// More matches cannot change this.
     Never,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time <= DAY => Ok(time),
+        Ok(_) => Err("it is longer than 24h".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl Wait {

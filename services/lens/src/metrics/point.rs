@@ -84,6 +84,17 @@ impl Number {
 }
 
 impl Point {
+    /// Holds a place for another point. It has no allocations.
+    pub(super) fn empty() -> Self {
+        Self {
+            time: 0,
+            start: 0,
+            value: Value::Gap,
+            arrival: 0,
+            exemplars: Box::default(),
+        }
+    }
+
     /// The bytes of its allocations, after the given predecessor in its series.
     ///
     /// Shared bounds count once for each run of points that share them.

@@ -169,8 +169,26 @@ pub(super) fn names(state: &State, filter: Option<&dyn Fn(&Labels) -> bool>) -> 
 /// The time of the newest point that is not in the future.
 fn present(series: &Series) -> Option<u64> {
     let future = clock::future();
-    let mut times = series.ring.points().iter().rev().map(|point| point.time);
-    times.find(|&time| time <= future)
+    let points = series.ring.points();
+    let count = points.partition_point(|point| point.time <= future);
+    Some(points.get(count.checked_sub(1)?)?.time)
+}
+
+/// The services with points in the future: the number of their points there, and the time of the newest one.
+pub(super) fn ahead(state: &State) -> BTreeMap<String, (u64, u64)> {
+    let future = clock::future();
+    let mut services = BTreeMap::new();
+    for (_, series) in state.all() {
+        let points = series.ring.points();
+        let Some(last) = points.back().filter(|last| last.time > future) else {
+            continue;
+        };
+        let count = points.len() - points.partition_point(|point| point.time <= future);
+        let service = series.metric.source.service.to_string();
+        let found: &mut (u64, u64) = services.entry(service).or_default();
+        *found = (found.0 + count as u64, found.1.max(last.time));
+    }
+    services
 }
 
 /// The series of a metric that the filter keeps, by service and attributes.

@@ -10,19 +10,20 @@
 use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
-use opentelemetry_proto::tonic::{
-    collector::metrics::v1::ExportMetricsServiceRequest, metrics::v1::metric::Data,
-};
 
 use crate::metrics::{
-    decode::{self, DataPoint, Reason, Rejections},
-    identity::{self, Header, Metric, Source},
-    message,
+    decode::Reason,
+    identity::{Metric, Source},
+    point::Point,
     ring::Ring,
     size,
 };
 
 mod evict;
+mod insert;
+
+use insert::Origin;
+pub(super) use insert::insert;
 
 /// Bytes of the budget for each series that may exist.
 const BYTES_PER_SERIES: usize = 4096;
@@ -95,17 +96,6 @@ pub(super) struct State {
     none_stale_before: u64,
 }
 
-/// The origin of points of one metric in a request.
-struct Origin<'a> {
-    source: &'a Source,
-    source_id: u64,
-    header: Header<'a>,
-    metric_id: u64,
-    description: &'a str,
-    /// Encoded as a `KeyValueList`.
-    metadata: &'a [u8],
-}
-
 impl State {
     pub(super) fn new(limit: usize) -> Self {
         Self {
@@ -122,84 +112,22 @@ impl State {
         }
     }
 
-    /// Inserts the points of a request that arrives at this time, in milliseconds since the Unix epoch.
-    pub(super) fn insert(&mut self, request: &ExportMetricsServiceRequest, now: u64) -> Inserted {
-        let mut rejections = Rejections::new();
-        // The encoded attributes of the current point.
-        let mut attributes = Vec::new();
-        let mut metadata = Vec::new();
-        for resource in &request.resource_metrics {
-            for scope in &resource.scope_metrics {
-                let source = Source::new(resource, scope);
-                let source_id = source.id();
-                for metric in &scope.metrics {
-                    let Some(data) = &metric.data else { continue };
-                    if metric.name.is_empty() {
-                        let nameless = Reason::Invalid("a metric without a name");
-                        *rejections.entry(nameless).or_default() += decode::count(data);
-                        continue;
-                    }
-                    let (kind, temporality) = decode::kind(data);
-                    identity::encode(&metric.metadata, &mut metadata);
-                    let header = Header {
-                        name: &metric.name,
-                        unit: &metric.unit,
-                        kind,
-                        temporality,
-                    };
-                    let origin = Origin {
-                        source: &source,
-                        source_id,
-                        header,
-                        metric_id: header.id(source_id),
-                        description: &metric.description,
-                        metadata: &metadata,
-                    };
-                    let mut insert = |point: &dyn DataPoint| {
-                        let inserted = self.insert_point(&origin, point, &mut attributes, now);
-                        if let Err(reason) = inserted {
-                            *rejections.entry(reason).or_default() += 1;
-                        }
-                    };
-                    match data {
-                        Data::Gauge(data) => each(&data.data_points, &mut insert),
-                        Data::Sum(data) => each(&data.data_points, &mut insert),
-                        Data::Histogram(data) => each(&data.data_points, &mut insert),
-                        Data::ExponentialHistogram(data) => each(&data.data_points, &mut insert),
-                        Data::Summary(data) => each(&data.data_points, &mut insert),
-                    }
-                }
-            }
-        }
-        let rejected = rejections.values().sum();
-        self.rejected_points += rejected;
-        Inserted {
-            rejected,
-            message: message::write(&rejections, self),
-        }
-    }
-
-    fn insert_point(
+    /// Inserts points of one series, which are in the order of their times, and leaves the vector empty unless they
+    /// are rejected.
+    fn insert_points(
         &mut self,
         origin: &Origin<'_>,
-        point: &dyn DataPoint,
-        attributes: &mut Vec<u8>,
+        (id, attributes): (u64, &[u8]),
+        points: &mut Vec<Point>,
         now: u64,
     ) -> Result<(), Reason> {
-        identity::encode(point.attributes(), attributes);
-        let mut point = point.decode()?;
-        point.arrival = now;
-        if point.heap(None) + attributes.len() > self.limit / SIXTEENTH {
-            return Err(Reason::TooLarge);
-        }
-        let id = identity::series_id(origin.metric_id, attributes);
         let series = match self.series.get_mut(&id) {
             Some(series) if series.is(origin, attributes) => series,
             Some(_) => return Err(Reason::Collision),
             None => self.add_series(id, origin, attributes, now)?,
         };
         let before = series.ring.bytes();
-        series.ring.insert(point);
+        series.ring.insert(points);
         series.updated = now;
         let after = series.ring.bytes();
         self.point_bytes = self.point_bytes - before + after;
@@ -304,30 +232,6 @@ impl State {
 impl Series {
     fn is(&self, origin: &Origin<'_>, attributes: &[u8]) -> bool {
         *self.attributes == *attributes && origin.is(&self.metric)
-    }
-}
-
-impl Origin<'_> {
-    fn is(&self, metric: &Metric) -> bool {
-        metric.has(self.header) && metric.source.is(self.source)
-    }
-
-    fn metric(&self, source: Arc<Source>) -> Metric {
-        Metric {
-            source,
-            name: self.header.name.into(),
-            unit: self.header.unit.into(),
-            description: self.description.into(),
-            metadata: self.metadata.into(),
-            kind: self.header.kind,
-            temporality: self.header.temporality,
-        }
-    }
-}
-
-fn each(points: &[impl DataPoint], insert: &mut impl FnMut(&dyn DataPoint)) {
-    for point in points {
-        insert(point);
     }
 }
 

@@ -3,7 +3,7 @@
 use maud::{Markup, PreEscaped, html};
 use pages::{Layout, assets::href, current};
 
-use super::{Files, format, saved};
+use super::{Files, format, overview::plural, saved};
 use crate::Lens;
 
 /// The place of a page in the navigation.
@@ -73,8 +73,8 @@ fn stock(lens: &Lens) -> Markup {
     let since = [stats.spans.since, stats.logs.since];
     html! {
         p {
-            (format::count(stats.spans.records)) " spans, "
-            (format::count(stats.logs.records)) " log records and "
+            (plural(stats.spans.records, "span", "spans")) ", "
+            (plural(stats.logs.records, "log record", "log records")) " and "
             (format::count(usage.series as u64)) " series in "
             (format::bytes(bytes as u64)) " of " (format::bytes(lens.memory as u64))
             @if let Some(since) = since.into_iter().flatten().min() {

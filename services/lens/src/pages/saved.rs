@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use maud::{Markup, html};
 
-use super::format;
+use super::{format, overview::plural};
 use crate::{
     Lens,
     archive::{Archive, Status},
@@ -43,11 +43,12 @@ fn paragraph(status: &Status) -> Markup {
                 ", since " (time(failure.since)) ". Lens tries again each second. "
             }
             @if status.dropped > 0 {
-                (format::count(status.dropped))
-                " records will be missing after a restart, because the disk was full or too slow. "
+                (plural(status.dropped, "record", "records"))
+                " will be missing after a restart, because the disk was full or too slow. "
             }
             @if status.damaged > 0 {
-                (format::count(status.damaged)) " damaged chunks of an earlier run are left out. "
+                (plural(status.damaged, "damaged chunk of an earlier run is", "damaged chunks of an earlier run are"))
+                " left out. "
             }
             "Saved for the next start: " (format::bytes(status.size)) " of "
             (format::bytes(status.limit)) "."

@@ -112,8 +112,14 @@ pub enum Problem {
     )]
     Parenthesis,
     /// A value has a wildcard. The text says what would be right.
-    #[error("`*` is no wildcard: {0}; in quotes it is text")]
-    Wildcard(String),
+    #[error("`{0}` is no wildcard: {1}; in quotes it is text")]
+    Wildcard(char, String),
+    /// A text or value begins with the quote of another kind.
+    #[error("`{0}` is no quote of a filter: use `\"` at both ends; in quotes it is text")]
+    CurlyQuote(char),
+    /// The colon after a key is another character.
+    #[error("`：` is no operator: write `:` after a key; in quotes it is text")]
+    WideColon,
     /// Nothing follows `-`.
     #[error("`-` needs a term directly after it, such as -service:auth")]
     NoTerm,

@@ -23,8 +23,13 @@ pub(super) fn is_bare(text: &str) -> bool {
 
 /// Whether a text is a value without quotes.
 pub(super) fn is_bare_value(text: &str) -> bool {
-    let is_value = text.chars().all(|char| is_value(char) && char != '*');
-    text.starts_with(is_key) && is_value && words::several(Some("service"), text).is_none()
+    let is_value = text
+        .chars()
+        .all(|char| is_value(char) && !matches!(char, '*' | '?'));
+    text.starts_with(is_key)
+        && is_value
+        && words::several(Some("service"), text).is_none()
+        && words::lookalike(text).is_none()
 }
 
 /// Whether a key without quotes is one of an attribute.
@@ -174,11 +179,21 @@ fn term(input: &mut Input<'_>) -> ModalResult<Term, Failure> {
     }))
 }
 
-/// Fails if the value of a condition has a wildcard and is not in quotes.
+/// Fails if the value of a condition is not in quotes and has a wildcard, or signs that look like those of a filter.
 fn literal(condition: &Condition, offset: usize, quoted: bool) -> Result<(), ErrMode<Failure>> {
-    match words::wildcard(condition) {
-        Some(problem) if !quoted => Err(Failure::cut(offset, problem)),
-        _ => Ok(()),
+    if quoted {
+        return Ok(());
+    }
+    let value = match condition {
+        Condition::Service(_, value)
+        | Condition::Name(_, value)
+        | Condition::Attribute(_, _, value)
+        | Condition::Text(value) => value,
+        _ => "",
+    };
+    match words::lookalike(value).or_else(|| words::wildcard(condition)) {
+        Some(problem) => Err(Failure::cut(offset, problem)),
+        None => Ok(()),
     }
 }
 

@@ -444,6 +444,26 @@ fn each_error_has_its_position_and_says_what_is_right() {
             "name:*",
             "character 6: `*` is no wildcard: leave the term out; in quotes it is text",
         ),
+        (
+            "service:au?h",
+            "character 9: `?` is no wildcard: write service~au service~h; in quotes it is text",
+        ),
+        (
+            "service:“web”",
+            "character 9: `“` is no quote of a filter: use `\"` at both ends; in quotes it is text",
+        ),
+        (
+            "“timed out”",
+            "character 1: `“` is no quote of a filter: use `\"` at both ends; in quotes it is text",
+        ),
+        (
+            "service：web",
+            "character 1: `：` is no operator: write `:` after a key; in quotes it is text",
+        ),
+        (
+            "-http.route：/login",
+            "character 2: `：` is no operator: write `:` after a key; in quotes it is text",
+        ),
     ];
     for (text, message) in table {
         match text.parse::<Filter>() {
@@ -609,7 +629,7 @@ fn the_canonical_form_parses_to_the_same_filter() {
 fn any_text(random: &mut fastrand::Rng, min: usize) -> String {
     let characters = [
         'a', 'b', '.', '-', ':', '=', '!', '<', '>', '~', '"', '\\', ' ', '\n', '\u{3000}', 'é',
-        '\0', '*', '(', 'O', 'R',
+        '\0', '*', '(', 'O', 'R', '?', '“', '：',
     ];
     (0..random.usize(min..5))
         .map(|_| *random.choice(&characters).unwrap())

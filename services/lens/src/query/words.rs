@@ -1,6 +1,6 @@
 //! What filters of other programs have: words between terms, and wildcards.
 
-use super::{Condition, Operator, Problem, keys::KEYS, tokens::is_sign};
+use super::{Condition, Operator, Problem, keys::KEYS, parse::is_attribute, tokens::is_sign};
 
 /// What is right in place of a word between terms. Each is text if it is in quotes.
 pub(super) fn between(word: &str) -> Option<Problem> {
@@ -37,7 +37,24 @@ pub(super) fn several(key: Option<&str>, value: &str) -> Option<Problem> {
     None
 }
 
-/// What is right in place of a condition with a `*` that is not in quotes.
+/// Quotes of texts, which are none of a filter.
+const CURLY: [char; 5] = ['“', '”', '„', '«', '»'];
+
+/// The colon of East Asian text, which looks like an operator.
+const WIDE: char = '：';
+
+/// What is right in place of a text or value that is not in quotes and has signs that look like those of a filter.
+pub(super) fn lookalike(text: &str) -> Option<Problem> {
+    if let Some(quote) = text.chars().next().filter(|char| CURLY.contains(char)) {
+        return Some(Problem::CurlyQuote(quote));
+    }
+    let (key, _) = text.split_once(WIDE)?;
+    let key = key.strip_prefix('-').unwrap_or(key);
+    let is_key = KEYS.contains(&key) || (key.is_ascii() && is_attribute(key));
+    is_key.then_some(Problem::WideColon)
+}
+
+/// What is right in place of a condition with a wildcard that is not in quotes. A text may have a question mark.
 pub(super) fn wildcard(condition: &Condition) -> Option<Problem> {
     let (Condition::Service(_, value)
     | Condition::Name(_, value)
@@ -46,10 +63,12 @@ pub(super) fn wildcard(condition: &Condition) -> Option<Problem> {
     else {
         return None;
     };
-    if !value.contains('*') {
-        return None;
-    }
-    let parts = value.split('*').filter(|part| !part.is_empty());
+    let wildcards = match condition {
+        Condition::Text(_) => &['*'][..],
+        _ => &['*', '?'],
+    };
+    let wildcard = value.chars().find(|char| wildcards.contains(char))?;
+    let parts = value.split(wildcards).filter(|part| !part.is_empty());
     let contains = parts.map(|part| {
         let part = part.to_owned();
         let condition = match condition {
@@ -63,8 +82,9 @@ pub(super) fn wildcard(condition: &Condition) -> Option<Problem> {
         condition.to_string()
     });
     let right: Vec<_> = contains.collect();
-    Some(Problem::Wildcard(match right.is_empty() {
+    let right = match right.is_empty() {
         true => "leave the term out".to_owned(),
         false => format!("write {}", right.join(" ")),
-    }))
+    };
+    Some(Problem::Wildcard(wildcard, right))
 }

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use prost::Message;
-
 /// Size of a block before compression, in bytes. The last record of a block may exceed it. A larger block compresses
 /// better, but is unpacked as a whole to read one record.
 const BLOCK: usize = 64 * 1024;
@@ -29,14 +27,12 @@ struct Block {
 }
 
 impl Arena {
-    /// Adds a message and returns the place of its end in the uncompressed arena.
-    pub(super) fn push(&mut self, message: &impl Message, scratch: &mut Vec<u8>) -> u32 {
+    /// Adds an encoded message and returns the place of its end in the uncompressed arena.
+    pub(super) fn push(&mut self, message: &[u8], scratch: &mut Vec<u8>) -> u32 {
         if self.tail.capacity() == 0 {
             self.tail.reserve_exact(BLOCK + BLOCK / 16);
         }
-        message
-            .encode(&mut self.tail)
-            .expect("a vector has room for any message");
+        self.tail.extend_from_slice(message);
         // Protobuf messages are below 2 GiB, and a segment above its size takes no further message.
         let end = self.start + self.tail.len() as u32;
         if self.tail.len() >= BLOCK {
@@ -140,6 +136,8 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
 
     #[test]
@@ -153,7 +151,7 @@ mod tests {
             .collect();
         let mut ends = Vec::new();
         for message in &messages {
-            ends.push(arena.push(message, &mut scratch));
+            ends.push(arena.push(&message.encode_to_vec(), &mut scratch));
         }
         assert!(arena.blocks.len() > 2 && !arena.tail.is_empty());
         assert!(arena.size() < arena.len() / 2);

@@ -137,9 +137,11 @@ impl<C> InRange<C> {
     }
 
     fn iter(&self) -> impl Iterator<Item = (&Segment<C>, &Row<C>)> {
+        // The greatest time has none after it that could end the range.
+        let is_last = |time| time == u64::MAX && self.range.end == u64::MAX;
         self.segments.iter().flat_map(move |segment| {
             let rows = segment.rows.iter();
-            rows.filter(|row| self.range.contains(&row.time))
+            rows.filter(move |row| self.range.contains(&row.time) || is_last(row.time))
                 .map(|row| (&**segment, row))
         })
     }

@@ -1,7 +1,8 @@
 //! Takes OTLP requests into the store.
 
-use std::time::SystemTime;
+use std::{hash::BuildHasher as _, time::SystemTime};
 
+use foldhash::fast::FixedState;
 use opentelemetry_proto::tonic::{
     collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
     common::v1::{InstrumentationScope, any_value::Value},
@@ -9,13 +10,16 @@ use opentelemetry_proto::tonic::{
     resource::v1::Resource,
     trace::v1::{ResourceSpans, ScopeSpans, Span, span::SpanKind, status::StatusCode},
 };
-use prost::Message as _;
+use prost::Message;
 
 use super::{LogColumns, SpanColumns, Store, Writer, segment::Record, signal::Group};
 use crate::ids::{SpanId, TraceId};
 
 /// Number of records after which the writer lets readers in.
 const BATCH: usize = 512;
+
+/// Size of an encoded record above which its buffer is freed, in bytes.
+const ENCODED: usize = 64 << 10;
 
 /// Lowest severity number of an error.
 pub(super) const ERROR: u8 = 17;
@@ -129,15 +133,17 @@ impl Writer {
         let status = StatusCode::try_from(status).unwrap_or_default();
         let kind = SpanKind::try_from(span.kind).unwrap_or_default();
         let error = status == StatusCode::Error;
+        self.encode(span);
         let columns = SpanColumns {
             duration,
             parent: parent.map_or(0, SpanId::number),
+            digest: FixedState::default().hash_one(&self.encoded) as u32,
             kind: kind as u8,
             status: status as u8,
         };
         if let Some((segment, row)) = self.spans.find(trace, id) {
-            // Attributes and events are not compared: they are compressed, and two different spans hardly have the
-            // same times.
+            // Stored spans are compressed, so the hash stands for what has no column. The rest of the resource and the
+            // scope may differ: a collector on one of two ways adds attributes there.
             let is_same = (row.time, &row.columns) == (start, &columns)
                 && segment.names.text(row.name) == span.name
                 && segment.names.text(row.origin.service) == group.service;
@@ -160,7 +166,8 @@ impl Writer {
             attributes: &span.attributes,
             columns,
         };
-        self.spans.append(group, record, span, self.insertions);
+        self.spans
+            .append(group, record, &self.encoded, self.insertions);
         let links = span.links.iter().filter_map(|link| {
             let linked = SpanId::from_bytes(&link.span_id).map_or(0, SpanId::number);
             Some((TraceId::from_bytes(&link.trace_id)?, linked))
@@ -184,7 +191,20 @@ impl Writer {
             attributes: &log.attributes,
             columns: LogColumns { severity },
         };
-        self.logs.append(group, record, log, self.insertions);
+        self.encode(log);
+        self.logs
+            .append(group, record, &self.encoded, self.insertions);
+    }
+
+    fn encode(&mut self, record: &impl Message) {
+        // A large record must not leave its buffer behind.
+        if self.encoded.capacity() > ENCODED {
+            self.encoded = Vec::new();
+        }
+        self.encoded.clear();
+        record
+            .encode(&mut self.encoded)
+            .expect("a vector has room for any message");
     }
 }
 

@@ -5,7 +5,6 @@ use std::{hash::BuildHasher as _, ops::Range};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
-use prost::Message;
 
 use super::{
     arena::{Arena, Reader},
@@ -181,7 +180,7 @@ impl<C> Segment<C> {
         part: Option<u32>,
         origin: Origin,
         record: Record<'_, C>,
-        message: &impl Message,
+        message: &[u8],
         scratch: &mut Vec<u8>,
     ) {
         let number = self.rows.len() as u32;

@@ -6,8 +6,6 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use prost::Message;
-
 use super::{
     SignalStats,
     chains::{Chains, Gone, Place},
@@ -110,7 +108,7 @@ impl<C: Clone> Signal<C> {
         &mut self,
         group: &mut Group<'_>,
         record: Record<'_, C>,
-        message: &impl Message,
+        message: &[u8],
         insertion: u64,
     ) {
         if self.open.is_full(self.segment_size) {

@@ -63,6 +63,9 @@ pub struct Timeline {
     pub earlier: Option<Outside>,
     /// Log records of later times than the intervals.
     pub later: Option<Outside>,
+    /// Number of log records in the intervals that are of the future. They are there if there are no others but those
+    /// of times before 2000.
+    pub ahead: u64,
     /// If the search ended early: log records from this time on are counted, in nanoseconds since 1970.
     pub since: Option<u64>,
 }
@@ -149,7 +152,8 @@ impl Count {
     }
 
     pub(super) fn wants(&self, time: u64) -> bool {
-        self.range.contains(&time)
+        // The greatest time has none after it that could end the range.
+        self.range.contains(&time) || (time == u64::MAX && self.range.end == u64::MAX)
     }
 
     pub(super) fn add(&mut self, time: u64, severity: u8) {
@@ -175,6 +179,9 @@ impl Count {
             timeline.timeless += part.timeless;
             if shown[age] {
                 timeline.merge(part);
+                if age == Age::Future as usize {
+                    timeline.ahead = part.total();
+                }
             } else if age == Age::Future as usize {
                 later += part.total();
             } else {
@@ -291,6 +298,15 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_time_is_counted() {
+        let cuts = Cuts::new(Some(2 * OLDEST), 3 * OLDEST);
+        let count = Count::new(0..u64::MAX, Some(cuts));
+        assert!(count.wants(u64::MAX) && count.wants(0));
+        let past = Count::new(S..DAY, None);
+        assert!(!past.wants(u64::MAX) && !past.wants(DAY));
+    }
+
+    #[test]
     fn a_wrong_time_does_not_widen_the_intervals_of_others() {
         let now = 1_800_000_000 * S;
         let cuts = Cuts::new(Some(now - DAY), now + S);
@@ -328,6 +344,7 @@ mod tests {
         // There is nothing else to show.
         let timeline = count(&[S, now + DAY]);
         assert_eq!((timeline.total(), timeline.earlier), (2, None));
+        assert_eq!(timeline.ahead, 1);
     }
 
     #[test]

@@ -139,6 +139,8 @@ async fn errors_are_json() {
         ("/api/logs?q=status:error", 400, "logs have no `status`"),
         ("/api/metrics?q=text", 400, "series have no text"),
         ("/api/traces?limit=0", 400, "1 to 1000"),
+        ("/api/matches?q=a&q=b", 400, "`q` is there twice"),
+        ("/api/matches?q=%ff", 400, "not valid UTF-8"),
         ("/api/traces?before=x", 400, "cursor"),
         // A filter by time would have no effect.
         ("/api/traces?from=1", 400, "before, follow, limit"),

@@ -35,7 +35,7 @@ async fn a_restart_keeps_telemetry_and_a_stop_loses_nothing() {
     for run in 1..=2 {
         let lens = Lens::start(&data).await;
         if run == 2 {
-            lens.shows("1 spans, 1 log records and 1 series").await;
+            lens.shows("1 span, 1 log record and 1 series").await;
         }
         lens.send(run).await;
         lens.process.terminate();
@@ -74,7 +74,7 @@ async fn sigkill_loses_two_seconds_at_most() {
     assert_eq!(lens.process.ended().await.code, None);
 
     let lens = Lens::start(folder.path()).await;
-    lens.shows("1 spans, 1 log records and 1 series").await;
+    lens.shows("1 span, 1 log record and 1 series").await;
     // It is whole: new telemetry is saved.
     lens.send(3).await;
     lens.process.terminate();
@@ -112,7 +112,7 @@ async fn a_second_process_is_refused() {
     let expected = format!("in use by another process (pid {})", pid.trim());
     assert!(sentence.contains(&expected), "{sentence}");
     lens.send(1).await;
-    lens.shows("1 spans").await;
+    lens.shows("1 span, ").await;
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn files_of_newer_versions_and_other_programs_are_refused() {
         .batch_execute("DELETE FROM __diesel_schema_migrations WHERE version = '99999999'")
         .unwrap();
     let lens = Lens::start(folder.path()).await;
-    lens.shows("1 spans").await;
+    lens.shows("1 span, ").await;
     drop(lens);
 
     fs::remove_file(&file).unwrap();

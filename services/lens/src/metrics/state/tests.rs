@@ -1,12 +1,21 @@
-use opentelemetry_proto::tonic::metrics::v1::{
-    DataPointFlags, Exemplar as OtlpExemplar, ExponentialHistogramDataPoint, HistogramDataPoint,
-    NumberDataPoint, Sum, Summary as OtlpSummary, SummaryDataPoint, exemplar,
-    exponential_histogram_data_point, number_data_point, summary_data_point::ValueAtQuantile,
+use std::{
+    sync::RwLock,
+    time::{Duration, Instant},
+};
+
+use opentelemetry_proto::tonic::{
+    collector::metrics::v1::ExportMetricsServiceRequest,
+    metrics::v1::{
+        DataPointFlags, Exemplar as OtlpExemplar, ExponentialHistogramDataPoint,
+        HistogramDataPoint, NumberDataPoint, Sum, Summary as OtlpSummary, SummaryDataPoint,
+        exemplar, exponential_histogram_data_point, metric::Data, number_data_point,
+        summary_data_point::ValueAtQuantile,
+    },
 };
 
 use super::*;
 use crate::metrics::{
-    Kind, Metrics, Number, Point, Value,
+    Kind, Metrics, Number, Value,
     testing::{
         CUMULATIVE, DELTA, SECOND, UNSPECIFIED, attribute, counter, explicit_of, explicit_point,
         exponential_histogram, exponential_of, exponential_point, gauge, histogram, ids, labels,
@@ -556,14 +565,65 @@ fn series_leave_if_their_last_points_are_too_many() {
 }
 
 #[test]
+fn many_points_take_their_place_among_others_at_once() {
+    const COUNT: u64 = 80_000;
+    let metrics = Metrics::new(256 << 20);
+    let send = |first: u64| {
+        let points = (0..COUNT).map(|index| number(0, first + 2 * index, index as i64));
+        assert_eq!(
+            metrics.insert(&request(vec![gauge(points.collect())])),
+            accepted()
+        );
+    };
+    let began = Instant::now();
+    let newest = 2 * COUNT + 2;
+    // First, again, between these points, and before them.
+    for first in [newest, newest, newest + 1, 2] {
+        send(first);
+    }
+    // If each point moved the newer ones, they would take minutes.
+    assert!(began.elapsed() < Duration::from_secs(6));
+    let stored = metrics.points(ids(&metrics)[0], seconds(0, 1_000_000));
+    assert_eq!(stored.len() as u64, 3 * COUNT);
+    assert!(stored.is_sorted_by_key(|point| point.time));
+}
+
+#[test]
+fn points_of_series_in_any_order_reach_their_series() {
+    let metrics = store();
+    let points = (1..=100).rev().flat_map(|time| {
+        (0..3).map(move |id| NumberDataPoint {
+            attributes: vec![attribute("id", &id.to_string())],
+            ..number(0, time, 1000 * i64::from(id) + time as i64)
+        })
+    });
+    assert_eq!(
+        metrics.insert(&request(vec![gauge(points.collect())])),
+        accepted()
+    );
+    for one in labels(&metrics) {
+        let all = metrics.points(one.id, seconds(0, 1000));
+        assert_eq!(all.len(), 100);
+        let Value::Number(Number::Int(base)) = all[0].value else {
+            panic!("no number");
+        };
+        for (point, time) in all.iter().zip(1..) {
+            let value = Value::Number(Number::Int(base - 1 + time));
+            assert_eq!((point.time, &point.value), (time as u64 * SECOND, &value));
+        }
+    }
+}
+
+#[test]
 fn an_empty_store_counts_no_bytes_but_its_tables() {
     let metrics = Metrics::new(1 << 20);
     let empty = metrics.usage().bytes;
     assert_eq!(empty, 0);
-    let mut state = State::new(1 << 20);
+    let state = RwLock::new(State::new(1 << 20));
     for id in 0..50 {
-        state.insert(&request(vec![gauge(vec![labelled(id, 10)])]), 0);
+        insert(&state, &request(vec![gauge(vec![labelled(id, 10)])]), 0);
     }
+    let mut state = state.into_inner().unwrap();
     let ids: Vec<_> = state.all().map(|(id, _)| id).collect();
     for id in ids {
         state.remove(id);

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use maud::{Markup, html};
 
 use super::tree::{Side, Step};
-use crate::pages::{format, text};
+use crate::pages::{format, overview::plural, text};
 
 /// Maximum number of rows.
 const ROWS: usize = 200;
@@ -34,7 +34,8 @@ pub(super) fn table(steps: &[Step<'_>]) -> Markup {
                 em { "More in A" } " is the self time in A minus that in B: red where A took longer. Self time is what no "
                 "child covers, so that a slow span is not counted again in its parents. "
                 @if only(0) + only(1) > 0 {
-                    (format::count(only(1) as u64)) " rows are only in A, and " (format::count(only(0) as u64)) " only in B."
+                    (plural(only(1) as u64, "row is", "rows are")) " only in A, and " (format::count(only(0) as u64))
+                    " only in B."
                 }
             }
         }
@@ -55,7 +56,7 @@ pub(super) fn table(steps: &[Step<'_>]) -> Markup {
             }
         }
         @if order.len() > ROWS {
-            p.hint { "And " (format::count((order.len() - ROWS) as u64)) " rows with smaller differences." }
+            p.hint { "And " (plural((order.len() - ROWS) as u64, "row", "rows")) " with smaller differences." }
         }
     }
 }

@@ -1,13 +1,15 @@
 //! Problems that were found, and what to do about each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
 use crate::{
-    Lens, Service,
+    Lens, Service, clock,
     findings::{Finding, Findings, Trouble},
     pages::{format, links, overview::plural, text},
+    params::Params,
+    query::{Condition, Filter, Operator, Term},
 };
 
 /// Maximum number of problems that are shown.
@@ -15,6 +17,10 @@ const SHOWN: usize = 50;
 
 /// Maximum number of services that one problem names.
 const NAMES: usize = 10;
+
+/// What to do about a clock that is ahead.
+const AHEAD: &str = "Synchronise the clock of its machine, for instance with NTP, or correct code that sets times \
+                     itself. Charts leave such records out if there are others.";
 
 /// A problem and its remedy.
 pub(super) struct Problem {
@@ -26,6 +32,7 @@ pub(super) struct Problem {
 pub(super) fn section(lens: &Lens, findings: &Findings) -> Markup {
     let services = lens.doctor.services();
     let mut problems: Vec<Problem> = findings.list.iter().map(of_traces).collect();
+    problems.extend(of_clocks(lens, findings));
     problems.extend(of_senders(&services));
     problems.extend(of_store(lens));
     let more = problems.len().saturating_sub(SHOWN);
@@ -77,9 +84,8 @@ fn of_traces(finding: &Finding) -> Problem {
              after a pause.",
         ),
         Trouble::Ahead => (
-            html! { "The clock of " (service) " is ahead by up to " (most) ": it sent " (count) " with a start in the future." },
-            "Synchronise the clock of its machine, for instance with NTP, or correct code that sets times itself. Charts \
-             leave such records out.",
+            html! { "The clock of " (service) " is ahead by up to " (most) ": it sent " (count) " with a start or an end in the future." },
+            AHEAD,
         ),
         Trouble::EndsEarly => (
             html! { (count) " of " (service) " end before they start, by up to " (most) "." },
@@ -105,6 +111,49 @@ fn of_traces(finding: &Finding) -> Problem {
         remedy,
         example: Some(links::span(trace, Some(span))),
     }
+}
+
+/// Senders of log records and points alone whose clocks are ahead. Spans name the others.
+fn of_clocks(lens: &Lens, findings: &Findings) -> Vec<Problem> {
+    let (now, future) = (clock::now(), clock::future());
+    let mut logs: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let later = lens.store.logs_in(future..u64::MAX);
+    for log in later.iter() {
+        let found = match logs.get_mut(log.service) {
+            Some(found) => found,
+            None => logs.entry(log.service.to_owned()).or_default(),
+        };
+        *found = (found.0 + 1, found.1.max(log.time));
+    }
+    let points = lens.metrics.ahead();
+    let is_named = |service: &str| {
+        let mut found = findings.list.iter();
+        found.any(|found| found.trouble == Trouble::Ahead && found.service == service)
+    };
+    let services: BTreeSet<&String> = logs.keys().chain(points.keys()).collect();
+    let services = services.into_iter().filter(|service| !is_named(service));
+    let problems = services.map(|service| {
+        let of = |all: &BTreeMap<String, (u64, u64)>| all.get(service).copied().unwrap_or_default();
+        let (records, points) = (of(&logs), of(&points));
+        let most = records.1.max(points.1).saturating_sub(now);
+        let example = Filter::from(vec![Term::is(Condition::Service(
+            Operator::Equal,
+            service.clone(),
+        ))]);
+        let example = Params::default().with("q", example).with("from", future);
+        Problem {
+            title: html! {
+                "The clock of " (named(service)) " is ahead by up to " (format::duration(most)) ": it sent "
+                @if records.0 > 0 { (plural(records.0, "log record", "log records")) }
+                @if records.0 > 0 && points.0 > 0 { " and " }
+                @if points.0 > 0 { (plural(points.0, "data point", "data points")) }
+                " with a time in the future."
+            },
+            remedy: AHEAD,
+            example: (records.0 > 0).then(|| example.href("/logs")),
+        }
+    });
+    problems.collect()
 }
 
 pub(super) fn of_senders(services: &[Service]) -> Vec<Problem> {
@@ -188,11 +237,11 @@ fn of_store(lens: &Lens) -> Vec<Problem> {
         problems.push(Problem {
             title: html! {
                 (plural(count, "span has", "spans have")) " the trace id and the span id of another span, and "
-                (if count == 1 { "is" } else { "are" }) " not stored: name, time, parent, kind, status or service differ."
+                (if count == 1 { "is" } else { "are" }) " not stored: the content or the service differs."
             },
             remedy: "Span ids must be unique in a trace. Check code that sets ids itself, and processes that are forked \
                      after the generator of ids has its seed. A span that is sent before it ends and then again has the \
-                     same effect.",
+                     same effect, and so has a collector that changes spans on one of two ways.",
             example: Some(links::span(trace, Some(span))),
         });
     }

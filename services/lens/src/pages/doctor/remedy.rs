@@ -1,7 +1,7 @@
 //! What to do about a reason to refuse telemetry.
 
 /// Words of a reason, and what to do about it.
-const REMEDIES: [(&str, &str); 23] = [
+const REMEDIES: [(&str, &str); 24] = [
     (
         "the content type is",
         "Set OTEL_EXPORTER_OTLP_PROTOCOL to http/protobuf, http/json or grpc. A sender of another protocol, such as \
@@ -29,6 +29,11 @@ const REMEDIES: [(&str, &str); 23] = [
         "bytes, the limit of this receiver",
         "Send smaller batches, for instance with OTEL_BSP_MAX_EXPORT_BATCH_SIZE, or give lens more memory with \
          LENS_MEMORY: from 64 MiB on, a request may have a quarter of it, up to 64 MiB.",
+    ),
+    (
+        "a single record would take",
+        "One span, data point or log record has very many attributes, events or elements. Send fewer of them in one \
+         record.",
     ),
     (
         "of memory, the limit of this receiver",

@@ -2,13 +2,15 @@ use std::time::SystemTime;
 
 use axum::http::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use otlp::Refusal;
 
 use super::{problems::of_senders, remedy::remedy};
 use crate::{
-    Service,
+    Doctor, Service,
     findings::{Findings, Trouble},
+    metrics::testing::{SECOND, gauge, number, request},
     pages::overview::tests::{get, texts},
-    samples::{HOSTILE, MS, lens, log, send, span},
+    samples::{HOSTILE, MS, lens, log, log_at, send, span},
 };
 
 #[tokio::test]
@@ -90,6 +92,65 @@ async fn problems_of_traces_are_found() {
         problems.contains("auth, job, web, young send no log records and no metrics."),
         "{problems}"
     );
+}
+
+#[tokio::test]
+async fn clocks_that_are_ahead_are_found_in_all_signals() {
+    let lens = lens();
+    let now = crate::clock::now();
+    let hour = 3_600_000 * MS;
+    let mut long = span(SpanKind::Internal, 1, 1, 0);
+    long.end_time_unix_nano = now + 2 * hour;
+    send(&lens, "long", [long]).await;
+    // The trace begins with its other span.
+    let mut last = span(SpanKind::Internal, 2, 1, 0);
+    (last.start_time_unix_nano, last.end_time_unix_nano) = (u64::MAX, u64::MAX);
+    let mut first = span(SpanKind::Internal, 2, 2, 1);
+    (first.start_time_unix_nano, first.end_time_unix_nano) = (1, 2);
+    send(&lens, "last", [last, first]).await;
+    for _ in 0..2 {
+        log_at(&lens, "logger", 9, "hello", now + 2 * hour).await;
+    }
+    let point = number(0, now / SECOND + 7202, 1);
+    lens.metrics.insert(&request(vec![gauge(vec![point])]));
+    let (_, html, _) = get(&lens, "/doctor").await;
+    let problems = texts(&html, ".problems .title").join("\n");
+    for expected in [
+        "The clock of long is ahead by up to 2 h 0 min: it sent 1 span with a start or an end in the future.",
+        "The clock of last is ahead",
+        "The clock of logger is ahead by up to 2 h 0 min: it sent 2 log records with a time in the future. An example.",
+        "The clock of shop is ahead by up to 2 h 0 min: it sent 1 data point with a time in the future.",
+    ] {
+        assert!(problems.contains(expected), "{problems}");
+    }
+}
+
+#[test]
+fn one_reason_is_one_note() {
+    let doctor = Doctor::default();
+    for (rejected, reason) in [
+        (
+            1,
+            "1 span rejected: its trace id and span id are those of another span",
+        ),
+        (
+            9,
+            "9 spans rejected: their trace ids and span ids are those of another span",
+        ),
+        (1, "1 span rejected: the trace id is all zeros"),
+        (2, "2 spans rejected: first the trace id is all zeros"),
+        (1, "1 data point rejected: no time"),
+        (7, "7 data points rejected: no time"),
+    ] {
+        doctor.refused(&Refusal {
+            signal: None,
+            rejected: Some(rejected),
+            reason: reason.to_owned(),
+        });
+    }
+    let mut rejected: Vec<_> = doctor.notes().iter().map(|note| note.rejected).collect();
+    rejected.sort_unstable();
+    assert_eq!(rejected, [3, 8, 10]);
 }
 
 #[tokio::test]

@@ -117,6 +117,26 @@ async fn a_wrong_clock_does_not_ruin_the_chart() {
 }
 
 #[tokio::test]
+async fn a_chart_of_the_future_says_so() {
+    let lens = lens();
+    for time in [u64::MAX, crate::clock::now() + 3_600_000 * MS] {
+        add(
+            &lens,
+            LogRecord {
+                time_unix_nano: time,
+                ..plain(0, 9, "hello")
+            },
+        );
+    }
+    let page = get(&lens, "/logs").await.body;
+    assert_eq!(texts(&page, ".around span"), ["2 log records"]);
+    assert_eq!(
+        texts(&page, "main > p.hint"),
+        ["2 log records have a time in the future: the clock of the sender is wrong."]
+    );
+}
+
+#[tokio::test]
 async fn unusual_log_records_are_shown() {
     let lens = lens();
     // An event without a body, which was only observed, and without a severity.

@@ -88,6 +88,12 @@ pub(super) fn figure(params: &Params, range: &Range<u64>, timeline: &Timeline) -
 pub(super) fn outside(params: &Params, timeline: &Timeline) -> Markup {
     let params = params.without("before").without("tail");
     html! {
+        @if timeline.ahead > 0 {
+            p.hint {
+                (plural(timeline.ahead, "log record has", "log records have"))
+                " a time in the future: the clock of the sender is wrong."
+            }
+        }
         @if let Some(Outside { count, range }) = &timeline.later {
             p.hint {
                 "The chart leaves out " (plural(*count, "log record", "log records"))

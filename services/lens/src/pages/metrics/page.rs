@@ -155,7 +155,9 @@ fn time(view: &View, path: &str, params: &Params) -> Markup {
 fn ahead(view: &View, path: &str, params: &Params) -> Markup {
     let newest = view.span.extent.to();
     html! {
-        @if newest > clock::future() && !view.span.period.contains(newest) {
+        @if view.span.is_ahead {
+            p.hint { "All points have a time in the future: the clock of their sender is wrong." }
+        } @else if newest > clock::future() && !view.span.period.contains(newest) {
             p.hint {
                 "Some points have a time in the future, up to " (format::moment(newest))
                 ": the clock of their sender is wrong. "

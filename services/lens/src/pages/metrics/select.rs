@@ -35,6 +35,8 @@ pub(super) struct Span {
     pub(super) period: Period,
     /// The time of which there are points.
     pub(super) extent: Period,
+    /// Whether all points are in the future.
+    pub(super) is_ahead: bool,
 }
 
 /// Series that are shown as one line.
@@ -101,6 +103,8 @@ impl Span {
             0..1_000 => Period::new(to, to),
             _ => Period::new(from, to),
         };
+        let present = series.iter().filter_map(|one| one.present).max();
+        let is_ahead = present.is_none() && to > 0;
         let chosen = params.get("range");
         let choice = match chosen {
             Some(ALL) => None,
@@ -113,9 +117,9 @@ impl Span {
                 choice: ALL,
                 period: extent,
                 extent,
+                is_ahead,
             };
         };
-        let present = series.iter().filter_map(|one| one.present).max();
         let end = params.parse("end").or(present);
         let end = end.unwrap_or_else(|| extent.to());
         let end = end.clamp(extent.from(), extent.to());
@@ -123,6 +127,7 @@ impl Span {
             choice,
             period: Period::new(end.saturating_sub(*length), end),
             extent,
+            is_ahead,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Rates, share};
+use super::{Rates, plural, share};
 use crate::{
     overview::{Overview, Row, SECOND, What},
     pages::{
@@ -42,12 +42,12 @@ pub(super) fn section(overview: &Overview, older: &Markup) -> Markup {
                     a href="#errors" { "the newest errors" } "."
                 }
                 p.hint {
-                    "From " (format::count(services.spans as u64)) " spans"
+                    "From " (plural(services.spans as u64, "span", "spans"))
                     @if services.is_cut { ", the newest of this time" }
                     ". Rates are over " (format::duration(services.time))
                     ", and p50 and p95 are at most 3 % off."
                     @if services.others > 0 {
-                        " " (format::count(services.others)) " spans are of further services."
+                        " " (plural(services.others, "span is", "spans are")) " of further services."
                     }
                 }
             }

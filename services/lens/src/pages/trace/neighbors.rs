@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::view::View;
 use crate::{
-    pages::{format, text},
+    pages::{format, overview::plural, text},
     store::{SpanId, TraceId},
 };
 
@@ -40,7 +40,7 @@ pub(super) fn list(view: &View<'_>) -> Markup {
                     ul.neighbors {
                         @for neighbor in traces.iter().take(MOST) { li { (one(view, neighbor)) } }
                         @if traces.len() > MOST {
-                            li { "and " (format::count((traces.len() - MOST) as u64)) " more traces, at the spans" }
+                            li { "and " (plural((traces.len() - MOST) as u64, "more trace", "more traces")) ", at the spans" }
                         }
                     }
                 }

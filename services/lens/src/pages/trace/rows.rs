@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     analysis::{Group, Item, Node, Row},
-    pages::{format, text},
+    pages::{format, overview::plural, text},
     store::{SpanId, StoredLog, TraceSpan},
 };
 
@@ -197,7 +197,7 @@ impl Table<'_, '_> {
                         div.cell {
                             (cell::indent(row, self.depth)) span.toggle {}
                             a href=(self.state.select(id)) {
-                                (format::count((count - LOGS) as u64)) " more log records of this span"
+                                (plural((count - LOGS) as u64, "more log record", "more log records")) " of this span"
                             }
                         }
                     }

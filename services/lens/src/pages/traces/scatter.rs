@@ -37,7 +37,7 @@ pub(super) fn figure(rows: &[TraceRow], cuts: Cuts) -> Markup {
     html! {
         figure.card.scatter {
             figcaption {
-                "Duration of " (format::count(rows.len() as u64)) " traces by start. Each dot leads to its trace."
+                "Duration of " (plural(rows.len() as u64, "trace", "traces")) " by start. Each dot leads to its trace."
                 @if outside > 0 {
                     " " (plural(outside, "trace of another time is", "traces of other times are")) " in the list alone."
                 }

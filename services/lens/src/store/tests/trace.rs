@@ -198,6 +198,12 @@ fn another_span_with_the_same_ids_is_told_apart() {
         |span| span.parent_span_id = 9_u64.to_be_bytes().into(),
         |span| span.kind = 3,
         |span| *span = failed(span.clone()),
+        |span| span.attributes = vec![attribute("key", text("value"))],
+        |span| span.events = vec![Event::default()],
+        |span| span.links = vec![link(2, 1)],
+        |span| span.trace_state = "a=b".to_owned(),
+        |span| span.flags = 1,
+        |span| span.dropped_attributes_count = 1,
     ] {
         let inserted = changed(change);
         assert_eq!(
@@ -208,6 +214,11 @@ fn another_span_with_the_same_ids_is_told_apart() {
     }
     let other = store.insert_traces(&traces("user", vec![span(1, 7, 0, 7)]));
     assert_eq!(other.conflicts, 1);
+    // A collector on one of two ways adds attributes of the machine.
+    let mut elsewhere = traces("auth", vec![span(1, 7, 0, 7)]);
+    let resource = elsewhere.resource_spans[0].resource.as_mut().unwrap();
+    resource.attributes.push(attribute("host.name", text("a")));
+    assert_eq!(store.insert_traces(&elsewhere).duplicates, 1);
     assert_eq!(store.trace(trace_id(1)).unwrap().spans.len(), 300);
 }
 

@@ -36,6 +36,17 @@ async fn counters_have_rates_and_values() {
 }
 
 #[tokio::test]
+async fn a_metric_of_the_future_says_so() {
+    let now = crate::clock::now() / SECOND;
+    for (first, is_ahead) in [(now + 7200, true), (now - 5, false)] {
+        let points = vec![number(0, first, 1), number(0, now + 7205, 2)];
+        let page = get(&lens(vec![gauge(points)]), "/metrics/m?range=all").await;
+        let says = page.text().contains("All points have a time in the future");
+        assert_eq!(says, is_ahead, "{}", page.text());
+    }
+}
+
+#[tokio::test]
 async fn points_of_the_future_do_not_move_the_page() {
     let now = crate::clock::now() / SECOND;
     let points = |last| {
