@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The settings of preflight. Each field is a flag and an environment variable.
-#[derive(Clone, Debug, Parser)]
+#[derive(Clone, derive_more::Debug, Parser)]
 #[command(
     version,
     about,
@@ -81,6 +81,7 @@ pub struct Config {
         hide_default_value = true,
         default_value = ""
     )]
+    #[debug("..")]
     pub(crate) otlp_token: String,
 
     /// File of that secret
