@@ -20,7 +20,7 @@ const READING: usize = 8 << 20;
 
 /// Bytes of decoded requests that are stored at the same time. A larger one is decoded in
 /// parts.
-pub(crate) const STORING: usize = 16 << 20;
+pub(crate) const STORING: usize = 12 << 20;
 
 /// Bytes that one permit stands for.
 const UNIT: usize = 4 << 10;

@@ -27,19 +27,11 @@ use crate::{
 /// Largest request in bytes, if there is enough memory: what the OTLP specification recommends.
 const REQUEST: usize = 64 << 20;
 
-/// Memory below which a request is small in any case, because it takes up to six times its size while it is decoded.
-const SMALL_MEMORY: usize = 64 << 20;
-
-/// Largest request in bytes below that.
-const SMALL_REQUEST: usize = 2 << 20;
-
 /// The receiver. A request may have a quarter of the memory.
 pub(crate) fn receiver(lens: &Arc<Lens>) -> Receiver<Intake> {
-    let request = match lens.memory {
-        ..SMALL_MEMORY => SMALL_REQUEST,
-        memory => REQUEST.min(memory / 4),
+    let limits = Limits {
+        request: REQUEST.min(lens.memory / 4),
     };
-    let limits = Limits { request };
     Receiver::new(Intake(Arc::clone(lens)), limits)
 }
 

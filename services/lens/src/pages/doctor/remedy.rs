@@ -28,7 +28,7 @@ const REMEDIES: [(&str, &str); 24] = [
     (
         "bytes, the limit of this receiver",
         "Send smaller batches, for instance with OTEL_BSP_MAX_EXPORT_BATCH_SIZE, or give lens more memory with \
-         LENS_MEMORY: from 64 MiB on, a request may have a quarter of it, up to 64 MiB.",
+         LENS_MEMORY: a request may have a quarter of it, up to 64 MiB.",
     ),
     (
         "a single record would take",
