@@ -138,8 +138,7 @@ pub struct Settings {
         exemplars: always_on, always_off, or trace_based, those made within a sampled trace")]
     pub exemplar_filter: exemplars::Filter,
 
-    /// Where profiles of processor time are pushed to, such as http://127.0.0.1:4040 for Pyroscope; without it, none are
-    /// made
+    /// URL of Pyroscope, to which profiles of processor time are pushed; without it, none are made
     #[arg(
         long,
         env = "PYROSCOPE_URL",
