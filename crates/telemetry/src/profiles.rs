@@ -116,7 +116,8 @@ mod present {
         let mut profile = None;
         let mut is_lost = false;
         loop {
-            let sampler = match Sampler::start() {
+            // The first start reads the symbols of the program.
+            let sampler = match crate::spawn_blocking(Sampler::start).await {
                 Ok(sampler) => sampler,
                 Err(error) => {
                     tracing::warn!(reason = %error, "profiles end: the profiler cannot start");
