@@ -9,7 +9,9 @@ pub mod compare;
 pub mod compose;
 pub mod long;
 pub mod measure;
+pub mod mixed;
 pub mod process;
+pub mod samples;
 pub mod stack;
 pub mod system;
 

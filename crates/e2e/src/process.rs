@@ -226,8 +226,7 @@ impl Process {
     /// # Errors
     /// When the process has ended.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
-        let id = Pid::from_raw(self.running()?.try_into()?);
-        Ok(clock_getcpuclockid(id)?.now()?.into())
+        cpu(self.running()?)
     }
 
     /// Resident memory in bytes.
@@ -235,7 +234,7 @@ impl Process {
     /// # Errors
     /// When the process has ended, or the system has no /proc.
     pub fn memory(&self) -> anyhow::Result<u64> {
-        self.status("VmRSS:")
+        memory(self.running()?, "VmRSS:")
     }
 
     /// The largest resident memory so far, in bytes.
@@ -243,18 +242,7 @@ impl Process {
     /// # Errors
     /// When the process has ended, or the system has no /proc.
     pub fn peak_memory(&self) -> anyhow::Result<u64> {
-        self.status("VmHWM:")
-    }
-
-    /// A size of /proc/ID/status, in bytes.
-    fn status(&self, name: &str) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.running()?))?;
-        let kib = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .and_then(|rest| rest.split_whitespace().next())
-            .with_context(|| format!("no {name}"))?;
-        Ok(kib.parse::<u64>()? * 1024)
+        memory(self.running()?, "VmHWM:")
     }
 
     fn running(&self) -> anyhow::Result<u32> {
@@ -276,4 +264,21 @@ async fn collect(
             .push(line);
         lines.send_modify(|count| *count += 1);
     }
+}
+
+/// Processor time of a process so far, also of threads that have ended.
+pub(crate) fn cpu(id: u32) -> anyhow::Result<Duration> {
+    let id = Pid::from_raw(id.try_into()?);
+    Ok(clock_getcpuclockid(id)?.now()?.into())
+}
+
+/// A size of /proc/ID/status, in bytes.
+pub(crate) fn memory(id: u32, name: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|rest| rest.split_whitespace().next())
+        .with_context(|| format!("no {name}"))?;
+    Ok(kib.parse::<u64>()? * 1024)
 }

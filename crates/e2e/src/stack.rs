@@ -29,7 +29,7 @@ use tokio::process::{Child, Command};
 pub use self::clients::{LogLine, Loki, Prometheus, Tempo};
 use crate::{
     compose::{Compose, Described, ROOT, find},
-    process::binary,
+    process::{self, binary},
     system::eventually,
 };
 
@@ -186,6 +186,28 @@ impl Stack {
     pub fn address(&self, port: &str) -> String {
         let port = self.variables.get(port).map_or("0", String::as_str);
         format!("127.0.0.1:{port}")
+    }
+
+    /// Processor time of a process so far.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn cpu(&self, name: &str) -> anyhow::Result<Duration> {
+        process::cpu(self.id(name)?)
+    }
+
+    /// Resident memory of a process in bytes.
+    ///
+    /// # Errors
+    /// When it does not run, or the system has no /proc.
+    pub fn memory(&self, name: &str) -> anyhow::Result<u64> {
+        process::memory(self.id(name)?, "VmRSS:")
+    }
+
+    fn id(&self, name: &str) -> anyhow::Result<u32> {
+        let child = self.running.get(name);
+        let id = child.and_then(Child::id);
+        id.with_context(|| format!("{name} does not run"))
     }
 
     /// Kills a process with SIGKILL, and waits for its end.

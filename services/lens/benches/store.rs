@@ -1,19 +1,16 @@
 //! Benchmark of the store: insertions, lists and searches in a store of 256 MiB: `cargo bench -p lens`.
 
-mod samples;
-
 use std::{
     io::Write as _,
     time::{Duration, Instant},
 };
 
+use e2e::samples::{BATCH, in_one_trace, logs, spans};
 use lens::{
     query::{Filter, Unsupported},
     store::{Page, Store, TraceId},
 };
 use prost::Message as _;
-
-use self::samples::{BATCH, in_one_trace, logs, spans};
 
 const MIB: usize = 1024 * 1024;
 const LIMIT: usize = 256 * MIB;

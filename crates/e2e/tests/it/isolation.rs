@@ -2,10 +2,19 @@
 //!
 //! Each request has a bad record of one service and a good one of another.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::ensure;
-use e2e::{Stack, system::eventually};
+use e2e::{
+    Stack,
+    mixed::{Records, Service, hostile, queued},
+    stack::TELEMETRY,
+    system::eventually,
+};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
@@ -40,6 +49,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "isolation::a_bad_span_costs_no_other",
             Stack::missing(&[COLLECTOR, "tempo", "prometheus"]),
             async || spans().await,
+        ),
+        trial_with(
+            "isolation::a_hostile_sender_costs_no_other",
+            Stack::missing(TELEMETRY),
+            async || hostile_sender().await,
         ),
     ]
 }
@@ -404,4 +418,29 @@ async fn spans() -> anyhow::Result<()> {
         Ok(())
     })
     .await
+}
+
+/// A sender of bad, large and many records runs beside a good one. The bench `lgtm` finds higher rates.
+async fn hostile_sender() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let stack = Stack::start(folder.path(), TELEMETRY).await?;
+    let service = Service::new(1);
+    let (endpoint, time) = (stack.otlp_grpc(), Duration::from_secs(60));
+    let taken = AtomicU64::new(0);
+    let outcome = tokio::select! {
+        outcome = service.send(&endpoint, Records::mixed(100), time) => outcome?,
+        ended = hostile(&stack, &taken) => return ended,
+    };
+    // Too few would show nothing.
+    ensure!(taken.load(Relaxed) > 60, "{taken:?}");
+    ensure!(outcome.refused == 0, "{outcome:?}");
+    eventually(ARRIVAL, async || {
+        let stored = service.stored(&stack).await?;
+        ensure!(stored == outcome.sent, "{stored:?} of {outcome:?}");
+        let queued = queued(&stack).await?;
+        ensure!(queued == 0.0, "{queued} batches are queued");
+        Ok(())
+    })
+    .await?;
+    service.read_traces(&stack, outcome.sent.spans).await
 }

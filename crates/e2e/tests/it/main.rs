@@ -52,7 +52,12 @@ use tokio::runtime::{Builder, Runtime};
 use crate::{busy::Busy, shared::Shared};
 
 /// Tests of the whole stack under load, and of its dashboards in a browser.
-const LONG: &[&str] = &["dashboards::every_query_gives_data", "grafana::", "links::"];
+const LONG: &[&str] = &[
+    "dashboards::every_query_gives_data",
+    "grafana::",
+    "isolation::a_hostile_sender_costs_no_other",
+    "links::",
+];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

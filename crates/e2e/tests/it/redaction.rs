@@ -34,6 +34,11 @@ const SECRETS: &[&str] = &[
     "of-a-nested-body",
     "of-a-list-of-a-body",
     "of-a-nested-email@example.com",
+    "of-a-connection",
+    "of-a-pair",
+    "of-a-header",
+    "of-a-cookie",
+    "of-an-api-key",
     "of-a-point@example.com",
 ];
 
@@ -118,14 +123,21 @@ async fn secrets_are_redacted() -> anyhow::Result<()> {
     let mut attributes = nested.attributes.iter();
     let id = attributes.find(|one| one.key == "user.id").and_then(value);
     ensure!(id == Some(&Any::IntValue(7)), "{nested:?}");
+    let text_of = |key| text(&nested.attributes, key);
+    let url = Some("postgres://shop:[redacted]@orders:5432/shop");
+    ensure!(text_of("db.url") == url, "{nested:?}");
+    let url = Some("http://[::1]:4318/v1?q=a@b");
+    ensure!(text_of("server.url") == url, "{nested:?}");
     ensure!(span("GET /users/[redacted]").is_some(), "{received:?}");
 
     let bodies = received.logs.iter().map(|(_, record)| record.body.clone());
     let bodies: Vec<_> = bodies
         .map(|body| body.and_then(|body| body.value))
         .collect();
+    let pair = "user: one, password: [redacted], port: 7".to_owned();
+    ensure!(bodies.contains(&Some(Any::StringValue(pair))), "{bodies:?}");
     let is_text = |body: &&Option<Any>| matches!(body, Some(Any::StringValue(_)));
-    ensure!(bodies.iter().filter(is_text).count() == 3, "{bodies:?}");
+    ensure!(bodies.iter().filter(is_text).count() == 6, "{bodies:?}");
     let plain = bodies
         .iter()
         .filter(|body| matches!(body, Some(Any::KvlistValue(_))));
@@ -178,7 +190,7 @@ async fn forwarded(variables: &[(&str, &str)]) -> anyhow::Result<Received> {
             all.metrics.extend(of_shop(received.metrics));
             all.resources.extend(of_shop(received.resources));
         }
-        let is_complete = all.spans.len() == 3 && all.logs.len() == 4 && all.metrics.len() == 1;
+        let is_complete = all.spans.len() == 3 && all.logs.len() == 7 && all.metrics.len() == 1;
         ensure!(is_complete, "{all:?}");
         Ok(all)
     })
@@ -265,6 +277,9 @@ fn spans() -> Value {
         json!([
             { "key": "user", "value": user },
             { "key": "http.args", "value": list(&["Bearer abcdefghijklmnopqrstuv"]) },
+            string("db.url", "postgres://shop:of-a-connection@orders:5432/shop"),
+            string("x-api-key", "of-an-api-key"),
+            string("server.url", "http://[::1]:4318/v1?q=a@b"),
         ]),
     );
     let headers = map(&[json!({ "key": "authorization", "value": list(&["Basic of-an-event"]) })]);
@@ -292,6 +307,9 @@ fn records() -> anyhow::Result<Value> {
         "resource": resource("app@two.example.com"),
         "scopeLogs": [{ "logRecords": [
             { "timeUnixNano": now, "body": { "stringValue": "token=of-a-body" } },
+            { "timeUnixNano": now, "body": { "stringValue": "user: one, password: of-a-pair, port: 7" } },
+            { "timeUnixNano": now, "body": { "stringValue": "Authorization: Basic of-a-header" } },
+            { "timeUnixNano": now, "body": { "stringValue": "Cookie: a=of-a-cookie; b=2" } },
             { "timeUnixNano": now, "body": map(&[user]) },
             { "timeUnixNano": now, "body": list(&["secret=of-a-list-of-a-body"]) },
             {

@@ -8,14 +8,14 @@ use std::{
     time::Duration,
 };
 
-use e2e::measure::{Latencies, print, table};
+use e2e::{
+    measure::{Latencies, print, table},
+    samples::{BATCH, spans},
+};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use tokio::time::Instant;
 
-use crate::{
-    receiver::Receiver,
-    samples::{BATCH, spans},
-};
+use crate::receiver::Receiver;
 
 const CONNECTIONS: u32 = 8;
 

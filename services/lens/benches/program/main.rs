@@ -9,8 +9,6 @@ mod load;
 mod memory;
 mod pages;
 mod receiver;
-#[path = "../samples.rs"]
-mod samples;
 
 use std::time::Instant;
 

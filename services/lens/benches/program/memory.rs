@@ -9,15 +9,15 @@ use std::{
 };
 
 use anyhow::Context as _;
-use e2e::measure::{print, table};
+use e2e::{
+    measure::{print, table},
+    samples::{BATCH, spans},
+};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, trace_service_client::TraceServiceClient,
 };
 
-use crate::{
-    receiver::Receiver,
-    samples::{BATCH, spans},
-};
+use crate::receiver::Receiver;
 
 const SENDERS: usize = 16;
 const READERS: usize = 4;
@@ -34,9 +34,13 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
         "peak MiB",
         "above LENS_MEMORY, MiB",
     ]);
-    for mebibytes in [8, 64, 256] {
-        // The large ones have about 1.4 MiB: a store of 8 MiB takes no request above 2 MiB.
-        for (batches, readers) in [(1, 0), (6, 0), (6, READERS)] {
+    for mebibytes in [8, 16, 64, 256] {
+        // Requests of about 0.2, 1.3 and 3.8 MiB.
+        for (batches, readers) in [(1, 0), (6, 0), (6, READERS), (18, 0), (18, READERS)] {
+            // A store takes no request larger than a quarter of LENS_MEMORY.
+            if mebibytes == 8 && batches == 18 {
+                continue;
+            }
             let memory = format!("{mebibytes}MiB");
             let lens = Receiver::lens(&[("LENS_MEMORY", &memory)]).await?;
             let (taken, refused) = flood(&lens, batches, readers).await?;

@@ -3,17 +3,17 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use e2e::measure::{Latencies, print, table};
+use e2e::{
+    measure::{Latencies, print, table},
+    samples::{BATCH, in_one_trace, logs, spans},
+};
 use opentelemetry_proto::tonic::collector::{
     logs::v1::logs_service_client::LogsServiceClient,
     trace::v1::trace_service_client::TraceServiceClient,
 };
 use serde_json::Value;
 
-use crate::{
-    receiver::Receiver,
-    samples::{BATCH, in_one_trace, logs, spans},
-};
+use crate::receiver::Receiver;
 
 /// Spans of the large trace.
 const LARGE: usize = 50_000;

@@ -9,13 +9,13 @@ use opentelemetry_proto::tonic::{
 };
 
 /// Number of records in a request, which is the batch size of the SDKs.
-pub(crate) const BATCH: usize = 512;
+pub const BATCH: usize = 512;
 /// Number of spans in a trace.
-const DEPTH: u64 = 8;
+pub const DEPTH: u64 = 8;
 const SERVICES: [&str; 4] = ["frontend", "auth", "user", "mailer"];
 
-/// Server spans of several services.
-pub(crate) fn spans(number: &mut u64) -> ExportTraceServiceRequest {
+/// Server spans of several services. Each has the next number, from which its ids and times follow.
+pub fn spans(number: &mut u64) -> ExportTraceServiceRequest {
     let mut groups: Vec<Vec<Span>> = vec![Vec::new(); SERVICES.len()];
     for _ in 0..BATCH {
         *number += 1;
@@ -36,7 +36,9 @@ pub(crate) fn spans(number: &mut u64) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest { resource_spans }
 }
 
-fn span(number: u64) -> Span {
+/// A server span of 470 bytes.
+#[must_use]
+pub fn span(number: u64) -> Span {
     // Ids must not be zero.
     let trace = number / DEPTH + 1;
     let user = random(number) % 10_000;
@@ -83,7 +85,8 @@ fn span(number: u64) -> Span {
 }
 
 /// The same spans, moved to one trace.
-pub(crate) fn in_one_trace(mut request: ExportTraceServiceRequest) -> ExportTraceServiceRequest {
+#[must_use]
+pub fn in_one_trace(mut request: ExportTraceServiceRequest) -> ExportTraceServiceRequest {
     let groups = request.resource_spans.iter_mut();
     for span in groups.flat_map(|group| &mut group.scope_spans[0].spans) {
         span.trace_id = vec![7; 16];
@@ -92,40 +95,12 @@ pub(crate) fn in_one_trace(mut request: ExportTraceServiceRequest) -> ExportTrac
 }
 
 /// Log records of requests.
-pub(crate) fn logs(number: &mut u64) -> ExportLogsServiceRequest {
-    let log_records = (0..BATCH)
-        .map(|_| {
-            *number += 1;
-            let user = random(*number) % 10_000;
-            let body = match random(*number) {
-                number if number % 100_000 == 0 => "number 7 of a rare kind".to_owned(),
-                number if number % 10 == 0 => format!("user {user} signed in"),
-                number => format!("request of user {user} took {} ms", number % 500),
-            };
-            LogRecord {
-                time_unix_nano: 1_700_000_000_000_000_000 + *number * 100_000,
-                severity_number: if user < 100 { 17 } else { 9 },
-                severity_text: "INFO".to_owned(),
-                body: text("", &body).value,
-                trace_id: [
-                    random(*number / DEPTH).to_be_bytes(),
-                    (*number / DEPTH).to_be_bytes(),
-                ]
-                .concat(),
-                span_id: random(*number).to_be_bytes().into(),
-                attributes: vec![
-                    text("code.namespace", "shop::requests"),
-                    text("code.filepath", "src/requests/finished.rs"),
-                    int("code.lineno", (user % 300) as i64),
-                    text(
-                        "user.id",
-                        &format!("{user:08x}-{:08x}", random(user) as u32),
-                    ),
-                ],
-                ..LogRecord::default()
-            }
-        })
-        .collect();
+pub fn logs(number: &mut u64) -> ExportLogsServiceRequest {
+    let mut next = || {
+        *number += 1;
+        record(*number)
+    };
+    let log_records = (0..BATCH).map(|_| next()).collect();
     ExportLogsServiceRequest {
         resource_logs: vec![ResourceLogs {
             resource: Some(resource("frontend")),
@@ -138,7 +113,42 @@ pub(crate) fn logs(number: &mut u64) -> ExportLogsServiceRequest {
     }
 }
 
-fn resource(service: &str) -> Resource {
+/// A log record of a request.
+#[must_use]
+pub fn record(number: u64) -> LogRecord {
+    let user = random(number) % 10_000;
+    let body = match random(number) {
+        number if number % 100_000 == 0 => "number 7 of a rare kind".to_owned(),
+        number if number % 10 == 0 => format!("user {user} signed in"),
+        number => format!("request of user {user} took {} ms", number % 500),
+    };
+    LogRecord {
+        time_unix_nano: 1_700_000_000_000_000_000 + number * 100_000,
+        severity_number: if user < 100 { 17 } else { 9 },
+        severity_text: "INFO".to_owned(),
+        body: text("", &body).value,
+        trace_id: [
+            random(number / DEPTH).to_be_bytes(),
+            (number / DEPTH).to_be_bytes(),
+        ]
+        .concat(),
+        span_id: random(number).to_be_bytes().into(),
+        attributes: vec![
+            text("code.namespace", "shop::requests"),
+            text("code.filepath", "src/requests/finished.rs"),
+            int("code.lineno", (user % 300) as i64),
+            text(
+                "user.id",
+                &format!("{user:08x}-{:08x}", random(user) as u32),
+            ),
+        ],
+        ..LogRecord::default()
+    }
+}
+
+/// The resource of a service.
+#[must_use]
+pub fn resource(service: &str) -> Resource {
     Resource {
         attributes: vec![
             text("service.name", service),
@@ -149,7 +159,9 @@ fn resource(service: &str) -> Resource {
     }
 }
 
-fn text(key: &str, value: &str) -> KeyValue {
+/// An attribute with a text.
+#[must_use]
+pub fn text(key: &str, value: &str) -> KeyValue {
     attribute(key, Value::StringValue(value.to_owned()))
 }
 
