@@ -34,6 +34,9 @@ export PC_PORT_NUM := env("SUPERVISOR_PORT", "8099")
 # With kafka=1: Apache Kafka instead of Redpanda
 kafka := ""
 files := "-f process-compose.yaml" + if kafka == "" { "" } else { " -f process-compose.kafka.yaml" }
+# With profiles=1: Pyroscope too, for `just up` and `just lgtm`
+profiles := ""
+with_profiles := if profiles == "" { "" } else { " -f process-compose.profiles.yaml" }
 services := "broker,user,auth,frontend,loadgen,vitals"
 broker := if kafka == "" { "redpanda" } else { "kafka" }
 
@@ -41,10 +44,10 @@ broker := if kafka == "" { "redpanda" } else { "kafka" }
 without_links := "for link in $(env | grep -E '^[A-Z_]*_PORT=(tcp|udp):' | cut -d= -f1); do unset $link; done;"
 
 # The whole stack, supervised, with a table of startup times; its programs must be on PATH
-up: (start ("--broker " + broker) files)
+up: (start ("--broker " + broker) (files + with_profiles))
 
 # The collector, Prometheus, Alertmanager, Loki, Tempo and Grafana alone, for any program that sends OTLP
-lgtm: (start "--only otel-collector,prometheus,alertmanager,loki,tempo,grafana" (files + " -f process-compose.lgtm.yaml"))
+lgtm: (start "--only otel-collector,prometheus,alertmanager,loki,tempo,grafana" (files + " -f process-compose.lgtm.yaml" + with_profiles))
 
 # The services and their broker, with lens in place of the collector and the backends
 with-lens: (start ("--broker " + broker + " --only lens," + services) (files + " -f process-compose.lens.yaml"))
@@ -55,7 +58,7 @@ services: (start "--only user,auth,frontend,loadgen,vitals" (files + " -f proces
 [private]
 start preflight files: programs
     @# preflight runs here first: under process-compose, its messages go to a log.
-    @PATH="{{release}}:$PATH" preflight {{preflight}}
+    @PATH="{{release}}:$PATH" preflight {{preflight}}{{ if profiles == "" { "" } else { " --profiles" } }}
     @{{without_links}} PATH="{{release}}:$PATH" process-compose {{files}} --detached up >/dev/null
     "{{release}}/vitals" startup
 

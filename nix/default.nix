@@ -28,6 +28,9 @@ let
       alertmanager =
         pkgs.prometheus-alertmanager
           or (pkgs.writeShellScriptBin "alertmanager" "echo 'nixpkgs has no prometheus-alertmanager' >&2; exit 127");
+      pyroscope =
+        pkgs.pyroscope
+          or (pkgs.writeShellScriptBin "pyroscope" "echo 'nixpkgs has no pyroscope' >&2; exit 127");
       # The programs that receive and store telemetry.
       backends = [
         ours.alertmanager

@@ -10,6 +10,7 @@
   coreutils,
   grafana,
   process-compose,
+  pyroscope,
   redpanda,
   redpanda-console,
   workspace,
@@ -26,6 +27,7 @@ let
       ../process-compose.kafka.yaml
       ../process-compose.lens.yaml
       ../process-compose.lgtm.yaml
+      ../process-compose.profiles.yaml
       ../process-compose.yaml
     ];
   };
@@ -49,6 +51,8 @@ let
       variants ? [ ],
       arguments ? [ ],
       dashboards ? "dashboards",
+      # Whether `--profiles` adds Pyroscope.
+      with-profiles ? false,
     }:
     let
       preflight = lib.escapeShellArgs ([ "preflight" ] ++ arguments);
@@ -84,6 +88,19 @@ let
           export PROC_COMP_CONFIG=''${PROC_COMP_CONFIG:-$OTELIX_DATA}
         fi
 
+        variants=()
+        ${lib.optionalString with-profiles ''
+          flags=()
+          for flag in "$@"; do
+            if [ "$flag" != --profiles ]; then
+              flags+=("$flag")
+              continue
+            fi
+            variants=(--config ${files}/process-compose.profiles.yaml)
+            export OTELIX_PROFILES=true PATH=$PATH:${lib.makeBinPath [ pyroscope ]}
+          done
+          set -- "''${flags[@]}"
+        ''}
         case ''${1:-} in
           -h | --help)
             cat <<'HELP'
@@ -91,13 +108,14 @@ let
 
         ${name} [FLAG...]                starts it in a terminal interface; flags are those of `process-compose up`
         ${name} --detached               starts it in the background
+        ${lib.optionalString with-profiles "${name} --profiles               adds Pyroscope, which stores profiles"}
         ${name} attach|down|process|...  runs this command of process-compose on the stack that runs
 
         Every port is on 127.0.0.1, and those for OTLP on [::1] too. Variables:
           OTELIX_DATA              folder of data, logs and secrets; by default ./volumes
           OTELIX_OVERLAY           folder of files that are added: otel-collector/*.yaml, prometheus/scrape/*.yaml,
                                    prometheus/rules/*.yaml, dashboards/*.json
-          PROMETHEUS_ARGS, ALERTMANAGER_ARGS, LOKI_ARGS, TEMPO_ARGS, GF_*
+          PROMETHEUS_ARGS, ALERTMANAGER_ARGS, LOKI_ARGS, TEMPO_ARGS, PYROSCOPE_ARGS, GF_*
                                    further flags of these programs, and settings of Grafana
           OTELIX_EXTERNAL_ADDRESS  IP address of this machine, at which containers and other machines may send too
           OTLP_TOKEN               secret that they have to show; OTLP_TOKEN_FILE is a file of it
@@ -117,12 +135,13 @@ let
         if ! [ -t 0 ] || ! [ -t 1 ]; then
           export PC_DISABLE_TUI=1
         fi
-        exec process-compose up --disable-dotenv ${toString composed} "$@"
+        exec process-compose up --disable-dotenv ${toString composed} "''${variants[@]}" "$@"
       '';
     };
 
   with-kafka = {
     with-programs = lgtm ++ services ++ [ apacheKafka ];
+    with-profiles = true;
     variants = [ "process-compose.kafka.yaml" ];
     arguments = [
       "--broker"
@@ -130,6 +149,7 @@ let
     ];
   };
   with-redpanda = {
+    with-profiles = true;
     with-programs =
       lgtm
       ++ services
@@ -176,6 +196,7 @@ in
     name = "lgtm";
     description = "OpenTelemetry Collector, Prometheus, Alertmanager, Loki, Tempo and Grafana, for any service that sends OTLP";
     with-programs = lgtm;
+    with-profiles = true;
     variants = [ "process-compose.lgtm.yaml" ];
     dashboards = "dashboards/generic";
     arguments = [

@@ -108,6 +108,7 @@ let
         ../process-compose.kafka.yaml
         ../process-compose.lens.yaml
         ../process-compose.lgtm.yaml
+        ../process-compose.profiles.yaml
         ../process-compose.services.yaml
         ../process-compose.yaml
         ../rustfmt.toml

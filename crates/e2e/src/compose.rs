@@ -15,6 +15,9 @@ pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// The processes of one or more files.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Compose {
+    /// Variables of all processes as `NAME=value`.
+    #[serde(default)]
+    pub environment: Vec<String>,
     /// The processes by name.
     pub processes: BTreeMap<String, Described>,
 }
@@ -129,6 +132,7 @@ impl Compose {
     /// When a file is missing or cannot be parsed.
     pub fn read(files: &[&str], variables: &BTreeMap<String, String>) -> anyhow::Result<Self> {
         let mut all = Self {
+            environment: Vec::new(),
             processes: BTreeMap::new(),
         };
         for file in files {
@@ -136,6 +140,7 @@ impl Compose {
                 .with_context(|| format!("cannot read {file}"))?;
             let one: Self = serde_saphyr::from_str(&expand(&text, variables))
                 .with_context(|| format!("cannot read {file}"))?;
+            all.environment.extend(one.environment);
             for (name, process) in one.processes {
                 all.processes.entry(name).or_default().merge(process);
             }

@@ -268,7 +268,8 @@ impl Signal {
     }
 }
 
-/// Sends records that backends refuse, large requests and garbage, one after the other, until the future is dropped.
+/// Sends records that backends refuse, large requests and garbage, until the future is dropped.
+///
 /// Its span names and series have ids in their names. Counts the requests that the collector takes.
 ///
 /// # Errors

@@ -39,6 +39,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The files of the stack. Kafka replaces Redpanda, which machines without Nix do not have.
 pub const FILES: &[&str] = &["process-compose.yaml", "process-compose.kafka.yaml"];
 
+/// The file that adds Pyroscope to them.
+pub const PROFILES: &str = "process-compose.profiles.yaml";
+
+/// The process that stores profiles. With it, a stack has [`PROFILES`].
+pub const PYROSCOPE: &str = "pyroscope";
+
 /// The processes that forward or store telemetry.
 pub const TELEMETRY: &[&str] = &["otel-collector", "prometheus", "loki", "tempo"];
 
@@ -74,7 +80,7 @@ impl Stack {
     /// The programs of these processes that this machine lacks; empty if all can start.
     #[must_use]
     pub fn missing(wanted: &[&str]) -> Vec<String> {
-        let Ok(compose) = Compose::read(FILES, &BTreeMap::new()) else {
+        let Ok(compose) = Compose::read(&files(wanted), &BTreeMap::new()) else {
             return vec!["process-compose.yaml".to_owned()];
         };
         wanted
@@ -106,7 +112,7 @@ impl Stack {
         let mut variables = variables(folder)?;
         let more = more.iter();
         variables.extend(more.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let compose = Compose::read(FILES, &variables)?;
+        let compose = Compose::read(&files(wanted), &variables)?;
         let http = Client::new();
         let url = |port: &str| -> anyhow::Result<String> {
             let port = variables.get(port).context("no such port")?;
@@ -245,6 +251,7 @@ impl Stack {
         shell
             .args(["-c", command])
             .envs(&self.variables)
+            .envs(pairs(&self.compose.environment))
             .env("PATH", path()?)
             .current_dir(&self.folder)
             .stdin(Stdio::null())
@@ -263,11 +270,9 @@ impl Stack {
             .create(true)
             .append(true)
             .open(self.log(name))?;
-        let variables = process.environment.iter();
-        let variables = variables.filter_map(|variable| variable.split_once('='));
         let child = self
             .command(process.command.as_deref().context("no command")?)?
-            .envs(variables)
+            .envs(pairs(&process.environment))
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
@@ -292,10 +297,9 @@ impl Stack {
                 self.http.get(url).send().await?.error_for_status()?;
             }
             if let Some(exec) = &probe.exec {
-                let variables = variables.iter();
                 let status = self
                     .command(&exec.command)?
-                    .envs(variables.filter_map(|variable| variable.split_once('=')))
+                    .envs(pairs(&variables))
                     .stdout(Stdio::null())
                     .stderr(Stdio::null())
                     .status()
@@ -316,6 +320,18 @@ impl Stack {
     fn log(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.log"))
     }
+}
+
+/// The files of a stack with these processes.
+fn files(wanted: &[&str]) -> Vec<&'static str> {
+    let profiles = wanted.contains(&PYROSCOPE).then_some(PROFILES);
+    FILES.iter().copied().chain(profiles).collect()
+}
+
+/// Splits variables into names and values.
+fn pairs(variables: &[String]) -> impl Iterator<Item = (&str, &str)> {
+    let variables = variables.iter();
+    variables.filter_map(|variable| variable.split_once('='))
 }
 
 /// The variables of a new stack: its folders and free ports.

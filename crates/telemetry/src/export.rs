@@ -19,6 +19,8 @@ mod tls;
 
 pub use self::tls::BadSetting;
 
+#[cfg(feature = "profiles")]
+pub(crate) use self::sender::Encoded;
 pub(crate) use self::{
     flow::{Flow, Outage, Route},
     limits::{AttributeLimits, cut},

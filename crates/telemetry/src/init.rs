@@ -32,7 +32,9 @@ use tracing_subscriber::{
 use crate::{
     BadSetting, HistogramAggregation, LogFormat, Protocol, Settings,
     export::{AttributeLimits, Flow, MetricExporter, Outage, Route, Sender, logs, spans::Spans},
-    format, metrics, process, propagate,
+    format, metrics, process,
+    profiles::Profiles,
+    propagate,
     settings::{self, Export, Signal},
     stdout::Stdout,
     trace::{self, Tracer},
@@ -52,6 +54,9 @@ pub enum Error {
     /// The thread that writes logs could not be started.
     #[error("cannot write logs")]
     Stdout(#[source] std::io::Error),
+    /// Profiles cannot be made or sent.
+    #[error("cannot make profiles")]
+    Profiles(#[source] BadSetting),
     /// Telemetry was started before in this process.
     #[error("telemetry is already started")]
     Started(#[source] tracing_subscriber::util::TryInitError),
@@ -72,6 +77,8 @@ pub struct Telemetry {
     stdout: Stdout,
     limit: Option<format::Limit>,
     outage: Outage,
+    /// Makes profiles until it is dropped.
+    profiles: Option<Profiles>,
 }
 
 /// Starts traces, metrics and logs of this process.
@@ -87,6 +94,9 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
     let resource = resource(settings, service, version);
     let stdout = Stdout::start(std::io::stdout()).map_err(Error::Stdout)?;
     let outage = Outage::default();
+    let profiles = settings.pyroscope_url.as_ref();
+    let profiles = profiles.map(|url| Profiles::new(url, &resource));
+    let profiles = profiles.transpose().map_err(Error::Profiles)?;
 
     let meters = settings
         .export(Signal::Metrics)
@@ -216,6 +226,7 @@ pub fn init(settings: &Settings, service: &str, version: &str) -> Result<Telemet
         stdout,
         limit,
         outage,
+        profiles: profiles.map(Profiles::start),
     })
 }
 
@@ -255,7 +266,9 @@ impl Telemetry {
             stdout,
             limit,
             outage,
+            profiles,
         } = self;
+        drop(profiles);
         if let Some(limit) = limit {
             limit.tell();
         }
@@ -383,14 +396,14 @@ fn traces(
 
 fn route(export: &Export, outage: &Outage) -> Route {
     Route {
-        signal: export.signal.name(),
+        signal: export.signal,
         endpoint: export.endpoint.to_string(),
         outage: outage.clone(),
     }
 }
 
 fn sender(export: &Export) -> Result<Sender, Error> {
-    let signal = export.signal.name();
+    let signal = export.signal;
     Sender::new(export).map_err(|source| Error::Exporter { signal, source })
 }
 
@@ -509,6 +522,7 @@ mod tests {
             stdout: Stdout::start(std::io::sink()).unwrap(),
             limit: None,
             outage: Outage::default(),
+            profiles: None,
         };
         let Error::Ended(Some(error)) = telemetry.failed().await else {
             panic!("expected the error for an ended task");

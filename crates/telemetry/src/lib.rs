@@ -5,6 +5,8 @@
 //! [`grpc`] and [`http`] are tower layers that record a span and a duration for every request.
 //! [`propagate`] is the one place where trace context crosses a process boundary.
 //!
+//! With the feature `profiles`, profiles of processor time are pushed to Pyroscope.
+//!
 //! A request never waits for an exporter: spans and log records go to bounded queues, which drop
 //! items when they are full.
 
@@ -20,6 +22,7 @@ pub mod trace;
 mod export;
 mod format;
 mod init;
+mod profiles;
 mod requests;
 mod service;
 mod settings;

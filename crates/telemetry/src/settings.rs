@@ -138,6 +138,15 @@ pub struct Settings {
         exemplars: always_on, always_off, or trace_based, those made within a sampled trace")]
     pub exemplar_filter: exemplars::Filter,
 
+    /// URL of Pyroscope, to which profiles of processor time are pushed; without it, none are made
+    #[arg(
+        long,
+        env = "PYROSCOPE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub pyroscope_url: Option<Endpoint>,
+
     /// Switches traces, metrics and exported logs off, but not logs on stdout
     #[arg(long, env = "OTEL_SDK_DISABLED", num_args = 0..=1, default_value_t = false,
         default_missing_value = "true", value_name = "BOOL", value_parser = boolean)]

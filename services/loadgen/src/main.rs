@@ -17,7 +17,7 @@ async fn program() -> ExitCode {
     let Cli { command, config } = chassis::parse::<Config>(clap::command!());
     let outcome = match command {
         Some(Command::Health(health)) => loadgen::health(&config, health).await,
-        None => loadgen::start(config).await,
+        None => Box::pin(loadgen::start(config)).await,
     };
     outcome.unwrap_or_else(|error| chassis::failed(&error))
 }

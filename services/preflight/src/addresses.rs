@@ -1,8 +1,7 @@
 //! The addresses beyond 127.0.0.1: `[::1]`, and one external address for containers and other machines.
 //!
-//! A configuration has the lines for them as comments that begin with a mark: `#ipv6 `, `#external ` or `#token `.
-//! preflight removes the mark where the line applies. So the file is valid without preflight too, and shows everything
-//! that it can become. The NixOS module replaces the same marks.
+//! A configuration has the lines for them as comments with [`marks`]: `#ipv6 `, `#external ` or `#token `. The NixOS
+//! module replaces the same marks.
 
 use std::{
     fs,
@@ -16,6 +15,7 @@ use setup::Sockets;
 use crate::{
     config::Config,
     findings::{Findings, Problem},
+    marks,
     ports::PORTS,
     processes::Selection,
 };
@@ -57,21 +57,7 @@ impl Addresses {
             ("#external ", self.external.is_some()),
             ("#token ", self.external.is_some() && self.has_token),
         ];
-        let mut filled = String::with_capacity(text.len());
-        for line in text.split_inclusive('\n') {
-            let trimmed = line.trim_start_matches(' ');
-            let applies = marks
-                .iter()
-                .filter(|(_, applies)| *applies)
-                .find_map(|(mark, _)| trimmed.strip_prefix(mark));
-            match applies {
-                Some(rest) => {
-                    filled.push_str(&line[..line.len() - trimmed.len()]);
-                    filled.push_str(rest);
-                }
-                None => filled.push_str(line),
-            }
-        }
+        let filled = marks::remove(text, &marks);
         let Some(external) = self.external else {
             return filled;
         };

@@ -110,6 +110,15 @@ pub struct Config {
     )]
     pub(crate) only: Vec<&'static str>,
 
+    /// Prepares for Pyroscope too, which stores profiles
+    #[arg(
+        long,
+        env = "OTELIX_PROFILES",
+        value_parser = clap::builder::FalseyValueParser::new(),
+        action = clap::ArgAction::SetTrue
+    )]
+    pub(crate) profiles: bool,
+
     /// Folders to search for programs, separated by colons
     #[arg(
         long,
@@ -187,6 +196,15 @@ mod tests {
         for port in PORTS {
             assert_eq!(config.ports.of(port), port.default, "{}", port.variable);
         }
+    }
+
+    #[test]
+    fn profiles_are_off_by_default() {
+        let profiles = |arguments: &[&str]| {
+            let arguments = [&["preflight"], arguments].concat();
+            Config::try_parse_from(arguments).unwrap().profiles
+        };
+        assert!(!profiles(&[]) && profiles(&["--profiles"]));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::{
     addresses::Addresses,
     config::Config,
     findings::{Findings, Problem},
+    marks,
     overlay::Overlay,
     ports::{Ports, rewrite},
     processes::Selection,
@@ -124,7 +125,10 @@ pub(crate) fn render(
     overlay: &Overlay,
 ) -> anyhow::Result<()> {
     let Config { configs, ports, .. } = config;
-    let render_one = |text: &str, path: &str| render_one(text, path, ports, addresses);
+    let profiles = [(marks::PROFILES, selection.has_profiles())];
+    let render_one = |text: &str, path: &str| {
+        render_one(&marks::remove(text, &profiles), path, ports, addresses)
+    };
     let target = folder(data);
     let path = data
         .to_str()
@@ -281,7 +285,7 @@ other: ${env:OTHER}";
         write("a/b/c.yaml", b"port: 3100");
         write("a/d", b"\xff 127.0.0.1:3100");
         write("e", b"");
-        let selection = Selection::of(Broker::Redpanda, &[]);
+        let selection = Selection::of(Broker::Redpanda, &[], false);
         let render = |port: &str| {
             let mut config = config(&[port]);
             config.configs.clone_from(&configs);

@@ -13,6 +13,7 @@ mod databases;
 mod findings;
 mod folders;
 mod listening;
+mod marks;
 mod overlay;
 mod ports;
 mod processes;
@@ -50,7 +51,7 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
         return Ok(true);
     }
     let data = std::path::absolute(&config.data.path).context("cannot get the current folder")?;
-    let selection = Selection::of(config.broker, &config.only);
+    let selection = Selection::of(config.broker, &config.only, config.profiles);
 
     let mut findings = Findings::default();
     let is_writable = folders::check(&data, &selection, &mut findings);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, error::ErrorKind, value_parser};
 
-use crate::broker::Broker;
+use crate::{broker::Broker, processes::PYROSCOPE};
 
 /// A port that a process listens on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -149,6 +149,9 @@ pub const PORTS: &[Port] = &[
     Port::new("tempo", "TEMPO_GRPC_PORT", 9095, "gRPC"),
     Port::new("tempo", "TEMPO_OTLP_GRPC_PORT", 4417, "OTLP over gRPC"),
     Port::new("tempo", "TEMPO_OTLP_HTTP_PORT", 4418, "OTLP over HTTP"),
+    Port::new(PYROSCOPE, "PYROSCOPE_PORT", 4040, "HTTP"),
+    Port::new(PYROSCOPE, "PYROSCOPE_GRPC_PORT", 9097, "gRPC"),
+    Port::new(PYROSCOPE, "PYROSCOPE_RAFT_PORT", 9099, "between metastores"),
     Port::new("grafana", "GRAFANA_PORT", 3000, "pages"),
 ];
 
@@ -282,6 +285,7 @@ mod tests {
             "process-compose.yaml",
             "process-compose.kafka.yaml",
             "process-compose.lens.yaml",
+            "process-compose.profiles.yaml",
         ] {
             let text = std::fs::read_to_string(root.join(file)).unwrap();
             for (variable, rest) in text.split("${").filter_map(|rest| rest.split_once(":-")) {

@@ -144,6 +144,16 @@ pub(crate) static PROCESSES: &[Process] = &[
         secret: Some(Secret::GrafanaAdminPassword),
         is_default: true,
     },
+    Process {
+        name: PYROSCOPE,
+        broker: None,
+        programs: &[&["pyroscope"]],
+        source: "`nix run .#lgtm -- --profiles` has it, or see https://github.com/grafana/pyroscope/releases.",
+        configuration: Some("pyroscope/pyroscope.yaml"),
+        folder: Some("pyroscope"),
+        secret: None,
+        is_default: false,
+    },
     Process::service("user", &[&["user"]]),
     Process {
         secret: Some(Secret::Jwt),
@@ -158,6 +168,13 @@ pub(crate) static PROCESSES: &[Process] = &[
     },
 ];
 
+/// The process that stores profiles. Without it, no configuration mentions profiles.
+pub(crate) const PYROSCOPE: &str = "pyroscope";
+
+/// The configuration of the collector's pipeline for profiles, relative to the folder of the configurations. If it
+/// exists, process-compose.yaml starts the collector with it.
+const PROFILES: &str = "otel-collector/profiles.yaml";
+
 /// The alert rules for the metrics of vitals, relative to the folder of the configurations. Without vitals, one of them
 /// would always fire.
 const RULES_OF_VITALS: &str = "prometheus/rules/stack.yaml";
@@ -167,14 +184,16 @@ const RULES_OF_VITALS: &str = "prometheus/rules/stack.yaml";
 pub(crate) struct Selection(Vec<&'static Process>);
 
 impl Selection {
-    /// The processes with the names in `only` that run with `broker`. All of them if `only` is empty.
-    pub(crate) fn of(broker: Broker, only: &[&str]) -> Self {
+    /// The processes with the names in `only` that run with `broker`. All of them if `only` is empty. With `profiles`,
+    /// Pyroscope too.
+    pub(crate) fn of(broker: Broker, only: &[&str], profiles: bool) -> Self {
         let runs = |process: &&Process| {
+            let is_named = match only {
+                [] => process.is_default,
+                only => only.contains(&process.name),
+            };
             process.broker.is_none_or(|its| its == broker)
-                && match only {
-                    [] => process.is_default,
-                    only => only.contains(&process.name),
-                }
+                && (is_named || profiles && process.name == PYROSCOPE)
         };
         Self(PROCESSES.iter().filter(runs).collect())
     }
@@ -194,7 +213,18 @@ impl Selection {
 
     /// Whether the selected processes need this configuration file.
     pub(crate) fn needs(&self, file: &Path) -> bool {
-        file != Path::new(RULES_OF_VITALS) || self.contains("vitals")
+        if file == Path::new(RULES_OF_VITALS) {
+            self.contains("vitals")
+        } else if file == Path::new(PROFILES) {
+            self.has_profiles()
+        } else {
+            true
+        }
+    }
+
+    /// Whether profiles are stored.
+    pub(crate) fn has_profiles(&self) -> bool {
+        self.contains(PYROSCOPE)
     }
 
     pub(crate) fn secrets(&self) -> impl Iterator<Item = Secret> {
@@ -209,7 +239,7 @@ mod tests {
     #[test]
     fn exactly_one_broker_is_selected() {
         for (broker, folder) in [(Broker::Redpanda, "redpanda"), (Broker::Kafka, "kafka")] {
-            let selection = Selection::of(broker, &[]);
+            let selection = Selection::of(broker, &[], false);
             let brokers: Vec<_> = selection
                 .iter()
                 .filter(|process| process.name == "broker")
@@ -218,6 +248,19 @@ mod tests {
             assert_eq!(brokers[0].folder, Some(folder));
             assert_eq!(selection.has_redpanda(), broker == Broker::Redpanda);
         }
+    }
+
+    #[test]
+    fn profiles_add_pyroscope_and_its_pipeline() {
+        let of = |only: &[&str], profiles| Selection::of(Broker::Kafka, only, profiles);
+        let pipeline = Path::new(PROFILES);
+        for only in [&[][..], &["grafana"]] {
+            let (without, with) = (of(only, false), of(only, true));
+            assert!(!without.has_profiles() && !without.needs(pipeline));
+            assert!(with.has_profiles() && with.needs(pipeline));
+            assert_eq!(with.iter().count(), without.iter().count() + 1);
+        }
+        assert!(of(&["pyroscope"], false).has_profiles());
     }
 
     #[test]
@@ -242,7 +285,7 @@ mod tests {
     fn the_configuration_of_each_process_exists() {
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
         let files = PROCESSES.iter().filter_map(|process| process.configuration);
-        for file in files.chain([RULES_OF_VITALS]) {
+        for file in files.chain([PROFILES, RULES_OF_VITALS]) {
             assert!(configs.join(file).is_file(), "{file}");
         }
     }

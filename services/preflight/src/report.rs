@@ -91,6 +91,9 @@ fn write_ready(
     if selection.contains("prometheus") {
         lines.push(("prometheus", url("PROMETHEUS_PORT")));
     }
+    if selection.has_profiles() {
+        lines.push(("pyroscope", url("PYROSCOPE_PORT")));
+    }
     if selection.contains("otel-collector") {
         let (grpc, http) = (
             url("OTEL_COLLECTOR_OTLP_GRPC_PORT"),

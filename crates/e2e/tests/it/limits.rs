@@ -25,7 +25,9 @@ const LINES: usize = 5_000;
 const FILES: &[&str] = &[
     "loki/loki.yaml",
     "otel-collector/config.yaml",
+    "otel-collector/profiles.yaml",
     "prometheus/prometheus.yaml",
+    "pyroscope/pyroscope.yaml",
     "tempo/tempo.yaml",
 ];
 
@@ -35,6 +37,7 @@ const LIMITS: &[&str] = &[
     "burst",
     "limit",
     "max",
+    "older_than",
     "retention",
     "slack",
     "queue_size",

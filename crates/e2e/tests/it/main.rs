@@ -20,6 +20,7 @@ mod links;
 mod load;
 mod metrics;
 mod outage;
+mod profiles;
 mod propagation;
 mod queries;
 mod reach;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         load::trials(),
         metrics::trials(),
         outage::trials(),
+        profiles::trials(),
         propagation::trials(),
         reach::trials(),
         redaction::trials(),

@@ -13,21 +13,22 @@ use anyhow::{Context as _, ensure};
 use chassis::stop::STOP;
 use e2e::{
     compose::{Compose, Described, ROOT},
-    stack::FILES,
+    stack::{FILES, PROFILES},
 };
 use libtest_mimic::Trial;
 use preflight::PORTS;
 
 use crate::{ONE_SHOT, trial};
 
-/// The variant with a process that process-compose.yaml does not have.
-const LENS: &str = "process-compose.lens.yaml";
+/// The processes that process-compose.yaml does not have. Each is in one variant.
+const ADDED: [&str; 2] = ["lens", "pyroscope"];
 
 /// The files that are merged into process-compose.yaml.
-const VARIANTS: [&str; 4] = [
+const VARIANTS: [&str; 5] = [
     "process-compose.kafka.yaml",
-    LENS,
+    "process-compose.lens.yaml",
     "process-compose.lgtm.yaml",
+    PROFILES,
     "process-compose.services.yaml",
 ];
 
@@ -107,9 +108,8 @@ fn supervised(compose: &Compose) -> impl Iterator<Item = (&String, &Described)> 
 }
 
 fn described(compose: &Compose) -> anyhow::Result<()> {
-    // Only one variant has it.
-    let names = compose.processes.keys().filter(|name| *name != "lens");
-    let names: Vec<&str> = names.map(String::as_str).collect();
+    let names = compose.processes.keys().map(String::as_str);
+    let names: Vec<&str> = names.filter(|name| !ADDED.contains(name)).collect();
     let expected = [
         "alertmanager",
         "auth",
@@ -324,7 +324,7 @@ fn merged() -> anyhow::Result<()> {
     for variant in VARIANTS {
         for (name, process) in Compose::read(&[variant], &BTreeMap::new())?.processes {
             let Some(before) = base.processes.get(&name).map(|it| &it.environment) else {
-                ensure!(name == "lens", "{variant}: {name} is new");
+                ensure!(ADDED.contains(&name.as_str()), "{variant}: {name} is new");
                 continue;
             };
             if before.is_empty() || process.environment.is_empty() {
@@ -394,6 +394,15 @@ fn further() -> anyhow::Result<()> {
         let theirs = said.find("--one=1\n--two\n").context("no flags")?;
         ensure!(ours < theirs, "{name}: {said}");
     }
+    let with_profiles = [FILES[0], PROFILES];
+    let pyroscope = Compose::read(&with_profiles, &BTreeMap::new())?;
+    let pyroscope = pyroscope.processes.get("pyroscope").context("no process")?;
+    let flags = [("PYROSCOPE_ARGS", "--one=1 --two")];
+    let said = started(pyroscope, &flags, Path::new("programs"))?;
+    ensure!(
+        said.contains("pyroscope.yaml\n-architecture.storage=v2\n--one=1\n--two\n"),
+        "{said}"
+    );
     let collector = compose.processes.get("otel-collector");
     let said = started(
         collector.context("no collector")?,

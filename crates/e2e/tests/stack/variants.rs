@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use e2e::{
     Stack,
-    stack::{BROKER, FILES, TELEMETRY, variables},
+    stack::{BROKER, FILES, PROFILES, PYROSCOPE, TELEMETRY, variables},
     system::eventually,
 };
 use libtest_mimic::Trial;
@@ -33,6 +33,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "variants::the_backends_alone_accept_telemetry_of_other_programs",
             missing(&[TELEMETRY]),
             async || lgtm().await,
+        ),
+        trial(
+            "variants::the_file_for_profiles_adds_pyroscope_to_the_backends",
+            missing(&[TELEMETRY, &[PYROSCOPE]]),
+            async || profiles().await,
         ),
     ]
 }
@@ -136,6 +141,32 @@ async fn with_lens() -> anyhow::Result<()> {
         status.contains("lens") && !status.contains("prometheus"),
         "{status}"
     );
+
+    let (status, _) = stack.down().await?;
+    ensure!(status.success(), "{status}\n{}", stack.log());
+    let orphans = stack.orphans()?;
+    ensure!(orphans.is_empty(), "still there: {orphans:?}");
+    Ok(())
+}
+
+async fn profiles() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let variables = variables(folder.path())?;
+    let files = [FILES[0], "process-compose.lgtm.yaml", PROFILES];
+    let mut stack = Supervisor::start_from(&files, variables, folder)?;
+    stack.well(START).await?;
+    let runs = |name: &str| stack.names.iter().any(|it| it == name);
+    ensure!(runs(PYROSCOPE) && !runs("frontend"), "{:?}", stack.names);
+
+    // The collector has a pipeline for profiles.
+    let collector = stack.address("OTEL_COLLECTOR_OTLP_HTTP_PORT")?;
+    let answer = Client::new()
+        .post(format!("http://{collector}/v1development/profiles"))
+        .header("content-type", "application/json")
+        .body("{}")
+        .send()
+        .await?;
+    ensure!(answer.status().is_success(), "{answer:?}");
 
     let (status, _) = stack.down().await?;
     ensure!(status.success(), "{status}\n{}", stack.log());

@@ -35,7 +35,7 @@ use tonic_types::StatusExt as _;
 use tower::util::MapErr;
 
 use super::tls::{self, BadSetting};
-use crate::settings::{Compression, Export, Protocol, Signal};
+use crate::settings::{Compression, Export, Protocol};
 
 /// Maximum number of bytes that are read of a response.
 const ANSWER: usize = 1 << 20;
@@ -111,13 +111,7 @@ impl Sender {
             client,
             protocol: export.protocol,
             uri: export.endpoint.uri().clone(),
-            method: PathAndQuery::from_static(match export.signal {
-                Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-                Signal::Metrics => {
-                    "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
-                }
-                Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-            }),
+            method: PathAndQuery::from_static(export.method),
             headers: export.headers.map(),
             compression: export.compression,
             timeout: export.timeout,

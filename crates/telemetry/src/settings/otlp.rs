@@ -30,7 +30,10 @@ pub(crate) enum Signal {
 /// The export settings of one signal.
 #[derive(Clone, Debug)]
 pub(crate) struct Export {
-    pub(crate) signal: Signal,
+    /// The name of the signal in messages.
+    pub(crate) signal: &'static str,
+    /// The path of the method that takes the signal over gRPC.
+    pub(crate) method: &'static str,
     pub(crate) endpoint: Endpoint,
     /// The variable that the endpoint comes from.
     pub(crate) variable: &'static str,
@@ -203,7 +206,8 @@ impl Otlp {
                 .find_map(|part| Some((name(part.names).variable, path(part).clone()?)))
         };
         Some(Export {
-            signal,
+            signal: signal.name(),
+            method: signal.method(),
             endpoint,
             variable,
             protocol,
@@ -242,6 +246,35 @@ impl Signal {
             Self::Traces => "traces",
             Self::Metrics => "metrics",
             Self::Logs => "logs",
+        }
+    }
+
+    /// The path of the method of OTLP over gRPC.
+    fn method(self) -> &'static str {
+        match self {
+            Self::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+            Self::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        }
+    }
+}
+
+#[cfg(feature = "profiles")]
+impl Export {
+    /// Export of profiles, which Pyroscope takes over gRPC.
+    pub(crate) fn of_profiles(endpoint: Endpoint, variable: &'static str) -> Self {
+        Self {
+            signal: "profiles",
+            method: "/push.v1.PusherService/Push",
+            endpoint,
+            variable,
+            protocol: Protocol::Grpc,
+            headers: Headers::default(),
+            timeout: Duration::from_secs(5),
+            compression: Compression::Gzip,
+            certificate: None,
+            client_certificate: None,
+            client_key: None,
         }
     }
 }

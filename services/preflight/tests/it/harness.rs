@@ -13,7 +13,7 @@ use std::{
 use preflight::PORTS;
 use tempfile::TempDir;
 
-const PROGRAMS: [&str; 15] = [
+const PROGRAMS: [&str; 16] = [
     "redpanda",
     "kafka-server-start.sh",
     "kafka-storage.sh",
@@ -23,6 +23,7 @@ const PROGRAMS: [&str; 15] = [
     "alertmanager",
     "loki",
     "tempo",
+    "pyroscope",
     "grafana",
     "user",
     "auth",

@@ -213,6 +213,35 @@ fn alert_rules_of_vitals_are_left_out_if_vitals_does_not_run() {
 }
 
 #[test]
+fn configurations_mention_profiles_only_if_pyroscope_runs() {
+    let machine = Machine::new();
+    let made = |name: &str| {
+        let text = fs::read_to_string(machine.path("volumes/configs").join(name)).ok()?;
+        let lines = text.lines().filter(|line| !line.trim().starts_with('#'));
+        Some(lines.fold(String::new(), |text, line| text + line + "\n"))
+    };
+    let pipeline = "otel-collector/profiles.yaml";
+    let sources = "grafana/provisioning/datasources/datasources.yaml";
+    let url = format!("127.0.0.1:{}", machine.port("PYROSCOPE_PORT"));
+    for name in [sources, "prometheus/prometheus.yaml"] {
+        let said = machine.run(&["--profiles"]);
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+        assert!(said.out.contains(&url), "{said:?}");
+        assert!(made(name).unwrap().contains(&url), "{name}");
+        assert!(made(pipeline).unwrap().contains(&url));
+        assert!(machine.path("volumes/pyroscope").is_dir());
+
+        let said = machine.run(&[]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert!(!said.out.contains("pyroscope"), "{said:?}");
+        let text = made(name).unwrap();
+        assert!(!text.to_lowercase().contains("profile"), "{text}");
+        assert!(!text.to_lowercase().contains("pyroscope"), "{text}");
+        assert_eq!(made(pipeline), None);
+    }
+}
+
+#[test]
 fn the_collector_listens_on_the_second_loopback_address_if_there_is_one() {
     let machine = Machine::new();
     let said = machine.run(&[]);

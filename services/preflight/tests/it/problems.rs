@@ -36,6 +36,24 @@ fn either_name_of_the_collector_is_accepted() {
 }
 
 #[test]
+fn pyroscope_is_needed_only_for_profiles() {
+    let machine = Machine::new();
+    fs::remove_file(machine.path("bin/pyroscope")).unwrap();
+    let port = machine.port("PYROSCOPE_PORT");
+    let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    assert_eq!(machine.run(&[]).code, Some(0));
+    let mut command = machine.command(&["--only", "grafana"]);
+    command.env("OTELIX_PROFILES", "true");
+    let said = Said::of(command.spawn().unwrap());
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.names(&["pyroscope:", "`pyroscope`"]), "{said:?}");
+    let taken = ["pyroscope:", &port.to_string()];
+    assert!(said.names(&taken), "{said:?}");
+    assert!(said.names(&["PYROSCOPE_PORT"]), "{said:?}");
+    assert!(said.err.contains("2 problems"), "{said:?}");
+}
+
+#[test]
 fn each_broker_needs_its_own_programs() {
     let machine = Machine::new();
     fs::remove_file(machine.path("bin/redpanda")).unwrap();

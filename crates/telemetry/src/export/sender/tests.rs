@@ -9,7 +9,7 @@ use std::{io::Read as _, net::Ipv4Addr};
 use flate2::read::GzDecoder;
 use tokio::runtime::{self, Runtime};
 
-use super::*;
+use crate::settings::Signal;
 
 use self::harness::{
     PROTOCOLS, SECRET, Server, answered, export_record, exporter, message, sender_of, setting,

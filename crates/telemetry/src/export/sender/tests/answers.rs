@@ -7,6 +7,8 @@ use opentelemetry_proto::tonic::collector::logs::v1::{
 use prost::Message as _;
 use tonic_types::ErrorDetails;
 
+use crate::settings::Signal;
+
 use super::{
     super::*,
     harness::{

@@ -36,7 +36,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     export::{Flow, Outage, Route, logs},
     metrics,
-    settings::Otlp,
+    settings::{Otlp, Signal},
 };
 
 use super::super::*;

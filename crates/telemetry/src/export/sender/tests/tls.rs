@@ -4,6 +4,8 @@ use std::{fs, net::Ipv4Addr};
 
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
+use crate::settings::Signal;
+
 use super::{
     super::*,
     harness::{Authority, SECRET, SIGNALS, Server, message, sender_of, setting, ways},
