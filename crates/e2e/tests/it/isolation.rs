@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::ensure;
+use axum::{Router, http::StatusCode};
 use e2e::{
     Stack,
     mixed::{Records, Service, hostile, queued},
@@ -17,6 +18,7 @@ use e2e::{
 };
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::{
     limits::{nanoseconds, resource, send},
@@ -49,6 +51,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "isolation::a_bad_span_costs_no_other",
             Stack::missing(&[COLLECTOR, "tempo", "prometheus"]),
             async || spans().await,
+        ),
+        trial_with(
+            "isolation::the_collector_logs_why_a_batch_is_dropped",
+            Stack::missing(&[COLLECTOR, "loki"]),
+            async || refused_batch().await,
         ),
         trial_with(
             "isolation::a_hostile_sender_costs_no_other",
@@ -418,6 +425,34 @@ async fn spans() -> anyhow::Result<()> {
         Ok(())
     })
     .await
+}
+
+/// In place of Tempo, a server refuses everything with a reason.
+async fn refused_batch() -> anyhow::Result<()> {
+    const REASON: &str = "this span has a bad name";
+    let folder = tempfile::tempdir()?;
+    let stack = Stack::start(folder.path(), &[COLLECTOR, "loki"]).await?;
+    let listener = TcpListener::bind(stack.address("TEMPO_OTLP_HTTP_PORT")).await?;
+    let refuse = async || (StatusCode::BAD_REQUEST, REASON);
+    let server = axum::serve(listener, Router::new().fallback(refuse));
+    let server = tokio::spawn(server.into_future());
+    let span = json!({
+        "traceId": format!("{:032x}", 1), "spanId": format!("{:016x}", 1), "name": "order",
+        "startTimeUnixNano": time(-1)?, "endTimeUnixNano": time(0)?,
+    });
+    let group = json!({ "resource": resource("shop"), "scopeSpans": [{ "spans": [span] }] });
+    send(&stack, "traces", &json!({ "resourceSpans": [group] })).await?;
+    let query = format!(
+        r#"{{service_name="otel-collector"}} |= "Exporting failed" | exception_message=~".*{REASON}.*""#
+    );
+    eventually(ARRIVAL, async || {
+        let lines = stack.loki.query(&query).await?;
+        ensure!(!lines.is_empty(), "no line has the reason");
+        Ok(())
+    })
+    .await?;
+    server.abort();
+    Ok(())
 }
 
 /// A sender of bad, large and many records runs beside a good one. The bench `lgtm` finds higher rates.
