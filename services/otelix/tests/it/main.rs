@@ -15,9 +15,10 @@ use events::{AUTH_TOPIC, Event, Handler, HandlerError, Settings, USER_TOPIC};
 use reqwest::{Client, StatusCode};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, BufReader},
     process::Command,
     sync::mpsc,
+    time::timeout,
 };
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -30,6 +31,9 @@ const LENS_PORTS: [(&str, &str); 3] = [
     ("OTLP_GRPC_PORT", "0"),
     ("OTLP_HTTP_PORT", "0"),
 ];
+
+/// Time limit for a log record.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_port_in_use_is_reported_with_its_variable_and_its_process() -> anyhow::Result<()> {
@@ -84,20 +88,16 @@ async fn stdout_has_only_log_records_and_the_banner_comes_last() -> anyhow::Resu
     let banner = banner.join("\n");
     let data = folder.path().canonicalize()?.join("volumes");
     ensure!(banner.contains(&data.display().to_string()), "{banner}");
-    // The pipe now has everything that was written before the end of the banner.
-    otelix.kill().await?;
-    let mut records = String::new();
-    stdout
-        .context("no stdout")?
-        .read_to_string(&mut records)
-        .await?;
+    let mut stdout = BufReader::new(stdout.context("no stdout")?).lines();
+    // The three services and lens. A thread of its own writes the log, so lines may come after the banner.
     let mut ready = 0;
-    for line in records.lines() {
-        let record: serde_json::Value = serde_json::from_str(line).context(line.to_owned())?;
+    while ready < 4 {
+        let line = timeout(PATIENCE, stdout.next_line()).await??;
+        let line = line.context("the log ends")?;
+        let record: serde_json::Value = serde_json::from_str(&line).context(line)?;
         ready += usize::from(record["message"] == "ready");
     }
-    // The three services and lens.
-    ensure!(ready == 4, "{records}");
+    otelix.kill().await?;
     Ok(())
 }
 
