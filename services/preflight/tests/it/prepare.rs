@@ -157,12 +157,12 @@ fn a_service_link_leaves_the_default_port() {
 #[test]
 fn with_the_default_ports_only_the_folder_is_replaced() {
     let machine = Machine::new();
-    // Other ports may be in use on this machine. With this selection, preflight does not check them.
+    // A stack may run on this machine. With this selection, preflight checks two ports alone.
     let mut arguments = vec!["--only".to_owned(), "redpanda-console".to_owned()];
     for port in PORTS {
         let flag = port.variable.to_lowercase().replace('_', "-");
         let number = match port.process {
-            "redpanda-console" => machine.port(port.variable),
+            "redpanda-console" | "supervisor" => machine.port(port.variable),
             _ => port.default,
         };
         arguments.push(format!("--{flag}={number}"));
