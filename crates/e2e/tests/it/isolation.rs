@@ -33,6 +33,9 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
+/// Bytes of a text that neither Prometheus nor Loki can make a label.
+const LONGEST: usize = 17_000_000;
+
 const COLLECTOR: &str = "otel-collector";
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -111,6 +114,7 @@ async fn metrics() -> anyhow::Result<()> {
             "timeUnixNano": time, "asDouble": 7, "attributes": texts(attributes),
         }] } }))
     };
+    let longest = "v".repeat(LONGEST);
     let (start, now) = (time(-MINUTE)?, time(0)?);
     let sum = |temporality: u8| {
         json!({ "name": "orders", "sum": {
@@ -139,6 +143,7 @@ async fn metrics() -> anyhow::Result<()> {
         ("delta-histogram", explicit, Stored),
         ("delta-exponential", exponential(1, 3), Stored),
         ("no-temporality", sum(0), Repaired("no temporality")),
+        ("other-temporality", sum(7), Repaired("no temporality")),
         ("coarse", exponential(2, -5), Dropped("scale below -4")),
         ("fine", exponential(2, 20), Stored),
         ("no-type", json!({ "name": "orders" }), Empty),
@@ -157,6 +162,16 @@ async fn metrics() -> anyhow::Result<()> {
         ),
         ("no-name", gauge("", Some(0), &[])?, Stored),
         ("other-name", gauge("注文", Some(0), &[])?, Stored),
+        (
+            "long-label",
+            gauge("orders", Some(0), &[("sql", &longest)])?,
+            Stored,
+        ),
+        (
+            "long-key",
+            gauge("orders", Some(0), &[(&longest, "x")])?,
+            Stored,
+        ),
         ("no-key", gauge("orders", Some(0), &[("", "x")])?, Stored),
         (
             "other-key",
@@ -224,7 +239,7 @@ async fn metrics() -> anyhow::Result<()> {
     .await?;
     // The value of a delta is that of the sum, and the repair leaves no label.
     let series = stack.prometheus.query("orders_total").await?;
-    ensure!(series.len() == 2, "{series:?}");
+    ensure!(series.len() == 3, "{series:?}");
     for series in series {
         ensure!(series["value"][1] == "7", "{series}");
         ensure!(series["metric"]["otelix_repaired"].is_null(), "{series}");
@@ -271,6 +286,7 @@ async fn logs() -> anyhow::Result<()> {
     let numbers: Vec<_> = (0..500).map(|number| format!("key{number}")).collect();
     let many: Vec<_> = numbers.iter().map(|key| (key.as_str(), "value")).collect();
     let long = "x".repeat(1_000_000);
+    let longest = "x".repeat(LONGEST);
     let bad = [
         ("no-time", record(None, &[])?, Repaired("no time")),
         ("observed", observed, Stored),
@@ -291,6 +307,11 @@ async fn logs() -> anyhow::Result<()> {
         (
             "long-attribute",
             record(Some(0), &[("key", &long)])?,
+            Stored,
+        ),
+        (
+            "longest-attribute",
+            record(Some(0), &[("key", &longest)])?,
             Stored,
         ),
     ];

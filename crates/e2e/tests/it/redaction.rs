@@ -39,6 +39,9 @@ const SECRETS: &[&str] = &[
     "of-a-header",
     "of-a-cookie",
     "of-an-api-key",
+    "of-a-python-dict",
+    "of-a-rust-debug",
+    "of-json-in-json",
     "of-a-point@example.com",
 ];
 
@@ -134,10 +137,19 @@ async fn secrets_are_redacted() -> anyhow::Result<()> {
     let bodies: Vec<_> = bodies
         .map(|body| body.and_then(|body| body.value))
         .collect();
-    let pair = "user: one, password: [redacted], port: 7".to_owned();
-    ensure!(bodies.contains(&Some(Any::StringValue(pair))), "{bodies:?}");
+    for kept in [
+        "user: one, password: [redacted], port: 7",
+        "Cookie: [redacted]\nHost: shop",
+        "{'password': '[redacted]', 'user': 7}",
+        r#"Login { token: Some("[redacted]"), user: 7 }"#,
+        r#"{"token": null, "user": 5, "raw": "{\"password\": \"[redacted]\"}"}"#,
+        "unexpected token: }",
+    ] {
+        let kept = Some(Any::StringValue(kept.to_owned()));
+        ensure!(bodies.contains(&kept), "{kept:?}: {bodies:?}");
+    }
     let is_text = |body: &&Option<Any>| matches!(body, Some(Any::StringValue(_)));
-    ensure!(bodies.iter().filter(is_text).count() == 6, "{bodies:?}");
+    ensure!(bodies.iter().filter(is_text).count() == 10, "{bodies:?}");
     let plain = bodies
         .iter()
         .filter(|body| matches!(body, Some(Any::KvlistValue(_))));
@@ -190,7 +202,7 @@ async fn forwarded(variables: &[(&str, &str)]) -> anyhow::Result<Received> {
             all.metrics.extend(of_shop(received.metrics));
             all.resources.extend(of_shop(received.resources));
         }
-        let is_complete = all.spans.len() == 3 && all.logs.len() == 7 && all.metrics.len() == 1;
+        let is_complete = all.spans.len() == 3 && all.logs.len() == 11 && all.metrics.len() == 1;
         ensure!(is_complete, "{all:?}");
         Ok(all)
     })
@@ -309,7 +321,11 @@ fn records() -> anyhow::Result<Value> {
             { "timeUnixNano": now, "body": { "stringValue": "token=of-a-body" } },
             { "timeUnixNano": now, "body": { "stringValue": "user: one, password: of-a-pair, port: 7" } },
             { "timeUnixNano": now, "body": { "stringValue": "Authorization: Basic of-a-header" } },
-            { "timeUnixNano": now, "body": { "stringValue": "Cookie: a=of-a-cookie; b=2" } },
+            { "timeUnixNano": now, "body": { "stringValue": "Cookie: a=of-a-cookie; b=2\nHost: shop" } },
+            { "timeUnixNano": now, "body": { "stringValue": "{'password': 'of-a-python-dict', 'user': 7}" } },
+            { "timeUnixNano": now, "body": { "stringValue": r#"Login { token: Some("of-a-rust-debug"), user: 7 }"# } },
+            { "timeUnixNano": now, "body": { "stringValue": r#"{"token": null, "user": 5, "raw": "{\"password\": \"of-json-in-json\"}"}"# } },
+            { "timeUnixNano": now, "body": { "stringValue": "unexpected token: }" } },
             { "timeUnixNano": now, "body": map(&[user]) },
             { "timeUnixNano": now, "body": list(&["secret=of-a-list-of-a-body"]) },
             {
