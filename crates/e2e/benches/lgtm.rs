@@ -8,7 +8,7 @@ use std::{io::Write as _, sync::atomic::AtomicU64, time::Duration};
 use anyhow::ensure;
 use e2e::{
     Stack,
-    measure::{print, table},
+    measure::{print, table, wanted},
     mixed::{Outcome, Records, Service, hostile, queued},
     stack::TELEMETRY,
     system::eventually,
@@ -60,14 +60,9 @@ const DELAY: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // `cargo test --benches` runs this too, with --test, to see that it builds.
-    if std::env::args().any(|argument| argument == "--test") {
+    let Some(wanted) = wanted()? else {
         return Ok(());
-    }
-    ensure!(
-        !cfg!(debug_assertions),
-        "only the release build can be measured: use cargo bench"
-    );
+    };
     let missing = Stack::missing(TELEMETRY);
     if !missing.is_empty() {
         let missing = missing.join(", ");
@@ -77,14 +72,10 @@ async fn main() -> anyhow::Result<()> {
         )?;
         return Ok(());
     }
-    let wanted = std::env::args()
-        .nth(1)
-        .filter(|name| !name.starts_with('-'));
-    let is_wanted = |part| wanted.as_deref().is_none_or(|wanted| wanted == part);
-    if is_wanted("costs") {
+    if wanted.has("costs") {
         costs().await?;
     }
-    if is_wanted("rates") {
+    if wanted.has("rates") {
         let highest = search().await?;
         beside_a_hostile_sender(highest / 2).await?;
     }

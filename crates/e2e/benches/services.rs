@@ -12,11 +12,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use e2e::{
     Process, System, collector,
     compare::{Candidate, Measured, compare},
-    measure::{Sample, drive, median, print, table},
+    measure::{Sample, drive, median, print, table, wanted},
     system::another_address,
 };
 use proto::{
@@ -54,17 +54,12 @@ const USER_ID: &str = "018bcfe5-6800-7000-8000-000000000000";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // `cargo test --benches` runs this too, with --test, to see that it builds.
-    if std::env::args().any(|argument| argument == "--test") {
+    if wanted()?.is_none() {
         return Ok(());
     }
     if std::env::args().any(|argument| argument == REFERENCE) {
         return serve_reference().await;
     }
-    ensure!(
-        !cfg!(debug_assertions),
-        "only the release build can be measured: use cargo bench"
-    );
     starts().await?;
     limit().await?;
     loads().await

@@ -1,18 +1,47 @@
 //! Calls in a closed loop and their latencies, for benchmarks.
 
 use std::{
-    fmt,
+    env, fmt,
     io::Write as _,
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
 use tonic::Status;
 
 /// Time before the measurement, in which caches fill and connections open.
 const WARM_UP: Duration = Duration::from_millis(500);
+
+/// The part of a benchmark that its first argument names, or all of it.
+#[derive(Clone, Debug)]
+pub struct Wanted(Option<String>);
+
+impl Wanted {
+    /// Whether this part is to be measured.
+    #[must_use]
+    pub fn has(&self, part: &str) -> bool {
+        self.0.as_deref().is_none_or(|wanted| wanted == part)
+    }
+}
+
+/// What is to be measured: nothing if `cargo test --benches` runs the benchmark with `--test`, to see that it builds.
+///
+/// # Errors
+/// In a debug build.
+pub fn wanted() -> anyhow::Result<Option<Wanted>> {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--test") {
+        return Ok(None);
+    }
+    ensure!(
+        !cfg!(debug_assertions),
+        "only the release build can be measured: use cargo bench"
+    );
+    let first = arguments.into_iter().next();
+    Ok(Some(Wanted(first.filter(|name| !name.starts_with('-')))))
+}
 
 /// The results of one round of calls.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 //! Each request has a bad record of one service and a good one of another.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -38,12 +38,22 @@ const LONGEST: usize = 17_000_000;
 
 const COLLECTOR: &str = "otel-collector";
 
+const NO_REDACTION: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../configs/otel-collector/no-redaction.yaml"
+);
+
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial_with(
             "isolation::a_bad_data_point_costs_no_other",
             Stack::missing(&[COLLECTOR, "prometheus"]),
-            async || metrics().await,
+            async || metrics(&[]).await,
+        ),
+        trial_with(
+            "isolation::without_redaction_a_bad_data_point_costs_no_other",
+            Stack::missing(&[COLLECTOR, "prometheus"]),
+            async || metrics(&[("OTELIX_COLLECTOR_CONFIG", NO_REDACTION)]).await,
         ),
         trial_with(
             "isolation::a_bad_log_record_costs_no_other",
@@ -105,9 +115,10 @@ fn texts(attributes: &[(&str, &str)]) -> Vec<Value> {
     attributes.iter().map(attribute).collect()
 }
 
-async fn metrics() -> anyhow::Result<()> {
+async fn metrics(variables: &[(&str, &str)]) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let stack = Stack::start(folder.path(), &[COLLECTOR, "prometheus"]).await?;
+    let wanted = [COLLECTOR, "prometheus"];
+    let stack = Stack::start_with(folder.path(), &wanted, variables).await?;
     let gauge = |name: &str, seconds: Option<i64>, attributes: &[(&str, &str)]| {
         let time = seconds.map_or(Ok("0".to_owned()), time)?;
         anyhow::Ok(json!({ "name": name, "gauge": { "dataPoints": [{
@@ -165,6 +176,11 @@ async fn metrics() -> anyhow::Result<()> {
         (
             "long-label",
             gauge("orders", Some(0), &[("sql", &longest)])?,
+            Stored,
+        ),
+        (
+            "long-name",
+            gauge(&format!("orders1{}", "é".repeat(2_000)), Some(0), &[])?,
             Stored,
         ),
         (
@@ -237,6 +253,14 @@ async fn metrics() -> anyhow::Result<()> {
         Ok(())
     })
     .await?;
+    // A long label is cut, and a long name has no place.
+    let series = stack.prometheus.query(r#"orders{job=~"long-.*"}"#).await?;
+    let lengths = series.iter().map(|series| {
+        let label = series["metric"]["sql"].as_str();
+        label.map_or(0, str::len)
+    });
+    let lengths: BTreeSet<_> = lengths.collect();
+    ensure!(lengths == BTreeSet::from([0, 65_536]), "{lengths:?}");
     // The value of a delta is that of the sum, and the repair leaves no label.
     let series = stack.prometheus.query("orders_total").await?;
     ensure!(series.len() == 3, "{series:?}");
@@ -326,8 +350,18 @@ async fn logs() -> anyhow::Result<()> {
         ];
         send(&stack, "logs", &json!({ "resourceLogs": groups })).await?;
     }
+    // Of a long line, the attributes are kept.
+    let mut long_line = record(Some(0), &[("kept", "yes")])?;
+    long_line["body"] = json!({ "stringValue": "x".repeat(9_000_000) });
+    let group =
+        json!({ "resource": resource("long-line"), "scopeLogs": [{ "logRecords": [long_line] }] });
+    send(&stack, "logs", &json!({ "resourceLogs": [group] })).await?;
     eventually(ARRIVAL, async || {
         let since = 25 * HOUR;
+        let lines = stack
+            .loki
+            .query(r#"{service_name="long-line"} | kept="yes""#);
+        ensure!(lines.await?.len() == 1, "the long line lost its attributes");
         for &(service, _, fate) in &bad {
             let count = async |filter: &str, service: &str| {
                 let query = format!(

@@ -42,6 +42,8 @@ const SECRETS: &[&str] = &[
     "of-a-python-dict",
     "of-a-rust-debug",
     "of-json-in-json",
+    "of-an-arrow",
+    "(of-parentheses",
     "of-a-point@example.com",
 ];
 
@@ -144,12 +146,13 @@ async fn secrets_are_redacted() -> anyhow::Result<()> {
         r#"Login { token: Some("[redacted]"), user: 7 }"#,
         r#"{"token": null, "user": 5, "raw": "{\"password\": \"[redacted]\"}"}"#,
         "unexpected token: }",
+        "password => [redacted], token=[redacted]",
     ] {
         let kept = Some(Any::StringValue(kept.to_owned()));
         ensure!(bodies.contains(&kept), "{kept:?}: {bodies:?}");
     }
     let is_text = |body: &&Option<Any>| matches!(body, Some(Any::StringValue(_)));
-    ensure!(bodies.iter().filter(is_text).count() == 10, "{bodies:?}");
+    ensure!(bodies.iter().filter(is_text).count() == 11, "{bodies:?}");
     let plain = bodies
         .iter()
         .filter(|body| matches!(body, Some(Any::KvlistValue(_))));
@@ -202,7 +205,7 @@ async fn forwarded(variables: &[(&str, &str)]) -> anyhow::Result<Received> {
             all.metrics.extend(of_shop(received.metrics));
             all.resources.extend(of_shop(received.resources));
         }
-        let is_complete = all.spans.len() == 3 && all.logs.len() == 11 && all.metrics.len() == 1;
+        let is_complete = all.spans.len() == 3 && all.logs.len() == 12 && all.metrics.len() == 1;
         ensure!(is_complete, "{all:?}");
         Ok(all)
     })
@@ -326,6 +329,7 @@ fn records() -> anyhow::Result<Value> {
             { "timeUnixNano": now, "body": { "stringValue": r#"Login { token: Some("of-a-rust-debug"), user: 7 }"# } },
             { "timeUnixNano": now, "body": { "stringValue": r#"{"token": null, "user": 5, "raw": "{\"password\": \"of-json-in-json\"}"}"# } },
             { "timeUnixNano": now, "body": { "stringValue": "unexpected token: }" } },
+            { "timeUnixNano": now, "body": { "stringValue": "password => of-an-arrow, token=(of-parentheses)" } },
             { "timeUnixNano": now, "body": map(&[user]) },
             { "timeUnixNano": now, "body": list(&["secret=of-a-list-of-a-body"]) },
             {

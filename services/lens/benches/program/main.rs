@@ -12,8 +12,7 @@ mod receiver;
 
 use std::time::Instant;
 
-use anyhow::ensure;
-use e2e::measure::{print, table};
+use e2e::measure::{print, table, wanted};
 
 use crate::receiver::Receiver;
 
@@ -21,28 +20,19 @@ const STARTS: usize = 9;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // `cargo test --benches` runs this too, with --test, to see that it builds.
-    if std::env::args().any(|argument| argument == "--test") {
+    let Some(wanted) = wanted()? else {
         return Ok(());
-    }
-    ensure!(
-        !cfg!(debug_assertions),
-        "only the release build can be measured: use cargo bench"
-    );
-    let wanted = std::env::args()
-        .nth(1)
-        .filter(|name| !name.starts_with('-'));
-    let is_wanted = |part| wanted.as_deref().is_none_or(|wanted| wanted == part);
-    if is_wanted("start") {
+    };
+    if wanted.has("start") {
         starts().await?;
     }
-    if is_wanted("load") {
+    if wanted.has("load") {
         load::measure().await?;
     }
-    if is_wanted("pages") {
+    if wanted.has("pages") {
         pages::measure().await?;
     }
-    if is_wanted("memory") {
+    if wanted.has("memory") {
         memory::measure().await?;
     }
     Ok(())
