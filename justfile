@@ -47,7 +47,7 @@ without_links := "for link in $(env | grep -E '^[A-Z_]*_PORT=(tcp|udp):' | cut -
 up: (start ("--broker " + broker) (files + with_profiles))
 
 # The collector, Prometheus, Alertmanager, Loki, Tempo and Grafana alone, for any program that sends OTLP
-lgtm: (start "--only otel-collector,prometheus,alertmanager,loki,tempo,grafana" (files + " -f process-compose.lgtm.yaml" + with_profiles))
+lgtm: (start "--only otel-collector,admission,prometheus,alertmanager,loki,tempo,grafana" (files + " -f process-compose.lgtm.yaml" + with_profiles))
 
 # The services and their broker, with lens in place of the collector and the backends
 with-lens: (start ("--broker " + broker + " --only lens," + services) (files + " -f process-compose.lens.yaml"))

@@ -271,6 +271,9 @@ in
       };
     };
 
+    # It runs beside the collector.
+    admission = settings "admission";
+
     configs = mkOption {
       type = types.path;
       default = ../configs;
@@ -458,6 +461,13 @@ in
     })
 
     (mkIf cfg.collector.enable {
+      systemd.services.otelix-admission = unit "admission" {
+        environment = {
+          LISTEN_ADDRESS = "127.0.0.1";
+          PORT = "8087";
+          PROMETHEUS_URL = "http://127.0.0.1:9090";
+        };
+      };
       services.opentelemetry-collector = {
         enable = true;
         package = pkgs.opentelemetry-collector-contrib;

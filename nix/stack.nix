@@ -32,8 +32,11 @@ let
     ];
   };
 
-  lgtm = backends ++ [ grafana ];
   inherit (workspace) programs;
+  lgtm = backends ++ [
+    grafana
+    programs.admission
+  ];
   services = [
     programs.auth
     programs.frontend
@@ -201,7 +204,7 @@ in
     dashboards = "dashboards/generic";
     arguments = [
       "--only"
-      "otel-collector,prometheus,alertmanager,loki,tempo,grafana"
+      "otel-collector,admission,prometheus,alertmanager,loki,tempo,grafana"
     ];
   };
 

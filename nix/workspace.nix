@@ -125,6 +125,7 @@ in
   inherit (common) version;
 
   programs = lib.genAttrs [
+    "admission"
     "auth"
     "frontend"
     "lens"

@@ -93,6 +93,7 @@ async fn costs() -> anyhow::Result<()> {
     let mut report = table([
         "µs of processor for a",
         "otel-collector",
+        "admission",
         "prometheus",
         "loki",
         "tempo",

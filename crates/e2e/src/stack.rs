@@ -46,7 +46,7 @@ pub const PROFILES: &str = "process-compose.profiles.yaml";
 pub const PYROSCOPE: &str = "pyroscope";
 
 /// The processes that forward or store telemetry.
-pub const TELEMETRY: &[&str] = &["otel-collector", "prometheus", "loki", "tempo"];
+pub const TELEMETRY: &[&str] = &["otel-collector", "admission", "prometheus", "loki", "tempo"];
 
 /// The process of the broker.
 pub const BROKER: &str = "broker";
@@ -379,11 +379,13 @@ fn others() -> &'static OsString {
 }
 
 fn is_there(process: &Described) -> bool {
+    let programs = process.programs();
     // Programs of the workspace are built when they are needed.
-    if matches!(process.namespace.as_deref(), Some("services" | "load")) {
+    if matches!(process.namespace.as_deref(), Some("services" | "load"))
+        || programs == ["admission"]
+    {
         return true;
     }
-    let programs = process.programs();
     programs
         .iter()
         .any(|program| find(program, others()).is_some())

@@ -226,6 +226,13 @@ metrics! {
     /// Streams of the Activity page that were refused because too many were open
     ACTIVITY_STREAMS_REFUSED: Counter = names::ACTIVITY_STREAMS_REFUSED, "{stream}", [];
 
+    /// Data points that Prometheus does not get
+    ADMISSION_DATA_POINTS_DROPPED: Counter = names::ADMISSION_DATA_POINTS_DROPPED,
+        "{data_point}", [ADMISSION_SENDER, ADMISSION_REASON];
+
+    /// Series of Prometheus that count for the limits of admission
+    ADMISSION_SERIES_COUNT: UpDownCounter = names::ADMISSION_SERIES_COUNT, "{series}", [];
+
     /// Whether the supervisor answers: 1 or 0
     SUPERVISOR_UP: Gauge = names::SUPERVISOR_UP, "{supervisor}", [];
 

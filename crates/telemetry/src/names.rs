@@ -46,6 +46,18 @@ pub const AUTH_REASON: &str = "auth.reason";
 /// The limit that refused an attempt: `account`, `address` or `registration`.
 pub const AUTH_LIMIT_SCOPE: &str = "auth.limit.scope";
 
+/// The service whose data points are dropped, as `service.name` or `service.namespace/service.name`.
+pub const ADMISSION_SENDER: &str = "admission.sender";
+
+/// Why data points are dropped: `max_series`, `max_series_per_service`, `max_services` or `refused`.
+pub const ADMISSION_REASON: &str = "admission.reason";
+
+/// Data points that Prometheus does not get.
+pub const ADMISSION_DATA_POINTS_DROPPED: &str = "admission.data_points.dropped";
+
+/// Series of Prometheus that count for the limits of admission.
+pub const ADMISSION_SERIES_COUNT: &str = "admission.series.count";
+
 /// Retries of calls.
 pub const RPC_CLIENT_CALL_RETRIES: &str = "rpc.client.call.retries";
 

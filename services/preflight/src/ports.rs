@@ -88,6 +88,7 @@ pub const PORTS: &[Port] = &[
     Port::new("loadgen", "LOADGEN_PORT", 8084, "health"),
     Port::new("vitals", "VITALS_PORT", 8085, "health"),
     Port::new("lens", "LENS_PORT", 8086, "pages"),
+    Port::new("admission", "ADMISSION_PORT", 8087, "OTLP over HTTP"),
     Port::new(
         SUPERVISOR,
         "SUPERVISOR_PORT",

@@ -162,6 +162,7 @@ pub(crate) static PROCESSES: &[Process] = &[
     Process::service("frontend", &[&["frontend"]]),
     Process::service("loadgen", &[&["loadgen"]]),
     Process::service("vitals", &[&["vitals"]]),
+    Process::service("admission", &[&["admission"]]),
     Process {
         is_default: false,
         ..Process::service("lens", &[&["lens"]])

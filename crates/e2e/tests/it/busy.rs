@@ -11,6 +11,7 @@ use crate::shared::Start;
 /// The backends that every dashboard needs.
 pub(crate) const BACKENDS: &[&str] = &[
     "otel-collector",
+    "admission",
     "prometheus",
     "alertmanager",
     "loki",

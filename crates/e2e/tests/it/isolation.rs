@@ -37,6 +37,7 @@ const DAY: i64 = 24 * HOUR;
 const LONGEST: usize = 17_000_000;
 
 const COLLECTOR: &str = "otel-collector";
+const ADMISSION: &str = "admission";
 
 const NO_REDACTION: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -47,13 +48,18 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial_with(
             "isolation::a_bad_data_point_costs_no_other",
-            Stack::missing(&[COLLECTOR, "prometheus"]),
+            Stack::missing(&[COLLECTOR, ADMISSION, "prometheus"]),
             async || metrics(&[]).await,
         ),
         trial_with(
             "isolation::without_redaction_a_bad_data_point_costs_no_other",
-            Stack::missing(&[COLLECTOR, "prometheus"]),
+            Stack::missing(&[COLLECTOR, ADMISSION, "prometheus"]),
             async || metrics(&[("OTELIX_COLLECTOR_CONFIG", NO_REDACTION)]).await,
+        ),
+        trial_with(
+            "isolation::series_without_end_cost_no_other",
+            Stack::missing(&[COLLECTOR, ADMISSION, "prometheus"]),
+            async || series().await,
         ),
         trial_with(
             "isolation::a_bad_log_record_costs_no_other",
@@ -62,7 +68,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         trial_with(
             "isolation::a_bad_span_costs_no_other",
-            Stack::missing(&[COLLECTOR, "tempo", "prometheus"]),
+            Stack::missing(&[COLLECTOR, ADMISSION, "tempo", "prometheus"]),
             async || spans().await,
         ),
         trial_with(
@@ -93,11 +99,13 @@ enum Fate {
     Repaired(&'static str),
     /// Not stored, and counted with this reason.
     Dropped(&'static str),
+    /// Not stored, because Prometheus refuses it.
+    Refused,
     /// There is nothing to store.
     Empty,
 }
 
-use Fate::{Dropped, Empty, Repaired, Stored};
+use Fate::{Dropped, Empty, Refused, Repaired, Stored};
 
 /// The time in this many seconds, as OTLP has it in JSON.
 fn time(seconds: i64) -> anyhow::Result<String> {
@@ -117,7 +125,7 @@ fn texts(attributes: &[(&str, &str)]) -> Vec<Value> {
 
 async fn metrics(variables: &[(&str, &str)]) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let wanted = [COLLECTOR, "prometheus"];
+    let wanted = [COLLECTOR, ADMISSION, "prometheus"];
     let stack = Stack::start_with(folder.path(), &wanted, variables).await?;
     let gauge = |name: &str, seconds: Option<i64>, attributes: &[(&str, &str)]| {
         let time = seconds.map_or(Ok("0".to_owned()), time)?;
@@ -142,6 +150,13 @@ async fn metrics(variables: &[(&str, &str)]) -> anyhow::Result<()> {
             }],
         } })
     };
+    let counted = |count: &str, bucket: &str| {
+        let mut metric = exponential(2, 3);
+        let point = &mut metric["exponentialHistogram"]["dataPoints"][0];
+        point["count"] = json!(count);
+        point["positive"]["bucketCounts"] = json!([bucket]);
+        metric
+    };
     let explicit = json!({ "name": "orders", "histogram": {
         "aggregationTemporality": 1,
         "dataPoints": [{
@@ -157,6 +172,12 @@ async fn metrics(variables: &[(&str, &str)]) -> anyhow::Result<()> {
         ("other-temporality", sum(7), Repaired("no temporality")),
         ("coarse", exponential(2, -5), Dropped("scale below -4")),
         ("fine", exponential(2, 20), Stored),
+        ("wrong-count", counted("5", "1"), Refused),
+        (
+            "large-bucket",
+            counted("9223372036854775808", "9223372036854775808"),
+            Refused,
+        ),
         ("no-type", json!({ "name": "orders" }), Empty),
         ("no-points", json!({ "name": "orders", "gauge": {} }), Empty),
         ("no-time", gauge("orders", None, &[])?, Repaired("no time")),
@@ -236,17 +257,20 @@ async fn metrics(variables: &[(&str, &str)]) -> anyhow::Result<()> {
         )
         .await?;
         let dropped = jobs_by(&stack, "otelix_data_points_dropped_total", "otelix_dropped").await?;
+        let refused = refused(&stack).await?;
         for Bad { service, fate, .. } in &bad {
             let found = (
                 stored.contains_key(*service),
                 repaired.get(*service).map(String::as_str),
                 dropped.get(*service).map(String::as_str),
+                refused.contains(*service),
             );
             let expected = match *fate {
-                Stored => (true, None, None),
-                Repaired(reason) => (true, Some(reason), None),
-                Dropped(reason) => (false, None, Some(reason)),
-                Empty => (false, None, None),
+                Stored => (true, None, None, false),
+                Repaired(reason) => (true, Some(reason), None, false),
+                Dropped(reason) => (false, None, Some(reason), false),
+                Refused => (false, None, None, true),
+                Empty => (false, None, None, false),
             };
             ensure!(found == expected, "{service}: {found:?}");
         }
@@ -269,6 +293,88 @@ async fn metrics(variables: &[(&str, &str)]) -> anyhow::Result<()> {
         ensure!(series["metric"]["otelix_repaired"].is_null(), "{series}");
     }
     Ok(())
+}
+
+/// The services of which Prometheus has refused one data point.
+async fn refused(stack: &Stack) -> anyhow::Result<BTreeSet<String>> {
+    let query = r#"admission_data_points_dropped_total{admission_reason="refused"} == 1"#;
+    let series = stack.prometheus.query(query).await?;
+    let senders = series
+        .iter()
+        .filter_map(|series| series["metric"]["admission_sender"].as_str());
+    Ok(senders.map(ToOwned::to_owned).collect())
+}
+
+/// A second value of a series for the same time costs nobody else, and neither do ids in a label.
+async fn series() -> anyhow::Result<()> {
+    const LIMIT: usize = 200;
+    let folder = tempfile::tempdir()?;
+    let wanted = [COLLECTOR, ADMISSION, "prometheus"];
+    let limit = LIMIT.to_string();
+    let variables = [("ADMISSION_MAX_SERIES_PER_SERVICE", limit.as_str())];
+    let stack = Stack::start_with(folder.path(), &wanted, &variables).await?;
+    let now = time(0)?;
+    let gauge = |name: &str, value: usize, ids: std::ops::Range<usize>| {
+        let points = ids.map(|id| {
+            let id = id.to_string();
+            json!({
+                "timeUnixNano": now, "asInt": value.to_string(), "attributes": texts(&[("order.id", &id)]),
+            })
+        });
+        json!({ "name": name, "gauge": { "dataPoints": points.collect::<Vec<_>>() } })
+    };
+    let group = |service: &str, metric: Value| json!({ "resource": resource(service), "scopeMetrics": [{ "metrics": [metric] }] });
+    let send = async |groups: &[Value]| {
+        send(&stack, "metrics", &json!({ "resourceMetrics": groups })).await
+    };
+    send(&[group("twice", gauge("first", 1, 0..1))]).await?;
+    eventually(ARRIVAL, async || {
+        let first = jobs(&stack, "first").await?;
+        ensure!(first.contains_key("twice"), "{first:?}");
+        Ok(())
+    })
+    .await?;
+    // Both have a series that is new, and those that were there stay.
+    for start in (0..4 * LIMIT).step_by(LIMIT) {
+        let neighbor = format!("after-{start}");
+        send(&[
+            group("twice", gauge("first", 2, 0..1)),
+            group("many", gauge("orders", 1, start..start + LIMIT)),
+            group(&neighbor, gauge("neighbor", 1, 0..1)),
+        ])
+        .await?;
+    }
+    eventually(ARRIVAL, async || {
+        let neighbors = jobs(&stack, "neighbor").await?;
+        ensure!(neighbors.len() == 4, "{neighbors:?}");
+        let first = jobs(&stack, "first").await?;
+        ensure!(first["twice"] == "1", "{first:?}");
+        // One of its series is that of its resource.
+        let many = jobs(&stack, "count by (job) (orders)").await?;
+        ensure!(many["many"] == (LIMIT - 1).to_string(), "{many:?}");
+        let query =
+            "sum by (admission_sender, admission_reason) (admission_data_points_dropped_total)";
+        let series = stack.prometheus.query(query).await?;
+        let counts: BTreeSet<_> = series
+            .iter()
+            .filter_map(|series| {
+                let metric = &series["metric"];
+                Some((
+                    metric["admission_sender"].as_str()?,
+                    metric["admission_reason"].as_str()?,
+                    series["value"][1].as_str()?,
+                ))
+            })
+            .collect();
+        let over = (3 * LIMIT + 1).to_string();
+        let expected = BTreeSet::from([
+            ("many", "max_series_per_service", over.as_str()),
+            ("twice", "refused", "4"),
+        ]);
+        ensure!(counts == expected, "{counts:?}");
+        Ok(())
+    })
+    .await
 }
 
 /// The values of a query by service.
@@ -389,7 +495,7 @@ async fn logs() -> anyhow::Result<()> {
 
 async fn spans() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let wanted = [COLLECTOR, "tempo", "prometheus"];
+    let wanted = [COLLECTOR, ADMISSION, "tempo", "prometheus"];
     let stack = Stack::start(folder.path(), &wanted).await?;
     let span = |trace: &str, span: &str, start: &str, end: &str| {
         json!({

@@ -1,7 +1,7 @@
 //! Tests that large telemetry passes each hop from its sender to its store.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
     time::{Duration, SystemTime},
@@ -256,5 +256,29 @@ fn table() -> anyhow::Result<()> {
     ensure!(missing.is_empty(), "not in docs/limits.md: {missing:?}");
     let wrong: Vec<_> = documented.difference(&configured).collect();
     ensure!(wrong.is_empty(), "not in the configurations: {wrong:?}");
+    of_admission(&text)
+}
+
+/// Those of admission are the defaults of its settings.
+fn of_admission(limits: &str) -> anyhow::Result<()> {
+    let cell = |row: &str, number| {
+        let cell = row.split(" | ").nth(number).unwrap_or_default();
+        cell.replace(['`', ','], "")
+    };
+    let settings: BTreeMap<_, _> = include_str!("../../../../docs/settings.md")
+        .lines()
+        .map(|row| (cell(row, 1), cell(row, 2)))
+        .filter(|(variable, _)| variable.starts_with("ADMISSION_MAX_"))
+        .collect();
+    let documented: BTreeMap<_, _> = limits
+        .lines()
+        .filter(|row| row.starts_with("| admission | "))
+        .map(|row| (cell(row, 3), cell(row, 2)))
+        .filter(|(variable, _)| !variable.is_empty())
+        .collect();
+    ensure!(
+        settings.len() == 3 && settings == documented,
+        "{settings:?} {documented:?}"
+    );
     Ok(())
 }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The backends that store metrics.
-const OF_METRICS: &[&str] = &["otel-collector", "prometheus"];
+const OF_METRICS: &[&str] = &["otel-collector", "admission", "prometheus"];
 
 /// Resources of one service that differ in one attribute each.
 const TWINS: &[(&str, &str)] = &[

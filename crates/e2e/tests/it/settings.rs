@@ -9,13 +9,14 @@ use libtest_mimic::Trial;
 use crate::blocking_trial;
 
 /// The commands in the order of the page.
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 11] = [
     &["otelix"],
     &["user"],
     &["auth"],
     &["frontend"],
     &["lens"],
     &["loadgen"],
+    &["admission"],
     &["vitals"],
     &["vitals", "startup"],
     &["preflight"],

@@ -14,7 +14,7 @@ use reqwest::{Client, StatusCode, redirect::Policy};
 use crate::trial_with;
 
 /// The processes for which `.ci/backends/build` or PATH must have the programs.
-const NEEDED: &[&str] = &["otel-collector", "prometheus", "loki", BROKER];
+const NEEDED: &[&str] = &["otel-collector", "admission", "prometheus", "loki", BROKER];
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial_with(

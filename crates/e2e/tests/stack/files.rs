@@ -111,6 +111,7 @@ fn described(compose: &Compose) -> anyhow::Result<()> {
     let names = compose.processes.keys().map(String::as_str);
     let names: Vec<&str> = names.filter(|name| !ADDED.contains(name)).collect();
     let expected = [
+        "admission",
         "alertmanager",
         "auth",
         "broker",

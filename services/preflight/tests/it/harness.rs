@@ -13,7 +13,8 @@ use std::{
 use preflight::PORTS;
 use tempfile::TempDir;
 
-const PROGRAMS: [&str; 16] = [
+const PROGRAMS: [&str; 17] = [
+    "admission",
     "redpanda",
     "kafka-server-start.sh",
     "kafka-storage.sh",

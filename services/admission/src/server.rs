@@ -1,0 +1,187 @@
+//! The receiver: the path that Prometheus has.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{Response, StatusCode, header},
+    response::IntoResponse as _,
+    routing::post,
+};
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
+use prost::Message as _;
+use telemetry::spawn_blocking;
+use tokio::sync::Semaphore;
+use tower::Service;
+
+use crate::{
+    Config,
+    batch::Batch,
+    delivery::{Prometheus, Unavailable},
+    record::{self, Record, lock},
+    series::{Dropped, Keyed, Keys, Reason, Series},
+};
+
+const PROTOBUF: &str = "application/x-protobuf";
+
+/// Largest request in bytes. The collector divides batches at 24 MiB.
+const REQUEST: usize = 64 << 20;
+
+/// Requests that are read at the same time. A decoded request takes about five times the memory of its bytes.
+const CONCURRENT: usize = 2;
+
+/// Time after which the collector should send a request again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    prometheus: Prometheus,
+    keys: Keys,
+    series: Arc<Mutex<Series>>,
+    record: Arc<Mutex<Record>>,
+    places: Semaphore,
+}
+
+impl Admission {
+    pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
+        let series = Series::new(config.limits, Instant::now());
+        let admission = Self {
+            prometheus: Prometheus::new(&config.prometheus_url)?,
+            keys: series.keys(),
+            series: Arc::new(Mutex::new(series)),
+            record: Arc::default(),
+            places: Semaphore::new(CONCURRENT),
+        };
+        record::observe(&admission.record, &admission.series);
+        Ok(admission)
+    }
+
+    /// Stores the admitted data points of a request. Returns the others, with a reason for the sender.
+    async fn store(&self, body: Bytes) -> Result<(Dropped, String), Failure> {
+        let keys = self.keys.clone();
+        let bytes = body.clone();
+        let keyed = work(move || Ok(keys.of(&decode(bytes)?))).await?;
+        let reasons = lock(&self.series).admit(&keyed, Instant::now());
+        drop::<Keyed>(keyed);
+        let (body, mut dropped) = match reasons {
+            None => (body, Dropped::new()),
+            Some(reasons) => work(move || remove(body, &reasons)).await?,
+        };
+        let mut reason = dropped
+            .keys()
+            .next()
+            .map(|(_, reason)| format!("beyond {}", reason.name()))
+            .unwrap_or_default();
+        if !body.is_empty() {
+            let again = body.clone();
+            let batch = move || decode(again).map(Batch::from).unwrap_or_default();
+            let outcome = self.prometheus.store(body, batch).await?;
+            if !outcome.refused.is_empty() {
+                reason.clone_from(&outcome.reason);
+            }
+            dropped.extend(outcome.refused);
+        }
+        Ok((dropped, reason))
+    }
+}
+
+/// Why a request is not stored.
+enum Failure {
+    Malformed(String),
+    Unavailable(String),
+}
+
+impl From<Unavailable> for Failure {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(unavailable.0)
+    }
+}
+
+/// The routes: metrics, and health by HTTP and gRPC.
+pub(crate) fn router<H>(admission: Arc<Admission>, health: H) -> Router
+where
+    H: Service<Request, Response = Response<tonic::body::Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    H::Future: Send + 'static,
+{
+    Router::new()
+        .route("/api/v1/otlp/v1/metrics", post(export))
+        .route_service("/grpc.health.v1.Health/Check", health)
+        .with_state(admission)
+}
+
+async fn export(State(admission): State<Arc<Admission>>, request: Request) -> Response<Body> {
+    let headers = request.headers();
+    let is_protobuf = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == PROTOBUF);
+    if !is_protobuf || headers.contains_key(header::CONTENT_ENCODING) {
+        let message = "metrics are expected as application/x-protobuf, not compressed\n";
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
+    }
+    // Never closed.
+    let _place = admission.places.acquire().await;
+    let Ok(body) = to_bytes(request.into_body(), REQUEST).await else {
+        return (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the request is too large or incomplete\n",
+        )
+            .into_response();
+    };
+    match admission.store(body).await {
+        Ok((dropped, reason)) => {
+            let points = dropped.values().sum::<u64>();
+            lock(&admission.record).add(dropped, &reason, Instant::now());
+            stored(points, reason)
+        }
+        Err(Failure::Malformed(reason)) => (StatusCode::BAD_REQUEST, reason).into_response(),
+        Err(Failure::Unavailable(reason)) => {
+            let after = [(header::RETRY_AFTER, RETRY_AFTER.as_secs().to_string())];
+            (StatusCode::SERVICE_UNAVAILABLE, after, reason).into_response()
+        }
+    }
+}
+
+/// A success, with what was dropped.
+fn stored(points: u64, reason: String) -> Response<Body> {
+    let partial_success = (points > 0).then(|| ExportMetricsPartialSuccess {
+        rejected_data_points: i64::try_from(points).unwrap_or(i64::MAX),
+        error_message: reason,
+    });
+    let response = ExportMetricsServiceResponse { partial_success };
+    ([(header::CONTENT_TYPE, PROTOBUF)], response.encode_to_vec()).into_response()
+}
+
+fn decode(body: Bytes) -> Result<ExportMetricsServiceRequest, Failure> {
+    ExportMetricsServiceRequest::decode(body).map_err(|error| {
+        Failure::Malformed(format!("the body is not an export of metrics: {error}\n"))
+    })
+}
+
+/// Removes the data points with a reason. The body is empty if none is left.
+fn remove(body: Bytes, reasons: &[Option<Reason>]) -> Result<(Bytes, Dropped), Failure> {
+    let mut batch = Batch::from(decode(body)?);
+    let dropped = batch.remove(reasons);
+    let request = ExportMetricsServiceRequest::from(batch);
+    Ok((request.encode_to_vec().into(), dropped))
+}
+
+/// Runs work that may take long, since a request has up to 64 MiB.
+async fn work<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    spawn_blocking(work).await
+}
