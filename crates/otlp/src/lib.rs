@@ -25,6 +25,7 @@ mod receiver;
 mod rest;
 mod sink;
 mod size;
+pub mod wire;
 
 pub use crate::{
     export::{Signal, UnknownSignal, data_points},

@@ -4,13 +4,11 @@
 //! and scopes of its records.
 
 use bytes::Bytes;
-use prost::encoding::{
-    DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field,
-};
 
 use crate::{
     json::{Kind, Table},
     size,
+    wire::{Piece, Pieces, append},
 };
 
 /// The fields that lead to the records, from the request on.
@@ -150,7 +148,7 @@ impl<E, T: FnMut(Bytes, usize) -> Result<(), E>> Splitter<T> {
 
 /// The type of a field on the path. `None` if it is another field.
 fn inner(table: &'static Table, tags: &[u32], piece: &Piece<'_>) -> Option<&'static Table> {
-    if !piece.is_message || !tags.contains(&piece.tag) {
+    if !piece.has_length || !tags.contains(&piece.tag) {
         return None;
     }
     let field = table.0.iter().find(|field| field.tag == piece.tag)?;
@@ -158,67 +156,6 @@ fn inner(table: &'static Table, tags: &[u32], piece: &Piece<'_>) -> Option<&'sta
         Kind::Message(table) => Some(table),
         _ => None,
     }
-}
-
-fn append(outer: &mut Vec<u8>, tag: u32, message: &[u8]) {
-    encode_key(tag, WireType::LengthDelimited, outer);
-    encode_varint(message.len() as u64, outer);
-    outer.extend_from_slice(message);
-}
-
-/// A field of a message.
-struct Piece<'a> {
-    tag: u32,
-    /// The field with its key and length.
-    whole: &'a [u8],
-    /// The field alone, if it has a length.
-    content: &'a [u8],
-    is_message: bool,
-}
-
-/// The fields of a message. From malformed bytes on, the rest is one field.
-struct Pieces<'a>(&'a [u8]);
-
-impl<'a> Iterator for Pieces<'a> {
-    type Item = Piece<'a>;
-
-    fn next(&mut self) -> Option<Piece<'a>> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let start = self.0;
-        let malformed = Piece {
-            tag: 0,
-            whole: start,
-            content: &[],
-            is_message: false,
-        };
-        let mut rest = start;
-        let Some((tag, wire_type, content)) = field(&mut rest) else {
-            self.0 = &[];
-            return Some(malformed);
-        };
-        self.0 = rest;
-        Some(Piece {
-            tag,
-            whole: &start[..start.len() - rest.len()],
-            content,
-            is_message: wire_type == WireType::LengthDelimited,
-        })
-    }
-}
-
-/// Splits off a field: its number, its type, and its content if it has a length.
-fn field<'a>(rest: &mut &'a [u8]) -> Option<(u32, WireType, &'a [u8])> {
-    let (tag, wire_type) = decode_key(rest).ok()?;
-    if wire_type != WireType::LengthDelimited {
-        skip_field(wire_type, tag, rest, DecodeContext::default()).ok()?;
-        return Some((tag, wire_type, &[]));
-    }
-    let length = usize::try_from(decode_varint(rest).ok()?).ok()?;
-    let (content, after) = rest.split_at_checked(length)?;
-    *rest = after;
-    Some((tag, wire_type, content))
 }
 
 #[cfg(test)]

@@ -1,208 +1,427 @@
 //! Parts of a request: what is removed from it, and how it is divided.
+//!
+//! A request is not decoded. Its bytes are cheaper to read, and they stay as they are: a sender may use fields that this
+//! version does not know, and texts that are no UTF-8.
 
-use opentelemetry_proto::tonic::{
-    collector::metrics::v1::ExportMetricsServiceRequest,
-    common::v1::{KeyValue, any_value::Value},
-    metrics::v1::{Metric, ResourceMetrics, ScopeMetrics, metric::Data},
-};
+use std::ops::Range;
+
+use bytes::Bytes;
+use otlp::wire::{Piece, Pieces, append};
 
 use crate::series::{Dropped, Reason};
 
 /// The name of a service without one, as in OpenTelemetry's SDKs.
 const UNKNOWN: &str = "unknown_service";
 
-/// A request, or a part of one.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Batch(Vec<ResourceMetrics>);
-
-impl From<ExportMetricsServiceRequest> for Batch {
-    fn from(request: ExportMetricsServiceRequest) -> Self {
-        Self(request.resource_metrics)
-    }
+/// The numbers of fields in opentelemetry/proto/metrics/v1/metrics.proto and the files that it imports.
+mod field {
+    /// `ExportMetricsServiceRequest.resource_metrics`.
+    pub(super) const GROUP: u32 = 1;
+    /// `ResourceMetrics.resource`.
+    pub(super) const RESOURCE: u32 = 1;
+    /// `ResourceMetrics.scope_metrics`.
+    pub(super) const SCOPE: u32 = 2;
+    /// `ScopeMetrics.metrics`.
+    pub(super) const METRIC: u32 = 2;
+    /// `Metric.name`.
+    pub(super) const NAME: u32 = 1;
+    /// `Metric.unit`.
+    pub(super) const UNIT: u32 = 3;
+    /// `data_points` of each kind of metric.
+    pub(super) const POINT: u32 = 1;
+    /// `Resource.attributes`.
+    pub(super) const ATTRIBUTE: u32 = 1;
+    /// `KeyValue.key`.
+    pub(super) const KEY: u32 = 1;
+    /// `KeyValue.value`.
+    pub(super) const VALUE: u32 = 2;
+    /// `AnyValue.string_value`.
+    pub(super) const TEXT: u32 = 1;
 }
 
-impl From<Batch> for ExportMetricsServiceRequest {
-    fn from(batch: Batch) -> Self {
-        Self {
-            resource_metrics: batch.0,
-        }
-    }
+/// A kind of metric.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    /// The number of its field in `Metric`.
+    tag: u32,
+    /// The number of the field `attributes` of its data points.
+    attribute: u32,
+    /// The numbers of those of their fields that become series of their own in Prometheus.
+    parts: Option<u32>,
+    /// The number of their other series.
+    series: u32,
 }
 
-impl Batch {
-    /// The number of data points by service.
-    pub(crate) fn count(&self, reason: Reason) -> Dropped {
-        let mut counts = Dropped::new();
-        for group in &self.0 {
-            *counts.entry((service(group), reason)).or_default() += points_of(group);
+const KINDS: [Kind; 5] = [
+    Kind {
+        tag: 5,
+        attribute: 7,
+        parts: None,
+        series: 1,
+    }, // gauge
+    Kind {
+        tag: 7,
+        attribute: 7,
+        parts: None,
+        series: 1,
+    }, // sum
+    Kind {
+        tag: 9,
+        attribute: 9,
+        parts: Some(7),
+        series: 3,
+    }, // histogram: explicit_bounds, and infinity, count, sum
+    Kind {
+        tag: 10,
+        attribute: 1,
+        parts: None,
+        series: 1,
+    }, // exponential_histogram
+    Kind {
+        tag: 11,
+        attribute: 7,
+        parts: Some(6),
+        series: 2,
+    }, // summary: quantile_values, and count, sum
+];
+
+/// A request.
+#[derive(Debug)]
+pub(crate) struct Request {
+    bytes: Bytes,
+    groups: Vec<Group>,
+    scopes: Vec<Vec<u8>>,
+    metrics: Vec<Metric>,
+    points: Vec<Point>,
+}
+
+/// Data of one resource.
+#[derive(Debug)]
+struct Group {
+    service: String,
+    /// Its attributes, encoded.
+    attributes: Vec<Bytes>,
+    /// Its fields other than the scopes.
+    others: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Metric {
+    kind: Kind,
+    name: Bytes,
+    unit: Bytes,
+    /// Its fields other than the data.
+    others: Vec<u8>,
+    /// The fields of the data other than the data points.
+    of_data: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Point {
+    group: usize,
+    scope: usize,
+    metric: usize,
+    /// Its field in the bytes of the request.
+    whole: Range<usize>,
+    content: Range<usize>,
+}
+
+/// A data point, for the key of its series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Described<'a> {
+    request: &'a Request,
+    point: &'a Point,
+}
+
+/// Data points of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch<'a> {
+    request: &'a Request,
+    points: Vec<usize>,
+}
+
+impl Request {
+    /// Reads a request. What is no data point of a known kind stays with the message around it.
+    pub(crate) fn read(bytes: Bytes) -> Self {
+        let mut request = Self {
+            bytes,
+            groups: Vec::new(),
+            scopes: Vec::new(),
+            metrics: Vec::new(),
+            points: Vec::new(),
+        };
+        let bytes = request.bytes.clone();
+        for group in inner(&bytes, field::GROUP) {
+            request.read_group(group.content);
         }
-        counts
+        request
     }
 
-    /// Removes the data points with a reason, and counts them. There is one for each data point, in their order.
-    pub(crate) fn remove(&mut self, reasons: &[Option<Reason>]) -> Dropped {
-        let mut reasons = reasons.iter().copied();
-        let mut counts = Dropped::new();
-        self.0.retain_mut(|group| {
-            let service = service(group);
-            let mut stays = || match reasons.next().flatten() {
+    fn read_group(&mut self, group: &[u8]) {
+        let resource = inner(group, field::RESOURCE)
+            .flat_map(|resource| inner(resource.content, field::ATTRIBUTE));
+        let attributes: Vec<_> = resource
+            .map(|attribute| self.bytes.slice_ref(attribute.content))
+            .collect();
+        self.groups.push(Group {
+            service: service(&attributes),
+            attributes,
+            others: others(group, |tag| tag == field::SCOPE),
+        });
+        for scope in inner(group, field::SCOPE) {
+            self.scopes
+                .push(others(scope.content, |tag| tag == field::METRIC));
+            for metric in inner(scope.content, field::METRIC) {
+                self.read_metric(metric.content);
+            }
+        }
+    }
+
+    fn read_metric(&mut self, metric: &[u8]) {
+        let text = |tag| {
+            let text = inner(metric, tag).last();
+            text.map_or(Bytes::new(), |text| self.bytes.slice_ref(text.content))
+        };
+        let (name, unit) = (text(field::NAME), text(field::UNIT));
+        for kind in KINDS {
+            for data in inner(metric, kind.tag) {
+                self.metrics.push(Metric {
+                    kind,
+                    name: name.clone(),
+                    unit: unit.clone(),
+                    others: others(metric, |tag| KINDS.iter().any(|kind| kind.tag == tag)),
+                    of_data: others(data.content, |tag| tag == field::POINT),
+                });
+                let points = inner(data.content, field::POINT);
+                let points = points.map(|point| Point {
+                    group: self.groups.len() - 1,
+                    scope: self.scopes.len() - 1,
+                    metric: self.metrics.len() - 1,
+                    whole: range(&self.bytes, point.whole),
+                    content: range(&self.bytes, point.content),
+                });
+                self.points.extend(points);
+            }
+        }
+    }
+
+    /// The data points, in their order.
+    pub(crate) fn points(&self) -> impl Iterator<Item = Described<'_>> {
+        self.points.iter().map(|point| Described {
+            request: self,
+            point,
+        })
+    }
+
+    /// All data points, those of a service together.
+    pub(crate) fn all(&self) -> Batch<'_> {
+        let mut points: Vec<_> = (0..self.points.len()).collect();
+        points.sort_by_key(|&index| self.service(index));
+        Batch {
+            request: self,
+            points,
+        }
+    }
+
+    /// The data points without a reason to drop them, and the numbers of the others. There is one reason for each data
+    /// point.
+    pub(crate) fn admitted(&self, reasons: &[Option<Reason>]) -> (Batch<'_>, Dropped) {
+        let mut batch = self.all();
+        let mut dropped = Dropped::new();
+        batch
+            .points
+            .retain(|&index| match reasons.get(index).copied().flatten() {
                 Some(reason) => {
-                    *counts.entry((service.clone(), reason)).or_default() += 1;
+                    *dropped
+                        .entry((self.service(index).to_owned(), reason))
+                        .or_default() += 1;
                     false
                 }
                 None => true,
-            };
-            group.scope_metrics.retain_mut(|scope| {
-                scope.metrics.retain_mut(|metric| {
-                    retain(metric, &mut stays);
-                    points_in(metric) > 0
-                });
-                !scope.metrics.is_empty()
             });
-            !group.scope_metrics.is_empty()
+        (batch, dropped)
+    }
+
+    fn service(&self, point: usize) -> &str {
+        &self.groups[self.points[point].group].service
+    }
+}
+
+impl<'a> Described<'a> {
+    /// The service with its namespace: the label `job` in Prometheus.
+    pub(crate) fn service(&self) -> &'a str {
+        &self.group().service
+    }
+
+    /// The number of its resource in the request.
+    pub(crate) fn resource(&self) -> usize {
+        self.point.group
+    }
+
+    /// The attributes of its resource, encoded.
+    pub(crate) fn resource_attributes(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.group()
+            .attributes
+            .iter()
+            .map(|attribute| &attribute[..])
+    }
+
+    /// What names its metric: the name, the unit and the kind.
+    pub(crate) fn metric(&self) -> (&'a [u8], &'a [u8], u32) {
+        let metric = &self.request.metrics[self.point.metric];
+        (&metric.name, &metric.unit, metric.kind.tag)
+    }
+
+    /// Its attributes, encoded.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = &'a [u8]> {
+        inner(self.content(), self.kind().attribute).map(|piece| piece.content)
+    }
+
+    /// The number of its series in Prometheus.
+    pub(crate) fn series(&self) -> u32 {
+        let kind = self.kind();
+        let parts = kind.parts.map_or(0, |tag| {
+            let parts = Pieces(self.content()).filter(|piece| piece.tag == tag);
+            // A list of bounds is packed, eight bytes each.
+            let bounds = |piece: Piece<'_>| {
+                if kind.tag == 9 && piece.has_length {
+                    piece.content.len() / 8
+                } else {
+                    1
+                }
+            };
+            parts.map(bounds).sum()
         });
+        kind.series
+            .saturating_add(u32::try_from(parts).unwrap_or(u32::MAX))
+    }
+
+    fn group(&self) -> &'a Group {
+        &self.request.groups[self.point.group]
+    }
+
+    fn kind(&self) -> Kind {
+        self.request.metrics[self.point.metric].kind
+    }
+
+    fn content(&self) -> &'a [u8] {
+        &self.request.bytes[self.point.content.clone()]
+    }
+}
+
+impl Batch<'_> {
+    /// The number of data points by service.
+    pub(crate) fn count(&self, reason: Reason) -> Dropped {
+        let mut counts = Dropped::new();
+        for part in self
+            .points
+            .chunk_by(|&a, &b| self.request.service(a) == self.request.service(b))
+        {
+            let service = self.request.service(part[0]).to_owned();
+            *counts.entry((service, reason)).or_default() += part.len() as u64;
+        }
         counts
     }
 
-    /// Puts the data of each service together, so that services are the first that [`Batch::divide`] separates.
-    pub(crate) fn sort(&mut self) {
-        self.0.sort_by_cached_key(service);
-    }
-
     /// The service of all data points, if they have one.
-    pub(crate) fn service(&self) -> Option<String> {
-        let first = self.0.first().map(service)?;
-        let is_only = self.0.last().map(service).as_ref() == Some(&first);
-        is_only.then_some(first)
+    pub(crate) fn service(&self) -> Option<&str> {
+        let first = self.request.service(*self.points.first()?);
+        let last = self.request.service(*self.points.last()?);
+        (first == last).then_some(first)
     }
 
-    /// Divides a sorted batch into two, between services if there are several. `None` if it has one data point or none.
+    /// Divides it into two, between services if there are several. `None` if it has one data point or none.
     pub(crate) fn divide(mut self) -> Option<(Self, Self)> {
-        if self.service().is_none() {
-            return self.between_services();
+        let middle = self.points.len() / 2;
+        let differ = |&at: &usize| {
+            self.request.service(self.points[at - 1]) != self.request.service(self.points[at])
+        };
+        let between = (1..self.points.len())
+            .filter(differ)
+            .min_by_key(|at| at.abs_diff(middle));
+        let at = between.unwrap_or(middle);
+        if at == 0 {
+            return None;
         }
-        self.0.retain(|group| points_of(group) > 0);
-        if self.0.len() > 1 {
-            let rest = self.0.split_off(self.0.len() / 2);
-            return Some((self, Self(rest)));
-        }
-        let mut group = self.0.pop()?;
-        let rest = divide_group(&mut group)?;
-        Some((Self(vec![group]), Self(vec![rest])))
+        let rest = Self {
+            request: self.request,
+            points: self.points.split_off(at),
+        };
+        Some((self, rest))
     }
 
-    /// At the boundary between two services that is next to the middle.
-    fn between_services(mut self) -> Option<(Self, Self)> {
-        let middle = self.0.len() / 2;
-        let names = self.0.iter().map(service).collect::<Vec<_>>();
-        let boundaries = (1..names.len()).filter(|&at| names[at - 1] != names[at]);
-        let at = boundaries.min_by_key(|at| at.abs_diff(middle))?;
-        let rest = self.0.split_off(at);
-        Some((self, Self(rest)))
+    /// A request with these data points.
+    pub(crate) fn encode(&self) -> Bytes {
+        let Request {
+            bytes,
+            groups,
+            scopes,
+            metrics,
+            points,
+        } = self.request;
+        let point = |index: &usize| &points[*index];
+        let mut request = Vec::new();
+        for of_group in self
+            .points
+            .chunk_by(|a, b| point(a).group == point(b).group)
+        {
+            let mut group = Vec::new();
+            for of_scope in of_group.chunk_by(|a, b| point(a).scope == point(b).scope) {
+                let mut scope = Vec::new();
+                for of_metric in of_scope.chunk_by(|a, b| point(a).metric == point(b).metric) {
+                    let metric = &metrics[point(&of_metric[0]).metric];
+                    let mut data = metric.of_data.clone();
+                    for index in of_metric {
+                        data.extend_from_slice(&bytes[point(index).whole.clone()]);
+                    }
+                    let mut encoded = metric.others.clone();
+                    append(&mut encoded, metric.kind.tag, &data);
+                    append(&mut scope, field::METRIC, &encoded);
+                }
+                scope.extend_from_slice(&scopes[point(&of_scope[0]).scope]);
+                append(&mut group, field::SCOPE, &scope);
+            }
+            group.extend_from_slice(&groups[point(&of_group[0]).group].others);
+            append(&mut request, field::GROUP, &group);
+        }
+        request.into()
     }
 }
 
-fn divide_group(group: &mut ResourceMetrics) -> Option<ResourceMetrics> {
-    let scopes = &mut group.scope_metrics;
-    scopes.retain(|scope| scope.metrics.iter().any(|metric| points_in(metric) > 0));
-    let rest = match scopes.as_mut_slice() {
-        [] => return None,
-        [scope] => vec![divide_scope(scope)?],
-        several => {
-            let half = several.len() / 2;
-            scopes.split_off(half)
-        }
-    };
-    Some(ResourceMetrics {
-        resource: group.resource.clone(),
-        scope_metrics: rest,
-        schema_url: group.schema_url.clone(),
-    })
+/// The messages, texts or bytes of this number in a message.
+fn inner(message: &[u8], tag: u32) -> impl Iterator<Item = Piece<'_>> {
+    Pieces(message).filter(move |piece| piece.tag == tag && piece.has_length)
 }
 
-fn divide_scope(scope: &mut ScopeMetrics) -> Option<ScopeMetrics> {
-    let metrics = &mut scope.metrics;
-    metrics.retain(|metric| points_in(metric) > 0);
-    let rest = match metrics.as_mut_slice() {
-        [] => return None,
-        [metric] => vec![divide_metric(metric)?],
-        several => {
-            let half = several.len() / 2;
-            metrics.split_off(half)
-        }
-    };
-    Some(ScopeMetrics {
-        scope: scope.scope.clone(),
-        metrics: rest,
-        schema_url: scope.schema_url.clone(),
-    })
+/// The other fields of a message.
+fn others(message: &[u8], is_inner: impl Fn(u32) -> bool) -> Vec<u8> {
+    let pieces = Pieces(message).filter(|piece| !(piece.has_length && is_inner(piece.tag)));
+    let mut others = Vec::new();
+    pieces.for_each(|piece| others.extend_from_slice(piece.whole));
+    others
 }
 
-fn divide_metric(metric: &mut Metric) -> Option<Metric> {
-    let half = points_in(metric) / 2;
-    if half == 0 {
-        return None;
-    }
-    let mut rest = metric.clone();
-    let (mut first, mut second) = (0, 0);
-    retain(metric, &mut || {
-        first += 1;
-        first <= half
-    });
-    retain(&mut rest, &mut || {
-        second += 1;
-        second > half
-    });
-    Some(rest)
+/// Where a part of the bytes is.
+fn range(bytes: &Bytes, part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr() - bytes.as_ptr().addr();
+    start..start + part.len()
 }
 
 /// The service of a resource, with its namespace: the label `job` in Prometheus.
-pub(crate) fn service(group: &ResourceMetrics) -> String {
-    let attributes = group
-        .resource
-        .as_ref()
-        .map_or(&[][..], |resource| &resource.attributes);
-    let name = text(attributes, "service.name").unwrap_or(UNKNOWN);
-    match text(attributes, "service.namespace") {
-        Some(namespace) => format!("{namespace}/{name}"),
-        None => name.to_owned(),
-    }
-}
-
-fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
-    let attribute = attributes.iter().find(|attribute| attribute.key == key)?;
-    match attribute.value.as_ref()?.value.as_ref()? {
-        Value::StringValue(text) if !text.is_empty() => Some(text),
-        _ => None,
-    }
-}
-
-fn points_of(group: &ResourceMetrics) -> u64 {
-    let metrics = group.scope_metrics.iter().flat_map(|scope| &scope.metrics);
-    metrics.map(points_in).sum()
-}
-
-fn points_in(metric: &Metric) -> u64 {
-    let points = match &metric.data {
-        Some(Data::Gauge(gauge)) => gauge.data_points.len(),
-        Some(Data::Sum(sum)) => sum.data_points.len(),
-        Some(Data::Histogram(histogram)) => histogram.data_points.len(),
-        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
-        Some(Data::Summary(summary)) => summary.data_points.len(),
-        None => 0,
+fn service(attributes: &[Bytes]) -> String {
+    let text = |key: &str| {
+        let is_key = |attribute: &&Bytes| {
+            inner(attribute, field::KEY).any(|it| it.content == key.as_bytes())
+        };
+        let attribute = attributes.iter().find(is_key)?;
+        let value = inner(attribute, field::VALUE).last()?;
+        let text = inner(value.content, field::TEXT).last()?;
+        Some(String::from_utf8_lossy(text.content)).filter(|text| !text.is_empty())
     };
-    points as u64
-}
-
-/// Keeps the data points for which `stays` says so. It is asked once for each, in their order.
-fn retain(metric: &mut Metric, stays: &mut impl FnMut() -> bool) {
-    match &mut metric.data {
-        Some(Data::Gauge(gauge)) => gauge.data_points.retain(|_| stays()),
-        Some(Data::Sum(sum)) => sum.data_points.retain(|_| stays()),
-        Some(Data::Histogram(histogram)) => histogram.data_points.retain(|_| stays()),
-        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.retain(|_| stays()),
-        Some(Data::Summary(summary)) => summary.data_points.retain(|_| stays()),
-        None => {}
+    let name = text("service.name").unwrap_or_else(|| UNKNOWN.into());
+    match text("service.namespace") {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.into_owned(),
     }
 }
 

@@ -85,11 +85,11 @@ impl Default for Budget {
 
 impl Budget {
     /// Whether a refused part may be divided. Otherwise it is dropped as a whole.
-    fn allows(&mut self, part: &Batch) -> bool {
+    fn allows(&mut self, part: &Batch<'_>) -> bool {
         let service = part.service();
-        if service != self.last {
+        if service != self.last.as_deref() {
             self.service = REQUESTS_PER_SERVICE;
-            self.last = service;
+            self.last = service.map(ToOwned::to_owned);
         }
         self.batch > 0 && self.service > 0
     }
@@ -117,10 +117,10 @@ impl Prometheus {
     }
 
     /// Stores a batch, which `body` is the encoding of, but for the data points that Prometheus refuses.
-    pub(crate) async fn store(
+    pub(crate) async fn store<'a>(
         &self,
         body: Bytes,
-        batch: impl FnOnce() -> Batch,
+        batch: impl FnOnce() -> Batch<'a>,
     ) -> Result<Outcome, Unavailable> {
         match self.send(body).await? {
             Some(reason) => self.search(batch(), reason).await,
@@ -129,8 +129,7 @@ impl Prometheus {
     }
 
     /// Stores the parts of a refused batch that Prometheus takes.
-    async fn search(&self, mut batch: Batch, reason: String) -> Result<Outcome, Unavailable> {
-        batch.sort();
+    async fn search(&self, batch: Batch<'_>, reason: String) -> Result<Outcome, Unavailable> {
         let mut outcome = Outcome {
             reason,
             ..Outcome::default()
@@ -150,10 +149,9 @@ impl Prometheus {
                 return Ok(outcome);
             };
             budget.spend();
-            let request = ExportMetricsServiceRequest::from(part);
-            if let Some(reason) = self.send(request.encode_to_vec().into()).await? {
+            if let Some(reason) = self.send(part.encode()).await? {
                 outcome.reason = reason;
-                refused = Some(request.into());
+                refused = Some(part);
             }
         }
     }

@@ -9,12 +9,20 @@ use opentelemetry_proto::tonic::{
     },
     resource::v1::Resource,
 };
+use prost::Message as _;
+
+use crate::batch::Request;
 
 /// A request of these groups.
 pub(crate) fn request(groups: Vec<ResourceMetrics>) -> ExportMetricsServiceRequest {
     ExportMetricsServiceRequest {
         resource_metrics: groups,
     }
+}
+
+/// The request as its receiver reads it.
+pub(crate) fn read(request: &ExportMetricsServiceRequest) -> Request {
+    Request::read(request.encode_to_vec().into())
 }
 
 /// Gauges of a service: one metric for each list, with one data point for each value, which is an attribute too.
@@ -85,23 +93,22 @@ pub(crate) fn attribute(key: &str, value: &str) -> KeyValue {
 }
 
 /// The values of all data points of gauges, by service.
-pub(crate) fn values(request: &ExportMetricsServiceRequest) -> Vec<(String, i64)> {
+pub(crate) fn values(request: &[u8]) -> Vec<(String, i64)> {
+    let request = ExportMetricsServiceRequest::decode(request).unwrap();
     let mut values = Vec::new();
     for group in &request.resource_metrics {
-        let service = crate::batch::service(group);
+        let service = &group.resource.as_ref().unwrap().attributes[0];
+        let Some(Value::StringValue(service)) = &service.value.as_ref().unwrap().value else {
+            panic!("{service:?}");
+        };
         for metric in group.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
-            if let Some(Data::Gauge(gauge)) = &metric.data {
-                values.extend(
-                    gauge
-                        .data_points
-                        .iter()
-                        .filter_map(|point| match point.value {
-                            Some(number_data_point::Value::AsInt(value)) => {
-                                Some((service.clone(), value))
-                            }
-                            _ => None,
-                        }),
-                );
+            let Some(Data::Gauge(gauge)) = &metric.data else {
+                continue;
+            };
+            for point in &gauge.data_points {
+                if let Some(number_data_point::Value::AsInt(value)) = point.value {
+                    values.push((service.clone(), value));
+                }
             }
         }
     }

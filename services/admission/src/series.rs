@@ -6,17 +6,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{BuildHasher as _, RandomState},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use opentelemetry_proto::tonic::{
-    collector::metrics::v1::ExportMetricsServiceRequest,
-    common::v1::{KeyValue, any_value::Value},
-    metrics::v1::{Metric, ResourceMetrics, metric::Data},
-    resource::v1::Resource,
+use crate::{
+    Limits,
+    batch::{Described, Request},
 };
-
-use crate::{Limits, batch};
 
 /// How long a series counts after its last data point. Prometheus removes it from memory when its head block is written,
 /// at most three hours later.
@@ -103,51 +100,40 @@ struct Service {
 
 impl Keys {
     /// The keys of a request's series.
-    pub(crate) fn of(&self, request: &ExportMetricsServiceRequest) -> Keyed {
-        Keyed(
-            request
-                .resource_metrics
-                .iter()
-                .map(|group| self.group(group))
-                .collect(),
-        )
+    pub(crate) fn of(&self, request: &Request) -> Keyed {
+        let mut groups: Vec<OfResource> = Vec::new();
+        let (mut last, mut resource) = (None, 0);
+        for point in request.points() {
+            if last != Some(point.resource()) {
+                last = Some(point.resource());
+                resource = self.attributes(point.resource_attributes());
+                groups.push(OfResource {
+                    service: point.service().to_owned(),
+                    key: self.0.hash_one(("target_info", resource)),
+                    points: Vec::new(),
+                });
+            }
+            if let Some(group) = groups.last_mut() {
+                group
+                    .points
+                    .push((self.point(resource, point), point.series()));
+            }
+        }
+        Keyed(groups)
     }
 
-    fn group(&self, group: &ResourceMetrics) -> OfResource {
-        let attributes = attributes(group.resource.as_ref());
-        let resource = self.attributes(attributes);
-        let mut points = Vec::new();
-        for metric in group.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
-            let name = self.metric(resource, metric);
-            each_point(metric, |attributes, weight| {
-                points.push((self.0.hash_one((name, self.attributes(attributes))), weight));
-            });
-        }
-        OfResource {
-            service: batch::service(group),
-            key: self.0.hash_one(("target_info", resource)),
-            points,
-        }
-    }
-
-    fn metric(&self, resource: u64, metric: &Metric) -> u64 {
-        let kind = metric.data.as_ref().map(std::mem::discriminant);
-        self.0
-            .hash_one((resource, &metric.name, &metric.unit, kind))
+    fn point(&self, resource: u64, point: Described<'_>) -> u64 {
+        self.0.hash_one((
+            resource,
+            point.metric(),
+            self.attributes(point.attributes()),
+        ))
     }
 
     /// The hash of attributes, whatever their order.
-    fn attributes(&self, attributes: &[KeyValue]) -> u64 {
-        let one = |attribute: &KeyValue| {
-            let value = attribute.value.as_ref();
-            match value.and_then(|value| value.value.as_ref()) {
-                Some(Value::StringValue(text)) => self.0.hash_one((&attribute.key, text)),
-                _ => self
-                    .0
-                    .hash_one((&attribute.key, value.map(prost::Message::encode_to_vec))),
-            }
-        };
-        attributes.iter().map(one).fold(0, u64::wrapping_add)
+    fn attributes<'a>(&self, attributes: impl Iterator<Item = &'a [u8]>) -> u64 {
+        let hashes = attributes.map(|attribute| self.0.hash_one(attribute));
+        hashes.fold(0, u64::wrapping_add)
     }
 }
 
@@ -177,7 +163,7 @@ impl Series {
 
     /// Admits the series of a request that fit into the limits. Returns for each data point why it is dropped, if it is;
     /// `None` if all are admitted.
-    pub(crate) fn admit(&mut self, request: &Keyed, now: Instant) -> Option<Vec<Option<Reason>>> {
+    pub(crate) fn admit(&mut self, request: &Keyed, now: Instant) -> Option<Arc<[Option<Reason>]>> {
         if now.duration_since(self.swept) >= SWEEP {
             self.sweep(now);
         }
@@ -186,17 +172,14 @@ impl Series {
         let mut is_dropped = false;
         for group in &request.0 {
             // Prometheus stores the attributes of a resource as a series of their own.
-            let refused = match group.points.as_slice() {
-                [] => None,
-                _ => self.admit_one(&group.service, group.key, 1, now),
-            };
+            let refused = self.admit_one(&group.service, group.key, 1, now);
             for &(key, weight) in &group.points {
                 let reason = refused.or_else(|| self.admit_one(&group.service, key, weight, now));
                 is_dropped |= reason.is_some();
                 reasons.push(reason);
             }
         }
-        is_dropped.then_some(reasons)
+        is_dropped.then(|| reasons.into())
     }
 
     fn admit_one(&mut self, service: &str, key: u64, weight: u32, now: u32) -> Option<Reason> {
@@ -283,49 +266,6 @@ impl Series {
     fn seconds(&self, now: Instant) -> u32 {
         let seconds = now.duration_since(self.start).as_secs();
         u32::try_from(seconds).unwrap_or(u32::MAX)
-    }
-}
-
-fn attributes(resource: Option<&Resource>) -> &[KeyValue] {
-    resource.map_or(&[], |resource| &resource.attributes)
-}
-
-/// Calls `take` for each data point of a metric, with its attributes and the number of its series in Prometheus.
-fn each_point(metric: &Metric, mut take: impl FnMut(&[KeyValue], u32)) {
-    /// The series of a count and a sum.
-    const COUNT_AND_SUM: usize = 2;
-    /// The bucket that has no bound.
-    const INFINITE: usize = 1;
-    let size = |series: usize| u32::try_from(series).unwrap_or(u32::MAX);
-    match &metric.data {
-        Some(Data::Gauge(gauge)) => {
-            gauge
-                .data_points
-                .iter()
-                .for_each(|point| take(&point.attributes, 1));
-        }
-        Some(Data::Sum(sum)) => {
-            sum.data_points
-                .iter()
-                .for_each(|point| take(&point.attributes, 1));
-        }
-        Some(Data::Histogram(histogram)) => histogram.data_points.iter().for_each(|point| {
-            let buckets = point.explicit_bounds.len() + INFINITE;
-            take(&point.attributes, size(buckets + COUNT_AND_SUM));
-        }),
-        Some(Data::ExponentialHistogram(histogram)) => {
-            histogram
-                .data_points
-                .iter()
-                .for_each(|point| take(&point.attributes, 1));
-        }
-        Some(Data::Summary(summary)) => summary.data_points.iter().for_each(|point| {
-            take(
-                &point.attributes,
-                size(point.quantile_values.len() + COUNT_AND_SUM),
-            );
-        }),
-        None => {}
     }
 }
 

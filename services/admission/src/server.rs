@@ -9,14 +9,14 @@ use std::{
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{Request, State},
+    extract::{self, State},
     http::{Response, StatusCode, header},
     response::IntoResponse as _,
     routing::post,
 };
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+    ExportMetricsPartialSuccess, ExportMetricsServiceResponse,
 };
 use prost::Message as _;
 use telemetry::spawn_blocking;
@@ -25,10 +25,10 @@ use tower::Service;
 
 use crate::{
     Config,
-    batch::Batch,
+    batch::Request,
     delivery::{Prometheus, Unavailable},
     record::{self, Record, lock},
-    series::{Dropped, Keyed, Keys, Reason, Series},
+    series::{Dropped, Keys, Series},
 };
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -36,7 +36,7 @@ const PROTOBUF: &str = "application/x-protobuf";
 /// Largest request in bytes. The collector divides batches at 24 MiB.
 const REQUEST: usize = 64 << 20;
 
-/// Requests that are read at the same time. A decoded request takes about five times the memory of its bytes.
+/// Requests that are in memory at the same time.
 const CONCURRENT: usize = 2;
 
 /// Time after which the collector should send a request again.
@@ -70,24 +70,40 @@ impl Admission {
     async fn store(&self, body: Bytes) -> Result<(Dropped, String), Failure> {
         let keys = self.keys.clone();
         let bytes = body.clone();
-        let keyed = work(move || Ok(keys.of(&decode(bytes)?))).await?;
+        let (request, keyed) = spawn_blocking(move || {
+            let request = Request::read(bytes);
+            let keyed = keys.of(&request);
+            (Arc::new(request), keyed)
+        })
+        .await;
         let reasons = lock(&self.series).admit(&keyed, Instant::now());
-        drop::<Keyed>(keyed);
-        let (body, mut dropped) = match reasons {
+        let (body, mut dropped) = match &reasons {
             None => (body, Dropped::new()),
-            Some(reasons) => work(move || remove(body, &reasons)).await?,
+            Some(reasons) => {
+                let (request, reasons) = (Arc::clone(&request), Arc::clone(reasons));
+                spawn_blocking(move || {
+                    let (batch, dropped) = request.admitted(&reasons);
+                    (batch.encode(), dropped)
+                })
+                .await
+            }
         };
-        let mut reason = dropped
-            .keys()
-            .next()
-            .map(|(_, reason)| format!("beyond {}", reason.name()))
-            .unwrap_or_default();
+        let mut reason = match dropped.keys().next() {
+            Some((_, reason)) => format!("beyond {}", reason.name()),
+            None => String::new(),
+        };
+        let batch = || match &reasons {
+            None => request.all(),
+            Some(reasons) => request.admitted(reasons).0,
+        };
         if !body.is_empty() {
-            let again = body.clone();
-            let batch = move || decode(again).map(Batch::from).unwrap_or_default();
             let outcome = self.prometheus.store(body, batch).await?;
-            if !outcome.refused.is_empty() {
-                reason.clone_from(&outcome.reason);
+            if !outcome.reason.is_empty() {
+                // Without a data point, Prometheus refuses the request itself.
+                if outcome.refused.is_empty() && request.points().next().is_none() {
+                    return Err(Failure::Malformed(outcome.reason));
+                }
+                reason = outcome.reason;
             }
             dropped.extend(outcome.refused);
         }
@@ -110,7 +126,7 @@ impl From<Unavailable> for Failure {
 /// The routes: metrics, and health by HTTP and gRPC.
 pub(crate) fn router<H>(admission: Arc<Admission>, health: H) -> Router
 where
-    H: Service<Request, Response = Response<tonic::body::Body>, Error = Infallible>
+    H: Service<extract::Request, Response = Response<tonic::body::Body>, Error = Infallible>
         + Clone
         + Send
         + Sync
@@ -123,7 +139,10 @@ where
         .with_state(admission)
 }
 
-async fn export(State(admission): State<Arc<Admission>>, request: Request) -> Response<Body> {
+async fn export(
+    State(admission): State<Arc<Admission>>,
+    request: extract::Request,
+) -> Response<Body> {
     let headers = request.headers();
     let is_protobuf = headers
         .get(header::CONTENT_TYPE)
@@ -163,25 +182,4 @@ fn stored(points: u64, reason: String) -> Response<Body> {
     });
     let response = ExportMetricsServiceResponse { partial_success };
     ([(header::CONTENT_TYPE, PROTOBUF)], response.encode_to_vec()).into_response()
-}
-
-fn decode(body: Bytes) -> Result<ExportMetricsServiceRequest, Failure> {
-    ExportMetricsServiceRequest::decode(body).map_err(|error| {
-        Failure::Malformed(format!("the body is not an export of metrics: {error}\n"))
-    })
-}
-
-/// Removes the data points with a reason. The body is empty if none is left.
-fn remove(body: Bytes, reasons: &[Option<Reason>]) -> Result<(Bytes, Dropped), Failure> {
-    let mut batch = Batch::from(decode(body)?);
-    let dropped = batch.remove(reasons);
-    let request = ExportMetricsServiceRequest::from(batch);
-    Ok((request.encode_to_vec().into(), dropped))
-}
-
-/// Runs work that may take long, since a request has up to 64 MiB.
-async fn work<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    spawn_blocking(work).await
 }

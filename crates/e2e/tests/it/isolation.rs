@@ -197,17 +197,17 @@ async fn metrics(variables: &[(&str, &str)]) -> anyhow::Result<()> {
         (
             "long-label",
             gauge("orders", Some(0), &[("sql", &longest)])?,
-            Stored,
+            Repaired("too long"),
         ),
         (
             "long-name",
             gauge(&format!("orders1{}", "é".repeat(2_000)), Some(0), &[])?,
-            Stored,
+            Repaired("name too long"),
         ),
         (
             "long-key",
             gauge("orders", Some(0), &[(&longest, "x")])?,
-            Stored,
+            Repaired("too large"),
         ),
         ("no-key", gauge("orders", Some(0), &[("", "x")])?, Stored),
         (
@@ -442,7 +442,7 @@ async fn logs() -> anyhow::Result<()> {
         (
             "longest-attribute",
             record(Some(0), &[("key", &longest)])?,
-            Stored,
+            Repaired("too long"),
         ),
     ];
     let good = record(Some(0), &[])?;
@@ -466,7 +466,7 @@ async fn logs() -> anyhow::Result<()> {
         let since = 25 * HOUR;
         let lines = stack
             .loki
-            .query(r#"{service_name="long-line"} | kept="yes""#);
+            .query(r#"{service_name="long-line"} | kept="yes" | otelix_repaired="line too long""#);
         ensure!(lines.await?.len() == 1, "the long line lost its attributes");
         for &(service, _, fate) in &bad {
             let count = async |filter: &str, service: &str| {
@@ -512,6 +512,8 @@ async fn spans() -> anyhow::Result<()> {
     };
     let (trace, own) = id(100);
     let zeros = "0".repeat(32);
+    let mut long = span(&trace, &own, &start, &end);
+    long["attributes"] = json!(texts(&[("sql", &"v".repeat(100_000))]));
     let bad = [
         (
             "no-trace-id",
@@ -539,6 +541,7 @@ async fn spans() -> anyhow::Result<()> {
             Repaired("no start time"),
         ),
         ("backwards", span(&trace, &own, &end, &start), Stored),
+        ("long-attribute", long, Repaired("too long")),
     ];
     for (number, (service, bad, _)) in bad.iter().enumerate() {
         let (trace, own) = id(number);

@@ -274,7 +274,7 @@ fn of_admission(limits: &str) -> anyhow::Result<()> {
         .lines()
         .filter(|row| row.starts_with("| admission | "))
         .map(|row| (cell(row, 3), cell(row, 2)))
-        .filter(|(variable, _)| !variable.is_empty())
+        .filter(|(variable, _)| variable.starts_with("ADMISSION_"))
         .collect();
     ensure!(
         settings.len() == 3 && settings == documented,

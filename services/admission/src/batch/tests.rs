@@ -1,38 +1,38 @@
-use super::*;
-use crate::samples::{group, request, values};
+use opentelemetry_proto::tonic::{
+    collector::metrics::v1::ExportMetricsServiceRequest,
+    metrics::v1::{
+        ExponentialHistogram, ExponentialHistogramDataPoint, Sum, Summary, metric::Data,
+    },
+};
+use prost::Message as _;
 
-fn batch(groups: Vec<ResourceMetrics>) -> Batch {
-    request(groups).into()
-}
+use super::*;
+use crate::samples::{attribute, gauge, group, histogram, of, read, request, values};
 
 /// Divides until nothing can be divided, and returns the values of each part.
-fn parts(batch: Batch) -> Vec<Vec<(String, i64)>> {
+fn parts(batch: &Batch<'_>) -> Vec<Vec<(String, i64)>> {
     match batch.clone().divide() {
         Some((first, second)) => {
-            let mut all = parts(first);
-            all.extend(parts(second));
+            let mut all = parts(&first);
+            all.extend(parts(&second));
             all
         }
-        None => vec![values(&batch.into())],
+        None => vec![values(&batch.encode())],
     }
 }
 
 #[test]
 fn division_ends_at_single_data_points_and_loses_none() {
-    let groups = vec![
+    let read = read(&request(vec![
         group("a", &[&[1, 2, 3], &[], &[4]]),
         group("b", &[&[5]]),
         group("c", &[]),
         group("a", &[&[6, 7]]),
-    ];
-    let mut sorted = batch(groups);
-    sorted.sort();
-    let parts = parts(sorted);
-    let points = parts.iter().filter(|part| !part.is_empty());
-    assert!(points.clone().all(|part| part.len() == 1), "{parts:?}");
-    let points = points
-        .flatten()
-        .map(|(service, value)| (service.as_str(), *value));
+    ]));
+    let parts = parts(&read.all());
+    assert!(parts.iter().all(|part| part.len() == 1), "{parts:?}");
+    let points = parts.iter().flatten();
+    let points = points.map(|(service, value)| (service.as_str(), *value));
     let expected = [
         ("a", 1),
         ("a", 2),
@@ -48,30 +48,112 @@ fn division_ends_at_single_data_points_and_loses_none() {
 #[test]
 fn services_are_separated_first() {
     let groups = ["b", "a", "a", "b", "a", "a", "a"].map(|service| group(service, &[&[1, 2]]));
-    let mut sorted = batch(groups.into());
-    sorted.sort();
-    assert_eq!(sorted.service(), None);
-    let (first, second) = sorted.divide().unwrap();
-    assert_eq!(first.service().as_deref(), Some("a"));
-    assert_eq!(second.service().as_deref(), Some("b"));
+    let read = read(&request(groups.into()));
+    assert_eq!(read.all().service(), None);
+    let (first, second) = read.all().divide().unwrap();
+    assert_eq!((first.service(), first.points.len()), (Some("a"), 10));
+    assert_eq!((second.service(), second.points.len()), (Some("b"), 4));
 }
 
 #[test]
-fn removed_data_points_are_counted_and_leave_nothing_empty() {
-    let mut all = batch(vec![
+fn dropped_data_points_are_counted_and_leave_nothing_empty() {
+    let read = read(&request(vec![
         group("a", &[&[1, 2], &[3]]),
         group("b", &[&[4]]),
         group("c", &[&[5]]),
-    ]);
+    ]));
     let over = Some(Reason::SeriesOfService);
-    let counts = all.remove(&[None, over, over, Some(Reason::Services), None]);
+    let (rest, counts) = read.admitted(&[None, over, over, Some(Reason::Services), None]);
     let expected = [
         (("a".to_owned(), Reason::SeriesOfService), 2),
         (("b".to_owned(), Reason::Services), 1),
     ];
     assert_eq!(counts, Dropped::from(expected));
-    let rest = ExportMetricsServiceRequest::from(all);
+    let rest = rest.encode();
     assert_eq!(values(&rest), [("a".to_owned(), 1), ("c".to_owned(), 5)]);
+    let rest = ExportMetricsServiceRequest::decode(rest).unwrap();
     assert_eq!(rest.resource_metrics.len(), 2);
     assert_eq!(rest.resource_metrics[0].scope_metrics[0].metrics.len(), 1);
+}
+
+#[test]
+fn all_parts_of_a_request_stay_as_they_are() {
+    let mut sum = gauge("sum", &[1, 2]);
+    let Some(Data::Gauge(points)) = sum.data.take() else {
+        panic!("no gauge");
+    };
+    sum.data = Some(Data::Sum(Sum {
+        data_points: points.data_points,
+        aggregation_temporality: 2,
+        is_monotonic: true,
+    }));
+    let mut exponential = gauge("exponential", &[]);
+    exponential.data = Some(Data::ExponentialHistogram(ExponentialHistogram {
+        data_points: vec![ExponentialHistogramDataPoint {
+            attributes: vec![attribute("id", "1")],
+            ..ExponentialHistogramDataPoint::default()
+        }],
+        aggregation_temporality: 2,
+    }));
+    let mut all = group("shop", &[&[1, 2]]);
+    all.schema_url = "of the resource".to_owned();
+    all.scope_metrics[0].schema_url = "of the scope".to_owned();
+    all.scope_metrics[0]
+        .metrics
+        .extend([sum, exponential, histogram(3)]);
+    all.scope_metrics[0].metrics[0].unit = "s".to_owned();
+    all.scope_metrics[0].metrics[0].description = "some".to_owned();
+    let sent = request(vec![all, group("cart", &[&[3]])]);
+    let read = read(&sent);
+    let (batch, dropped) = read.admitted(&[]);
+    assert!(dropped.is_empty());
+    let mut got = ExportMetricsServiceRequest::decode(batch.encode()).unwrap();
+    got.resource_metrics.reverse();
+    assert_eq!(got, sent);
+    let series = read.points().map(|point| point.series());
+    assert_eq!(series.collect::<Vec<_>>(), [1, 1, 1, 1, 1, 6, 1]);
+    let attributes = read.points().map(|point| point.attributes().count());
+    assert_eq!(attributes.collect::<Vec<_>>(), [2, 2, 2, 2, 1, 0, 2]);
+}
+
+#[test]
+fn texts_without_utf_8_and_malformed_bytes_are_kept() {
+    let mut bytes = request(vec![group("shop", &[&[1]])]).encode_to_vec();
+    let at = bytes.windows(4).position(|text| text == b"same").unwrap();
+    bytes[at] = 0xff;
+    let read = Request::read(bytes.clone().into());
+    assert_eq!(read.points().count(), 1);
+    // The resource is behind the data.
+    let encoded = read.all().encode();
+    assert_eq!(encoded.len(), bytes.len());
+    assert!(
+        encoded.windows(4).any(|text| text == b"\xffame"),
+        "{encoded:?}"
+    );
+    let malformed = Request::read(Bytes::from_static(&[0xff; 9]));
+    assert_eq!(
+        (
+            malformed.points().count(),
+            malformed.all().divide().is_none()
+        ),
+        (0, true)
+    );
+}
+
+#[test]
+fn a_summary_has_a_series_for_each_quantile() {
+    let mut metric = gauge("summary", &[]);
+    let quantile =
+        || opentelemetry_proto::tonic::metrics::v1::summary_data_point::ValueAtQuantile::default();
+    let point = opentelemetry_proto::tonic::metrics::v1::SummaryDataPoint {
+        attributes: vec![attribute("id", "1")],
+        quantile_values: vec![quantile(), quantile()],
+        ..Default::default()
+    };
+    metric.data = Some(Data::Summary(Summary {
+        data_points: vec![point],
+    }));
+    let read = read(&request(vec![of("shop", vec![metric])]));
+    let point = read.points().next().unwrap();
+    assert_eq!((point.series(), point.attributes().count()), (4, 1));
 }

@@ -10,7 +10,7 @@ use axum::{Router, extract::State, routing::post};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::samples::{group, request, values};
+use crate::samples::{group, read, request, values};
 
 /// Stands in for Prometheus: refuses a request if one of its values is bad.
 #[derive(Clone, Default)]
@@ -28,7 +28,7 @@ const PANIC: i64 = 2_000;
 
 async fn receive(State(fake): State<Fake>, body: Bytes) -> (StatusCode, &'static str) {
     fake.requests.fetch_add(1, Ordering::Relaxed);
-    let values = values(&ExportMetricsServiceRequest::decode(body).unwrap());
+    let values = values(&body);
     assert!(
         values.iter().all(|(_, value)| *value != PANIC),
         "a panic that a test wants"
@@ -68,9 +68,9 @@ async fn store(
     prometheus: &Prometheus,
     groups: Vec<ResourceMetrics>,
 ) -> Result<Outcome, Unavailable> {
-    let request = request(groups);
-    let body = request.encode_to_vec().into();
-    prometheus.store(body, || request.into()).await
+    let request = read(&request(groups));
+    let body = request.all().encode();
+    prometheus.store(body, || request.all()).await
 }
 
 fn refused(service: &str, count: u64) -> Dropped {

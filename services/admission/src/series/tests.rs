@@ -1,5 +1,7 @@
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, metric::Data};
+
 use super::*;
-use crate::samples::{attribute, gauge, group, histogram, of, request};
+use crate::samples::{attribute, gauge, group, histogram, of, read, request};
 
 const LIMITS: Limits = Limits {
     max_series: 12,
@@ -23,11 +25,12 @@ impl Table {
 
     /// Why each data point is dropped.
     fn admit(&mut self, groups: Vec<ResourceMetrics>) -> Vec<Option<Reason>> {
-        let request = request(groups);
+        let request = read(&request(groups));
         let keyed = self.series.keys().of(&request);
-        let points = keyed.0.iter().map(|group| group.points.len()).sum();
-        let reasons = self.series.admit(&keyed, self.now);
-        reasons.unwrap_or_else(|| vec![None; points])
+        match self.series.admit(&keyed, self.now) {
+            Some(reasons) => reasons.to_vec(),
+            None => vec![None; request.points().count()],
+        }
     }
 }
 
@@ -103,7 +106,7 @@ fn a_histogram_counts_as_its_buckets() {
 fn the_order_of_attributes_does_not_matter_and_everything_else_does() {
     let keys = Keys::default();
     let key = |metric: Metric, service: &str| {
-        let keyed = keys.of(&request(vec![of(service, vec![metric])]));
+        let keyed = keys.of(&read(&request(vec![of(service, vec![metric])])));
         keyed.0[0].points[0].0
     };
     let with = |name: &str, unit: &str, attributes: &[(&str, &str)]| {
