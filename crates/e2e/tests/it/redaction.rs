@@ -44,6 +44,9 @@ const SECRETS: &[&str] = &[
     "of-json-in-json",
     "of-an-arrow",
     "(of-parentheses",
+    "of-a-flag",
+    "ofAPrivateKey",
+    "of-a-token",
     "of-a-point@example.com",
 ];
 
@@ -129,6 +132,10 @@ async fn secrets_are_redacted() -> anyhow::Result<()> {
     let id = attributes.find(|one| one.key == "user.id").and_then(value);
     ensure!(id == Some(&Any::IntValue(7)), "{nested:?}");
     let text_of = |key| text(&nested.attributes, key);
+    ensure!(
+        text_of("gen_ai.usage.input_tokens") == Some("5"),
+        "{nested:?}"
+    );
     let url = Some("postgres://shop:[redacted]@orders:5432/shop");
     ensure!(text_of("db.url") == url, "{nested:?}");
     let url = Some("http://[::1]:4318/v1?q=a@b");
@@ -147,12 +154,14 @@ async fn secrets_are_redacted() -> anyhow::Result<()> {
         r#"{"token": null, "user": 5, "raw": "{\"password\": \"[redacted]\"}"}"#,
         "unexpected token: }",
         "password => [redacted], token=[redacted]",
+        "shop --api-token [redacted] --page 7 --max-tokens 9",
+        "[redacted]-----END",
     ] {
         let kept = Some(Any::StringValue(kept.to_owned()));
         ensure!(bodies.contains(&kept), "{kept:?}: {bodies:?}");
     }
     let is_text = |body: &&Option<Any>| matches!(body, Some(Any::StringValue(_)));
-    ensure!(bodies.iter().filter(is_text).count() == 11, "{bodies:?}");
+    ensure!(bodies.iter().filter(is_text).count() == 13, "{bodies:?}");
     let plain = bodies
         .iter()
         .filter(|body| matches!(body, Some(Any::KvlistValue(_))));
@@ -180,7 +189,7 @@ async fn forwarded(variables: &[(&str, &str)]) -> anyhow::Result<Received> {
     let folder = tempfile::tempdir()?;
     let stack = Stack::start_with(folder.path(), COLLECTOR, variables).await?;
     let mut stores = Vec::new();
-    for port in ["TEMPO_OTLP_HTTP_PORT", "LOKI_PORT", "PROMETHEUS_PORT"] {
+    for port in ["TEMPO_OTLP_HTTP_PORT", "LOKI_PORT", "ADMISSION_PORT"] {
         stores.push(Collector::start_at(&stack.address(port), Answer::Keep).await?);
     }
     let endpoint = stack.otlp_http();
@@ -205,7 +214,7 @@ async fn forwarded(variables: &[(&str, &str)]) -> anyhow::Result<Received> {
             all.metrics.extend(of_shop(received.metrics));
             all.resources.extend(of_shop(received.resources));
         }
-        let is_complete = all.spans.len() == 3 && all.logs.len() == 12 && all.metrics.len() == 1;
+        let is_complete = all.spans.len() == 3 && all.logs.len() == 14 && all.metrics.len() == 1;
         ensure!(is_complete, "{all:?}");
         Ok(all)
     })
@@ -294,6 +303,8 @@ fn spans() -> Value {
             { "key": "http.args", "value": list(&["Bearer abcdefghijklmnopqrstuv"]) },
             string("db.url", "postgres://shop:of-a-connection@orders:5432/shop"),
             string("x-api-key", "of-an-api-key"),
+            string("accessToken", "of-a-token"),
+            string("gen_ai.usage.input_tokens", "5"),
             string("server.url", "http://[::1]:4318/v1?q=a@b"),
         ]),
     );
@@ -330,6 +341,8 @@ fn records() -> anyhow::Result<Value> {
             { "timeUnixNano": now, "body": { "stringValue": r#"{"token": null, "user": 5, "raw": "{\"password\": \"of-json-in-json\"}"}"# } },
             { "timeUnixNano": now, "body": { "stringValue": "unexpected token: }" } },
             { "timeUnixNano": now, "body": { "stringValue": "password => of-an-arrow, token=(of-parentheses)" } },
+            { "timeUnixNano": now, "body": { "stringValue": "shop --api-token of-a-flag --page 7 --max-tokens 9" } },
+            { "timeUnixNano": now, "body": { "stringValue": "-----BEGIN PRIVATE KEY-----\nofAPrivateKey\n-----END" } },
             { "timeUnixNano": now, "body": map(&[user]) },
             { "timeUnixNano": now, "body": list(&["secret=of-a-list-of-a-body"]) },
             {
