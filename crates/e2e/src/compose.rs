@@ -169,6 +169,14 @@ impl Described {
         over(&mut self.log_configuration, other.log_configuration);
     }
 
+    /// Whether its program is one of the workspace.
+    #[must_use]
+    pub fn is_of_workspace(&self) -> bool {
+        let services = Path::new(ROOT).join("services");
+        let mut programs = self.programs().into_iter();
+        programs.any(|program| services.join(program).is_dir())
+    }
+
     /// The names of its program, at least one of which must be on PATH.
     #[must_use]
     pub fn programs(&self) -> Vec<String> {

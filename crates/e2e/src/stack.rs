@@ -379,16 +379,12 @@ fn others() -> &'static OsString {
 }
 
 fn is_there(process: &Described) -> bool {
-    let programs = process.programs();
     // Programs of the workspace are built when they are needed.
-    if matches!(process.namespace.as_deref(), Some("services" | "load"))
-        || programs == ["admission"]
-    {
-        return true;
-    }
-    programs
-        .iter()
-        .any(|program| find(program, others()).is_some())
+    process.is_of_workspace()
+        || process
+            .programs()
+            .iter()
+            .any(|program| find(program, others()).is_some())
 }
 
 /// The folders of backends that were built before.

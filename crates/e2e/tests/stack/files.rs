@@ -215,8 +215,8 @@ fn drains(compose: &Compose) -> anyhow::Result<()> {
     const MARGIN: Duration = Duration::from_secs(2);
     ensure!(STOP <= Duration::from_secs(6), "a stop takes {STOP:?}");
     for (name, process) in supervised(compose) {
-        let is_ours = Path::new(ROOT).join("services").join(name).is_dir();
-        let shutdown = process.shutdown.as_ref().filter(|_| is_ours);
+        let ours = Some(process).filter(|process| process.is_of_workspace());
+        let shutdown = ours.and_then(|process| process.shutdown.as_ref());
         let patience = shutdown.map(|shutdown| Duration::from_secs(shutdown.timeout_seconds));
         ensure!(
             patience.is_none_or(|it| it >= STOP + MARGIN),
@@ -301,7 +301,8 @@ fn foreign_settings(compose: &Compose) -> anyhow::Result<()> {
             .filter_map(|line| line.split_once('='))
             .collect();
         let mut expected = BTreeMap::new();
-        if matches!(process.namespace.as_deref(), Some("services" | "load")) {
+        // Lens sends nothing.
+        if process.is_of_workspace() && name != "lens" {
             expected = FOREIGN.into_iter().collect();
             expected.retain(|variable, _| !variable.contains("EXPORTER"));
             expected.remove("OTEL_SDK_DISABLED");
