@@ -117,6 +117,16 @@ fn neighbor(service: &str) -> String {
     format!("beside-{service}")
 }
 
+/// The names of that many attributes.
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("key{number}")).collect()
+}
+
+/// Attributes with these names.
+fn named(names: &[String]) -> Vec<(&str, &str)> {
+    names.iter().map(|name| (name.as_str(), "value")).collect()
+}
+
 fn texts(attributes: &[(&str, &str)]) -> Vec<Value> {
     let attribute =
         |(key, value): &(&str, &str)| json!({ "key": key, "value": { "stringValue": value } });
@@ -208,6 +218,11 @@ async fn metrics(variables: &[(&str, &str)]) -> anyhow::Result<()> {
             "long-key",
             gauge("orders", Some(0), &[(&longest, "x")])?,
             Repaired("too large"),
+        ),
+        (
+            "many-labels",
+            gauge("orders", Some(0), &named(&names(12_000)))?,
+            Repaired("too many attributes"),
         ),
         ("no-key", gauge("orders", Some(0), &[("", "x")])?, Stored),
         (
@@ -413,8 +428,6 @@ async fn logs() -> anyhow::Result<()> {
     let observed = json!({
         "timeUnixNano": "0", "observedTimeUnixNano": time(0)?, "body": { "stringValue": "a line" },
     });
-    let numbers: Vec<_> = (0..500).map(|number| format!("key{number}")).collect();
-    let many: Vec<_> = numbers.iter().map(|key| (key.as_str(), "value")).collect();
     let long = "x".repeat(1_000_000);
     let longest = "x".repeat(LONGEST);
     let bad = [
@@ -433,7 +446,16 @@ async fn logs() -> anyhow::Result<()> {
         ),
         ("no-key", record(Some(0), &[("", "x")])?, Stored),
         ("other-key", record(Some(0), &[("国", "x")])?, Stored),
-        ("many-attributes", record(Some(0), &many)?, Stored),
+        (
+            "many-attributes",
+            record(Some(0), &named(&names(500)))?,
+            Stored,
+        ),
+        (
+            "too-many-attributes",
+            record(Some(0), &named(&names(12_000)))?,
+            Repaired("too many attributes"),
+        ),
         (
             "long-attribute",
             record(Some(0), &[("key", &long)])?,
