@@ -4,6 +4,7 @@
 //! data goes to a temporary folder.
 
 pub mod browser;
+pub mod cluster;
 pub mod collector;
 pub mod compare;
 pub mod compose;

@@ -36,6 +36,12 @@ pub struct Settings {
         value_parser = clap::value_parser!(u16).range(1..=100))]
     pub kafka_replication_factor: u16,
 
+    /// Number of brokers that must have an event before it counts as sent, for created topics; by default more than half
+    /// of those that keep a copy, and never more than these
+    #[arg(long, env = "KAFKA_MIN_INSYNC_REPLICAS", value_name = "COUNT",
+        value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub kafka_min_insync_replicas: Option<u16>,
+
     /// How long created topics keep events; topics of dead letters keep them four times as long
     #[arg(long, env = "KAFKA_RETENTION", value_name = "DURATION", default_value = "7d",
         value_parser = humantime::parse_duration)]
@@ -75,6 +81,14 @@ impl Settings {
         Some(brokers)
             .filter(|text| !text.is_empty())
             .map(String::as_str)
+    }
+
+    /// The topic setting `min.insync.replicas`. The default of brokers is 1: an event that one of three brokers has would
+    /// count as sent, and would be lost with it.
+    pub(crate) fn min_insync_replicas(&self) -> u16 {
+        let copies = self.kafka_replication_factor;
+        self.kafka_min_insync_replicas
+            .map_or(copies / 2 + 1, |wanted| wanted.min(copies))
     }
 
     /// The URL of the schema registry, if there is one.
@@ -177,6 +191,33 @@ mod tests {
     }
 
     #[test]
+    fn most_copies_are_written_before_an_event_counts_as_sent() {
+        for (copies, wanted, expected) in [
+            ("1", None, 1),
+            ("2", None, 2),
+            ("3", None, 2),
+            ("5", None, 3),
+            ("3", Some("1"), 1),
+            ("3", Some("3"), 3),
+            // Nothing could be sent.
+            ("3", Some("4"), 3),
+        ] {
+            let copies = format!("--kafka-replication-factor={copies}");
+            let wanted = wanted.map(|wanted| format!("--kafka-min-insync-replicas={wanted}"));
+            let args: Vec<_> = [Some(&copies), wanted.as_ref()]
+                .into_iter()
+                .flatten()
+                .collect();
+            let args: Vec<_> = args.into_iter().map(String::as_str).collect();
+            assert_eq!(
+                parse(&args).unwrap().min_insync_replicas(),
+                expected,
+                "{args:?}"
+            );
+        }
+    }
+
+    #[test]
     fn values_that_cannot_work_are_refused() {
         for bad in [
             "--schema-registry-url=127.0.0.1:8081",
@@ -186,6 +227,7 @@ mod tests {
             "--schema-registry-url=http://x?key=secret",
             "--kafka-partitions=0",
             "--kafka-replication-factor=0",
+            "--kafka-min-insync-replicas=0",
             "--kafka-retention=7",
         ] {
             assert!(parse(&[bad]).is_err(), "{bad}");

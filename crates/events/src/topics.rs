@@ -94,11 +94,13 @@ async fn create_with(
 
     let partitions = settings.kafka_partitions.into();
     let replicas = settings.kafka_replication_factor.into();
+    let in_sync = settings.min_insync_replicas().to_string();
     let new: Vec<NewTopic<'_>> = missing
         .iter()
         .map(|(name, retention)| {
             NewTopic::new(name, partitions, TopicReplication::Fixed(replicas))
                 .set("retention.ms", retention)
+                .set("min.insync.replicas", &in_sync)
         })
         .collect();
     let options = AdminOptions::new()

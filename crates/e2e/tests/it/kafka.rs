@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use e2e::{
     Stack, System,
+    cluster::{BROKERS, Cluster},
     measure::Latencies,
     stack::BROKER,
     system::{another_address, eventually},
@@ -50,6 +51,16 @@ pub(crate) fn trials() -> Vec<Trial> {
             Stack::missing(&[BROKER]),
             async || absence().await,
         ),
+        trial_with(
+            "kafka::one_of_three_brokers_dies_and_each_event_comes_once_and_in_order",
+            Stack::missing(&[BROKER]),
+            async || one_of_three().await,
+        ),
+        trial_with(
+            "kafka::with_one_of_three_brokers_changes_go_on_and_events_wait",
+            Stack::missing(&[BROKER]),
+            async || two_of_three().await,
+        ),
     ]
 }
 
@@ -61,7 +72,6 @@ const SUCCEEDED: &str = "otelix.auth.login_succeeded.v1";
 const REVOKED: &str = "otelix.auth.session_revoked.v1";
 
 async fn deaths() -> anyhow::Result<()> {
-    const INTERVAL: Duration = Duration::from_millis(25);
     /// The minimum number of registrations. There are more if the kills take longer.
     const PEOPLE: usize = 2000;
 
@@ -70,23 +80,8 @@ async fn deaths() -> anyhow::Result<()> {
     let brokers = backends.broker();
     let mut system = start(&brokers).await?;
     let witness = Witness::start(&brokers)?;
-    let auth = connect(&system).await?;
     let deaths_over = Arc::new(AtomicBool::new(false));
-    let is_over = Arc::clone(&deaths_over);
-    let load: JoinHandle<anyhow::Result<Expected>> = tokio::spawn(async move {
-        let mut people = JoinSet::new();
-        let mut ticks = interval(INTERVAL);
-        while people.len() < PEOPLE || !is_over.load(Ordering::Relaxed) {
-            ticks.tick().await;
-            people.spawn(person(auth.clone(), people.len()));
-        }
-        let mut expected = Expected::new();
-        while let Some(person) = people.join_next().await {
-            let (id, sessions) = person??;
-            expected.insert(id, (vec![REGISTERED], sessions));
-        }
-        Ok(expected)
-    });
+    let load = crowd(connect(&system).await?, PEOPLE, Arc::clone(&deaths_over));
 
     for round in 0..3 {
         sleep(Duration::from_secs(2)).await;
@@ -112,6 +107,80 @@ async fn deaths() -> anyhow::Result<()> {
     agree(&late, &expected).await?;
     sleep(Duration::from_secs(2)).await;
     agree(&late, &expected).await
+}
+
+/// Makes at least this many people register, sign in and out, until the end.
+fn crowd(
+    auth: Auth,
+    least: usize,
+    is_over: Arc<AtomicBool>,
+) -> JoinHandle<anyhow::Result<Expected>> {
+    const INTERVAL: Duration = Duration::from_millis(25);
+    tokio::spawn(async move {
+        let mut people = JoinSet::new();
+        let mut ticks = interval(INTERVAL);
+        while people.len() < least || !is_over.load(Ordering::Relaxed) {
+            ticks.tick().await;
+            people.spawn(person(auth.clone(), people.len()));
+        }
+        let mut expected = Expected::new();
+        while let Some(person) = people.join_next().await {
+            let (id, sessions) = person??;
+            expected.insert(id, (vec![REGISTERED], sessions));
+        }
+        Ok(expected)
+    })
+}
+
+async fn one_of_three() -> anyhow::Result<()> {
+    const PEOPLE: usize = 1_500;
+    /// The time with two brokers, and then with three.
+    const PHASE: Duration = Duration::from_secs(8);
+    /// The time by which consumers have all events after that.
+    const CAUGHT_UP: Duration = Duration::from_secs(30);
+
+    let folder = tempfile::tempdir()?;
+    let mut cluster = Cluster::start(folder.path()).await?;
+    let brokers = cluster.addresses();
+    let system = start_on_three(&brokers).await?;
+    let witness = Witness::start(&brokers)?;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let load = crowd(connect(&system).await?, PEOPLE, Arc::clone(&is_over));
+    for number in 0..BROKERS {
+        sleep(PHASE).await;
+        cluster.kill(number).await?;
+        sleep(PHASE).await;
+        cluster.start_again(number).await?;
+    }
+    is_over.store(true, Ordering::Relaxed);
+    let expected = load.await??;
+    agree_within(CAUGHT_UP, &witness, &expected).await?;
+    let late = Witness::start(&brokers)?;
+    agree_within(CAUGHT_UP, &late, &expected).await
+}
+
+async fn two_of_three() -> anyhow::Result<()> {
+    const AWAY: Duration = Duration::from_secs(10);
+    let folder = tempfile::tempdir()?;
+    let mut cluster = Cluster::start(folder.path()).await?;
+    let brokers = cluster.addresses();
+    let system = start_on_three(&brokers).await?;
+    let witness = Witness::start(&brokers)?;
+    let auth = connect(&system).await?;
+    let mut count = 0;
+    registrations(&auth, AWAY, &mut count).await?;
+    eventually(DRAIN, async || witness.has(count)).await?;
+    let before = count;
+    cluster.kill(0).await?;
+    cluster.kill(1).await?;
+    registrations(&auth, AWAY, &mut count).await?;
+    ensure!(
+        witness.has(before + 1).is_err(),
+        "an event counts as sent that only one broker has"
+    );
+    cluster.start_again(0).await?;
+    cluster.start_again(1).await?;
+    eventually(DRAIN, async || witness.has(count)).await
 }
 
 async fn kill_user(system: &mut System) -> anyhow::Result<()> {
@@ -145,8 +214,7 @@ async fn person(auth: Auth, number: usize) -> anyhow::Result<(Uuid, Vec<&'static
     };
     sessions.push(SUCCEEDED);
     if number.is_multiple_of(5) {
-        let mut client = auth.clone();
-        client.logout(LogoutRequest { token }).await?;
+        sign_out(&auth, token).await?;
         sessions.push(REVOKED);
         let (again, _) = sign_in(&auth, &email).await?;
         ensure!(again == user, "{email} belongs to another account now");
@@ -194,6 +262,21 @@ async fn sign_in(auth: &Auth, email: &str) -> anyhow::Result<(Uuid, String)> {
     }
 }
 
+/// Ends a session. On a busy machine, an answer may be lost; then the session is unknown at the next attempt.
+async fn sign_out(auth: &Auth, token: String) -> anyhow::Result<()> {
+    let mut auth = auth.clone();
+    let mut is_repeated = false;
+    loop {
+        let token = token.clone();
+        match auth.logout(LogoutRequest { token }).await {
+            Ok(_) => return Ok(()),
+            Err(status) if is_repeated && status.code() == Code::Unauthenticated => return Ok(()),
+            Err(status) => again(status).await?,
+        }
+        is_repeated = true;
+    }
+}
+
 fn session(
     user: Option<proto::user::v1::User>,
     session: Option<proto::auth::v1::Session>,
@@ -215,7 +298,15 @@ async fn again(status: Status) -> anyhow::Result<()> {
 
 /// Waits until a witness has received exactly these events.
 async fn agree(witness: &Witness, expected: &Expected) -> anyhow::Result<()> {
-    eventually(DRAIN, async || {
+    agree_within(DRAIN, witness, expected).await
+}
+
+async fn agree_within(
+    time: Duration,
+    witness: &Witness,
+    expected: &Expected,
+) -> anyhow::Result<()> {
+    eventually(time, async || {
         let seen = witness.seen()?;
         let differs = |(id, wanted): &(&Uuid, &_)| seen.get(id) != Some(wanted);
         if let Some((id, wanted)) = expected.iter().find(differs) {
@@ -294,8 +385,18 @@ async fn registrations(
 }
 
 async fn start(brokers: &str) -> anyhow::Result<System> {
+    start_with(brokers, "1").await
+}
+
+/// Starts the services with topics that all brokers of a cluster keep.
+async fn start_on_three(brokers: &str) -> anyhow::Result<System> {
+    start_with(brokers, "3").await
+}
+
+async fn start_with(brokers: &str, copies: &str) -> anyhow::Result<System> {
     System::start(&[
         ("KAFKA_BROKERS", brokers),
+        ("KAFKA_REPLICATION_FACTOR", copies),
         ("HASH_MEMORY_KIB", "8"),
         ("HASH_ITERATIONS", "1"),
         ("OTEL_SDK_DISABLED", "true"),

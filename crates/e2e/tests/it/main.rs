@@ -56,6 +56,8 @@ const LONG: &[&str] = &[
     "dashboards::every_query_gives_data",
     "grafana::",
     "isolation::a_hostile_sender_costs_no_other",
+    "kafka::one_of_three_brokers",
+    "kafka::with_one_of_three_brokers",
     "links::",
 ];
 
