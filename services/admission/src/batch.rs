@@ -3,10 +3,14 @@
 //! A request is not decoded. Its bytes are cheaper to read, and they stay as they are: a sender may use fields that this
 //! version does not know, and texts that are no UTF-8.
 
-use std::ops::Range;
+use std::{
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
+    ops::Range,
+};
 
 use bytes::Bytes;
 use otlp::wire::{Piece, Pieces, append};
+use prost::encoding::decode_varint;
 
 use crate::series::{Dropped, Reason};
 
@@ -37,6 +41,8 @@ mod field {
     pub(super) const VALUE: u32 = 2;
     /// `AnyValue.string_value`.
     pub(super) const TEXT: u32 = 1;
+    /// `AnyValue.int_value`.
+    pub(super) const NUMBER: u32 = 3;
 }
 
 /// A kind of metric.
@@ -52,6 +58,12 @@ pub(crate) struct Kind {
     series: u32,
 }
 
+/// `Metric.histogram`.
+const HISTOGRAM: u32 = 9;
+
+/// `Metric.summary`.
+const SUMMARY: u32 = 11;
+
 const KINDS: [Kind; 5] = [
     Kind {
         tag: 5,
@@ -66,7 +78,7 @@ const KINDS: [Kind; 5] = [
         series: 1,
     }, // sum
     Kind {
-        tag: 9,
+        tag: HISTOGRAM,
         attribute: 9,
         parts: Some(7),
         series: 3,
@@ -78,7 +90,7 @@ const KINDS: [Kind; 5] = [
         series: 1,
     }, // exponential_histogram
     Kind {
-        tag: 11,
+        tag: SUMMARY,
         attribute: 7,
         parts: Some(6),
         series: 2,
@@ -133,11 +145,22 @@ pub(crate) struct Described<'a> {
     point: &'a Point,
 }
 
-/// Data points of a request.
+/// Data points of a request. Those of a service follow each other, in it those of a metric, and in it those of a series.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch<'a> {
     request: &'a Request,
-    points: Vec<usize>,
+    points: Vec<Place>,
+}
+
+/// Where a data point belongs.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Its number in the request.
+    index: usize,
+    /// A hash of its metric.
+    metric: u64,
+    /// A hash of its attributes.
+    series: u64,
 }
 
 impl Request {
@@ -213,10 +236,23 @@ impl Request {
         })
     }
 
-    /// All data points, those of a service together.
+    /// All data points.
     pub(crate) fn all(&self) -> Batch<'_> {
-        let mut points: Vec<_> = (0..self.points.len()).collect();
-        points.sort_by_key(|&index| self.service(index));
+        let hashes = BuildHasherDefault::<DefaultHasher>::default();
+        let resources = self.groups.iter();
+        let resources: Vec<_> = resources
+            .map(|group| hashes.hash_one(&group.attributes))
+            .collect();
+        let place = |(index, point): (usize, Described<'_>)| {
+            let attributes: Vec<_> = point.attributes().collect();
+            Place {
+                index,
+                metric: hashes.hash_one(point.metric()),
+                series: hashes.hash_one((resources[point.resource()], attributes)),
+            }
+        };
+        let mut points: Vec<_> = self.points().enumerate().map(place).collect();
+        points.sort_by_key(|it| (self.service(it.index), it.metric, it.series));
         Batch {
             request: self,
             points,
@@ -228,17 +264,14 @@ impl Request {
     pub(crate) fn admitted(&self, reasons: &[Option<Reason>]) -> (Batch<'_>, Dropped) {
         let mut batch = self.all();
         let mut dropped = Dropped::new();
-        batch
-            .points
-            .retain(|&index| match reasons.get(index).copied().flatten() {
-                Some(reason) => {
-                    *dropped
-                        .entry((self.service(index).to_owned(), reason))
-                        .or_default() += 1;
-                    false
-                }
-                None => true,
-            });
+        batch.points.retain(|point| {
+            let reason = reasons.get(point.index).copied().flatten();
+            if let Some(reason) = reason {
+                let service = self.service(point.index).to_owned();
+                *dropped.entry((service, reason)).or_default() += 1;
+            }
+            reason.is_none()
+        });
         (batch, dropped)
     }
 
@@ -277,6 +310,19 @@ impl<'a> Described<'a> {
         inner(self.content(), self.kind().attribute).map(|piece| piece.content)
     }
 
+    /// The bounds of its buckets, or its quantiles: each is a series of its own in Prometheus.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &'a [u8]> {
+        let kind = self.kind();
+        let pieces = Pieces(self.content()).filter(move |piece| Some(piece.tag) == kind.parts);
+        pieces.map(move |piece| match kind.tag {
+            // A quantile has a value too.
+            SUMMARY => Pieces(piece.content)
+                .find(|inner| inner.tag == 1)
+                .map_or(&[][..], |inner| inner.whole),
+            _ => piece.whole,
+        })
+    }
+
     /// The number of its series in Prometheus.
     pub(crate) fn series(&self) -> u32 {
         let kind = self.kind();
@@ -284,7 +330,7 @@ impl<'a> Described<'a> {
             let parts = Pieces(self.content()).filter(|piece| piece.tag == tag);
             // A list of bounds is packed, eight bytes each.
             let bounds = |piece: Piece<'_>| {
-                if kind.tag == 9 && piece.has_length {
+                if kind.tag == HISTOGRAM && piece.has_length {
                     piece.content.len() / 8
                 } else {
                     1
@@ -309,45 +355,82 @@ impl<'a> Described<'a> {
     }
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
     /// The number of data points by service.
     pub(crate) fn count(&self, reason: Reason) -> Dropped {
         let mut counts = Dropped::new();
         for part in self
             .points
-            .chunk_by(|&a, &b| self.request.service(a) == self.request.service(b))
+            .chunk_by(|a, b| self.service(a) == self.service(b))
         {
-            let service = self.request.service(part[0]).to_owned();
-            *counts.entry((service, reason)).or_default() += part.len() as u64;
+            counts.insert(
+                (self.service(&part[0]).to_owned(), reason),
+                part.len() as u64,
+            );
         }
         counts
     }
 
-    /// The service of all data points, if they have one.
-    pub(crate) fn service(&self) -> Option<&str> {
-        let first = self.request.service(*self.points.first()?);
-        let last = self.request.service(*self.points.last()?);
-        (first == last).then_some(first)
+    /// The service and the metric of all data points, if they have the same.
+    pub(crate) fn metric(&self) -> Option<(String, u64)> {
+        let (first, last) = (self.points.first()?, self.points.last()?);
+        let is_one = self.service(first) == self.service(last) && first.metric == last.metric;
+        is_one.then(|| (self.service(first).to_owned(), first.metric))
     }
 
-    /// Divides it into two, between services if there are several. `None` if it has one data point or none.
+    /// Divides it into two: between services if there are several, otherwise between metrics, or between series. `None`
+    /// if it has one data point or none.
     pub(crate) fn divide(mut self) -> Option<(Self, Self)> {
+        let levels: [fn(&Self, &Place, &Place) -> bool; 3] = [
+            |batch, a, b| batch.service(a) != batch.service(b),
+            |_, a, b| a.metric != b.metric,
+            |_, a, b| a.series != b.series,
+        ];
         let middle = self.points.len() / 2;
-        let differ = |&at: &usize| {
-            self.request.service(self.points[at - 1]) != self.request.service(self.points[at])
-        };
-        let between = (1..self.points.len())
-            .filter(differ)
-            .min_by_key(|at| at.abs_diff(middle));
+        let between = levels.iter().find_map(|differ| {
+            let boundary = |at: &usize| differ(&self, &self.points[at - 1], &self.points[*at]);
+            let boundaries = (1..self.points.len()).filter(boundary);
+            boundaries.min_by_key(|at| at.abs_diff(middle))
+        });
         let at = between.unwrap_or(middle);
         if at == 0 {
             return None;
         }
-        let rest = Self {
-            request: self.request,
-            points: self.points.split_off(at),
+        let points = self.points.split_off(at);
+        let request = self.request;
+        Some((self, Self { request, points }))
+    }
+
+    /// Separates the data points of the metrics for which `is_suspect` says so, and returns a part for each.
+    pub(crate) fn without(
+        mut self,
+        is_suspect: impl Fn(&(String, u64)) -> bool,
+    ) -> (Self, Vec<Self>) {
+        let request = self.request;
+        let mut suspects: Vec<Self> = Vec::new();
+        let mut others = Vec::new();
+        let is_same = |a: &Place, b: &Place| {
+            request.service(a.index) == request.service(b.index) && a.metric == b.metric
         };
-        Some((self, rest))
+        for part in self.points.chunk_by(is_same) {
+            let metric = (request.service(part[0].index).to_owned(), part[0].metric);
+            if is_suspect(&metric) {
+                let points = part.to_vec();
+                suspects.push(Self { request, points });
+            } else {
+                others.extend_from_slice(part);
+            }
+        }
+        self.points = others;
+        (self, suspects)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+
+    fn service(&self, point: &Place) -> &'a str {
+        self.request.service(point.index)
     }
 
     /// A request with these data points.
@@ -359,7 +442,7 @@ impl Batch<'_> {
             metrics,
             points,
         } = self.request;
-        let point = |index: &usize| &points[*index];
+        let point = |place: &Place| &points[place.index];
         let mut request = Vec::new();
         for of_group in self
             .points
@@ -371,8 +454,8 @@ impl Batch<'_> {
                 for of_metric in of_scope.chunk_by(|a, b| point(a).metric == point(b).metric) {
                     let metric = &metrics[point(&of_metric[0]).metric];
                     let mut data = metric.of_data.clone();
-                    for index in of_metric {
-                        data.extend_from_slice(&bytes[point(index).whole.clone()]);
+                    for place in of_metric {
+                        data.extend_from_slice(&bytes[point(place).whole.clone()]);
                     }
                     let mut encoded = metric.others.clone();
                     append(&mut encoded, metric.kind.tag, &data);
@@ -415,6 +498,12 @@ fn service(attributes: &[Bytes]) -> String {
         };
         let attribute = attributes.iter().find(is_key)?;
         let value = inner(attribute, field::VALUE).last()?;
+        let number = Pieces(value.content).find(|piece| piece.tag == field::NUMBER);
+        if let Some(number) = number {
+            // The key of the field has one byte.
+            let number = decode_varint(&mut number.whole.get(1..)?).ok()?;
+            return Some(number.cast_signed().to_string().into());
+        }
         let text = inner(value.content, field::TEXT).last()?;
         Some(String::from_utf8_lossy(text.content)).filter(|text| !text.is_empty())
     };

@@ -1,10 +1,23 @@
 //! Delivery to Prometheus.
 //!
 //! Prometheus refuses a whole request for one data point that it does not take. So a refused request is divided until the
-//! parts with such data points are found. What Prometheus has stored of a refused request does not matter: it takes the
-//! same value of a series for the same time again.
+//! parts with such data points are found: by service, then by metric, and then by series. Each metric is tried at least
+//! once, so that a data point costs others of its metric at most.
+//!
+//! Metrics with such data points are suspects for a while. Their data points are separated from the others at the first
+//! refusal, because they come again.
+//!
+//! What Prometheus has stored of a refused request does not matter: it takes the same value of a series for the same time
+//! again.
+//!
+//! Prometheus 3 answers 200 even if it could not write, such as on a full disk. So each request has a data point of our
+//! own, which is read back.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -23,17 +36,34 @@ use url::Url;
 
 use crate::{
     batch::Batch,
+    record::lock,
     series::{Dropped, Reason},
 };
 
-/// Time limit of a request. The collector gives up after the same time.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Time limit of a request.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Requests that may be spent on the parts of one service in a batch. They find ten data points among a thousand.
-const REQUESTS_PER_SERVICE: u32 = 100;
+/// Time for the parts of a batch. With the wait for a place it is below the 30 s after which the collector gives up. The
+/// next attempt is faster, because more suspects are known.
+const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Requests that may be spent on one batch. Prometheus answers a small one within a millisecond.
-const REQUESTS: u32 = 2_000;
+/// Time for the search inside of metrics. After it, a refused metric is dropped.
+const SEARCH: Duration = Duration::from_secs(3);
+
+/// Requests that may be spent inside of one metric in a batch. They find two data points among a thousand.
+const REQUESTS_PER_METRIC: u32 = 40;
+
+/// Requests that may be spent inside of all metrics of a batch.
+const REQUESTS: u32 = 400;
+
+/// How long a metric is a suspect after its last refusal.
+const SUSPECT: Duration = Duration::from_secs(10 * 60);
+
+/// The number of suspects.
+const SUSPECTS: usize = 10_000;
+
+/// The metric of the probes.
+const PROBE: &str = "admission_probe";
 
 /// Bytes of an answer that are read.
 const ANSWER: usize = 1_000;
@@ -42,7 +72,19 @@ const ANSWER: usize = 1_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Prometheus {
     http: reqwest::Client,
-    url: Url,
+    export: Url,
+    query: Url,
+    suspects: Arc<Mutex<HashMap<(String, u64), Instant>>>,
+}
+
+/// The series that tells whether Prometheus writes. One request at a time may use it.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    /// Its number.
+    pub(crate) place: usize,
+    /// The time of its last value, in milliseconds since the Unix epoch. Times rise, since Prometheus takes no second
+    /// value for a time.
+    pub(crate) last: u64,
 }
 
 /// Prometheus cannot store anything now.
@@ -65,38 +107,38 @@ enum Answer {
     Refused(String),
 }
 
-/// The requests that may still be spent on a batch.
+/// The requests that may still be spent inside of metrics.
 struct Budget {
+    end: Instant,
     batch: u32,
-    service: u32,
-    /// The service of the last part, if it had one. The parts of a service follow each other.
-    last: Option<String>,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self {
-            batch: REQUESTS,
-            service: REQUESTS_PER_SERVICE,
-            last: None,
-        }
-    }
+    metric: u32,
+    /// The last metric. Its parts follow each other.
+    last: Option<(String, u64)>,
 }
 
 impl Budget {
-    /// Whether a refused part may be divided. Otherwise it is dropped as a whole.
-    fn allows(&mut self, part: &Batch<'_>) -> bool {
-        let service = part.service();
-        if service != self.last.as_deref() {
-            self.service = REQUESTS_PER_SERVICE;
-            self.last = service.map(ToOwned::to_owned);
+    fn new(now: Instant) -> Self {
+        Self {
+            end: now + SEARCH,
+            batch: REQUESTS,
+            metric: REQUESTS_PER_METRIC,
+            last: None,
         }
-        self.batch > 0 && self.service > 0
     }
 
-    fn spend(&mut self) {
-        self.batch = self.batch.saturating_sub(1);
-        self.service = self.service.saturating_sub(1);
+    /// Whether a refused part of a metric may be divided. Otherwise it is dropped as a whole.
+    fn allows(&mut self, metric: (String, u64)) -> bool {
+        if self.last.as_ref() != Some(&metric) {
+            self.metric = REQUESTS_PER_METRIC;
+            self.last = Some(metric);
+        }
+        let allows = self.batch > 1 && self.metric > 1 && Instant::now() < self.end;
+        if allows {
+            // Both halves are tried.
+            self.batch -= 2;
+            self.metric -= 2;
+        }
+        allows
     }
 }
 
@@ -108,39 +150,81 @@ impl Prometheus {
             .no_proxy()
             .build()
             .context("cannot create an HTTP client")?;
-        let url = format!(
-            "{}/api/v1/otlp/v1/metrics",
-            base.as_str().trim_end_matches('/')
-        );
-        let url = url.parse().context("the URL of Prometheus takes no path")?;
-        Ok(Self { http, url })
+        let url = |path: &str| {
+            let base = base.as_str().trim_end_matches('/');
+            Url::parse(&format!("{base}/api/v1/{path}"))
+                .context("the URL of Prometheus is not complete")
+        };
+        Ok(Self {
+            http,
+            export: url("otlp/v1/metrics")?,
+            query: url("query")?,
+            suspects: Arc::default(),
+        })
     }
 
     /// Stores a batch, which `body` is the encoding of, but for the data points that Prometheus refuses.
     pub(crate) async fn store<'a>(
         &self,
+        probe: &mut Probe,
         body: Bytes,
         batch: impl FnOnce() -> Batch<'a>,
     ) -> Result<Outcome, Unavailable> {
-        match self.send(body).await? {
-            Some(reason) => self.search(batch(), reason).await,
-            None => Ok(Outcome::default()),
-        }
+        let (own, value) = probe.next();
+        // Two encoded messages after each other are one message with the fields of both.
+        let all = [&body[..], &own].concat().into();
+        let reason = match self.post(all).await? {
+            Answer::Stored => {
+                self.verify(probe, value).await?;
+                return Ok(Outcome::default());
+            }
+            Answer::Refused(reason) => reason,
+            Answer::Failed(reason) => {
+                self.writes(probe, &reason).await?;
+                reason
+            }
+        };
+        let outcome = self.search(probe, batch(), reason).await?;
+        self.writes(probe, "").await?;
+        Ok(outcome)
     }
 
     /// Stores the parts of a refused batch that Prometheus takes.
-    async fn search(&self, batch: Batch<'_>, reason: String) -> Result<Outcome, Unavailable> {
+    async fn search(
+        &self,
+        probe: &mut Probe,
+        batch: Batch<'_>,
+        reason: String,
+    ) -> Result<Outcome, Unavailable> {
         let mut outcome = Outcome {
             reason,
             ..Outcome::default()
         };
-        let mut budget = Budget::default();
-        let mut waiting = Vec::new();
-        let mut refused = Some(batch);
+        let started = Instant::now();
+        let (rest, mut waiting) = {
+            let mut suspects = lock(&self.suspects);
+            suspects.retain(|_, last| started.duration_since(*last) < SUSPECT);
+            batch.without(|metric| suspects.contains_key(metric))
+        };
+        let mut refused = None;
+        if waiting.is_empty() {
+            // It has just been refused.
+            refused = Some(rest);
+        } else if !rest.is_empty() {
+            waiting.push(rest);
+        }
+        let mut budget = Budget::new(started);
         loop {
             if let Some(part) = refused.take() {
                 let counts = part.count(Reason::Refused);
-                match budget.allows(&part).then(|| part.divide()).flatten() {
+                let may_divide = match part.metric() {
+                    Some(metric) => {
+                        self.suspect(&metric);
+                        budget.allows(metric)
+                    }
+                    None => true,
+                };
+                match may_divide.then(|| part.divide()).flatten() {
                     Some((first, second)) => waiting.extend([second, first]),
                     None => add(&mut outcome.refused, counts),
                 }
@@ -148,29 +232,64 @@ impl Prometheus {
             let Some(part) = waiting.pop() else {
                 return Ok(outcome);
             };
-            budget.spend();
-            if let Some(reason) = self.send(part.encode()).await? {
-                outcome.reason = reason;
-                refused = Some(part);
+            if started.elapsed() > PATIENCE {
+                let reason = "a batch with data points that Prometheus refuses takes too long";
+                return Err(Unavailable(reason.to_owned()));
+            }
+            match self.post(part.encode()).await? {
+                Answer::Stored => continue,
+                Answer::Refused(reason) => outcome.reason = reason,
+                Answer::Failed(reason) => {
+                    self.writes(probe, &reason).await?;
+                    outcome.reason = reason;
+                }
+            }
+            refused = Some(part);
+        }
+    }
+
+    /// Remembers a metric of which a data point was refused.
+    fn suspect(&self, metric: &(String, u64)) {
+        let mut suspects = lock(&self.suspects);
+        if suspects.len() >= SUSPECTS {
+            suspects.clear();
+        }
+        suspects.insert(metric.clone(), Instant::now());
+    }
+
+    /// Checks that Prometheus writes. `reason` is what it said before.
+    async fn writes(&self, probe: &mut Probe, reason: &str) -> Result<(), Unavailable> {
+        let (own, value) = probe.next();
+        match self.post(own.into()).await? {
+            Answer::Stored => self.verify(probe, value).await,
+            Answer::Refused(own) | Answer::Failed(own) => {
+                Err(Unavailable(format!("{reason} {own}").trim().to_owned()))
             }
         }
     }
 
-    /// Sends a request. Returns the reason if Prometheus refuses it for its content.
-    async fn send(&self, body: Bytes) -> Result<Option<String>, Unavailable> {
-        match self.post(body).await? {
-            Answer::Stored => Ok(None),
-            Answer::Refused(reason) => Ok(Some(reason)),
-            // Prometheus answers so for content that it does not take, and if its disk is full.
-            Answer::Failed(reason) => match self.post(probe()).await? {
-                Answer::Stored => Ok(Some(reason)),
-                Answer::Refused(_) | Answer::Failed(_) => Err(Unavailable(reason)),
-            },
+    /// Checks that the last value of the probe is stored.
+    async fn verify(&self, probe: &Probe, value: u64) -> Result<(), Unavailable> {
+        let time = format!("{}.{:03}", probe.last / 1_000, probe.last % 1_000);
+        let query = format!(r#"{PROBE}{{place="{}"}}"#, probe.place);
+        let request = self.http.get(self.query.clone());
+        let request = request.query(&[("query", query), ("time", time)]);
+        let answer = async {
+            let response = request.send().await?.error_for_status()?;
+            response.bytes().await
+        };
+        let answer = answer.await.map_err(|error| Unavailable(chain(&error)))?;
+        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap_or_default();
+        let stored = answer["data"]["result"][0]["value"][1].as_str();
+        if stored == Some(value.to_string().as_str()) {
+            return Ok(());
         }
+        let reason = "Prometheus has answered 200 and stored nothing; its log has the reason, such as a full disk";
+        Err(Unavailable(reason.to_owned()))
     }
 
     async fn post(&self, body: Bytes) -> Result<Answer, Unavailable> {
-        let request = self.http.post(self.url.clone()).body(body);
+        let request = self.http.post(self.export.clone()).body(body);
         let request = request.header(header::CONTENT_TYPE, "application/x-protobuf");
         let mut response = match request.send().await {
             Ok(response) => response,
@@ -221,46 +340,52 @@ fn chain(error: &reqwest::Error) -> String {
     text
 }
 
-/// A request that Prometheus takes if it can store anything.
-fn probe() -> Bytes {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let name = Value::StringValue(env!("CARGO_PKG_NAME").to_owned());
-    let name = KeyValue {
-        key: "service.name".to_owned(),
-        value: Some(AnyValue { value: Some(name) }),
-        ..KeyValue::default()
-    };
-    let point = NumberDataPoint {
-        time_unix_nano: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
-        value: Some(number_data_point::Value::AsInt(1)),
-        ..NumberDataPoint::default()
-    };
-    let metric = Metric {
-        name: "admission.probe".to_owned(),
-        data: Some(Data::Gauge(Gauge {
-            data_points: vec![point],
-        })),
-        ..Metric::default()
-    };
-    let scope = ScopeMetrics {
-        metrics: vec![metric],
-        ..ScopeMetrics::default()
-    };
-    let resource = Resource {
-        attributes: vec![name],
-        ..Resource::default()
-    };
-    let group = ResourceMetrics {
-        resource: Some(resource),
-        scope_metrics: vec![scope],
-        ..ResourceMetrics::default()
-    };
-    let request = ExportMetricsServiceRequest {
-        resource_metrics: vec![group],
-    };
-    request.encode_to_vec().into()
+impl Probe {
+    /// A request with the next value, and the value.
+    fn next(&mut self) -> (Vec<u8>, u64) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX / 2);
+        self.last = now.max(self.last + 1);
+        // A small number is written without an exponent.
+        let value = self.last % 1_000_000;
+        let attribute = |key: &str, value: String| KeyValue {
+            key: key.to_owned(),
+            value: Some(AnyValue {
+                value: Some(Value::StringValue(value)),
+            }),
+            ..KeyValue::default()
+        };
+        let point = NumberDataPoint {
+            attributes: vec![attribute("place", self.place.to_string())],
+            time_unix_nano: self.last * 1_000_000,
+            value: Some(number_data_point::Value::AsInt(value.cast_signed())),
+            ..NumberDataPoint::default()
+        };
+        let metric = Metric {
+            name: PROBE.to_owned(),
+            data: Some(Data::Gauge(Gauge {
+                data_points: vec![point],
+            })),
+            ..Metric::default()
+        };
+        let scope = ScopeMetrics {
+            metrics: vec![metric],
+            ..ScopeMetrics::default()
+        };
+        let resource = Resource {
+            attributes: vec![attribute("service.name", env!("CARGO_PKG_NAME").to_owned())],
+            ..Resource::default()
+        };
+        let group = ResourceMetrics {
+            resource: Some(resource),
+            scope_metrics: vec![scope],
+            ..ResourceMetrics::default()
+        };
+        let request = ExportMetricsServiceRequest {
+            resource_metrics: vec![group],
+        };
+        (request.encode_to_vec(), value)
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,12 @@ use crate::{
 /// at most three hours later.
 const KEPT: Duration = Duration::from_secs(3 * 60 * 60);
 
+/// The service whose metrics say what was dropped. They are needed most when a limit is reached, and are new series then.
+const OWN: &str = env!("CARGO_PKG_NAME");
+
+/// The series of this service that are admitted beyond all limits.
+const RESERVED: u64 = 10_000;
+
 /// How often series that no longer count are removed.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -123,11 +129,10 @@ impl Keys {
     }
 
     fn point(&self, resource: u64, point: Described<'_>) -> u64 {
-        self.0.hash_one((
-            resource,
-            point.metric(),
-            self.attributes(point.attributes()),
-        ))
+        let attributes = self.attributes(point.attributes());
+        let parts = self.attributes(point.parts());
+        self.0
+            .hash_one((resource, point.metric(), attributes, parts))
     }
 
     /// The hash of attributes, whatever their order.
@@ -188,16 +193,11 @@ impl Series {
             return None;
         }
         let more = u64::from(weight);
-        let limits = self.limits;
         let held = self.services.get(service).copied();
-        if held.is_none() && self.services.len() as u64 >= limits.max_services {
-            return Some(Reason::Services);
-        }
-        if held.map_or(0, |held| held.series) + more > limits.max_series_per_service {
-            return Some(Reason::SeriesOfService);
-        }
-        if self.total + more > limits.max_series {
-            return Some(Reason::Series);
+        let refusal = self.refusal(held, more);
+        let is_reserved = service == OWN && held.map_or(0, |held| held.series) + more <= RESERVED;
+        if refusal.is_some() && !is_reserved {
+            return refusal;
         }
         let number = match self.services.get_mut(service) {
             Some(held) => {
@@ -214,6 +214,18 @@ impl Series {
         };
         self.known.insert(key, entry);
         None
+    }
+
+    /// Why a service gets no more series, if it does not.
+    fn refusal(&self, held: Option<Service>, more: u64) -> Option<Reason> {
+        let limits = self.limits;
+        if held.is_none() && self.services.len() as u64 >= limits.max_services {
+            return Some(Reason::Services);
+        }
+        if held.map_or(0, |held| held.series) + more > limits.max_series_per_service {
+            return Some(Reason::SeriesOfService);
+        }
+        (self.total + more > limits.max_series).then_some(Reason::Series)
     }
 
     fn add_service(&mut self, name: &str, series: u64) -> u32 {

@@ -20,13 +20,13 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 };
 use prost::Message as _;
 use telemetry::spawn_blocking;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tower::Service;
 
 use crate::{
     Config,
     batch::Request,
-    delivery::{Prometheus, Unavailable},
+    delivery::{Probe, Prometheus, Unavailable},
     record::{self, Record, lock},
     series::{Dropped, Keys, Series},
 };
@@ -34,10 +34,19 @@ use crate::{
 const PROTOBUF: &str = "application/x-protobuf";
 
 /// Largest request in bytes. The collector divides batches at 24 MiB.
-const REQUEST: usize = 64 << 20;
+const REQUEST: usize = 32 << 20;
 
-/// Requests that are in memory at the same time.
-const CONCURRENT: usize = 2;
+/// Time limit for a request to arrive.
+const ARRIVAL: Duration = Duration::from_secs(10);
+
+/// Requests that are received at the same time. The collector sends ten.
+const READERS: usize = 16;
+
+/// Requests that are delivered at the same time.
+const PLACES: usize = 2;
+
+/// How long a request waits for a place.
+const WAIT: Duration = Duration::from_secs(5);
 
 /// Time after which the collector should send a request again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -49,7 +58,12 @@ pub(crate) struct Admission {
     keys: Keys,
     series: Arc<Mutex<Series>>,
     record: Arc<Mutex<Record>>,
+    /// Those of requests that are read.
+    readers: Semaphore,
+    /// Those of requests that are delivered.
     places: Semaphore,
+    /// One for each place.
+    probes: [tokio::sync::Mutex<Probe>; PLACES],
 }
 
 impl Admission {
@@ -60,14 +74,16 @@ impl Admission {
             keys: series.keys(),
             series: Arc::new(Mutex::new(series)),
             record: Arc::default(),
-            places: Semaphore::new(CONCURRENT),
+            readers: Semaphore::new(READERS),
+            places: Semaphore::new(PLACES),
+            probes: std::array::from_fn(|place| tokio::sync::Mutex::new(Probe { place, last: 0 })),
         };
         record::observe(&admission.record, &admission.series);
         Ok(admission)
     }
 
     /// Stores the admitted data points of a request. Returns the others, with a reason for the sender.
-    async fn store(&self, body: Bytes) -> Result<(Dropped, String), Failure> {
+    async fn store(&self, probe: &mut Probe, body: Bytes) -> Result<(Dropped, String), Failure> {
         let keys = self.keys.clone();
         let bytes = body.clone();
         let (request, keyed) = spawn_blocking(move || {
@@ -97,7 +113,7 @@ impl Admission {
             Some(reasons) => request.admitted(reasons).0,
         };
         if !body.is_empty() {
-            let outcome = self.prometheus.store(body, batch).await?;
+            let outcome = self.prometheus.store(probe, body, batch).await?;
             if !outcome.reason.is_empty() {
                 // Without a data point, Prometheus refuses the request itself.
                 if outcome.refused.is_empty() && request.points().next().is_none() {
@@ -151,16 +167,32 @@ async fn export(
         let message = "metrics are expected as application/x-protobuf, not compressed\n";
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
     }
-    // Never closed.
-    let _place = admission.places.acquire().await;
-    let Ok(body) = to_bytes(request.into_body(), REQUEST).await else {
-        return (
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the request is too large or incomplete\n",
-        )
-            .into_response();
+    // Semaphores are never closed.
+    let reader = admission.readers.acquire().await;
+    let body = to_bytes(request.into_body(), REQUEST);
+    let body = match timeout(ARRIVAL, body).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let message = "the request is too large or incomplete\n";
+            return (StatusCode::PAYLOAD_TOO_LARGE, message).into_response();
+        }
+        Err(_) => {
+            return (StatusCode::REQUEST_TIMEOUT, "the request is too slow\n").into_response();
+        }
     };
-    match admission.store(body).await {
+    let Ok(_place) = timeout(WAIT, admission.places.acquire()).await else {
+        return unavailable("other requests take long".to_owned());
+    };
+    drop(reader);
+    // There are as many as places.
+    let Some(mut probe) = admission
+        .probes
+        .iter()
+        .find_map(|probe| probe.try_lock().ok())
+    else {
+        return unavailable("other requests take long".to_owned());
+    };
+    match admission.store(&mut probe, body).await {
         Ok((dropped, reason)) => {
             let points = dropped.values().sum::<u64>();
             lock(&admission.record).add(dropped, &reason, Instant::now());
@@ -168,10 +200,16 @@ async fn export(
         }
         Err(Failure::Malformed(reason)) => (StatusCode::BAD_REQUEST, reason).into_response(),
         Err(Failure::Unavailable(reason)) => {
-            let after = [(header::RETRY_AFTER, RETRY_AFTER.as_secs().to_string())];
-            (StatusCode::SERVICE_UNAVAILABLE, after, reason).into_response()
+            tracing::debug!(reason, "metrics have to be sent again");
+            unavailable(reason)
         }
     }
+}
+
+/// Asks the sender to retry.
+fn unavailable(reason: String) -> Response<Body> {
+    let after = [(header::RETRY_AFTER, RETRY_AFTER.as_secs().to_string())];
+    (StatusCode::SERVICE_UNAVAILABLE, after, reason).into_response()
 }
 
 /// A success, with what was dropped.

@@ -33,6 +33,7 @@ fn division_ends_at_single_data_points_and_loses_none() {
     assert!(parts.iter().all(|part| part.len() == 1), "{parts:?}");
     let points = parts.iter().flatten();
     let points = points.map(|(service, value)| (service.as_str(), *value));
+    let points = points.collect::<std::collections::BTreeSet<_>>();
     let expected = [
         ("a", 1),
         ("a", 2),
@@ -42,17 +43,60 @@ fn division_ends_at_single_data_points_and_loses_none() {
         ("a", 7),
         ("b", 5),
     ];
-    assert_eq!(points.collect::<Vec<_>>(), expected);
+    assert_eq!(points, expected.into());
 }
 
 #[test]
-fn services_are_separated_first() {
-    let groups = ["b", "a", "a", "b", "a", "a", "a"].map(|service| group(service, &[&[1, 2]]));
+fn services_are_separated_first_then_metrics_then_series() {
+    let groups =
+        ["b", "a", "a", "b", "a", "a", "a"].map(|service| group(service, &[&[1, 2], &[3]]));
     let read = read(&request(groups.into()));
-    assert_eq!(read.all().service(), None);
-    let (first, second) = read.all().divide().unwrap();
-    assert_eq!((first.service(), first.points.len()), (Some("a"), 10));
-    assert_eq!((second.service(), second.points.len()), (Some("b"), 4));
+    assert_eq!(read.all().metric(), None);
+    let (a, b) = read.all().divide().unwrap();
+    let services = |batch: &Batch<'_>| {
+        let values = values(&batch.encode());
+        let services: std::collections::BTreeSet<_> =
+            values.into_iter().map(|(service, _)| service).collect();
+        services.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!((services(&a), a.points.len()), ("a".to_owned(), 15));
+    assert_eq!((services(&b), b.points.len()), ("b".to_owned(), 6));
+    let (first, second) = a.divide().unwrap();
+    let mut sizes = [first.points.len(), second.points.len()];
+    sizes.sort_unstable();
+    assert_eq!(sizes, [5, 10]);
+    let two = [first, second]
+        .into_iter()
+        .find(|part| part.points.len() == 10)
+        .unwrap();
+    assert_eq!(two.metric().unwrap().0, "a");
+    // The values of a series stay together.
+    let (first, second) = two.divide().unwrap();
+    for part in [first, second] {
+        let values: std::collections::BTreeSet<_> = values(&part.encode()).into_iter().collect();
+        assert_eq!((values.len(), part.points.len()), (1, 5));
+    }
+}
+
+#[test]
+fn suspects_are_separated_from_the_others() {
+    let read = read(&request(vec![
+        group("a", &[&[1, 2], &[3]]),
+        group("b", &[&[4], &[5]]),
+    ]));
+    let wanted = read
+        .all()
+        .points
+        .iter()
+        .find(|it| it.index == 2)
+        .unwrap()
+        .metric;
+    let (rest, suspects) = read
+        .all()
+        .without(|(service, metric)| service == "a" && *metric == wanted);
+    assert_eq!(rest.points.len(), 4);
+    let suspects: Vec<_> = suspects.iter().map(|part| values(&part.encode())).collect();
+    assert_eq!(suspects, [[("a".to_owned(), 3)]]);
 }
 
 #[test]
@@ -74,6 +118,25 @@ fn dropped_data_points_are_counted_and_leave_nothing_empty() {
     let rest = ExportMetricsServiceRequest::decode(rest).unwrap();
     assert_eq!(rest.resource_metrics.len(), 2);
     assert_eq!(rest.resource_metrics[0].scope_metrics[0].metrics.len(), 1);
+}
+
+/// Each metric of a request with its resource and scope, in an order of their own.
+fn parts_of(request: &[u8]) -> Vec<String> {
+    let request = ExportMetricsServiceRequest::decode(request).unwrap();
+    let mut parts = Vec::new();
+    for group in &request.resource_metrics {
+        for scope in &group.scope_metrics {
+            for metric in &scope.metrics {
+                let urls = (&group.schema_url, &scope.schema_url);
+                parts.push(format!(
+                    "{:?} {urls:?} {:?} {metric:?}",
+                    group.resource, scope.scope
+                ));
+            }
+        }
+    }
+    parts.sort();
+    parts
 }
 
 #[test]
@@ -107,9 +170,7 @@ fn all_parts_of_a_request_stay_as_they_are() {
     let read = read(&sent);
     let (batch, dropped) = read.admitted(&[]);
     assert!(dropped.is_empty());
-    let mut got = ExportMetricsServiceRequest::decode(batch.encode()).unwrap();
-    got.resource_metrics.reverse();
-    assert_eq!(got, sent);
+    assert_eq!(parts_of(&batch.encode()), parts_of(&sent.encode_to_vec()));
     let series = read.points().map(|point| point.series());
     assert_eq!(series.collect::<Vec<_>>(), [1, 1, 1, 1, 1, 6, 1]);
     let attributes = read.points().map(|point| point.attributes().count());

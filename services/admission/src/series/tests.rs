@@ -162,3 +162,32 @@ fn series_that_are_gone_from_prometheus_make_room() {
     }
     assert_eq!(table.series.len(), 6);
 }
+
+#[test]
+fn other_bounds_are_other_series() {
+    let mut table = Table::new();
+    assert_eq!(table.admit(vec![of("shop", vec![histogram(1)])]), [None]);
+    assert_eq!(table.admit(vec![of("shop", vec![histogram(1)])]), [None]);
+    assert_eq!(table.series.len(), 5);
+    let over = Some(Reason::SeriesOfService);
+    assert_eq!(table.admit(vec![of("shop", vec![histogram(2)])]), [over]);
+}
+
+#[test]
+fn the_counts_of_what_is_dropped_have_a_place_beyond_all_limits() {
+    let mut table = Table::new();
+    for service in ["a", "b", "c"] {
+        table.admit(vec![group(service, &[&[1, 2, 3]])]);
+    }
+    assert_eq!(
+        table.admit(vec![group("d", &[&[1]])]),
+        [Some(Reason::Services)]
+    );
+    assert_eq!(table.admit(vec![group(OWN, &[&range(0, 50)])]), [None; 50]);
+    let over = table.admit(vec![group(OWN, &[&range(0, 20_000)])]);
+    assert!(over.contains(&Some(Reason::SeriesOfService)));
+}
+
+fn range(from: i64, to: i64) -> Vec<i64> {
+    (from..to).collect()
+}

@@ -1,11 +1,8 @@
 //! Requests to the program, and what it exports.
 
-use std::{net::SocketAddr, process::Command};
+use std::{net::SocketAddr, process::Command, time::Duration};
 
-use e2e::{
-    Collector,
-    collector::{Answer, text},
-};
+use e2e::{Collector, collector::text};
 use opentelemetry_proto::tonic::{
     collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse},
     common::v1::{AnyValue, KeyValue, any_value},
@@ -18,6 +15,9 @@ use opentelemetry_proto::tonic::{
 use prost::Message as _;
 use reqwest::{Client, Response, StatusCode};
 use testing::{Process, eventually, program};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
+
+use crate::fake::Fake;
 
 const DOCUMENTATION: &str = include_str!("../../../../docs/telemetry.md");
 
@@ -85,22 +85,11 @@ async fn stored(address: SocketAddr, body: Vec<u8>) -> (i64, String) {
     (partial.rejected_data_points, partial.error_message)
 }
 
-/// The data points of a service that have arrived.
-fn arrived(prometheus: &Collector, service: &str) -> usize {
-    let metrics = prometheus.received().metrics;
-    let of_it = metrics.iter().filter(|(from, _)| from == service);
-    let points = of_it.map(|(_, metric)| match &metric.data {
-        Some(Data::Gauge(gauge)) => gauge.data_points.len(),
-        _ => 0,
-    });
-    points.sum()
-}
-
 #[tokio::test]
 async fn data_points_beyond_a_limit_are_dropped_logged_and_counted() {
-    let prometheus = Collector::start().await.unwrap();
+    let (prometheus, url) = Fake::start().await;
     let collector = Collector::start().await.unwrap();
-    let mut command = admission(&prometheus.endpoint());
+    let mut command = admission(&url);
     command
         .env("ADMISSION_MAX_SERIES_PER_SERVICE", "4")
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
@@ -124,7 +113,7 @@ async fn data_points_beyond_a_limit_are_dropped_logged_and_counted() {
         (0, String::new())
     );
     assert_eq!(
-        (arrived(&prometheus, "shop"), arrived(&prometheus, "cart")),
+        (prometheus.stored("shop"), prometheus.stored("cart")),
         (4, 2)
     );
 
@@ -179,31 +168,29 @@ async fn data_points_beyond_a_limit_are_dropped_logged_and_counted() {
 
 #[tokio::test]
 async fn a_sender_is_told_to_retry_what_prometheus_does_not_take_now() {
-    let prometheus = Collector::start_at("127.0.0.1:0", Answer::Refuse)
-        .await
-        .unwrap();
-    let mut process = Process::start(&mut admission(&prometheus.endpoint()));
+    let (prometheus, url) = Fake::start().await;
+    prometheus.is_away(true);
+    let mut process = Process::start(&mut admission(&url));
     let address = process.address().await;
     let body = request("shop", &["1"]);
     let refused = send(address, "application/x-protobuf", body.clone()).await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.headers()["retry-after"], "1");
-    prometheus.answer(Answer::Keep);
+    prometheus.is_away(false);
     assert_eq!(stored(address, body).await, (0, String::new()));
-    assert_eq!(arrived(&prometheus, "shop"), 1);
+    assert_eq!(prometheus.stored("shop"), 1);
 }
 
 #[tokio::test]
 async fn what_is_no_export_of_metrics_is_refused() {
-    let prometheus = Collector::start().await.unwrap();
-    let mut process = Process::start(&mut admission(&prometheus.endpoint()));
+    let (_prometheus, url) = Fake::start().await;
+    let mut process = Process::start(&mut admission(&url));
     let address = process.address().await;
     let json = send(address, "application/json", b"{}".to_vec()).await;
     assert_eq!(json.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let malformed = send(address, "application/x-protobuf", vec![0xff; 9]).await;
     assert_eq!(malformed.status(), StatusCode::BAD_REQUEST);
     assert_eq!(stored(address, Vec::new()).await, (0, String::new()));
-    assert!(prometheus.received().metrics.is_empty());
 }
 
 #[tokio::test]
@@ -229,4 +216,25 @@ async fn help_explains_the_settings() {
     for part in ["health", "PROMETHEUS_URL", "ADMISSION_MAX_SERIES", "OTEL_"] {
         assert!(help.stdout.contains(part), "{part}: {}", help.stdout);
     }
+}
+
+#[tokio::test]
+async fn slow_senders_delay_no_other() {
+    let (prometheus, url) = Fake::start().await;
+    let mut process = Process::start(&mut admission(&url));
+    let address = process.address().await;
+    let mut slow = Vec::new();
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = "POST /api/v1/otlp/v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n\
+                    content-length: 100000\r\n\r\nab";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    let stored = timeout(
+        Duration::from_secs(3),
+        stored(address, request("shop", &["1"])),
+    );
+    assert_eq!(stored.await.unwrap(), (0, String::new()));
+    assert_eq!(prometheus.stored("shop"), 1);
 }
