@@ -40,7 +40,7 @@ impl App {
     pub(crate) fn new(config: &Config, activity: Activity) -> anyhow::Result<Self> {
         Ok(Self {
             activity,
-            auth: Auth::new(config.auth_service_address.clone()),
+            auth: Auth::new(&config.auth_service_address),
             board: Board::new(config)?,
             cookie: SessionCookie::new(is_https(config.pages.public_url.as_ref())),
             public: config.pages.public_url.clone(),

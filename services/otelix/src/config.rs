@@ -5,7 +5,6 @@ use std::{net::SocketAddr, path::PathBuf};
 use chassis::Listen;
 use clap::{Args, ValueEnum};
 use setup::DataFolder;
-use tonic::transport::Uri;
 
 /// The settings of the all-in-one process. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
@@ -119,13 +118,13 @@ impl Config {
     pub(crate) fn auth(
         &self,
         address: SocketAddr,
-        user: Uri,
+        user: SocketAddr,
         secret: PathBuf,
         former: Option<PathBuf>,
     ) -> auth::Config {
         auth::Config {
             listen: address.into(),
-            user_service_address: user,
+            user_service_address: user.into(),
             database: self.data.clone().into(),
             secrets: auth::Secrets {
                 jwt_secret_file: Some(secret),
@@ -139,11 +138,11 @@ impl Config {
         }
     }
 
-    pub(crate) fn frontend(&self, auth: Uri, user: Uri) -> frontend::Config {
+    pub(crate) fn frontend(&self, auth: SocketAddr, user: SocketAddr) -> frontend::Config {
         frontend::Config {
             listen: self.listen,
-            auth_service_address: auth,
-            user_service_address: user,
+            auth_service_address: auth.into(),
+            user_service_address: user.into(),
             pages: self.pages.clone(),
             events: self.events.clone(),
             telemetry: self.telemetry.clone(),
