@@ -1,8 +1,8 @@
 //! The settings of the auth service.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use chassis::{Listen, client::Addresses};
+use chassis::{LameDuck, Listen, client::Addresses};
 use clap::Args;
 
 /// The auth service's settings. Each field is a flag and an environment variable.
@@ -14,6 +14,10 @@ pub struct Config {
     /// The address and port of the server.
     #[command(flatten)]
     pub listen: Listen<8081>,
+
+    /// The time before a drain.
+    #[command(flatten)]
+    pub stop: LameDuck,
 
     /// Addresses of the user service, each as HOST:PORT or as a URL, separated by commas; calls are spread over all
     /// addresses, and over all instances that a name resolves to
@@ -142,6 +146,10 @@ impl chassis::Config for Config {
 
     fn telemetry(&self) -> telemetry::Settings {
         self.telemetry.clone()
+    }
+
+    fn lame_duck(&self) -> Duration {
+        self.stop.lame_duck
     }
 }
 

@@ -71,7 +71,7 @@ pub async fn run(
     let own = Routes::new(service);
     let service = async {
         tokio::select! {
-            outcome = chassis::server::serve(contract, own, listener, shutdown) => outcome,
+            outcome = chassis::server::serve(contract, own, listener, config.stop.lame_duck, shutdown) => outcome,
             () = store.remove_expired_forever(&metrics) => Ok(()),
         }
     };

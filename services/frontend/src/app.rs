@@ -62,9 +62,13 @@ impl App {
         self.ready.load(Ordering::Relaxed)
     }
 
-    /// Announces that the process is about to stop.
-    pub(crate) fn stop(&self) {
+    /// Announces that the process is about to stop: health checks fail from now on.
+    pub(crate) fn announce_stop(&self) {
         self.ready.store(false, Ordering::Relaxed);
+    }
+
+    /// Ends the streams of events, which would delay the drain.
+    pub(crate) fn stop(&self) {
         self.activity.close();
     }
 }

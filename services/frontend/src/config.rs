@@ -3,9 +3,10 @@
 use std::{
     net::{IpAddr, SocketAddr},
     str::FromStr,
+    time::Duration,
 };
 
-use chassis::{Listen, client::Addresses};
+use chassis::{LameDuck, Listen, client::Addresses};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use pages::{PublicUrl, urls};
@@ -21,6 +22,10 @@ pub struct Config {
     /// The address and port of the server.
     #[command(flatten)]
     pub listen: Listen<8082>,
+
+    /// The time before a drain.
+    #[command(flatten)]
+    pub stop: LameDuck,
 
     /// Addresses of the auth service, each as HOST:PORT or as a URL, separated by commas; calls are spread over all
     /// addresses, and over all instances that a name resolves to
@@ -119,6 +124,10 @@ impl chassis::Config for Config {
 
     fn telemetry(&self) -> telemetry::Settings {
         self.telemetry.clone()
+    }
+
+    fn lame_duck(&self) -> Duration {
+        self.stop.lame_duck
     }
 }
 

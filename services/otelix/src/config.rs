@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use chassis::Listen;
+use chassis::{LameDuck, Listen};
 use clap::{Args, ValueEnum};
 use setup::DataFolder;
 
@@ -107,6 +107,7 @@ impl Config {
     pub(crate) fn user(&self, address: SocketAddr) -> user::Config {
         user::Config {
             listen: address.into(),
+            stop: LameDuck::default(),
             database: self.data.clone().into(),
             hashing: self.hashing.clone(),
             events: self.events.clone(),
@@ -124,6 +125,7 @@ impl Config {
     ) -> auth::Config {
         auth::Config {
             listen: address.into(),
+            stop: LameDuck::default(),
             user_service_address: user.into(),
             database: self.data.clone().into(),
             secrets: auth::Secrets {
@@ -141,6 +143,7 @@ impl Config {
     pub(crate) fn frontend(&self, auth: SocketAddr, user: SocketAddr) -> frontend::Config {
         frontend::Config {
             listen: self.listen,
+            stop: LameDuck::default(),
             auth_service_address: auth.into(),
             user_service_address: user.into(),
             pages: self.pages.clone(),

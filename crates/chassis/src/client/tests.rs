@@ -1,6 +1,7 @@
 //! Tests with real servers: one that is killed, frozen, busy, added, removed or restarted under load.
 
 use std::{
+    collections::BTreeSet,
     convert::Infallible,
     future, io,
     sync::{
@@ -19,7 +20,10 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
 };
-use tonic::{Code, Status, client::Grpc, server::NamedService, service::Routes};
+use tonic::{
+    Code, Status, client::Grpc, server::NamedService, service::Routes,
+    transport::server::TcpConnectInfo,
+};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
@@ -49,6 +53,8 @@ enum Conduct {
 struct Server {
     address: SocketAddr,
     calls: Arc<AtomicUsize>,
+    /// The addresses of the clients' connections.
+    peers: Arc<Mutex<BTreeSet<SocketAddr>>>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
@@ -57,6 +63,23 @@ struct Server {
 struct Method {
     conduct: Conduct,
     calls: Arc<AtomicUsize>,
+    peers: Arc<Mutex<BTreeSet<SocketAddr>>>,
+}
+
+/// How a server treats old connections, and its stop.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    age: Duration,
+    lame_duck: Duration,
+}
+
+impl Default for Ends {
+    fn default() -> Self {
+        Self {
+            age: Duration::from_secs(300),
+            lame_duck: Duration::ZERO,
+        }
+    }
 }
 
 impl Server {
@@ -65,13 +88,18 @@ impl Server {
     }
 
     async fn start_at(address: SocketAddr, conduct: Conduct) -> Self {
+        Self::start_with(address, conduct, Ends::default()).await
+    }
+
+    async fn start_with(address: SocketAddr, conduct: Conduct, ends: Ends) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let calls = Arc::<AtomicUsize>::default();
         let method = Method {
             conduct,
-            calls: Arc::clone(&calls),
+            calls: Arc::default(),
+            peers: Arc::default(),
         };
+        let (calls, peers) = (Arc::clone(&method.calls), Arc::clone(&method.peers));
         let contract = Contract {
             service: Method::NAME,
             methods: METHODS,
@@ -80,13 +108,16 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
-            server::serve(contract, Routes::new(method), listener, stopped)
+            let Ends { age, lame_duck } = ends;
+            let routes = Routes::new(method);
+            server::serve_within(age, contract, routes, listener, lame_duck, stopped)
                 .await
                 .unwrap();
         });
         Self {
             address,
             calls,
+            peers,
             stop,
             served,
         }
@@ -122,6 +153,9 @@ impl Service<Request<Body>> for Method {
         let method = self.clone();
         Box::pin(async move {
             method.calls.fetch_add(1, Ordering::SeqCst);
+            let connection = request.extensions().get::<TcpConnectInfo>();
+            let peer = connection.and_then(TcpConnectInfo::remote_addr);
+            method.peers.lock().unwrap().extend(peer);
             let answer = service_fn(async |_: tonic::Request<()>| match method.conduct {
                 Conduct::Answers => Ok(tonic::Response::new(())),
                 Conduct::AnswersAfter(delay) => {
@@ -394,6 +428,59 @@ async fn a_rolling_restart_under_load_fails_no_call() {
     drop(end);
     let calls = join_all(workers).await.into_iter().map(Result::unwrap);
     assert!(calls.sum::<usize>() > 300);
+}
+
+#[tokio::test]
+async fn old_connections_are_replaced_without_a_failed_call() {
+    let ends = Ends {
+        age: Duration::from_millis(50),
+        ..Ends::default()
+    };
+    let any = "127.0.0.1:0".parse().unwrap();
+    let server = Server::start_with(any, Conduct::Answers, ends).await;
+    let channel = channel(&[&server]);
+    let started = Instant::now();
+    let workers = (0..8).map(async |_| {
+        while started.elapsed() < Duration::from_secs(1) {
+            once(&channel).await.unwrap();
+        }
+    });
+    join_all(workers).await;
+    let connections = server.peers.lock().unwrap().len();
+    assert!((5..=20).contains(&connections), "{connections}");
+}
+
+#[tokio::test]
+async fn a_lame_duck_is_not_ready_and_still_accepts_calls_for_its_time() {
+    let ends = Ends {
+        lame_duck: Duration::from_millis(500),
+        ..Ends::default()
+    };
+    let any = "127.0.0.1:0".parse().unwrap();
+    let server = Server::start_with(any, Conduct::Answers, ends).await;
+    let url = format!("http://{}", server.address);
+    crate::health::check(&url, Method::NAME).await.unwrap();
+    let stopped = Instant::now();
+    server.stop.send(()).unwrap();
+    for name in ["", Method::NAME] {
+        eventually("it is not ready", async || {
+            let outcome = crate::health::check(&url, name).await;
+            outcome.is_err_and(|error| error.to_string().contains("NOT_SERVING"))
+        })
+        .await;
+    }
+    while stopped.elapsed() < Duration::from_millis(400) {
+        // Each needs a new connection.
+        let channel = Channel::new(&server.address.into(), METHODS);
+        once(&channel).await.unwrap();
+    }
+    server.served.await.unwrap();
+    assert!(stopped.elapsed() >= ends.lame_duck);
+    assert!(
+        tokio::net::TcpStream::connect(server.address)
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
