@@ -24,7 +24,7 @@ pub struct Config {
     #[arg(
         long,
         env = "USER_SERVICE_ADDRESS",
-        value_name = "ADDRESS,..",
+        value_name = "ADDRESS,...",
         default_value = "127.0.0.1:8080"
     )]
     pub user_service_address: Addresses,

@@ -32,7 +32,7 @@ pub struct Config {
     #[arg(
         long,
         env = "AUTH_SERVICE_ADDRESS",
-        value_name = "ADDRESS,..",
+        value_name = "ADDRESS,...",
         default_value = "127.0.0.1:8081"
     )]
     pub auth_service_address: Addresses,
@@ -41,7 +41,7 @@ pub struct Config {
     #[arg(
         long,
         env = "USER_SERVICE_ADDRESS",
-        value_name = "ADDRESS,..",
+        value_name = "ADDRESS,...",
         default_value = "127.0.0.1:8080"
     )]
     pub user_service_address: Addresses,

@@ -24,7 +24,7 @@ pub struct Config {
     #[arg(
         long,
         env = "LOADGEN_TARGET",
-        value_name = "URL,..",
+        value_name = "URL,...",
         default_value = "http://127.0.0.1:8082"
     )]
     pub(crate) target: Targets,
