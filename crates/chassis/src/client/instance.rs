@@ -245,7 +245,8 @@ impl Instance {
             if checked.is_some_and(|at| at.elapsed() < QUIET) {
                 continue;
             }
-            if let Ok(outcome) = timeout(ANSWER, self.check()).await {
+            // Boxed, because it is large, and this future is part of every call.
+            if let Ok(outcome) = timeout(ANSWER, Box::pin(self.check())).await {
                 // If the connection fails, so does the call.
                 if outcome.is_ok() {
                     *checked = Some(Instant::now());
