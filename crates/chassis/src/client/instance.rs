@@ -155,19 +155,23 @@ impl Instance {
             std::future::poll_fn(|cx| transport.poll_ready(cx)).await?;
             transport.call(request).await
         });
-        let moves_on = async {
-            self.frozen(exits).await;
-            if !(may_move && pool.has_other(self.id)) {
-                std::future::pending::<()>().await;
+        let outcome = if pool.has_several() {
+            let moves_on = async {
+                self.frozen(exits).await;
+                if !(may_move && pool.has_other(self.id)) {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                outcome = &mut answer => outcome,
+                () = moves_on => {
+                    unanswered.limit = None;
+                    return Err(CallError::Silent(self.address));
+                }
             }
-        };
-        let outcome = tokio::select! {
-            biased;
-            outcome = &mut answer => outcome,
-            () = moves_on, if pool.has_several() => {
-                unanswered.limit = None;
-                return Err(CallError::Silent(self.address));
-            }
+        } else {
+            answer.await
         };
         match outcome {
             Ok(response) => {

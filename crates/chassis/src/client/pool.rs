@@ -201,7 +201,8 @@ impl Pool {
     }
 
     pub(super) fn has_several(&self) -> bool {
-        self.list().len() > 1
+        let instances = self.instances.read();
+        instances.unwrap_or_else(PoisonError::into_inner).len() > 1
     }
 
     #[cfg(test)]
