@@ -133,7 +133,9 @@ impl Instance {
     /// Makes a call, with a span.
     pub(super) fn call(self: Arc<Self>, pool: Arc<Pool>, request: Request<Body>) -> Future {
         let (layer, calls) = (self.layer.clone(), self.calls.clone());
-        let call = service_fn(move |request| Arc::clone(&self).send(Arc::clone(&pool), request));
+        // Boxed at once, because the layers would copy a large future.
+        let call =
+            service_fn(move |request| Box::pin(Arc::clone(&self).send(Arc::clone(&pool), request)));
         Box::pin(calls.layer(layer.layer(call)).call(request))
     }
 
