@@ -48,8 +48,10 @@ pub struct Contract {
     pub descriptors: &'static [u8],
 }
 
-/// Serves until `shutdown` ends. Then it answers `NOT_SERVING` to health checks. After the time `lame_duck`, it accepts no new
-/// calls, and waits up to [`DRAIN`](crate::stop::DRAIN) for the calls under way.
+/// Serves until `shutdown` ends. Then it answers `NOT_SERVING` to health checks.
+///
+/// After the time `lame_duck`, it accepts no new calls, and waits up to [`DRAIN`](crate::stop::DRAIN) for the calls under
+/// way.
 ///
 /// # Errors
 /// When the server fails, or the descriptors cannot be read.
