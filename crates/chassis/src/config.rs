@@ -1,6 +1,9 @@
 //! The settings that every process has.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use clap::Args;
 
@@ -14,6 +17,11 @@ pub trait Config: Args {
 
     /// The settings of telemetry.
     fn telemetry(&self) -> telemetry::Settings;
+
+    /// The time between the request to stop and the drain.
+    fn lame_duck(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// The listen address of a process; `PORT` is the default port. The subcommand `health` takes both too.

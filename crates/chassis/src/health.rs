@@ -47,6 +47,17 @@ pub async fn probe(address: SocketAddr, service: &str, health: Health) -> ExitCo
 /// When the server does not answer within a second, does not have the service, or says that it is
 /// not ready.
 pub async fn check(url: &str, service: &str) -> anyhow::Result<()> {
+    let status = ask(url, service).await?;
+    anyhow::ensure!(
+        status == ServingStatus::Serving,
+        "{url} answers {}: the process is starting or stopping; try again, or wait with --wait",
+        status.as_str_name()
+    );
+    Ok(())
+}
+
+/// Asks a server for the status of a service.
+pub(crate) async fn ask(url: &str, service: &str) -> anyhow::Result<ServingStatus> {
     let channel = Endpoint::from_shared(url.to_owned())
         .with_context(|| format!("{url} is not an address"))?
         .connect_timeout(TIMEOUT)
@@ -75,13 +86,7 @@ pub async fn check(url: &str, service: &str) -> anyhow::Result<()> {
             cause(&status)
         ),
     })?;
-    let status = answer.into_inner().status();
-    anyhow::ensure!(
-        status == ServingStatus::Serving,
-        "{url} answers {}: the process is starting or stopping; try again, or wait with --wait",
-        status.as_str_name()
-    );
-    Ok(())
+    Ok(answer.into_inner().status())
 }
 
 /// The root cause of an error. The errors above it say only that there was no connection.

@@ -28,5 +28,5 @@ pub use crate::{
     console::print_error,
     failure::{BadSetting, failed},
     process::listen,
-    stop::until,
+    stop::{LameDuck, until},
 };

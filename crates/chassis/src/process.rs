@@ -1,6 +1,6 @@
 //! The phases of a process: listen, run, stop.
 
-use std::{io, net::SocketAddr, pin::Pin, process::ExitCode, sync::OnceLock};
+use std::{io, net::SocketAddr, pin::Pin, process::ExitCode, sync::OnceLock, time::Duration};
 
 use anyhow::Context as _;
 use setup::Sockets;
@@ -94,6 +94,7 @@ where
         match command {
             Some(Command::Health(health)) => health::probe(address, C::SERVICE, health).await,
             None => {
+                let lame_duck = config.lame_duck();
                 let start = async {
                     let listener = listen(address, "PORT").await?;
                     let prepared = prepare(config).await?;
@@ -110,7 +111,7 @@ where
                         never = systemd::attend(address, C::SERVICE) => match never {},
                     }
                 };
-                let outcome = observed(telemetry, attended).await;
+                let outcome = observed(telemetry, lame_duck, attended).await;
                 // If this takes longer, the process ends anyway.
                 let _ = timeout(CLOSE, prepared.end).await;
                 match outcome {
@@ -122,12 +123,14 @@ where
     })
 }
 
-/// Runs a service to its end, and then flushes telemetry. After a signal, both together may take [`STOP`].
+/// Runs a service to its end, and then flushes telemetry. After a signal, both together may take [`STOP`], after the time
+/// `lame_duck` in which the service still accepts calls.
 ///
 /// # Errors
 /// When the service fails or does not stop in time, or when spans are no longer sent.
 pub async fn observed<T, S>(
     mut telemetry: Telemetry,
+    lame_duck: Duration,
     service: impl FnOnce(Shutdown) -> S,
 ) -> anyhow::Result<T>
 where
@@ -139,7 +142,7 @@ where
         let (stop, stopped) = oneshot::channel::<()>();
         let overdue = async {
             asked.await;
-            let end = *end.get_or_init(|| Instant::now() + STOP);
+            let end = *end.get_or_init(|| Instant::now() + lame_duck + STOP);
             drop(stop);
             sleep_until(end - TELEMETRY).await;
         };
@@ -148,7 +151,7 @@ where
             outcome = service(Box::pin(async { stopped.await.unwrap_or_default() })) => outcome,
             error = telemetry.failed() => Err(error.into()),
             () = overdue => Err(anyhow::anyhow!(
-                "the process did not stop within {} s of the signal", STOP.as_secs()
+                "the process did not stop within {} s of the signal", (lame_duck + STOP).as_secs()
             )),
         }
     };

@@ -44,6 +44,14 @@ impl Requests {
         (begun == ended).then_some(begun)
     }
 
+    /// The number of requests under way.
+    pub(crate) fn under_way(&self) -> usize {
+        // In this order, the difference is not negative.
+        let ended = self.0.ended.load(Ordering::Relaxed);
+        let begun = self.0.begun.load(Ordering::Relaxed);
+        begun.wrapping_sub(ended)
+    }
+
     /// Waits until no request has been under way for [`LINGER`].
     pub(crate) async fn drained(&self) {
         let mut before = None;
@@ -132,9 +140,9 @@ where
 }
 
 pin_project! {
-    /// The body of an answer.
+    /// The body of an answer. Its request is under way until it is dropped.
     #[derive(Debug)]
-    pub(crate) struct CountedBody<B> {
+    pub struct CountedBody<B> {
         #[pin]
         body: B,
         counted: Option<Request>,

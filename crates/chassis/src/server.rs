@@ -27,6 +27,10 @@ use crate::{accept::Acceptor, panics, requests::Requests, stop::drain};
 /// connection, so reads must find room even when the queue for password hashes is full.
 const STREAMS: u32 = 1024;
 
+/// Mean age at which a connection is closed, once its calls have ended. Clients behind a load balancer of connections open
+/// the next one to an instance that may be new.
+const CONNECTION_AGE: Duration = Duration::from_secs(5 * 60);
+
 /// Maximum size of a call's metadata: more than `tracestate` and `baggage` of 8 KiB each.
 const HEAD_BYTES: u32 = 32 << 10;
 
@@ -44,8 +48,10 @@ pub struct Contract {
     pub descriptors: &'static [u8],
 }
 
-/// Serves until `shutdown` ends. Then it answers `NOT_SERVING` to health checks, accepts no new calls,
-/// and waits up to [`DRAIN`](crate::stop::DRAIN) for the calls under way.
+/// Serves until `shutdown` ends. Then it answers `NOT_SERVING` to health checks.
+///
+/// After the time `lame_duck`, it accepts no new calls, and waits up to [`DRAIN`](crate::stop::DRAIN) for the calls under
+/// way.
 ///
 /// # Errors
 /// When the server fails, or the descriptors cannot be read.
@@ -53,6 +59,27 @@ pub async fn serve(
     contract: Contract,
     own: Routes,
     listener: TcpListener,
+    lame_duck: Duration,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    serve_within(
+        connection_age(),
+        contract,
+        own,
+        listener,
+        lame_duck,
+        shutdown,
+    )
+    .await
+}
+
+/// Like [`serve`], and closes connections at this age.
+pub(crate) async fn serve_within(
+    age: Duration,
+    contract: Contract,
+    own: Routes,
+    listener: TcpListener,
+    lame_duck: Duration,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     let (mut health, health_service) = tonic_health::server::health_reporter();
@@ -83,6 +110,7 @@ pub async fn serve(
     let requests = Requests::default();
     let server = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .max_connection_age(age)
         .max_concurrent_streams(Some(STREAMS))
         .http2_max_header_list_size(Some(HEAD_BYTES))
         // A service calls over one connection. With fewer, the cancelled calls of some of its clients
@@ -102,10 +130,14 @@ pub async fn serve(
 
     let drained = async {
         shutdown.await;
-        for name in ["", contract.service] {
+        let names = ["", contract.service];
+        for name in names {
             health
                 .set_service_status(name, ServingStatus::NotServing)
                 .await;
+        }
+        tokio::time::sleep(lame_duck).await;
+        for name in names {
             // Ends the `Watch` streams, after the last status.
             health.clear_service_status(name).await;
         }
@@ -119,6 +151,15 @@ pub async fn serve(
         () = drained => {}
     }
     Ok(())
+}
+
+/// The age at which this process closes connections: [`CONNECTION_AGE`], and up to a tenth more or less. So the clients of
+/// several processes that started together do not all connect at the same moment.
+///
+/// There is no limit for the calls that are under way then, because tonic's `max_connection_age_grace` replaces the graceful
+/// close by an abrupt one. Calls have deadlines of their own.
+fn connection_age() -> Duration {
+    CONNECTION_AGE.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
 
 fn incoming(
@@ -178,4 +219,16 @@ fn only_grpc<B: Default>(request: &mut Request<Body>) -> Result<(), Response<B>>
 fn internal_after_panic(panic: &(dyn Any + Send)) -> Response<Body> {
     tracing::error!(reason = panics::reason(panic), "a request panicked");
     crate::status::internal().into_http()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_close_connections_at_different_ages() {
+        let ages: Vec<_> = (0..100).map(|_| connection_age().as_secs()).collect();
+        assert!(ages.iter().all(|age| (270..=330).contains(age)), "{ages:?}");
+        assert!(ages.iter().any(|age| *age < 290) && ages.iter().any(|age| *age > 310));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 /// `INTERNAL`, without details except the trace id. It is in the message for people and in a
@@ -41,4 +41,16 @@ pub fn invalid<'a>(violations: impl IntoIterator<Item = (&'a str, String)>) -> S
 #[must_use]
 pub fn retry_later(code: Code, text: &str, delay: Duration) -> Status {
     Status::with_error_details(code, text, ErrorDetails::with_retry_info(Some(delay)))
+}
+
+/// The metadata with which a server asks for a later retry, or for none (gRFC A6).
+pub(crate) const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// The status with the request not to retry the call. For a failure of a service behind the server, which has retried it
+/// already: with retries at each step of a chain, attempts would multiply.
+#[must_use]
+pub fn do_not_retry(mut status: Status) -> Status {
+    let never = MetadataValue::from_static("-1");
+    status.metadata_mut().insert(RETRY_PUSHBACK, never);
+    status
 }

@@ -10,8 +10,8 @@ use crate::health;
 /// Delay between two checks whether the process is ready.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Sends `READY=1` once the health check passes, then `WATCHDOG=1` at half of the unit's `WatchdogSec=`. If a
-/// check fails, nothing is sent, and systemd restarts the unit.
+/// Sends `READY=1` once the health check passes, then `WATCHDOG=1` at half of the unit's `WatchdogSec=`. If there is
+/// no answer, nothing is sent, and systemd restarts the unit. A process that stops answers that it is not ready.
 pub(crate) async fn attend(address: SocketAddr, service: &str) -> Infallible {
     if env::var_os("NOTIFY_SOCKET").is_none() {
         return std::future::pending().await;
@@ -26,7 +26,7 @@ pub(crate) async fn attend(address: SocketAddr, service: &str) -> Infallible {
     };
     loop {
         tokio::time::sleep(period / 2).await;
-        if health::check(&url, service).await.is_ok() {
+        if health::ask(&url, service).await.is_ok() {
             tell(&NotifyState::Watchdog);
         }
     }

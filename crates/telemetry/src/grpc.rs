@@ -46,6 +46,21 @@ pub struct ServerLayer(Observer);
 #[derive(Clone, Debug)]
 pub struct ClientLayer(Observer);
 
+tokio::task_local! {
+    /// The time at which the caller of the current call stops waiting.
+    static CALLER_WAITS_UNTIL: Instant;
+}
+
+/// The time that the caller of the current call still waits for its answer.
+///
+/// `None` if the call has no timeout, outside of calls, and in tasks that a call has spawned, because those continue without
+/// the caller.
+#[must_use]
+pub fn remaining() -> Option<Duration> {
+    let until = CALLER_WAITS_UNTIL.try_with(|until| *until).ok()?;
+    Some(until.saturating_duration_since(Instant::now()))
+}
+
 /// A service with a [`ServerLayer`].
 #[derive(Clone, Debug)]
 pub struct Server<S> {
@@ -143,12 +158,17 @@ where
             self.observer.calls.service.within(caller)
         };
         let call = self.observer.start(request.uri(), timeout, parent);
+        let until = deadline.as_ref().map(|deadline| deadline.at);
         let answer = self.inner.call(request);
-        Box::pin(async move {
+        let answer = async move {
             let mut deadline = deadline;
             let response = observe(call, in_time(&mut deadline, answer)).await?;
             Ok(response.map(|body| Observed { deadline, ..body }))
-        })
+        };
+        match until {
+            Some(until) => Box::pin(CALLER_WAITS_UNTIL.scope(until, answer)),
+            None => Box::pin(answer),
+        }
     }
 }
 
@@ -648,6 +668,25 @@ mod tests {
         assert_eq!(trailers["grpc-status"], "4");
         assert!(next().await.is_none());
         assert!(body.is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn a_call_knows_how_long_its_caller_waits_and_its_tasks_do_not() {
+        let answer = service_fn(async |_| {
+            let left = remaining().unwrap();
+            assert!(left > Duration::from_secs(3590) && left <= Duration::from_secs(3600));
+            assert_eq!(crate::spawn(async { remaining() }).await, None);
+            Ok::<_, Infallible>(Response::new(Silence))
+        });
+        let mut server = ServerLayer::new(METHODS).layer(answer);
+        server.call(request("1H")).await.unwrap();
+        assert_eq!(remaining(), None);
+        let endless = service_fn(async |_| {
+            assert_eq!(remaining(), None);
+            Ok::<_, Infallible>(Response::new(Silence))
+        });
+        let mut server = ServerLayer::new(METHODS).layer(endless);
+        server.call(request("x")).await.unwrap();
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Tests that apply to the program of every service.
 
 use std::{
-    collections::BTreeSet, ffi::OsStr, net::TcpListener, os::unix::ffi::OsStrExt as _,
-    process::Command, time::Instant,
+    collections::BTreeSet,
+    ffi::OsStr,
+    net::{TcpListener, TcpStream},
+    os::unix::ffi::OsStrExt as _,
+    process::Command,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -12,7 +16,7 @@ use tonic_health::pb::{
 };
 use tonic_reflection::pb::{v1, v1alpha};
 
-use crate::{AT_ONCE, Held, Process};
+use crate::{AT_ONCE, Held, Process, eventually};
 
 /// The exit code of `health` says whether the program serves. `health` is a command that gets the port
 /// in its environment.
@@ -34,6 +38,30 @@ pub async fn says_whether_it_serves(serve: &mut Command, health: &mut Command) {
     );
     let url = format!("nothing listens at http://127.0.0.1:{port} ");
     assert!(down.stderr.contains(&url), "{down:?}");
+}
+
+/// With `LAME_DUCK`, a program that was asked to stop accepts connections for that time, while `health` says that it is not
+/// ready. `health` is a command that gets the port in its environment.
+pub async fn is_a_lame_duck_for_its_time(serve: &mut Command, health: &mut Command) {
+    const TIME: Duration = Duration::from_secs(1);
+    let mut process = Process::start(serve.env("LAME_DUCK", "1s"));
+    let address = process.address().await;
+    health.arg("health").env("PORT", address.port().to_string());
+    assert_eq!(Process::run(health).await.code, Some(0));
+
+    process.terminate();
+    let asked = Instant::now();
+    eventually("it is not ready", async || {
+        let answer = Process::run(health).await;
+        answer.stderr.contains("NOT_SERVING").then_some(())
+    })
+    .await;
+    TcpStream::connect(address).unwrap();
+    let ended = process.ended().await;
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    let took = asked.elapsed();
+    assert!(took >= TIME && took < TIME + AT_ONCE, "{took:?}");
+    TcpStream::connect(address).unwrap_err();
 }
 
 /// `--help` names the variable of each setting of `C`, those of OpenTelemetry, and the subcommand.

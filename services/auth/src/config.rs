@@ -1,10 +1,9 @@
 //! The settings of the auth service.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use chassis::Listen;
+use chassis::{LameDuck, Listen, client::Addresses};
 use clap::Args;
-use tonic::transport::Uri;
 
 /// The auth service's settings. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
@@ -16,10 +15,19 @@ pub struct Config {
     #[command(flatten)]
     pub listen: Listen<8081>,
 
-    /// Address of the user service, as HOST:PORT or as a URL
-    #[arg(long, env = "USER_SERVICE_ADDRESS", value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080", value_parser = chassis::client::address)]
-    pub user_service_address: Uri,
+    /// The time before a drain.
+    #[command(flatten)]
+    pub stop: LameDuck,
+
+    /// Addresses of the user service, each as HOST:PORT or as a URL, separated by commas; calls are spread over all
+    /// addresses, and over all instances that a name resolves to
+    #[arg(
+        long,
+        env = "USER_SERVICE_ADDRESS",
+        value_name = "ADDRESS,...",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub user_service_address: Addresses,
 
     /// The location of the database.
     #[command(flatten)]
@@ -138,6 +146,10 @@ impl chassis::Config for Config {
 
     fn telemetry(&self) -> telemetry::Settings {
         self.telemetry.clone()
+    }
+
+    fn lame_duck(&self) -> Duration {
+        self.stop.lame_duck
     }
 }
 

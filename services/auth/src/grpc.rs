@@ -160,7 +160,9 @@ fn status(error: Error) -> Status {
         }
         Error::UsersUnavailable(reason) => {
             tracing::error!(reason, "the user service does not answer");
-            Status::unavailable("the user service does not answer")
+            // It was retried here. If the callers of this service retried it too, attempts would multiply.
+            let status = Status::unavailable("the user service does not answer");
+            chassis::status::do_not_retry(status)
         }
         Error::Busy => {
             tracing::warn!("the database is busy");

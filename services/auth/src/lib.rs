@@ -58,7 +58,7 @@ pub async fn run(
     let store = store?;
     let open = store.count_open().await.context("cannot count sessions")?;
     let metrics = Metrics::new(open);
-    let users = Users::connect(config.user_service_address);
+    let users = Users::connect(&config.user_service_address);
     let sessions = Sessions::new(keys, store.clone(), users, &config.limits, metrics.clone());
 
     let contract = Contract {
@@ -71,7 +71,7 @@ pub async fn run(
     let own = Routes::new(service);
     let service = async {
         tokio::select! {
-            outcome = chassis::server::serve(contract, own, listener, shutdown) => outcome,
+            outcome = chassis::server::serve(contract, own, listener, config.stop.lame_duck, shutdown) => outcome,
             () = store.remove_expired_forever(&metrics) => Ok(()),
         }
     };

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use chassis::client::{self, ObservedChannel};
+use chassis::client::{Addresses, Channel};
 use proto::user::v1::{
     CreateUserRequest, GetUserRequest, User, VerifyPasswordRequest, get_user_request::Key,
     user_service_client::UserServiceClient,
 };
-use tonic::{Code, Status, transport::Uri};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
@@ -22,14 +22,18 @@ const HASH_DEADLINE: Duration = Duration::from_secs(4);
 
 /// A client of the user service.
 #[derive(Clone, Debug)]
-pub(crate) struct Users(UserServiceClient<ObservedChannel>);
+pub(crate) struct Users {
+    channel: Channel,
+    client: UserServiceClient<Channel>,
+}
 
 impl Users {
-    pub(crate) fn connect(address: Uri) -> Self {
-        Self(UserServiceClient::new(client::channel(
-            address,
-            proto::METHODS,
-        )))
+    pub(crate) fn connect(addresses: &Addresses) -> Self {
+        let channel = Channel::new(addresses, proto::METHODS);
+        Self {
+            client: UserServiceClient::new(channel.clone()),
+            channel,
+        }
     }
 
     /// Creates an account. The caller chooses the id, so the call is idempotent.
@@ -39,9 +43,9 @@ impl Users {
             password,
             user_id: Uuid::now_v7().to_string(),
         };
-        let answer = client::retry(HASH_DEADLINE, |left| {
-            let mut client = self.0.clone();
-            let request = client::request(message.clone(), left);
+        let answer = self.channel.retry(HASH_DEADLINE, |attempt| {
+            let mut client = self.client.clone();
+            let request = attempt.request(message.clone());
             async move { client.create_user(request).await }
         });
         present(answer.await.map_err(error)?.into_inner().user)
@@ -52,9 +56,9 @@ impl Users {
         let message = GetUserRequest {
             key: Some(Key::Id(id.to_string())),
         };
-        let answer = client::retry(READ_DEADLINE, |left| {
-            let mut client = self.0.clone();
-            let request = client::request(message.clone(), left);
+        let answer = self.channel.retry(READ_DEADLINE, |attempt| {
+            let mut client = self.client.clone();
+            let request = attempt.request(message.clone());
             async move { client.get_user(request).await }
         });
         match answer.await {
@@ -67,9 +71,9 @@ impl Users {
     /// Verifies a password, and returns the account.
     pub(crate) async fn verify(&self, email: String, password: String) -> Result<User, Error> {
         let message = VerifyPasswordRequest { email, password };
-        let answer = client::retry(HASH_DEADLINE, |left| {
-            let mut client = self.0.clone();
-            let request = client::request(message.clone(), left);
+        let answer = self.channel.retry(HASH_DEADLINE, |attempt| {
+            let mut client = self.client.clone();
+            let request = attempt.request(message.clone());
             async move { client.verify_password(request).await }
         });
         present(answer.await.map_err(error)?.into_inner().user)

@@ -40,7 +40,7 @@ impl App {
     pub(crate) fn new(config: &Config, activity: Activity) -> anyhow::Result<Self> {
         Ok(Self {
             activity,
-            auth: Auth::new(config.auth_service_address.clone()),
+            auth: Auth::new(&config.auth_service_address),
             board: Board::new(config)?,
             cookie: SessionCookie::new(is_https(config.pages.public_url.as_ref())),
             public: config.pages.public_url.clone(),
@@ -62,9 +62,13 @@ impl App {
         self.ready.load(Ordering::Relaxed)
     }
 
-    /// Announces that the process is about to stop.
-    pub(crate) fn stop(&self) {
+    /// Announces that the process is about to stop: health checks fail from now on.
+    pub(crate) fn announce_stop(&self) {
         self.ready.store(false, Ordering::Relaxed);
+    }
+
+    /// Ends the streams of events, which would delay the drain.
+    pub(crate) fn stop(&self) {
         self.activity.close();
     }
 }

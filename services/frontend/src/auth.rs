@@ -2,8 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use axum::http::Uri;
-use chassis::client::{self, ObservedChannel};
+use chassis::client::{Addresses, Channel};
 use proto::{
     auth::v1::{
         LoginRequest, LogoutRequest, MeRequest, MeResponse, RegisterRequest,
@@ -16,7 +15,7 @@ use telemetry::{
     metrics::{self, Counter, Metric},
     names,
 };
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::session::Token;
@@ -86,7 +85,8 @@ pub(crate) struct Account {
 /// A client of the auth service.
 #[derive(Clone, Debug)]
 pub(crate) struct Auth {
-    client: AuthServiceClient<ObservedChannel>,
+    channel: Channel,
+    client: AuthServiceClient<Channel>,
     registrations: Tally,
     logins: Tally,
     reads: Tally,
@@ -100,11 +100,12 @@ struct Tally {
 }
 
 impl Auth {
-    /// A client for an address. It connects at the first call.
-    pub(crate) fn new(address: Uri) -> Self {
-        let channel = client::channel(address, proto::METHODS);
+    /// A client for the instances at these addresses. It connects at the first call.
+    pub(crate) fn new(addresses: &Addresses) -> Self {
+        let channel = Channel::new(addresses, proto::METHODS);
         Self {
-            client: AuthServiceClient::new(channel),
+            client: AuthServiceClient::new(channel.clone()),
+            channel,
             registrations: Tally::new(metrics::SUCCESS_REGISTER, metrics::FAILED_REGISTER),
             logins: Tally::new(metrics::SUCCESS_LOGIN, metrics::FAILED_LOGIN),
             reads: Tally::new(metrics::SUCCESS_ME, metrics::FAILED_ME),
@@ -118,15 +119,19 @@ impl Auth {
         client_address: String,
         replaced: Option<Token>,
     ) -> Result<OpenSession, Error> {
-        let mut client = self.client.clone();
-        let request = request(RegisterRequest {
+        let message = RegisterRequest {
             email: typed.email,
             password: typed.password,
             client_address,
             replaced_token: replaced_token(replaced),
-        });
+        };
         // No retry: the call may have succeeded although its answer was lost.
-        let answer = client::once(DEADLINE, client.register(request)).await;
+        let answer = self.channel.once(DEADLINE, |attempt| {
+            let mut client = self.client.clone();
+            let request = attempt.request(message.clone());
+            async move { client.register(request).await }
+        });
+        let answer = answer.await;
         self.registrations.count(
             answer
                 .map_err(Error::from)
@@ -141,15 +146,19 @@ impl Auth {
         client_address: String,
         replaced: Option<Token>,
     ) -> Result<OpenSession, Error> {
-        let mut client = self.client.clone();
-        let request = request(LoginRequest {
+        let message = LoginRequest {
             email: typed.email,
             password: typed.password,
             client_address,
             replaced_token: replaced_token(replaced),
-        });
+        };
         // No retry: each attempt counts against the limit.
-        let answer = client::once(DEADLINE, client.login(request)).await;
+        let answer = self.channel.once(DEADLINE, |attempt| {
+            let mut client = self.client.clone();
+            let request = attempt.request(message.clone());
+            async move { client.login(request).await }
+        });
+        let answer = answer.await;
         self.logins.count(
             answer
                 .map_err(Error::from)
@@ -159,13 +168,13 @@ impl Auth {
 
     /// Reads the account that a session belongs to.
     pub(crate) async fn me(&self, token: &Token) -> Result<Account, Error> {
-        let answer = client::retry(DEADLINE, |left| {
+        let answer = self.channel.retry(DEADLINE, |attempt| {
             let mut client = self.client.clone();
             let token = token.as_str().to_owned();
-            let request = client::request(MeRequest { token }, left);
+            let request = attempt.request(MeRequest { token });
             async move { client.me(request).await }
-        })
-        .await;
+        });
+        let answer = answer.await;
         self.reads.count(
             answer
                 .map_err(Error::from)
@@ -175,13 +184,13 @@ impl Auth {
 
     /// Revokes a session.
     pub(crate) async fn logout(&self, token: &Token) -> Result<(), Error> {
-        client::retry(DEADLINE, |left| {
+        let answer = self.channel.retry(DEADLINE, |attempt| {
             let mut client = self.client.clone();
             let token = token.as_str().to_owned();
-            let request = client::request(LogoutRequest { token }, left);
+            let request = attempt.request(LogoutRequest { token });
             async move { client.logout(request).await }
-        })
-        .await?;
+        });
+        answer.await?;
         Ok(())
     }
 }
@@ -223,11 +232,6 @@ impl Error {
 
 fn replaced_token(token: Option<Token>) -> String {
     token.map_or_else(String::new, |token| token.as_str().to_owned())
-}
-
-/// A request with the deadline.
-fn request<T>(message: T) -> Request<T> {
-    client::request(message, DEADLINE)
 }
 
 impl From<Status> for Error {

@@ -3,10 +3,10 @@
 use std::{
     net::{IpAddr, SocketAddr},
     str::FromStr,
+    time::Duration,
 };
 
-use axum::http::Uri;
-use chassis::Listen;
+use chassis::{LameDuck, Listen, client::Addresses};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use pages::{PublicUrl, urls};
@@ -23,25 +23,28 @@ pub struct Config {
     #[command(flatten)]
     pub listen: Listen<8082>,
 
-    /// Address of the auth service, as HOST:PORT or as a URL
+    /// The time before a drain.
+    #[command(flatten)]
+    pub stop: LameDuck,
+
+    /// Addresses of the auth service, each as HOST:PORT or as a URL, separated by commas; calls are spread over all
+    /// addresses, and over all instances that a name resolves to
     #[arg(
         long,
         env = "AUTH_SERVICE_ADDRESS",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8081",
-        value_parser = chassis::client::address
+        value_name = "ADDRESS,...",
+        default_value = "127.0.0.1:8081"
     )]
-    pub auth_service_address: Uri,
+    pub auth_service_address: Addresses,
 
-    /// Address of the user service, for the health check of the status page only
+    /// Addresses of the user service, for the health checks of the status page only
     #[arg(
         long,
         env = "USER_SERVICE_ADDRESS",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080",
-        value_parser = chassis::client::address
+        value_name = "ADDRESS,...",
+        default_value = "127.0.0.1:8080"
     )]
-    pub user_service_address: Uri,
+    pub user_service_address: Addresses,
 
     /// The settings of the pages.
     #[command(flatten)]
@@ -76,7 +79,7 @@ pub struct Pages {
     pub trusted_proxies: TrustedProxies,
 
     /// Further parts on the status page as NAME=URL, separated by commas: `grpc://HOST:PORT` asks
-    /// the gRPC health service, `http://HOST:PORT/PATH` expects a status of 2xx
+    /// the gRPC health service of every instance behind the host, `http://HOST:PORT/PATH` expects a status of 2xx
     #[arg(
         long,
         env = "STATUS_CHECKS",
@@ -121,6 +124,10 @@ impl chassis::Config for Config {
 
     fn telemetry(&self) -> telemetry::Settings {
         self.telemetry.clone()
+    }
+
+    fn lame_duck(&self) -> Duration {
+        self.stop.lame_duck
     }
 }
 
@@ -177,8 +184,8 @@ pub struct StatusCheck {
 /// How a part is checked.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Target {
-    /// By the gRPC health checking protocol, at an `http` URL.
-    Grpc(String),
+    /// By the gRPC health checking protocol, at every instance.
+    Grpc(Addresses),
     /// By a GET, which must return 2xx.
     Http(Url),
 }
@@ -206,7 +213,10 @@ impl FromStr for StatusCheck {
             .ok_or("each part must be of the form NAME=URL")?;
         let url = urls::any(address).map_err(|error| format!("{name}: {error}"))?;
         let target = match (url.scheme(), url.host_str(), url.port()) {
-            ("grpc", Some(host), Some(port)) => Target::Grpc(format!("http://{host}:{port}")),
+            ("grpc", Some(host), Some(port)) => {
+                let addresses = format!("{host}:{port}").parse();
+                Target::Grpc(addresses.map_err(|reason| format!("{name}: {reason}"))?)
+            }
             ("http", Some(_), _) => Target::Http(url),
             _ => return Err(format!("{name}: neither grpc://HOST:PORT nor http://HOST")),
         };
@@ -253,8 +263,8 @@ mod tests {
     fn the_defaults_fit_one_machine() {
         let config = parse(&[]).unwrap();
         assert_eq!(config.address().to_string(), "127.0.0.1:8082");
-        assert_eq!(config.auth_service_address, "http://127.0.0.1:8081/");
-        assert_eq!(config.user_service_address, "http://127.0.0.1:8080/");
+        assert_eq!(config.auth_service_address.to_string(), "127.0.0.1:8081");
+        assert_eq!(config.user_service_address.to_string(), "127.0.0.1:8080");
         assert!(config.pages.trusted_proxies.contains([127, 0, 0, 9].into()));
         assert_eq!(config.pages.status_checks, StatusChecks::default());
     }
@@ -281,6 +291,7 @@ mod tests {
                 "status-checks=db=ftp://",
                 "auth-service-address=http://",
                 "auth-service-address=",
+                "auth-service-address=host:1,",
                 "user-service-address=http://",
             ] {
                 let error = parse(&[&format!("--{setting}{userinfo}host:1")]).unwrap_err();
@@ -299,10 +310,7 @@ mod tests {
             .parse()
             .unwrap();
         assert_eq!(checks.0[0].name, "Tempo");
-        assert_eq!(
-            checks.0[1].target,
-            Target::Grpc("http://[::1]:1".to_owned())
-        );
+        assert_eq!(checks.0[1].target, Target::Grpc("[::1]:1".parse().unwrap()));
         for bad in [
             "http://x/",
             "=http://x/",

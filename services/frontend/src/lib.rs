@@ -44,8 +44,8 @@ pub use crate::activity::{Activity, Entry, Kind, Source};
 
 use crate::app::App;
 
-/// Serves the pages until `shutdown` ends. Then health checks fail, new connections are refused,
-/// and open requests are answered.
+/// Serves the pages until `shutdown` ends. Then health checks fail. After the time of the lame duck, new
+/// connections are refused, and open requests are answered.
 ///
 /// # Errors
 /// When the server cannot be started, or the consumer of events ends.
@@ -100,12 +100,14 @@ pub async fn serve(
     tracing::info!(%address, "ready");
     let stop = async {
         shutdown.await;
-        app.stop();
+        app.announce_stop();
         for service in ["", <Config as chassis::Config>::SERVICE] {
             health
                 .set_service_status(service, ServingStatus::NotServing)
                 .await;
         }
+        tokio::time::sleep(config.stop.lame_duck).await;
+        app.stop();
     };
     chassis::http::serve(router, listener, stop).await;
     Ok(())

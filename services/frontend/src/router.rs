@@ -211,7 +211,7 @@ mod tests {
     async fn a_process_that_stops_is_not_ready() {
         let app = Arc::new(app().unwrap());
         assert_eq!(ready(State(Arc::clone(&app))).await.0, StatusCode::OK);
-        app.stop();
+        app.announce_stop();
         assert_eq!(ready(State(app)).await.0, StatusCode::SERVICE_UNAVAILABLE);
     }
 

@@ -5,6 +5,7 @@ mod alerts;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use chassis::client::Addresses;
 use futures_util::future::{join, join_all};
 use tokio::{sync::Mutex, time::Instant};
 
@@ -39,12 +40,18 @@ pub(crate) struct Answers {
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) name: String,
+    /// The state of the instance that is in the worst state.
     pub(crate) state: State,
+    /// The number of instances that are ready.
+    pub(crate) ready: usize,
+    /// The number of instances that were asked.
+    pub(crate) instances: usize,
+    /// The time until all have answered.
     pub(crate) took: Duration,
 }
 
 /// Whether a part works.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum State {
     /// The part answers that it is ready.
     Ready,
@@ -56,9 +63,9 @@ pub(crate) enum State {
 
 impl Board {
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
-        let service = |name: &str, address: &axum::http::Uri| StatusCheck {
+        let service = |name: &str, addresses: &Addresses| StatusCheck {
             name: name.to_owned(),
-            target: Target::Grpc(address.to_string()),
+            target: Target::Grpc(addresses.clone()),
         };
         let mut checks = vec![
             service("auth", &config.auth_service_address),
@@ -107,34 +114,55 @@ impl Board {
 
     async fn outcome(&self, check: &StatusCheck) -> Outcome {
         let started = Instant::now();
-        let answer = tokio::time::timeout(TIMEOUT, self.check(&check.target)).await;
-        let took = started.elapsed();
-        let state = match answer {
-            Ok(Ok(())) => State::Ready,
-            // The connection was not opened in time.
-            Ok(Err(_)) if took >= TIMEOUT => State::Silent,
-            Ok(Err(error)) => {
-                // The page shows only the state. The reason is for operators.
-                tracing::debug!(part = check.name, error = format!("{error:#}"), "not ready");
-                State::NotReady
+        let states = match &check.target {
+            Target::Grpc(addresses) => {
+                // A name server that does not answer must not delay the page.
+                match tokio::time::timeout(TIMEOUT, addresses.instances()).await {
+                    Ok(urls) => {
+                        let checks = urls.iter().map(|url| {
+                            let answer = chassis::health::check(url, "");
+                            state(&check.name, started, answer)
+                        });
+                        join_all(checks).await
+                    }
+                    Err(_) => vec![State::Silent],
+                }
             }
-            Err(_) => State::Silent,
+            Target::Http(url) => {
+                let answer = async {
+                    let status = self.http.get(url.clone()).send().await?.status();
+                    anyhow::ensure!(status.is_success(), "the answer is {status}");
+                    Ok(())
+                };
+                vec![state(&check.name, started, answer).await]
+            }
         };
+        let ready = states.iter().filter(|state| **state == State::Ready);
         Outcome {
             name: check.name.clone(),
-            state,
-            took,
+            ready: ready.count(),
+            instances: states.len(),
+            state: states.into_iter().max().unwrap_or(State::NotReady),
+            took: started.elapsed(),
         }
     }
+}
 
-    async fn check(&self, target: &Target) -> anyhow::Result<()> {
-        match target {
-            Target::Grpc(url) => chassis::health::check(url, "").await,
-            Target::Http(url) => {
-                let status = self.http.get(url.clone()).send().await?.status();
-                anyhow::ensure!(status.is_success(), "the answer is {status}");
-                Ok(())
-            }
+/// The state of an instance of a part, by its answer within [`TIMEOUT`] of the start.
+async fn state(
+    part: &str,
+    started: Instant,
+    answer: impl Future<Output = anyhow::Result<()>>,
+) -> State {
+    match tokio::time::timeout_at(started + TIMEOUT, answer).await {
+        Ok(Ok(())) => State::Ready,
+        // The connection was not opened in time.
+        Ok(Err(_)) if started.elapsed() >= TIMEOUT => State::Silent,
+        Ok(Err(error)) => {
+            // The page shows only the state. The reason is for operators.
+            tracing::debug!(part, error = format!("{error:#}"), "not ready");
+            State::NotReady
         }
+        Err(_) => State::Silent,
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 
-use crate::{journey::Mix, schedule::Shape, target::Address};
+use crate::{journey::Mix, schedule::Shape, target::Targets};
 
 /// The load generator's settings. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
@@ -18,16 +18,16 @@ use crate::{journey::Mix, schedule::Shape, target::Address};
 \x20 loadgen --duration forever --listen 127.0.0.1:8084")]
 pub struct Config {
     /// Target: `http://HOST:PORT` for the forms of the frontend, `grpc://HOST:PORT` for the gRPC
-    /// API of auth. Each simulated user has its own address in X-Forwarded-For. If the frontend is
+    /// API of auth. Several targets are separated by commas, and get requests in turn. Each simulated user has its own address in X-Forwarded-For. If the frontend is
     /// on another machine, list this one in its `TRUSTED_PROXIES`, or its limits count all users as
     /// one
     #[arg(
         long,
         env = "LOADGEN_TARGET",
-        value_name = "URL",
+        value_name = "URL,...",
         default_value = "http://127.0.0.1:8082"
     )]
-    pub(crate) target: Address,
+    pub(crate) target: Targets,
 
     /// Journeys that start per second, on average: 0.001 to 100000
     #[arg(long, env = "LOADGEN_RATE", value_name = "PER_SECOND", default_value = "10", value_parser = rate)]
@@ -216,6 +216,8 @@ mod tests {
     fn invalid_settings_are_refused() {
         for bad in [
             "--target=127.0.0.1:8082",
+            "--target=http://127.0.0.1:8082,",
+            "--target=http://127.0.0.1:8082,grpc://127.0.0.1:8081",
             "--rate=0",
             "--rate=-1",
             "--rate=NaN",

@@ -1,6 +1,6 @@
 //! The load generator as a process: telemetry, health checks, signals, the report on stdout.
 
-use std::{io, process::ExitCode};
+use std::{io, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use chassis::{Health, server::Contract};
@@ -37,7 +37,7 @@ pub async fn start(config: Config) -> anyhow::Result<ExitCode> {
     let telemetry = telemetry::init(&settings, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))?;
 
     let load = async |shutdown| serve(&config, listener, shutdown).await;
-    let report = chassis::process::observed(telemetry, load).await?;
+    let report = chassis::process::observed(telemetry, Duration::ZERO, load).await?;
     write(&report, config.json).context("cannot write the report")?;
     Ok(ExitCode::from(u8::from(!report.passed)))
 }
@@ -67,7 +67,8 @@ async fn serve(
             ended.await;
             return Ok(());
         };
-        chassis::server::serve(CONTRACT, Routes::default(), listener, ended).await
+        let no_wait = Duration::ZERO;
+        chassis::server::serve(CONTRACT, Routes::default(), listener, no_wait, ended).await
     };
     let load = async {
         let outcome = crate::run(config, shutdown).await;

@@ -1,11 +1,21 @@
-//! The target of the load: the frontend's forms over HTTP, or auth over gRPC.
+//! The target of the load: the frontend's forms over HTTP, or auth over gRPC, at one instance or at several in turn.
 //!
 //! Both have the same interface, so journeys do not depend on the protocol.
 
-use std::{borrow::Cow, fmt, net::Ipv4Addr, str::FromStr, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    net::Ipv4Addr,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use chassis::client::Addresses;
 use reqwest::Url;
-use tonic::transport::Uri;
 use tracing::Instrument as _;
 
 use crate::journey::Verdict;
@@ -13,19 +23,53 @@ use crate::journey::Verdict;
 mod grpc;
 mod http;
 
-/// The address of the target.
+/// The addresses of the target's instances. All have the same protocol.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Address {
+pub(crate) struct Targets(Vec<Address>);
+
+/// The address of an instance.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Address {
     /// The frontend: `http://HOST:PORT`.
     Http(Url),
-    /// Auth: `grpc://HOST:PORT`. The URI has the scheme `http`, as tonic requires.
-    Grpc(Uri),
+    /// Auth: `grpc://HOST:PORT`.
+    Grpc(Addresses),
 }
 
-/// The error of a text that is not an [`Address`].
+/// The error of a text that is not a list of targets.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("not of the form http://HOST:PORT (the frontend) or grpc://HOST:PORT (auth)")]
-pub(crate) struct AddressError;
+pub(crate) enum AddressError {
+    #[error("not of the form http://HOST:PORT (the frontend) or grpc://HOST:PORT (auth)")]
+    Malformed,
+    #[error("targets in a list must have one protocol, http:// or grpc://")]
+    Mixed,
+}
+
+impl FromStr for Targets {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let addresses: Vec<Address> = text
+            .split(',')
+            .map(|item| item.trim().parse())
+            .collect::<Result<_, _>>()?;
+        let is_grpc = |address: &Address| matches!(address, Address::Grpc(_));
+        if addresses.iter().any(is_grpc) && !addresses.iter().all(is_grpc) {
+            return Err(AddressError::Mixed);
+        }
+        Ok(Self(addresses))
+    }
+}
+
+impl fmt::Display for Targets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, address) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "," };
+            write!(f, "{separator}{address}")?;
+        }
+        Ok(())
+    }
+}
 
 impl FromStr for Address {
     type Err = AddressError;
@@ -34,10 +78,10 @@ impl FromStr for Address {
         let (is_grpc, rest) = match text.split_once("://") {
             Some(("http", rest)) => (false, rest),
             Some(("grpc", rest)) => (true, rest),
-            _ => return Err(AddressError),
+            _ => return Err(AddressError::Malformed),
         };
         let Ok(url) = format!("http://{rest}").parse::<Url>() else {
-            return Err(AddressError);
+            return Err(AddressError::Malformed);
         };
         // The target is printed and logged, so it must not hold a password. A path would be
         // ignored.
@@ -47,14 +91,15 @@ impl FromStr for Address {
             && url.query().is_none()
             && url.fragment().is_none();
         if !bare {
-            return Err(AddressError);
+            return Err(AddressError::Malformed);
         }
         if !is_grpc {
             return Ok(Self::Http(url));
         }
-        url.as_str()
-            .parse()
-            .map_or(Err(AddressError), |uri| Ok(Self::Grpc(uri)))
+        rest.parse()
+            .map_or(Err(AddressError::Malformed), |address| {
+                Ok(Self::Grpc(address))
+            })
     }
 }
 
@@ -62,10 +107,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http(url) => write!(f, "{}", url.as_str().trim_end_matches('/')),
-            Self::Grpc(uri) => match uri.authority() {
-                Some(authority) => write!(f, "grpc://{authority}"),
-                None => write!(f, "grpc://"),
-            },
+            Self::Grpc(address) => write!(f, "grpc://{address}"),
         }
     }
 }
@@ -127,10 +169,12 @@ impl From<Kind> for Reply {
     }
 }
 
-/// A client of the target.
+/// A client of the target. Requests go to its instances in turn, so that each gets the same load whatever its speed.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    protocol: Protocol,
+    instances: Arc<[Protocol]>,
+    /// The number of requests so far.
+    sent: Arc<AtomicUsize>,
     timeout: Duration,
 }
 
@@ -141,22 +185,34 @@ enum Protocol {
 }
 
 impl Target {
-    /// A client that connects at the first request. `idle` is the limit of idle connections.
-    pub(crate) fn new(address: &Address, timeout: Duration, idle: usize) -> anyhow::Result<Self> {
-        let protocol = match address {
-            Address::Http(url) => Protocol::Http(http::Frontend::new(url.clone(), idle)?),
-            Address::Grpc(uri) => Protocol::Grpc(grpc::Auth::new(uri.clone())),
-        };
-        Ok(Self { protocol, timeout })
+    /// A client that connects at the first request. `idle` is the limit of idle connections to each instance.
+    pub(crate) fn new(targets: &Targets, timeout: Duration, idle: usize) -> anyhow::Result<Self> {
+        let instances = targets.0.iter().map(|address| {
+            Ok(match address {
+                Address::Http(url) => Protocol::Http(http::Frontend::new(url.clone(), idle)?),
+                Address::Grpc(address) => Protocol::Grpc(grpc::Auth::new(address)),
+            })
+        });
+        Ok(Self {
+            instances: instances.collect::<anyhow::Result<_>>()?,
+            sent: Arc::default(),
+            timeout,
+        })
     }
 
-    /// Whether the target reports that it is ready.
+    /// Whether all instances report that they are ready.
     pub(crate) async fn is_ready(&self) -> bool {
         let ready = async {
-            match &self.protocol {
-                Protocol::Http(frontend) => frontend.is_ready().await,
-                Protocol::Grpc(auth) => auth.is_ready().await,
+            for instance in &*self.instances {
+                let is_ready = match instance {
+                    Protocol::Http(frontend) => frontend.is_ready().await,
+                    Protocol::Grpc(auth) => auth.is_ready().await,
+                };
+                if !is_ready {
+                    return false;
+                }
             }
+            true
         };
         tokio::time::timeout(self.timeout, ready)
             .await
@@ -165,8 +221,9 @@ impl Target {
 
     /// Sends a request with the client address `from`, and waits for the whole answer.
     pub(crate) async fn send(&self, request: Request<'_>, from: Ipv4Addr) -> Reply {
+        let turn = self.sent.fetch_add(1, Ordering::Relaxed) % self.instances.len();
         let answer = async {
-            match &self.protocol {
+            match &self.instances[turn] {
                 Protocol::Http(frontend) => frontend.send(request, from).await,
                 Protocol::Grpc(auth) => auth.send(request, from).await,
             }
@@ -189,9 +246,15 @@ mod tests {
             "http://frontend",
             "grpc://[::1]:8081",
         ] {
-            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<Targets>().unwrap().to_string(), text);
         }
-        assert_eq!("http://a/".parse(), "http://a".parse::<Address>());
+        assert_eq!("http://a/".parse(), "http://a".parse::<Targets>());
+        for (text, expected) in [
+            ("http://a:1, http://b:1/", "http://a:1,http://b:1"),
+            ("grpc://a:1,grpc://[::1]:2", "grpc://a:1,grpc://[::1]:2"),
+        ] {
+            assert_eq!(text.parse::<Targets>().unwrap().to_string(), expected);
+        }
     }
 
     #[test]
@@ -206,7 +269,13 @@ mod tests {
             "http://somebody:secret@a",
             "grpc://a:99999",
         ] {
-            assert_eq!(text.parse::<Address>(), Err(AddressError), "{text:?}");
+            let malformed = Err(AddressError::Malformed);
+            assert_eq!(text.parse::<Targets>(), malformed, "{text:?}");
+            let list = format!("http://a,{text}");
+            assert_eq!(list.parse::<Targets>(), malformed, "{list:?}");
+        }
+        for mixed in ["http://a:1,grpc://b:1", "grpc://b:1,http://a:1"] {
+            assert_eq!(mixed.parse::<Targets>(), Err(AddressError::Mixed));
         }
     }
 }

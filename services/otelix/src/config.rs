@@ -2,10 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use chassis::Listen;
+use chassis::{LameDuck, Listen};
 use clap::{Args, ValueEnum};
 use setup::DataFolder;
-use tonic::transport::Uri;
 
 /// The settings of the all-in-one process. Each field is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
@@ -108,6 +107,7 @@ impl Config {
     pub(crate) fn user(&self, address: SocketAddr) -> user::Config {
         user::Config {
             listen: address.into(),
+            stop: LameDuck::default(),
             database: self.data.clone().into(),
             hashing: self.hashing.clone(),
             events: self.events.clone(),
@@ -119,13 +119,14 @@ impl Config {
     pub(crate) fn auth(
         &self,
         address: SocketAddr,
-        user: Uri,
+        user: SocketAddr,
         secret: PathBuf,
         former: Option<PathBuf>,
     ) -> auth::Config {
         auth::Config {
             listen: address.into(),
-            user_service_address: user,
+            stop: LameDuck::default(),
+            user_service_address: user.into(),
             database: self.data.clone().into(),
             secrets: auth::Secrets {
                 jwt_secret_file: Some(secret),
@@ -139,11 +140,12 @@ impl Config {
         }
     }
 
-    pub(crate) fn frontend(&self, auth: Uri, user: Uri) -> frontend::Config {
+    pub(crate) fn frontend(&self, auth: SocketAddr, user: SocketAddr) -> frontend::Config {
         frontend::Config {
             listen: self.listen,
-            auth_service_address: auth,
-            user_service_address: user,
+            stop: LameDuck::default(),
+            auth_service_address: auth.into(),
+            user_service_address: user.into(),
             pages: self.pages.clone(),
             events: self.events.clone(),
             telemetry: self.telemetry.clone(),

@@ -26,7 +26,6 @@ use setup::Secret;
 use telemetry::Service;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Uri;
 
 use crate::banner::Addresses;
 
@@ -58,8 +57,8 @@ pub async fn run(
     let former = Secret::Jwt.former(&config.data.path);
 
     let user = config.user(user_address);
-    let auth = config.auth(auth_address, uri(user_address)?, secret, former);
-    let frontend = config.frontend(uri(auth_address)?, uri(user_address)?);
+    let auth = config.auth(auth_address, user_address, secret, former);
+    let frontend = config.frontend(auth_address, user_address);
     let pages = listener
         .local_addr()
         .context("the listener has no address")?;
@@ -145,8 +144,4 @@ async fn ready(address: SocketAddr) {
     {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-fn uri(address: SocketAddr) -> anyhow::Result<Uri> {
-    Ok(format!("http://{address}").parse()?)
 }

@@ -1,8 +1,8 @@
 //! The settings of the user service.
 
-use std::{net::SocketAddr, thread::available_parallelism};
+use std::{net::SocketAddr, thread::available_parallelism, time::Duration};
 
-use chassis::Listen;
+use chassis::{LameDuck, Listen};
 use clap::Args;
 
 /// The user service's settings. Each field is a flag and an environment variable.
@@ -14,6 +14,10 @@ pub struct Config {
     /// The address and port of the server.
     #[command(flatten)]
     pub listen: Listen<8080>,
+
+    /// The time before a drain.
+    #[command(flatten)]
+    pub stop: LameDuck,
 
     /// The location of the database.
     #[command(flatten)]
@@ -78,5 +82,9 @@ impl chassis::Config for Config {
 
     fn telemetry(&self) -> telemetry::Settings {
         self.telemetry.clone()
+    }
+
+    fn lame_duck(&self) -> Duration {
+        self.stop.lame_duck
     }
 }

@@ -69,6 +69,12 @@ pub async fn run(
         methods: proto::METHODS,
         descriptors: proto::DESCRIPTORS,
     };
-    let service = chassis::server::serve(contract, Routes::new(service), listener, shutdown);
+    let service = chassis::server::serve(
+        contract,
+        Routes::new(service),
+        listener,
+        config.stop.lame_duck,
+        shutdown,
+    );
     relay.during(database, service).await
 }

@@ -20,7 +20,10 @@ pub use crate::{
     startup::startup,
 };
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use chassis::server::Contract;
 use tokio::net::TcpListener;
@@ -47,8 +50,9 @@ pub async fn run(
     let supervisor = Client::new(config.supervisor.supervisor_port)?;
     let record = Arc::<Mutex<Record>>::default();
     observe::observe(&record);
+    let routes = Routes::default();
     tokio::select! {
-        served = chassis::server::serve(CONTRACT, Routes::default(), listener, shutdown) => served,
+        served = chassis::server::serve(CONTRACT, routes, listener, Duration::ZERO, shutdown) => served,
         never = watch::watch(&supervisor, &record) => match never {},
     }
 }

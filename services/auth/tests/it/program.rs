@@ -30,6 +30,14 @@ async fn the_health_subcommand_needs_no_secret() {
 }
 
 #[tokio::test]
+async fn a_lame_duck_accepts_calls_for_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut health = binary(folder.path(), nowhere());
+    let mut serve = signing_binary(folder.path());
+    programs::is_a_lame_duck_for_its_time(&mut serve, &mut health).await;
+}
+
+#[tokio::test]
 async fn help_explains_every_setting() {
     let folder = tempfile::tempdir().unwrap();
     programs::explains_every_setting::<Config>(&mut binary(folder.path(), nowhere())).await;
@@ -38,10 +46,14 @@ async fn help_explains_every_setting() {
 #[tokio::test]
 async fn a_wrong_setting_is_named_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
-    let wrong: [(&str, &[u8]); 6] = [
+    let wrong: [(&str, &[u8]); 10] = [
         ("PORT", b"eighty"),
         ("USER_SERVICE_ADDRESS", b"localhost"),
         ("USER_SERVICE_ADDRESS", b"https://localhost:8080"),
+        ("USER_SERVICE_ADDRESS", b"localhost:8080,localhost"),
+        ("USER_SERVICE_ADDRESS", b"localhost:8080,"),
+        ("USER_SERVICE_ADDRESS", b"localhost:8080 localhost:8180"),
+        ("LAME_DUCK", b"5"),
         ("FAILED_LOGINS_PER_ACCOUNT", b"0"),
         ("FAILED_LOGINS_PER_ADDRESS", b"many"),
         ("REGISTRATIONS_PER_ADDRESS", b"-1"),

@@ -34,6 +34,9 @@ async fn unavailable(client: &Client, token: &str) {
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
         assert_eq!(status.message(), "the user service does not answer");
         assert!(status.details().is_empty());
+        // With retries by its callers, those of this service would multiply.
+        let pushback = status.metadata().get("grpc-retry-pushback-ms");
+        assert_eq!(pushback.unwrap(), "-1");
     }
     assert!(started.elapsed() < DEADLINE, "{:?}", started.elapsed());
 }
@@ -113,6 +116,39 @@ async fn a_call_that_is_unavailable_twice_is_retried_twice() {
     assert_eq!(fake.calls(), 6);
     client.me(me(&token)).await.unwrap();
     assert_eq!(fake.calls(), 9);
+}
+
+#[tokio::test]
+async fn the_user_service_gets_no_more_time_than_the_caller_waits() {
+    let fake = Fake::new(|_| Some(Ok(())));
+    let mut client = Service::before(fake.start().await, &[]).await.client;
+    let (token, _) = registered(&client, "ann@example.com").await;
+    let left = || {
+        let text = fake.received("grpc-timeout").unwrap();
+        let micros = text.strip_suffix('u').unwrap().parse().unwrap();
+        Duration::from_micros(micros)
+    };
+    for (waits, most) in [
+        (None, Duration::from_secs(2)),
+        (Some(Duration::from_secs(10)), Duration::from_secs(2)),
+        (Some(Duration::from_millis(700)), Duration::from_millis(700)),
+    ] {
+        let mut request = tonic::Request::new(me(&token));
+        if let Some(waits) = waits {
+            request.set_timeout(waits);
+        }
+        client.me(request).await.unwrap();
+        assert!(
+            left() <= most && left() > most / 2,
+            "{waits:?}: {:?}",
+            left()
+        );
+    }
+    // An attempt that a client cuts short counts nevertheless.
+    let mut request = tonic::Request::new(login("ann@example.com", PASSWORD));
+    request.set_timeout(Duration::from_millis(700));
+    client.login(request).await.unwrap();
+    assert!(left() > Duration::from_secs(3), "{:?}", left());
 }
 
 #[tokio::test]

@@ -52,9 +52,9 @@ pub(crate) fn page(frame: &Frame, is_ready: bool, answers: &Answers) -> Markup {
                         }
                     }
                     tbody {
-                        (row("frontend", own, None))
-                        @for Outcome { name, state, took } in parts {
-                            (row(name, *state, Some(*took)))
+                        (row("frontend", own, text(own), None))
+                        @for part in parts {
+                            (row(&part.name, part.state, &count(part), Some(part.took)))
                         }
                     }
                 }
@@ -66,11 +66,29 @@ pub(crate) fn page(frame: &Frame, is_ready: bool, answers: &Answers) -> Markup {
     frame.page("Status", Place::Status, content)
 }
 
-fn row(name: &str, state: State, took: Option<Duration>) -> Markup {
-    let (class, text) = match state {
-        State::Ready => ("ready", "Ready"),
-        State::NotReady => ("not-ready", "Not ready"),
-        State::Silent => ("not-ready", "No answer"),
+fn text(state: State) -> &'static str {
+    match state {
+        State::Ready => "Ready",
+        State::NotReady => "Not ready",
+        State::Silent => "No answer",
+    }
+}
+
+/// The state of a part. If it has several instances, with the number of those that are ready.
+fn count(part: &Outcome) -> String {
+    let text = text(part.state);
+    match (part.ready, part.instances) {
+        (_, 0..=1) => text.to_owned(),
+        (0, all) => format!("{text}: 0 of {all}"),
+        (ready, all) if ready == all => format!("{text}: {ready} of {all}"),
+        (ready, all) => format!("{ready} of {all} ready"),
+    }
+}
+
+fn row(name: &str, state: State, text: &str, took: Option<Duration>) -> Markup {
+    let class = match state {
+        State::Ready => "ready",
+        State::NotReady | State::Silent => "not-ready",
     };
     html! {
         tr {

@@ -88,6 +88,11 @@ async fn health_asks_the_running_process() {
 }
 
 #[tokio::test]
+async fn a_lame_duck_accepts_requests_for_its_time() {
+    programs::is_a_lame_duck_for_its_time(&mut binary(&[]), &mut binary(&[])).await;
+}
+
+#[tokio::test]
 async fn health_of_another_program_on_the_port_is_a_failure() {
     let (address, _) = auth::start().await;
     let port = format!("--port={}", address.port());
@@ -104,11 +109,14 @@ async fn help_explains_every_setting() {
 
 #[tokio::test]
 async fn a_wrong_setting_is_one_line_and_exit_code_2() {
-    let wrong: [(&str, &[u8]); 10] = [
+    let wrong: [(&str, &[u8]); 13] = [
         ("PORT", b"70000"),
         ("LISTEN_ADDRESS", b"here"),
         ("AUTH_SERVICE_ADDRESS", b"https://auth"),
+        ("AUTH_SERVICE_ADDRESS", b"auth:8081,https://auth:8081"),
         ("USER_SERVICE_ADDRESS", b""),
+        ("USER_SERVICE_ADDRESS", b"user:8080,,user:8180"),
+        ("LAME_DUCK", b"-1s"),
         ("PUBLIC_URL", b"example.org"),
         ("TRUSTED_PROXIES", b"10.0.0.0/99"),
         ("STATUS_CHECKS", b"x"),

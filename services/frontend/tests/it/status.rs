@@ -60,6 +60,47 @@ async fn every_part_has_a_row_with_its_state_as_text() {
 }
 
 #[tokio::test]
+async fn a_part_with_several_instances_has_the_number_of_those_that_are_ready() {
+    // Accepts connections and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = silent.local_addr().unwrap();
+    let (one, two) = (Frontend::start(&[]).await, Frontend::start(&[]).await);
+    let args = [
+        format!("--auth-service-address={},{}", one.address, two.address),
+        format!(
+            "--user-service-address={},127.0.0.1:1,{}",
+            one.address, two.address
+        ),
+        format!(
+            "--status-checks=one=grpc://{},name=grpc://localhost:{}",
+            one.address,
+            one.address.port()
+        ),
+    ];
+    let args = args.each_ref().map(String::as_str);
+    let frontend = Frontend::start_alone(&args, Asked::default()).await;
+    let page = frontend.get("/status").await;
+    assert_eq!(
+        page.texts("tbody .state"),
+        ["Ready", "Ready: 2 of 2", "2 of 3 ready", "Ready", "Ready"]
+    );
+    assert_eq!(page.texts(".lead"), ["One part is not ready."]);
+    assert_eq!(page.texts("tbody .not-ready"), ["2 of 3 ready"]);
+
+    let args = [
+        "--auth-service-address=127.0.0.1:1,127.0.0.1:2".to_owned(),
+        format!("--user-service-address={silent},127.0.0.1:1"),
+    ];
+    let args = args.each_ref().map(String::as_str);
+    let frontend = Frontend::start_alone(&args, Asked::default()).await;
+    let page = frontend.get("/status").await;
+    assert_eq!(
+        page.texts("tbody .state"),
+        ["Ready", "Not ready: 0 of 2", "No answer: 0 of 2"]
+    );
+}
+
+#[tokio::test]
 async fn everyone_may_see_the_status_by_default() {
     let frontend = Frontend::start(&[]).await;
     let page = frontend.get("/status").await;

@@ -2,13 +2,13 @@
 
 use std::{error::Error as _, net::Ipv4Addr};
 
-use chassis::client::ObservedChannel;
+use chassis::client::{Addresses, Channel};
 use proto::auth::v1::{
     LoginRequest, LogoutRequest, MeRequest, RegisterRequest, Session,
     auth_service_client::AuthServiceClient,
 };
 use telemetry::grpc::code_name;
-use tonic::{Code, ConnectError, Status, transport::Uri};
+use tonic::{Code, ConnectError, Status};
 
 use super::{Kind, Reply, Request};
 use crate::journey::Verdict;
@@ -23,8 +23,8 @@ const METHODS: &[&str] = &[
 
 #[derive(Clone, Debug)]
 pub(super) struct Auth {
-    client: AuthServiceClient<ObservedChannel>,
-    url: String,
+    client: AuthServiceClient<Channel>,
+    address: Addresses,
 }
 
 /// A successful answer.
@@ -36,15 +36,20 @@ enum Opened {
 }
 
 impl Auth {
-    pub(super) fn new(uri: Uri) -> Self {
+    pub(super) fn new(address: &Addresses) -> Self {
         Self {
-            url: uri.to_string(),
-            client: AuthServiceClient::new(chassis::client::channel(uri, METHODS)),
+            address: address.clone(),
+            client: AuthServiceClient::new(Channel::new(address, METHODS)),
         }
     }
 
     pub(super) async fn is_ready(&self) -> bool {
-        chassis::health::check(&self.url, "").await.is_ok()
+        for url in self.address.instances().await {
+            if chassis::health::check(&url, "").await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     pub(super) async fn send(&self, request: Request<'_>, from: Ipv4Addr) -> Reply {
@@ -159,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_connection_is_reported_as_connect() {
-        let auth = Auth::new(Uri::from_static("http://127.0.0.1:1"));
+        let auth = Auth::new(&"127.0.0.1:1".parse().unwrap());
         let reply = auth
             .send(Request::Me { token: "t" }, Ipv4Addr::LOCALHOST)
             .await;

@@ -48,6 +48,8 @@ pub(crate) struct Seen {
     first_me: Option<Instant>,
     /// Requests for an account.
     pub(crate) me: usize,
+    /// Requests for an account at each address of the target.
+    pub(crate) me_at: HashMap<SocketAddr, usize>,
     /// Requests for an account that had to wait.
     pub(crate) stalled: usize,
     /// Failed logins by email.
@@ -102,9 +104,10 @@ impl Fake {
         })
     }
 
-    async fn me(&self, token: &str) -> Result<(), Refusal> {
+    async fn me(&self, token: &str, at: Option<SocketAddr>) -> Result<(), Refusal> {
         let first = self.seen(|seen| {
             seen.me += 1;
+            *seen.me_at.entry(at.unwrap()).or_default() += 1;
             *seen.first_me.get_or_insert_with(Instant::now)
         });
         match self.mood {
@@ -162,6 +165,7 @@ impl Fake {
             contract,
             routes,
             listener,
+            Duration::ZERO,
             std::future::pending(),
         ));
         address
@@ -235,7 +239,8 @@ async fn login(
 }
 
 async fn account(State(fake): State<Arc<Fake>>, headers: HeaderMap) -> Response {
-    match fake.me(&token(&headers)).await {
+    let host = text(&headers, "host").and_then(|host| host.parse().ok());
+    match fake.me(&token(&headers), host).await {
         Ok(()) => "your account".into_response(),
         Err(Refusal::Down) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Err(_) => redirect("/login"),
@@ -314,8 +319,9 @@ impl AuthService for Auth {
         &self,
         request: tonic::Request<MeRequest>,
     ) -> Result<tonic::Response<MeResponse>, Status> {
+        let at = request.local_addr();
         self.0
-            .me(&request.into_inner().token)
+            .me(&request.into_inner().token, at)
             .await
             .map_err(status)?;
         Ok(MeResponse::default().into())

@@ -75,6 +75,34 @@ async fn a_thousand_journeys_over_grpc_all_get_expected_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_targets_get_the_same_number_of_requests() {
+    for grpc in [false, true] {
+        let fake = Fake::new(Mood::Well);
+        let mut targets = Vec::new();
+        for _ in 0..3 {
+            targets.push(if grpc {
+                format!("grpc://{}", fake.auth().await)
+            } else {
+                format!("http://{}", fake.frontend().await)
+            });
+        }
+        let args = [
+            "--mix=me=1",
+            "--bad=0",
+            "--rate=1000",
+            "--count=300",
+            "--accounts=1",
+        ];
+        let report = run(&targets.join(","), &args).await;
+        assert!(report.passed, "{:?}", report.errors);
+        fake.seen(|seen| {
+            let counts: Vec<_> = seen.me_at.values().collect();
+            assert_eq!(counts, [&100; 3]);
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn if_the_pool_has_no_session_a_new_one_is_opened() {
     let fake = Fake::new(Mood::Well);
     let target = format!("http://{}", fake.frontend().await);

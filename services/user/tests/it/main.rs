@@ -14,6 +14,7 @@ mod fields;
 #[cfg(target_os = "linux")]
 mod files;
 mod harness;
+mod instances;
 mod logs;
 mod overload;
 mod program;

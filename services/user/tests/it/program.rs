@@ -20,6 +20,13 @@ async fn the_health_subcommand_tells_whether_it_serves() {
 }
 
 #[tokio::test]
+async fn a_lame_duck_accepts_calls_for_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut health = binary(folder.path());
+    programs::is_a_lame_duck_for_its_time(&mut cheap_binary(folder.path()), &mut health).await;
+}
+
+#[tokio::test]
 async fn the_health_subcommand_takes_the_address_of_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(&mut cheap_binary(folder.path()));
@@ -115,7 +122,8 @@ async fn help_explains_every_setting() {
 #[tokio::test]
 async fn a_wrong_setting_is_named_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
-    let wrong: [(&str, &[u8]); 17] = [
+    let wrong: [(&str, &[u8]); 18] = [
+        ("LAME_DUCK", b"soon"),
         ("PORT", b"eighty"),
         ("PORT", b"70000"),
         ("PORT", b""),
