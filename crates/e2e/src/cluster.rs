@@ -128,14 +128,14 @@ impl Broker {
             ("share.coordinator.state.topic.min.isr", "2"),
         ]);
         let common = fs::read_to_string(Path::new(ROOT).join("configs/kafka/server.properties"))?;
-        let mut text = String::new();
-        for line in common.lines() {
+        let replaced = |line: &str| {
             let key = line.split('=').next().unwrap_or_default();
             match different.remove(key) {
-                Some(value) => text.push_str(&format!("{key}={value}\n")),
-                None => text.push_str(&format!("{line}\n")),
+                Some(value) => format!("{key}={value}\n"),
+                None => format!("{line}\n"),
             }
-        }
+        };
+        let text: String = common.lines().map(replaced).collect();
         ensure!(
             different.is_empty(),
             "server.properties lacks {different:?}"
