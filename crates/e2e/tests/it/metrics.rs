@@ -91,11 +91,12 @@ async fn a_day() -> anyhow::Result<Received> {
     })
     .await?;
     system.user.stop().await?;
-    // Calls of a service that is down are retried.
+    // Calls of a service that is down are retried by its caller alone.
     let page = ann.get(url("/account")).send().await?;
     ensure!(page.status() == StatusCode::SERVICE_UNAVAILABLE);
     ensure!(post("/logout", "").await? == StatusCode::SEE_OTHER);
     system.auth.stop().await?;
+    ensure!(account(&browser().build()?).await? == StatusCode::SERVICE_UNAVAILABLE);
     system.frontend.stop().await?;
     Ok(collector.received())
 }

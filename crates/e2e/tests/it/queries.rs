@@ -18,6 +18,7 @@ pub(crate) const ABSENT: &[&str] = &[
 /// Prefixes of metrics that appear only after a failure, or with a consumer that has a group.
 pub(crate) const ONLY_IN_TROUBLE: &[&str] = &[
     "events_dead_lettered_total",
+    "admission_data_points_dropped_total",
     "loki_discarded_samples_total",
     "otelcol_exporter_send_failed_",
     "otelcol_exporter_enqueue_failed_",
