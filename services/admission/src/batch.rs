@@ -52,9 +52,9 @@ pub(crate) struct Kind {
     tag: u32,
     /// The number of the field `attributes` of its data points.
     attribute: u32,
-    /// The numbers of those of their fields that become series of their own in Prometheus.
+    /// The number of the repeated field of a data point of which Prometheus makes a series for each value.
     parts: Option<u32>,
-    /// The number of their other series.
+    /// How many other series Prometheus makes of a data point.
     series: u32,
 }
 
@@ -65,36 +65,41 @@ const HISTOGRAM: u32 = 9;
 const SUMMARY: u32 = 11;
 
 const KINDS: [Kind; 5] = [
+    // gauge
     Kind {
         tag: 5,
         attribute: 7,
         parts: None,
         series: 1,
-    }, // gauge
+    },
+    // sum
     Kind {
         tag: 7,
         attribute: 7,
         parts: None,
         series: 1,
-    }, // sum
+    },
+    // histogram: explicit_bounds; the bucket without a bound, the count and the sum
     Kind {
         tag: HISTOGRAM,
         attribute: 9,
         parts: Some(7),
         series: 3,
-    }, // histogram: explicit_bounds, and infinity, count, sum
+    },
+    // exponential_histogram
     Kind {
         tag: 10,
         attribute: 1,
         parts: None,
         series: 1,
-    }, // exponential_histogram
+    },
+    // summary: quantile_values; the count and the sum
     Kind {
         tag: SUMMARY,
         attribute: 7,
         parts: Some(6),
         series: 2,
-    }, // summary: quantile_values, and count, sum
+    },
 ];
 
 /// A request.
@@ -149,12 +154,12 @@ pub(crate) struct Described<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Batch<'a> {
     request: &'a Request,
-    points: Vec<Place>,
+    points: Vec<Member>,
 }
 
-/// Where a data point belongs.
+/// A data point of a batch.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Member {
     /// Its number in the request.
     index: usize,
     /// A hash of its metric.
@@ -164,7 +169,7 @@ struct Place {
 }
 
 impl Request {
-    /// Reads a request. What is no data point of a known kind stays with the message around it.
+    /// Reads a request. The bytes of all fields other than data points are kept with the message that has them.
     pub(crate) fn read(bytes: Bytes) -> Self {
         let mut request = Self {
             bytes,
@@ -243,15 +248,15 @@ impl Request {
         let resources: Vec<_> = resources
             .map(|group| hashes.hash_one(&group.attributes))
             .collect();
-        let place = |(index, point): (usize, Described<'_>)| {
+        let member = |(index, point): (usize, Described<'_>)| {
             let attributes: Vec<_> = point.attributes().collect();
-            Place {
+            Member {
                 index,
                 metric: hashes.hash_one(point.metric()),
                 series: hashes.hash_one((resources[point.resource()], attributes)),
             }
         };
-        let mut points: Vec<_> = self.points().enumerate().map(place).collect();
+        let mut points: Vec<_> = self.points().enumerate().map(member).collect();
         points.sort_by_key(|it| (self.service(it.index), it.metric, it.series));
         Batch {
             request: self,
@@ -381,7 +386,7 @@ impl<'a> Batch<'a> {
     /// Divides it into two: between services if there are several, otherwise between metrics, or between series. `None`
     /// if it has one data point or none.
     pub(crate) fn divide(mut self) -> Option<(Self, Self)> {
-        let levels: [fn(&Self, &Place, &Place) -> bool; 3] = [
+        let levels: [fn(&Self, &Member, &Member) -> bool; 3] = [
             |batch, a, b| batch.service(a) != batch.service(b),
             |_, a, b| a.metric != b.metric,
             |_, a, b| a.series != b.series,
@@ -409,7 +414,7 @@ impl<'a> Batch<'a> {
         let request = self.request;
         let mut suspects: Vec<Self> = Vec::new();
         let mut others = Vec::new();
-        let is_same = |a: &Place, b: &Place| {
+        let is_same = |a: &Member, b: &Member| {
             request.service(a.index) == request.service(b.index) && a.metric == b.metric
         };
         for part in self.points.chunk_by(is_same) {
@@ -429,7 +434,7 @@ impl<'a> Batch<'a> {
         self.points.is_empty()
     }
 
-    fn service(&self, point: &Place) -> &'a str {
+    fn service(&self, point: &Member) -> &'a str {
         self.request.service(point.index)
     }
 
@@ -442,7 +447,7 @@ impl<'a> Batch<'a> {
             metrics,
             points,
         } = self.request;
-        let point = |place: &Place| &points[place.index];
+        let point = |member: &Member| &points[member.index];
         let mut request = Vec::new();
         for of_group in self
             .points
@@ -454,8 +459,8 @@ impl<'a> Batch<'a> {
                 for of_metric in of_scope.chunk_by(|a, b| point(a).metric == point(b).metric) {
                     let metric = &metrics[point(&of_metric[0]).metric];
                     let mut data = metric.of_data.clone();
-                    for place in of_metric {
-                        data.extend_from_slice(&bytes[point(place).whole.clone()]);
+                    for member in of_metric {
+                        data.extend_from_slice(&bytes[point(member).whole.clone()]);
                     }
                     let mut encoded = metric.others.clone();
                     append(&mut encoded, metric.kind.tag, &data);

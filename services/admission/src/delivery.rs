@@ -278,7 +278,7 @@ impl Prometheus {
             let response = request.send().await?.error_for_status()?;
             response.bytes().await
         };
-        let answer = answer.await.map_err(|error| Unavailable(chain(&error)))?;
+        let answer = answer.await.map_err(|error| Unavailable(chain(error)))?;
         let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap_or_default();
         let stored = answer["data"]["result"][0]["value"][1].as_str();
         if stored == Some(value.to_string().as_str()) {
@@ -294,10 +294,10 @@ impl Prometheus {
         let mut response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_timeout() => {
-                return Err(Unavailable(chain(&error)));
+                return Err(Unavailable(chain(error)));
             }
             // Prometheus ends the connection if its handler panics.
-            Err(error) => return Ok(Answer::Failed(chain(&error))),
+            Err(error) => return Ok(Answer::Failed(chain(error))),
         };
         let status = response.status();
         if status.is_success() {
@@ -330,14 +330,8 @@ fn add(all: &mut Dropped, more: Dropped) {
 }
 
 /// The message of an error with those of its causes.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
+fn chain(error: reqwest::Error) -> String {
+    format!("{:#}", anyhow::Error::new(error))
 }
 
 impl Probe {
